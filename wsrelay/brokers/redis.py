@@ -1,0 +1,196 @@
+"""The Redis broker: plain PUBLISH and SUBSCRIBE, two connections for each process however many clients it has.
+
+One connection subscribes, only to channels that have listeners in this process; the other sends commands. Two,
+because a connection that is subscribed may send nothing but subscriptions and PING (RESP2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from wsrelay import __version__
+from wsrelay.brokers.link import Link, RedisConnection
+from wsrelay.brokers.subscriptions import Subscriptions
+from wsrelay.core.errors import BrokerUnavailable
+from wsrelay.core.publication import Publication
+from wsrelay.core.redis_url import RedisURL
+from wsrelay.interfaces import IBroker, IBrokerSink
+
+__all__ = ["RedisBroker"]
+
+NAMES_PER_COMMAND = 500
+"""How many channels go into one SUBSCRIBE: long enough to be cheap, short enough not to hold Redis up."""
+
+MAX_PUBLISHES_IN_FLIGHT = 10_000
+MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
+"""Beyond these a publish fails at once: what waits for Redis must not eat the memory of the process."""
+
+
+@implementer(IBroker)
+class RedisBroker:
+    """Publishes to and subscribes at one Redis server.
+
+    Args:
+        endpoint: How Redis is reached.
+        url: How to sign in; where it is is the endpoint's affair.
+        prefix: What every channel's name begins with in Redis. No client can reach a name without it.
+        clock: Time.
+        rng: Randomness for back-off.
+    """
+
+    name = "redis"
+
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, url: RedisURL, prefix: str, clock: IReactorTime, rng: Random
+    ) -> None:
+        self._url = url
+        self._prefix = prefix.encode()
+        self._clock = clock
+        self._subscriptions = Subscriptions()
+        self._channels: dict[bytes, str] = {}
+        self._sink: IBrokerSink | None = None
+        self._flush_is_due = False
+        self._in_flight = 0
+        self._bytes_in_flight = 0
+        self._subscriber = Link(
+            "subscriber link",
+            endpoint,
+            lambda: RedisConnection(self._message, self._subscribed),
+            self._greet_subscriber,
+            up=self._ask_for_flush,
+            down=self._subscriber_down,
+            clock=clock,
+            rng=rng,
+        )
+        self._commander = Link(
+            "command link",
+            endpoint,
+            lambda: RedisConnection(lambda _channel, _payload: None, lambda _channel: None),
+            self._greet_commander,
+            up=lambda: None,
+            down=lambda: None,
+            clock=clock,
+            rng=rng,
+        )
+
+    @property
+    def ready(self) -> bool:
+        """See `IBroker.ready`."""
+        return self._subscriber.is_up and self._commander.is_up
+
+    @property
+    def problem(self) -> str:
+        """See `IBroker.problem`."""
+        return self._subscriber.problem or self._commander.problem
+
+    def attach(self, sink: IBrokerSink) -> None:
+        """See `IBroker.attach`."""
+        self._sink = sink
+
+    def start(self) -> None:
+        """See `IBroker.start`."""
+        self._subscriber.start()
+        self._commander.start()
+
+    def stop(self) -> Deferred[None]:
+        """See `IBroker.stop`."""
+        self._subscriber.stop()
+        self._commander.stop()
+        return succeed(None)
+
+    def subscribe(self, channels: Iterable[str]) -> None:
+        """See `IBroker.subscribe`."""
+        self._subscriptions.want(channels)
+        self._ask_for_flush()
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """See `IBroker.unsubscribe`."""
+        self._subscriptions.unwant(channels)
+        self._ask_for_flush()
+
+    def publish(self, channel: str, payload: bytes) -> Deferred[None]:
+        """See `IBroker.publish`."""
+        connection = self._commander.connection
+        if connection is None or not self._commander.is_up or not connection.connected:
+            return fail(BrokerUnavailable(self._commander.problem))
+        size = len(payload)
+        if self._in_flight >= MAX_PUBLISHES_IN_FLIGHT or self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
+            return fail(BrokerUnavailable("Redis is behind: too many messages wait for its answer"))
+        self._in_flight += 1
+        self._bytes_in_flight += size
+
+        def answered(result: object) -> None:
+            self._in_flight -= 1
+            self._bytes_in_flight -= size
+            if isinstance(result, Failure):
+                raise BrokerUnavailable(result.getErrorMessage())
+
+        return connection.command(b"PUBLISH", self._prefix + channel.encode(), payload).addBoth(answered)
+
+    # The subscriber connection
+
+    async def _greet_subscriber(self, connection: RedisConnection) -> None:
+        await self._sign_in(connection, b"subscriber")
+        self._write_changes(connection)
+        # The answer comes behind those of all SUBSCRIBE commands: with it the link is truly up.
+        await connection.command(b"PING")
+
+    def _ask_for_flush(self) -> None:
+        # Once for each turn: a name that comes and goes within it costs Redis nothing.
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        if self._subscriber.is_up and self._subscriber.connection is not None:
+            self._write_changes(self._subscriber.connection)
+
+    def _write_changes(self, connection: RedisConnection) -> None:
+        added, removed = self._subscriptions.changes()
+        for verb, channels in ((b"SUBSCRIBE", added), (b"UNSUBSCRIBE", removed)):
+            names = [self._prefix + channel.encode() for channel in channels]
+            if verb == b"SUBSCRIBE":
+                self._channels.update(zip(names, channels, strict=True))
+            for start in range(0, len(names), NAMES_PER_COMMAND):
+                connection.write_unanswered(verb, *names[start : start + NAMES_PER_COMMAND])
+        for channel in removed:
+            self._channels.pop(self._prefix + channel.encode(), None)
+
+    def _message(self, name: bytes, payload: bytes) -> None:
+        channel = self._channels.get(name)
+        if channel is not None and self._sink is not None:
+            self._sink.deliver(Publication(channel, payload))
+
+    def _subscribed(self, name: bytes) -> None:
+        channel = self._channels.get(name)
+        if channel is not None and self._subscriptions.answered(channel) and self._sink is not None:
+            self._sink.confirmed(channel)
+
+    def _subscriber_down(self) -> None:
+        self._subscriptions.disconnected()
+        self._channels.clear()
+        if self._sink is not None:
+            self._sink.interrupted()
+
+    # The command connection
+
+    async def _greet_commander(self, connection: RedisConnection) -> None:
+        await self._sign_in(connection, b"commander")
+        if self._url.database:
+            await connection.command(b"SELECT", str(self._url.database).encode())
+        await connection.command(b"PING")
+
+    async def _sign_in(self, connection: RedisConnection, role: bytes) -> None:
+        if self._url.password is not None:
+            user = [] if self._url.username is None else [self._url.username.encode()]
+            await connection.command(b"AUTH", *user, self._url.password.encode())
+        # For the operator's CLIENT LIST. Its failure (an ACL without it, an old server) does no harm.
+        name = b"wsrelay-%s-%s" % (__version__.encode(), role)
+        connection.command(b"CLIENT", b"SETNAME", name).addErrback(lambda _failure: None)

@@ -1,0 +1,55 @@
+"""Which channels a subscriber connection should have, has asked for, and surely has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["Subscriptions"]
+
+
+class Subscriptions:
+    """The book-keeping of one subscriber connection at a time.
+
+    `wanted` is the truth and outlives connections. `changes` says what to write so that the connection follows it.
+    A channel is certain when the answers to all SUBSCRIBE commands written for it have come: with a SUBSCRIBE,
+    an UNSUBSCRIBE and another SUBSCRIBE on the wire the first answer proves nothing, for the UNSUBSCRIBE is still to
+    take effect.
+    """
+
+    def __init__(self) -> None:
+        self.wanted: dict[str, None] = {}
+        self._sent: set[str] = set()
+        self._unanswered: dict[str, int] = {}
+
+    def want(self, channels: Iterable[str]) -> None:
+        """These channels are wanted."""
+        self.wanted.update(dict.fromkeys(channels))
+
+    def unwant(self, channels: Iterable[str]) -> None:
+        """These channels are wanted no more."""
+        for channel in channels:
+            self.wanted.pop(channel, None)
+
+    def changes(self) -> tuple[list[str], list[str]]:
+        """What to SUBSCRIBE and what to UNSUBSCRIBE now; the caller writes both, in this order."""
+        added = [channel for channel in self.wanted if channel not in self._sent]
+        removed = [channel for channel in self._sent if channel not in self.wanted]
+        for channel in added:
+            self._unanswered[channel] = self._unanswered.get(channel, 0) + 1
+        self._sent.update(added)
+        self._sent.difference_update(removed)
+        return added, removed
+
+    def answered(self, channel: str) -> bool:
+        """A SUBSCRIBE of this channel was answered; says whether the channel is certain and still wanted."""
+        left = self._unanswered.get(channel, 0) - 1
+        if left > 0:
+            self._unanswered[channel] = left
+            return False
+        self._unanswered.pop(channel, None)
+        return channel in self._sent and channel in self.wanted
+
+    def disconnected(self) -> None:
+        """The connection is gone and everything written on it with it."""
+        self._sent.clear()
+        self._unanswered.clear()

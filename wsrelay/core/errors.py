@@ -1,0 +1,68 @@
+"""The exception tree.
+
+::
+
+    WsrelayError
+     +-- ChannelError        a channel name or pattern outside the grammar
+     +-- ConfigError         a setting that cannot be used; the text is meant for the operator
+     +-- RefusedError        a handshake answered with an HTTP status instead of an upgrade
+     +-- ProtocolViolation   a client broke the rules of its dialect; names the closing it gets
+     +-- BrokerUnavailable   the broker cannot carry out a command now; trying again later may help
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsrelay.core.closing import Closing
+    from wsrelay.core.handshake import Refusal
+
+__all__ = [
+    "BrokerUnavailable",
+    "ChannelError",
+    "ConfigError",
+    "ProtocolViolation",
+    "RefusedError",
+    "WsrelayError",
+]
+
+
+class WsrelayError(Exception):
+    """Everything this package raises on purpose."""
+
+
+class ChannelError(WsrelayError):
+    """A channel name or pattern is outside the grammar; the text says where and never repeats raw input."""
+
+
+class ConfigError(WsrelayError):
+    """A setting cannot be used; the text says which, where it came from and what to do."""
+
+
+class RefusedError(WsrelayError):
+    """A handshake is answered with an HTTP status instead of an upgrade.
+
+    Attributes:
+        refusal: The status and text the client gets.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.status} {refusal.text}")
+        self.refusal = refusal
+
+
+class ProtocolViolation(WsrelayError):  # noqa: N818 -- the field's own word for it
+    """A client broke the rules of its dialect.
+
+    Attributes:
+        closing: What its connection is closed with.
+    """
+
+    def __init__(self, closing: Closing) -> None:
+        super().__init__(closing.reason)
+        self.closing = closing
+
+
+class BrokerUnavailable(WsrelayError):  # noqa: N818 -- a state, not a mistake
+    """The broker cannot carry out a command now; trying again later may help."""

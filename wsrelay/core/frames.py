@@ -1,0 +1,46 @@
+"""RFC 6455 frames as a server sends them: never masked, never fragmented."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Opcode", "frame", "message_frame"]
+
+
+class Opcode(IntEnum):
+    """The frame types of RFC 6455 section 11.8 that the relay sends."""
+
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+_FIN = 0x80
+# Most messages are short; their two header bytes are made once.
+_SHORT_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126))
+
+
+def frame(opcode: Opcode, payload: bytes) -> bytes:
+    """One complete, unmasked frame (RFC 6455 section 5.2)."""
+    length = len(payload)
+    first = _FIN | opcode
+    if length < 126:
+        return bytes((first, length)) + payload
+    if length < 65536:
+        return bytes((first, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + length.to_bytes(8, "big") + payload
+
+
+def message_frame(payload: bytes) -> bytes:
+    """The frame of one message: text where the payload is valid UTF-8, else binary (RFC 6455 section 5.6)."""
+    if payload.isascii():
+        if len(payload) < 126:
+            return _SHORT_TEXT[len(payload)] + payload
+        return frame(Opcode.TEXT, payload)
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return frame(Opcode.BINARY, payload)
+    return frame(Opcode.TEXT, payload)

@@ -1,0 +1,16 @@
+"""The wire languages, by name. A new dialect is one file and one line here."""
+
+from wsrelay.dialects.raw import RawDialect
+from wsrelay.interfaces import IDialect
+
+__all__ = ["DIALECTS", "find_dialect"]
+
+DIALECTS: dict[str, IDialect] = {dialect.name: dialect for dialect in (RawDialect(),)}
+
+
+def find_dialect(path: str) -> IDialect | None:
+    """The dialect spoken at a URL path, or None where no WebSocket lives."""
+    for dialect in DIALECTS.values():
+        if path.startswith(dialect.path):
+            return dialect
+    return None

@@ -1,0 +1,55 @@
+"""The raw dialect: one channel per URL, payload verbatim.
+
+::
+
+    ws://host/ws/<channel>
+
+    relay -> client   what the channel carries: a text frame where it is valid UTF-8, else a binary frame
+    client -> relay   what is published to the channel, where its namespace permits
+
+Nothing is added in either direction, so `redis-cli PUBLISH` and a browser's `new WebSocket(...)` are all it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from zope.interface import implementer
+
+from wsrelay.core.channels import check_channel
+from wsrelay.core.commands import Publish, Subscribe
+from wsrelay.core.errors import ChannelError, RefusedError
+from wsrelay.core.frames import message_frame
+from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.core.publication import Publication
+from wsrelay.interfaces import IDialect
+
+__all__ = ["RawDialect"]
+
+
+@implementer(IDialect)
+class RawDialect:
+    """One channel per URL, payload verbatim."""
+
+    name = "raw"
+    path = "/ws/"
+
+    def open(self, handshake: Handshake) -> Sequence[Subscribe]:
+        """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1)."""
+        # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
+        name = unquote_to_bytes(handshake.path.removeprefix(self.path)).decode("latin-1")
+        try:
+            return [Subscribe(check_channel(name))]
+        except ChannelError as error:
+            raise RefusedError(Refusal(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
+
+    def decode(self, payload: bytes) -> Sequence[Publish]:
+        """Every message is a publication on the client's channel."""
+        return [Publish(None, payload)]
+
+    def encode(self, publications: Sequence[Publication]) -> bytes:
+        """One frame for each publication, joined."""
+        if len(publications) == 1:
+            return message_frame(publications[0].payload)
+        return b"".join([message_frame(publication.payload) for publication in publications])

@@ -1,0 +1,1 @@
+"""What is served beside the sockets: thin twisted.web resources."""

@@ -1,0 +1,102 @@
+"""The HTTP half of the port: probes, the page, and clear answers for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from wsrelay.core.handshake import Refusal
+from wsrelay.http.answers import Answer, PlainAnswer, harden
+from wsrelay.http.page import page_files
+from wsrelay.http.sockets import SocketPath, Upgrade
+
+__all__ = ["build_site"]
+
+MAX_BODY_BYTES = 64 * 1024
+"""No route takes a body; small ones are read and dropped so that the client sees its answer."""
+
+_BODY_TOO_BIG = Refusal(413, "No route here takes a request body of this size.")
+
+
+class _Request(Request):
+    """A request that cannot fill the memory or the disk with its body."""
+
+    _received = 0
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        if length is not None and length > MAX_BODY_BYTES:
+            self._too_big()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received <= MAX_BODY_BYTES:
+            super().handleContentChunk(data)
+        else:
+            self._too_big()
+
+    def _too_big(self) -> None:
+        channel: Any = self.channel
+        if channel.transport is not None and not channel.transport.disconnecting:
+            channel.transport.write(_BODY_TOO_BIG.to_bytes())
+            channel.loseConnection()
+
+
+class _Root(Resource):
+    """The root of the tree: every answer below it is hardened."""
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
+        harden(request)
+        child: Resource = super().getChildWithDefault(path, request)
+        return child
+
+    def getChild(self, _path: bytes, _request: Request) -> Resource:
+        return PlainAnswer(
+            lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.")
+        )
+
+
+class _Site(Site):
+    noisy = False
+    displayTracebacks = False
+
+    def log(self, request: HTTPRequest) -> None:
+        """No access log: the router has one, and probes would fill this one."""
+
+
+def build_site(
+    *,
+    readiness: Callable[[], Answer],
+    upgrade: Upgrade,
+    with_page: bool,
+    idle_seconds: float,
+    reactor: IReactorTime,
+) -> Site:
+    """The site of one process.
+
+    Args:
+        readiness: Status and text of ``/readyz``.
+        upgrade: Takes a connection that asks for a WebSocket back to the front door.
+        with_page: Whether the chat page is served.
+        idle_seconds: How long a kept-alive connection may be idle.
+        reactor: Time.
+    """
+    root = _Root()
+    root.putChild(b"healthz", PlainAnswer(lambda: (200, "alive")))
+    root.putChild(b"readyz", PlainAnswer(readiness))
+    root.putChild(b"ws", SocketPath(upgrade))
+    if with_page:
+        page = page_files()
+        root.putChild(b"", page.pop(""))
+        static = Resource()
+        for name, file in page.items():
+            static.putChild(name.encode(), file)
+        root.putChild(b"static", static)
+    else:
+        root.putChild(b"", PlainAnswer(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
+    return _Site(root, requestFactory=_Request, timeout=idle_seconds, reactor=reactor)

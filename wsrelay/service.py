@@ -1,0 +1,152 @@
+"""The process: what starts and stops in which order.
+
+Starting: listen first, then connect to Redis, because a platform waits for the port and not for Redis. Stopping, on
+SIGTERM or SIGINT: not ready, stop listening, say goodbye to every client, wait for them, abort those who stay, and
+disconnect from Redis last, so that messages flow until the end. All of it within the drain time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsrelay.config import Settings
+from wsrelay.core.backoff import farewell_delays
+from wsrelay.core.closing import Closing
+from wsrelay.core.errors import ConfigError
+from wsrelay.http.site import build_site
+from wsrelay.interfaces import IBroker
+from wsrelay.node import Node
+from wsrelay.transports.front import FrontDoorFactory
+from wsrelay.transports.websocket import RelaySocketFactory
+
+__all__ = ["RelayService"]
+
+FAREWELLS_PER_SECOND = 500.0
+"""How many clients a second may come back to the other processes without hurting them."""
+
+FAREWELL_SHARE = 0.6
+"""The part of the drain time over which farewells are spread; the rest is for the last ones to leave."""
+
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+class RelayService(Service):
+    """One process of the relay.
+
+    Args:
+        settings: The operator's decisions.
+        broker: Carries publications between processes.
+        endpoint: Where to listen.
+        clock: Time.
+        rng: Randomness for jitter.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: IBroker,
+        endpoint: IStreamServerEndpoint,
+        clock: IReactorTime,
+        rng: Random,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._endpoint = endpoint
+        self._clock = clock
+        self._rng = rng
+        self._node = Node(broker, settings.rules(), clock)
+        self._sockets = RelaySocketFactory(self._node, settings, clock, rng)
+        site = build_site(
+            readiness=self.readiness,
+            upgrade=lambda *connection: self._door.upgrade(*connection),
+            with_page=settings.has_demo,
+            idle_seconds=settings.http_idle_seconds,
+            reactor=clock,
+        )
+        self._door = FrontDoorFactory(self._sockets, site, settings)
+        self._port: IListeningPort | None = None
+
+    def readiness(self) -> tuple[int, str]:
+        """HTTP status and text: whether clients should be sent here, and why not."""
+        if self._door.stopping:
+            return 503, "not ready: stopping"
+        if not self._broker.ready:
+            return 503, f"not ready: {self._broker.name}: {self._broker.problem}"
+        return 200, "ready"
+
+    def privilegedStartService(self) -> None:
+        """Listen; ports below 1024 need the privileges that twistd is about to give up.
+
+        Raises:
+            ConfigError: The address is taken or not ours.
+        """
+        failures: list[Failure] = []
+        self._endpoint.listen(self._door).addCallbacks(self._listening, failures.append)
+        if failures:
+            failures[0].trap(CannotListenError)
+            error: Any = failures[0].value
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise ConfigError(f"cannot listen on {error.interface or '*'}:{error.port}: {reason}")
+
+    def startService(self) -> None:
+        """Connect to the broker."""
+        super().startService()
+        self._broker.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Drain; fires when the process may exit, within `drain_seconds`."""
+        super().stopService()
+        self._door.stopping = True
+        draining: Deferred[None] = Deferred.fromCoroutine(self._drain())
+        draining.addErrback(lambda failure: self.log.failure("the drain failed", failure))
+        return draining
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        address: Any = port.getHost()
+        where = f"http://{address.host}:{address.port}/" if hasattr(address, "port") else str(address)
+        self.log.info("wsrelay listening on {where} with the {broker} broker", where=where, broker=self._broker.name)
+
+    async def _drain(self) -> None:
+        deadline = self._clock.seconds() + self._settings.drain_seconds
+        if self._port is not None:
+            await _maybe(self._port.stopListening())
+        sockets = list(self._sockets.sockets)
+        self.log.info("draining {count} connections", count=len(sockets))
+        window = self._settings.drain_seconds * FAREWELL_SHARE
+        farewells: list[Callable[[], None]] = []
+        for delay, socket in zip(
+            farewell_delays(len(sockets), window, FAREWELLS_PER_SECOND, self._rng), sockets, strict=True
+        ):
+            if delay:
+                farewells.append(self._clock.callLater(delay, socket.close, Closing.RESTART).cancel)
+            else:
+                socket.close(Closing.RESTART)
+        # Half a second is left for what comes after: aborts, and the broker.
+        while self._sockets.sockets and self._clock.seconds() < deadline - 0.5:
+            await deferLater(self._clock, _LOOK_AGAIN_SECONDS)
+        if left := list(self._sockets.sockets):
+            self.log.info("{count} connections did not leave in time", count=len(left))
+            for socket in left:
+                socket.transport.abortConnection()
+        await self._broker.stop()
+        self._node.stop()
+        self._sockets.wheel.stop()
+
+
+async def _maybe(result: Any) -> None:
+    """Await what may be a Deferred or already done."""
+    if isinstance(result, Deferred):
+        await result

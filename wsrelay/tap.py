@@ -1,0 +1,153 @@
+"""The twistd plugin's command line, and the one place that names the global reactor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from random import Random, SystemRandom
+from typing import Any, ClassVar, cast
+
+from twisted.application.service import IService
+from twisted.internet import endpoints
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python import usage
+
+from wsrelay import __version__
+from wsrelay.brokers.memory import MemoryBroker
+from wsrelay.config import Setting, Settings, load, nearest, table
+from wsrelay.core.errors import ConfigError
+from wsrelay.interfaces import IBroker
+from wsrelay.service import RelayService
+
+__all__ = ["Options", "makeService"]
+
+BACKLOG = 1024
+"""Connections the kernel queues: after a deploy thousands come at once (Twisted's default is 50)."""
+
+
+def _describe(row: Setting) -> str:
+    unit = f"in {row.unit}, " if row.unit else ""
+    return f"{row.help} [{unit}default {row.shown_default}; {', '.join(row.environ)}]"
+
+
+class Options(usage.Options):
+    """The flags of `twistd wsrelay`, made from the table of settings.
+
+    Args:
+        environ: The process's environment.
+    """
+
+    synopsis = "[options]"
+
+    longdesc = (
+        "Put WebSockets in front of Redis: what any program PUBLISHes on wsrelay:<channel> reaches every client at "
+        "/ws/<channel>. Each setting is taken from its flag, else its environment variable, else the TOML file named "
+        "by --config, else its default. What may hold a password has no flag, because the arguments of a process are "
+        "public: " + " ".join(f"{row.name} ({', '.join(row.environ)}): {row.help}" for row in table() if row.secret)
+    )
+
+    optParameters: ClassVar[list[list[str | None]]] = [  # noqa: N815 -- usage.Options reads it
+        [row.flag, None, None, _describe(row)] for row in table() if row.flag is not None
+    ]
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        super().__init__()
+        self.settings = Settings()
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """Read flags, environment and file.
+
+        Raises:
+            SystemExit: Something cannot be used; one line says what. The status is 1.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(f"wsrelay: {error}{_meant(str(error))} (twistd wsrelay --help lists all)") from None
+
+    def parseArgs(self, *args: str) -> None:
+        """Take no arguments beside flags."""
+        if args:
+            raise usage.UsageError(f"unexpected argument {args[0]!r}: every setting is a --flag")
+
+    def postOptions(self) -> None:
+        """Check everything as a whole."""
+        given = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        try:
+            self.settings = load(given, self._environ)
+        except ConfigError as error:
+            raise SystemExit(f"wsrelay: {error}") from None
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        sys.stdout.write(f"wsrelay {__version__}\n")
+        raise SystemExit(0)
+
+
+def _meant(message: str) -> str:
+    words = [word for word in message.replace("=", " ").split() if word.startswith("--")]
+    return nearest(words[0], [f"--{row.flag}" for row in table() if row.flag]) if words else ""
+
+
+class _StartFailed(SystemExit):
+    """The process cannot start: one line instead of a traceback, and status 1."""
+
+
+class _Relay(RelayService):
+    """The service as twistd runs it: the operator's mistakes end the process with one line."""
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()
+        except ConfigError as error:
+            raise _StartFailed(f"wsrelay: {error}") from None
+
+
+def makeService(options: Options) -> IService:
+    """Build the service from checked options, bottom up."""
+    from twisted.internet import reactor  # noqa: TID251
+
+    settings = options.settings
+    rng = SystemRandom()
+    try:
+        broker = _broker(reactor, settings, rng)
+        endpoint = _endpoint(reactor, settings)
+    except ConfigError as error:
+        raise _StartFailed(f"wsrelay: {error}") from None
+    reactor.addSystemEventTrigger("before", "shutdown", _ignore_more_signals)
+    return _Relay(settings, broker, endpoint, reactor, rng)
+
+
+def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
+    if not settings.uses_redis or settings.redis_url is None:
+        return MemoryBroker()
+    # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
+    from wsrelay.brokers.endpoint import redis_endpoint
+    from wsrelay.brokers.redis import RedisBroker
+
+    url = settings.redis_url
+    endpoint = redis_endpoint(reactor, url, verify=settings.redis_tls_verify, ca_file=settings.redis_ca_file)
+    return RedisBroker(endpoint, url, settings.prefix, reactor, rng)
+
+
+def _endpoint(reactor: Any, settings: Settings) -> IStreamServerEndpoint:
+    if settings.listen is None:
+        return endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, settings.host)
+    try:
+        return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, settings.listen))
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise ConfigError(f"listen is not an endpoint that can be used: {error}") from None
+
+
+def _ignore_more_signals() -> None:
+    """A platform may send SIGTERM more than once; the drain goes on."""
+
+    def told(_number: int, _frame: object) -> None:
+        Logger("wsrelay").info("already stopping")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)

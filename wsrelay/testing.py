@@ -1,0 +1,203 @@
+"""The test kit: doubles for the seams, so that what is built on them can be tested without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from wsrelay.core.closing import Closing
+from wsrelay.core.errors import BrokerUnavailable
+from wsrelay.core.handshake import Refusal
+from wsrelay.core.publication import Publication
+from wsrelay.dialects import DIALECTS
+from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
+
+__all__ = ["FakeBroker", "MemoryTransport", "RecordingConnection", "RecordingSink"]
+
+
+class RecordingConnection:
+    """A `wsrelay.node.Connection` that writes down what happens to it.
+
+    Args:
+        dialect: The name of the wire language spoken on it.
+
+    Attributes:
+        accepted: Whether the handshake was completed.
+        refusals: The refusals it was given.
+        sent: The batches it was sent.
+        closings: The closings it was given.
+    """
+
+    def __init__(self, dialect: str = "raw") -> None:
+        self.dialect: IDialect = DIALECTS[dialect]
+        self.accepted = False
+        self.refusals: list[Refusal] = []
+        self.sent: list[bytes] = []
+        self.closings: list[Closing] = []
+
+    def accept(self) -> None:
+        """See `Connection.accept`."""
+        self.accepted = True
+
+    def refuse(self, refusal: Refusal) -> None:
+        """See `Connection.refuse`."""
+        self.refusals.append(refusal)
+
+    def send(self, data: bytes) -> None:
+        """See `Subscriber.send`."""
+        self.sent.append(data)
+
+    def close(self, closing: Closing) -> None:
+        """See `Subscriber.close`."""
+        self.closings.append(closing)
+
+
+@implementer(IBrokerSink)
+class RecordingSink:
+    """A sink that writes down what a broker tells it.
+
+    Attributes:
+        delivered: The publications, in order.
+        confirmations: The channels confirmed, in order.
+        interruptions: How often confirmations became void.
+    """
+
+    def __init__(self) -> None:
+        self.delivered: list[Publication] = []
+        self.confirmations: list[str] = []
+        self.interruptions = 0
+
+    def deliver(self, publication: Publication) -> None:
+        """See `IBrokerSink.deliver`."""
+        self.delivered.append(publication)
+
+    def confirmed(self, channel: str) -> None:
+        """See `IBrokerSink.confirmed`."""
+        self.confirmations.append(channel)
+
+    def interrupted(self) -> None:
+        """See `IBrokerSink.interrupted`."""
+        self.interruptions += 1
+
+
+@implementer(IBroker)
+class FakeBroker:
+    """A broker whose every answer the test gives.
+
+    Attributes:
+        sink: What is attached; call its methods to play Redis.
+        wanted: The channels subscribed now.
+        log: The calls of `subscribe` and `unsubscribe`, in order.
+        published: What was published.
+        publishing: What `publish` returns next, or None: success if the broker is ready, else a failure.
+    """
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.problem = ""
+        self.sink: Any = None
+        self.wanted: set[str] = set()
+        self.log: list[tuple[str, list[str]]] = []
+        self.published: list[Publication] = []
+        self.publishing: Deferred[None] | None = None
+        self.started = False
+
+    def attach(self, sink: IBrokerSink) -> None:
+        """See `IBroker.attach`."""
+        self.sink = sink
+
+    def start(self) -> None:
+        """See `IBroker.start`."""
+        self.started = True
+
+    def stop(self) -> Deferred[None]:
+        """See `IBroker.stop`."""
+        self.started = self.ready = False
+        return succeed(None)
+
+    def subscribe(self, channels: Iterable[str]) -> None:
+        """See `IBroker.subscribe`."""
+        names = list(channels)
+        self.log.append(("subscribe", names))
+        self.wanted.update(names)
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """See `IBroker.unsubscribe`."""
+        names = list(channels)
+        self.log.append(("unsubscribe", names))
+        self.wanted.difference_update(names)
+
+    def publish(self, channel: str, payload: bytes) -> Deferred[None]:
+        """See `IBroker.publish`."""
+        if self.publishing is not None:
+            return self.publishing
+        if not self.ready:
+            return fail(BrokerUnavailable("the test says so"))
+        self.published.append(Publication(channel, payload))
+        return succeed(None)
+
+
+class MemoryTransport(StringTransport):
+    """A transport without a socket that behaves like a TCP one where the relay's protocols care.
+
+    It calls a registered push producer when more than `high_water` bytes wait, as Twisted does at 64 KiB, and
+    `drain` plays the peer that reads.
+
+    Attributes:
+        high_water: How many bytes may wait before the producer is paused.
+        aborted: Whether the connection was reset.
+        half_closed: Whether our side said that nothing more comes.
+    """
+
+    high_water = 65536
+
+    def __init__(self, protocol: Any = None) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.aborted = False
+        self.half_closed = False
+        self.no_delay = False
+
+    def write(self, data: bytes) -> None:
+        """Keep what is written; tell the producer when it is too much."""
+        super().write(data)
+        if self.producer is not None and self.io.tell() > self.high_water:
+            self.producer.pauseProducing()
+
+    def drain(self) -> bytes:
+        """Take all that waits, as a peer that reads does; the producer may go on."""
+        data: bytes = self.value()
+        self.clear()
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        return data
+
+    def loseConnection(self) -> None:
+        """Close once what waits has been read, which here is at once."""
+        self._end(ConnectionDone())
+
+    def abortConnection(self) -> None:
+        """Reset the connection."""
+        self.aborted = True
+        self._end(ConnectionAborted())
+
+    def loseWriteConnection(self) -> None:
+        """Say that nothing more comes."""
+        self.half_closed = True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Remember the switch."""
+        self.no_delay = enabled
+
+    def _end(self, reason: Exception) -> None:
+        if self.connected:
+            self.connected = False
+            self.protocol.connectionLost(Failure(reason))

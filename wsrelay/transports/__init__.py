@@ -1,0 +1,1 @@
+"""How clients are reached: the front door, and what stands behind it."""

@@ -1,0 +1,185 @@
+"""The front door: one port for WebSocket and HTTP.
+
+The door reads a request head, at most so long and for at most so long, refuses what has no business there, and only
+then decides whose connection this is: an upgrade gets a WebSocket protocol, everything else twisted.web. The other
+one's objects are never made. An upgrade that comes later, on a kept-alive HTTP connection, is brought back to the
+door by `FrontDoorFactory.upgrade`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from wsrelay.config import Settings
+from wsrelay.core.errors import RefusedError
+from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.dialects import find_dialect
+from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
+from wsrelay.transports.websocket import RelaySocketFactory
+from wsrelay.transports.wheel import WheelTimer
+
+__all__ = ["FrontDoor", "FrontDoorFactory"]
+
+LINGER_SECONDS = 2.0
+"""How long a refused client may take to read why before its connection is reset."""
+
+_TOO_LONG = Refusal(431, "The request head is too long for max_head_bytes.")
+_TOO_SLOW = Refusal(408, "The request head did not come in time.")
+_NO_SOCKET_HERE = Refusal(404, "No WebSocket lives here. Use /ws/<channel>.")
+_STOPPING = Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
+
+
+class FrontDoor(Protocol):
+    """Reads the first request head of a connection, hands the connection over, and is gone.
+
+    Args:
+        factory: Decides who is admitted, and to whom.
+    """
+
+    def __init__(self, factory: FrontDoorFactory) -> None:
+        self._house = factory
+        self._head = b""
+        self._timer: WheelTimer | None = None
+        self._refused = False
+
+    def connectionMade(self) -> None:
+        self._wait(self._house.settings.handshake_timeout_seconds, self._too_slow)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._head += data
+        # RFC 9112 section 2.2: an empty line before the request line is to be ignored.
+        if self._head.startswith(b"\r\n"):
+            self._head = self._head.lstrip(b"\r\n")
+        end = self._head.find(END_OF_HEAD)
+        longest = self._house.settings.max_head_bytes
+        if end > longest or (end < 0 and len(self._head) > longest):
+            self._refuse(_TOO_LONG)
+        elif end >= 0:
+            cut = end + len(END_OF_HEAD)
+            self._decide(self._head[:cut], self._head[cut:])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._cancel()
+
+    def _decide(self, head: bytes, rest: bytes) -> None:
+        try:
+            request = self._house.admit(head)
+        except RefusedError as error:
+            self._refuse(error.refusal)
+            return
+        self._cancel()
+        if request.upgrade:
+            self._house.hand_to_socket(self.transport, request, rest)
+        else:
+            self._house.hand_to_site(self.transport, head + rest)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refused = True
+        self._head = b""
+        transport: Any = self.transport
+        transport.write(refusal.to_bytes())
+        # Closing now, with input unread, would reset the connection and the client would never see the answer
+        # (RFC 9112 section 9.6): say that nothing more comes, read on for a moment, then end it.
+        if hasattr(transport, "loseWriteConnection") and not isinstance(transport, ProtocolWrapper):
+            transport.loseWriteConnection()
+        else:
+            transport.loseConnection()
+        self._wait(LINGER_SECONDS, transport.abortConnection)
+
+    def _too_slow(self) -> None:
+        if self._head:
+            self._refuse(_TOO_SLOW)
+        else:
+            # Browsers open connections ahead of need; nobody waits for an answer on one without a request.
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    def _wait(self, seconds: float, call: Any) -> None:
+        self._cancel()
+        self._timer = self._house.wheel.call_later(seconds, call)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class FrontDoorFactory(Factory):
+    """The door of one process.
+
+    Args:
+        sockets: Makes WebSocket connections.
+        site: Serves everything else.
+        settings: The operator's decisions.
+    """
+
+    noisy = False
+
+    def __init__(self, sockets: RelaySocketFactory, site: Site, settings: Settings) -> None:
+        self._sockets = sockets
+        self._site = site
+        self.settings = settings
+        self.wheel = sockets.wheel
+        self.stopping = False
+
+    def buildProtocol(self, _address: IAddress | None) -> Protocol:
+        return FrontDoor(self)
+
+    def admit(self, head: bytes) -> RequestHead:
+        """Look at a request head.
+
+        Raises:
+            RefusedError: It is turned away.
+        """
+        request = parse_head(head)
+        if request.upgrade:
+            if self.stopping:
+                raise RefusedError(_STOPPING)
+            if find_dialect(request.path) is None:
+                raise RefusedError(_NO_SOCKET_HERE)
+        return request
+
+    def hand_to_socket(self, transport: Any, request: RequestHead, rest: bytes) -> None:
+        """Give a connection to a WebSocket protocol, with what the client sent behind its head."""
+        dialect = find_dialect(request.path)
+        assert dialect is not None, "admitted"  # noqa: S101
+        peer = transport.getPeer()
+        socket = self._sockets.build(dialect, Handshake(request.path, getattr(peer, "host", "unix")))
+        _hand_over(transport, socket)
+        socket.dataReceived(request.handshake + rest)
+
+    def hand_to_site(self, transport: Any, data: bytes) -> None:
+        """Give a connection to twisted.web, with what the client sent so far."""
+        channel = self._site.buildProtocol(transport.getPeer())
+        _hand_over(transport, channel)
+        channel.dataReceived(data)
+
+    def upgrade(self, transport: Any, head: bytes, rest: bytes) -> None:
+        """A connection that twisted.web served so far asks for a WebSocket.
+
+        Raises:
+            RefusedError: It is turned away; the connection is still the caller's.
+        """
+        request = self.admit(head)
+        # HTTPChannel is the transport's producer; the new protocol wants that place.
+        transport.unregisterProducer()
+        self.hand_to_socket(transport, request, rest)
+        # It was paused while the request was served.
+        transport.resumeProducing()
+
+
+def _hand_over(transport: Any, protocol: Any) -> None:
+    """Make a protocol the one that a transport talks to from now on."""
+    if isinstance(transport, ProtocolWrapper):
+        transport.wrappedProtocol = protocol
+    else:
+        transport.protocol = protocol
+    protocol.makeConnection(transport)

@@ -1,0 +1,88 @@
+"""Coarse timers for tens of thousands of connections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+__all__ = ["TimerWheel", "WheelTimer"]
+
+RESOLUTION_SECONDS = 0.5
+
+
+class WheelTimer:
+    """A call to come. `cancel` may be called at any time, any number of times."""
+
+    __slots__ = ("_bucket", "call")
+
+    def __init__(self, bucket: dict[WheelTimer, None], call: Callable[[], object]) -> None:
+        self._bucket = bucket
+        self.call = call
+
+    def cancel(self) -> None:
+        """Let the call not happen."""
+        self._bucket.pop(self, None)
+
+
+class TimerWheel:
+    """Timers that never fire early, and at most `RESOLUTION_SECONDS` late; start and cancel cost the same, always.
+
+    Every connection has a deadline or a ping ahead of it, nearly all of which are cancelled. The reactor's own
+    timers would be a heap of that size; Autobahn's batched ones round down to whole seconds, and lose a cancel that
+    comes while a bucket fires. The wheel has one reactor timer whatever its size.
+
+    Args:
+        clock: Time.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._buckets: dict[int, dict[WheelTimer, None]] = {}
+        self._tick: IDelayedCall | None = None
+        self._next = 0
+
+    def call_later(self, delay: float, call: Callable[[], object]) -> WheelTimer:
+        """Call without arguments after `delay` seconds. The name is the one Autobahn's batched timers have."""
+        now = self._clock.seconds()
+        slot = math.ceil((now + delay) / RESOLUTION_SECONDS)
+        bucket = self._buckets.get(slot)
+        if bucket is None:
+            bucket = self._buckets[slot] = {}
+        timer = WheelTimer(bucket, call)
+        bucket[timer] = None
+        if self._tick is None or slot < self._next:
+            self._wind(slot, now)
+        return timer
+
+    def stop(self) -> None:
+        """Forget all timers."""
+        self._buckets.clear()
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+
+    def _wind(self, slot: int, now: float) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+        self._next = slot
+        self._tick = self._clock.callLater(max(0.0, slot * RESOLUTION_SECONDS - now), self._turn)
+
+    def _turn(self) -> None:
+        self._tick = None
+        bucket = self._buckets.pop(self._next, {})
+        while bucket:
+            # One by one: a call may cancel another of the same bucket.
+            timer = next(iter(bucket))
+            del bucket[timer]
+            try:
+                timer.call()
+            except Exception:  # noqa: BLE001 -- one connection's timer must not cost the others theirs
+                self.log.failure("a timer failed")
+        # Buckets whose timers were all cancelled go as their turn comes; each is at most one empty dict.
+        if self._buckets and self._tick is None:
+            self._wind(min(self._buckets), self._clock.seconds())
