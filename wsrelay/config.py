@@ -136,15 +136,15 @@ class Setting:
                 result = self.kind.from_toml(value)
             else:
                 raise ValueError  # noqa: TRY301 -- same answer as below
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter: an integer of TOML has no bound, a float has
             shown = "" if self.secret else f", not {value!r}"
             raise ConfigError(f"{self.called(source)} must be {self.kind.name}{shown}") from None
         except ConfigError as error:
             raise ConfigError(f"{self.called(source)} cannot be used: {error}") from None
         if self.least is not None and result < self.least:
-            raise ConfigError(f"{self.called(source)} must be at least {self.least:g}, not {result:g}")
+            raise ConfigError(f"{self.called(source)} must be at least {self.least}, not {result}")
         if self.most is not None and result > self.most:
-            raise ConfigError(f"{self.called(source)} must be at most {self.most:g}, not {result:g}")
+            raise ConfigError(f"{self.called(source)} must be at most {self.most}, not {result}")
         return result
 
     def called(self, source: str) -> str:
@@ -346,13 +346,14 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
                   if environ.get(name)}  # fmt: skip
     path = flags.get("config") or of_environ.get("config", ("", ""))[1]
     if path:
+        keys = [*(name for name in rows if name != "config"), "namespaces"]
         for key, value in _read_file(Path(path)).items():
+            if key not in keys:
+                raise ConfigError(f"{path}: unknown key {key!r}{nearest(key, keys)}")
             if key == "namespaces":
                 values[key] = _namespaces(value)
-            elif key in rows and key != "config":
-                take("file", rows[key], value)
             else:
-                raise ConfigError(f"{path}: unknown key {key!r}{nearest(key, [*rows, 'namespaces'])}")
+                take("file", rows[key], value)
     for name, (variable, text) in of_environ.items():
         take(variable, rows[name], text)
     # Heroku's older applications have both; the one with TLS is the one to use.
@@ -377,7 +378,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"the configuration file cannot be read: {error.strerror}: {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # bad TOML, bad UTF-8, or a number of more digits than Python reads
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 

@@ -144,12 +144,18 @@ class Hub:
         """Send the pending batch; yields now and then so that the turn can look at the clock."""
         batch, topic.pending = topic.pending, []
         # Copies, because a send may close its connection and so change the registry under the loop.
-        audiences = [(dialect, tuple(listeners)) for dialect, listeners in topic.listeners.items()]
-        for dialect, audience in audiences:
-            data = dialect.encode(batch)
+        audiences = [(dialect, listeners, tuple(listeners)) for dialect, listeners in topic.listeners.items()]
+        for dialect, listeners, audience in audiences:
+            data: bytes | None = None
             for start in range(0, len(audience), _SENDS_PER_LOOK):
                 for subscriber in audience[start : start + _SENDS_PER_LOOK]:
+                    # Who left while the fan-out was on its way hears nothing more.
+                    if subscriber not in listeners:
+                        continue
                     try:
+                        # Encoded inside the try: a dialect that fails must not leave its topic running for ever.
+                        if data is None:
+                            data = dialect.encode(batch)
                         subscriber.send(data)
                     except Exception:  # noqa: BLE001 -- one bad listener must not cost the others their message
                         self._on_failure(subscriber)

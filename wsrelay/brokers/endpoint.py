@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
@@ -64,7 +64,7 @@ def _certificates(path: Path) -> list[Certificate]:
         raise ConfigError(f"redis_ca_file: {path} holds no PEM certificate")
     try:
         return [Certificate.loadPEM(block.encode()) for block in blocks]
-    except (SSL.Error, ValueError):
+    except (crypto.Error, ValueError):
         raise ConfigError(f"redis_ca_file: {path} holds a malformed certificate") from None
 
 

@@ -19,6 +19,8 @@ from typing import Any, TypeVar, cast
 
 import hiredis
 import txredisapi
+from twisted.internet import defer
+from twisted.internet import error as errors
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -145,6 +147,7 @@ class Link:
         self._backoff = FullJitter(rng)
         self._running: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None
+        self._stopping = False
         self._told = ""
         self.connection: RedisConnection | None = None
         self.is_up = False
@@ -157,20 +160,23 @@ class Link:
 
     def stop(self) -> None:
         """Disconnect and stay so. Nothing is left running when this returns."""
+        self._stopping = True
+        self.problem = "stopped"
         if self._running is not None:
             self._running.cancel()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 await self._live()
-            except CancelledError:
-                raise
             except Exception as error:  # noqa: BLE001 -- whatever it was, the one right answer is to connect again
-                self._failed(error)
+                # Unless it was `stop`: a cancelled wait raises its own kind of exception, in each endpoint another.
+                if not self._stopping:
+                    self._failed(error)
             finally:
                 self._disconnect()
-            await self._sleep(self._backoff.next())
+            if not self._stopping:
+                await self._sleep(self._backoff.next())
 
     async def _live(self) -> None:
         """One connection from its first byte to its end, which is always an exception."""
@@ -213,7 +219,7 @@ class Link:
 
     def _failed(self, error: Exception) -> None:
         connection = self.connection
-        if isinstance(error, TimeoutError):
+        if isinstance(error, (defer.TimeoutError, errors.TimeoutError)):
             self.problem = "Redis does not answer"
         elif isinstance(error, txredisapi.ConnectionError) and connection is not None:
             self.problem = connection.problem
@@ -235,4 +241,3 @@ class Link:
     def _ended(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self.log.failure("{what}: broke down and will not come back", failure, what=self._what)
-        self.problem = "stopped"

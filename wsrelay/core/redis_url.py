@@ -59,7 +59,8 @@ class RedisURL:
             raise ConfigError(f"it should look like {_FORMS}")
         username = unquote(parts.username) if parts.username else None
         password = unquote(parts.password) if parts.password else None
-        query = parse_qs(parts.query)
+        # Blank ones count: the rest of a password with a bare ? in it looks like one, and must not pass for a host.
+        query = parse_qs(parts.query, keep_blank_values=True)
         if unknown := sorted(set(query) - {"db"}):
             raise ConfigError(f"it has parameters after ? that mean nothing here ({len(unknown)}); only db is known")
         if parts.fragment:
@@ -91,6 +92,6 @@ class RedisURL:
 def _database(number: str) -> int:
     if not number:
         return 0
-    if not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise ConfigError("the database after the last slash is not a number")
     return int(number)

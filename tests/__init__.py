@@ -1,0 +1,1 @@
+"""Tests of wsrelay, in the order of its rooms."""

@@ -1,0 +1,122 @@
+"""How Redis is reached, over TLS above all: a real server behind a TLS port of ours."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trustme
+from twisted.internet import endpoints, protocol, reactor, ssl
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.protocols import portforward
+from twisted.trial import unittest
+
+from tests.brokers.contract import WaitingSink, until
+from tests.redis_server import RedisServer
+from wsrelay.brokers.endpoint import redis_endpoint
+from wsrelay.brokers.redis import RedisBroker
+from wsrelay.core.errors import ConfigError
+from wsrelay.core.publication import Publication
+from wsrelay.core.redis_url import RedisURL
+
+
+class PlainTests(unittest.TestCase):
+    """Without TLS."""
+
+    def test_kinds(self) -> None:
+        """A host is reached by name, a path by its unix socket."""
+        self.assertIsInstance(redis_endpoint(reactor, RedisURL.parse("redis://h:1")), HostnameEndpoint)
+        self.assertIsInstance(redis_endpoint(reactor, RedisURL.parse("unix:///tmp/x")), UNIXClientEndpoint)
+
+
+class TLSTests(unittest.TestCase):
+    """``rediss://`` with a certificate of an authority that the platform does not know, as hosters have it."""
+
+    timeout = 60
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        server = RedisServer().start()
+        self.addCleanup(server.close)
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost", "127.0.0.1")
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.ca_file = self.folder / "ca.pem"
+        authority.cert_pem.write_to_path(str(self.ca_file))
+        certificate = ssl.PrivateCertificate.loadPEM(issued.private_key_and_cert_chain_pem.bytes())
+        factory: Any = portforward.ProxyFactory("127.0.0.1", server.port)
+        factory.noisy = portforward.ProxyClientFactory.noisy = False
+        endpoint = endpoints.SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1")
+        port: Any = await endpoint.listen(factory)
+        self.addCleanup(lambda: maybeDeferred(port.stopListening))
+        self.port = port.getHost().port
+
+    def broker(self, host: str = "localhost", **trust: Any) -> tuple[RedisBroker, WaitingSink]:
+        url = RedisURL.parse(f"rediss://{host}:{self.port}")
+        clock: Any = reactor
+        broker, sink = RedisBroker(redis_endpoint(reactor, url, **trust), url, "p:", clock, Random(1)), WaitingSink()
+        broker.attach(sink)
+        broker.subscribe(["chat"])
+        broker.start()
+        self.addCleanup(self.disconnect, broker)
+        return broker, sink
+
+    async def disconnect(self, broker: RedisBroker) -> None:
+        await broker.stop()
+        # The sockets of the TLS port are this process's own; let them see the end.
+        await until(lambda: not any(isinstance(each, portforward.ProxyServer) for each in self.protocols()))
+
+    def protocols(self) -> list[protocol.Protocol]:
+        found = []
+        for reader in reactor.getReaders():
+            inner = getattr(reader, "protocol", None)
+            found.append(getattr(inner, "wrappedProtocol", inner))
+        return [each for each in found if each is not None]
+
+    async def works(self, broker: RedisBroker, sink: WaitingSink) -> None:
+        await sink.when(lambda: sink.confirmations == ["chat"])
+        await until(lambda: broker.ready)
+        await broker.publish("chat", b"x")
+        await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
+
+    async def test_unknown_authority(self) -> None:
+        """A certificate of an unknown authority is refused by default, and the problem says so."""
+        broker, sink = self.broker()
+        await until(lambda: "certificate verify failed" in broker.problem)
+        self.assertEqual(sink.confirmations, [])
+
+    async def test_unverified(self) -> None:
+        """By explicit choice any certificate will do."""
+        await self.works(*self.broker(verify=False))
+
+    async def test_unverified_address(self) -> None:
+        """By explicit choice any certificate will do, also where the host is an address."""
+        await self.works(*self.broker("127.0.0.1", verify=False))
+
+    async def test_own_authority(self) -> None:
+        """A file of certificates to trust makes it good."""
+        await self.works(*self.broker(ca_file=self.ca_file))
+
+    async def test_other_host(self) -> None:
+        """A trusted authority's certificate for another name is refused."""
+        authority = trustme.CA()
+        other = self.folder / "other.pem"
+        authority.cert_pem.write_to_path(str(other))
+        broker, _ = self.broker(ca_file=other)
+        await until(lambda: "certificate verify failed" in broker.problem)
+
+    def test_unusable_files(self) -> None:
+        """A file that is missing, holds no certificate or a broken one is told as that."""
+        url = RedisURL.parse("rediss://localhost")
+        cases = {
+            "cannot be read": self.folder / "missing",
+            "holds no PEM certificate": self.folder / "empty",
+            "malformed certificate": self.folder / "broken",
+        }
+        (self.folder / "empty").write_text("nothing")
+        (self.folder / "broken").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        for text, path in cases.items():
+            with self.assertRaisesRegex(ConfigError, text):
+                redis_endpoint(reactor, url, ca_file=path)

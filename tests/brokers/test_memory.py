@@ -1,0 +1,32 @@
+"""The embedded broker keeps the contract."""
+
+from __future__ import annotations
+
+from tests.brokers import contract
+from wsrelay.brokers.memory import MemoryBroker
+from wsrelay.interfaces import IBroker
+from wsrelay.testing import RecordingSink
+
+
+class MemoryBrokerTests(contract.BrokerContract):
+    """The contract, inside one process."""
+
+    def make_broker(self) -> IBroker:
+        return MemoryBroker()
+
+    def test_stop_interrupts(self) -> None:
+        """Stopping voids the confirmations, once."""
+        broker, sink = MemoryBroker(), RecordingSink()
+        broker.attach(sink)
+        broker.start()
+        broker.stop()
+        broker.stop()
+        self.assertEqual(sink.interruptions, 1)
+
+    def test_without_a_sink(self) -> None:
+        """A broker that nobody attached to takes everything and delivers nothing."""
+        broker = MemoryBroker()
+        broker.start()
+        broker.subscribe(["chat"])
+        self.successResultOf(broker.publish("chat", b"x"))
+        self.successResultOf(broker.stop())

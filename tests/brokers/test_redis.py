@@ -1,0 +1,174 @@
+"""The Redis broker against a real server: the contract, and what a server can do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import valkey
+from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
+
+from tests.brokers import contract
+from tests.brokers.contract import WaitingSink, until
+from tests.redis_server import RedisServer
+from wsrelay.brokers.endpoint import redis_endpoint
+from wsrelay.brokers.redis import RedisBroker
+from wsrelay.core.publication import Publication
+from wsrelay.core.redis_url import RedisURL
+from wsrelay.interfaces import IBroker
+
+PREFIX = "wsrelay:"
+
+
+class OnRedis(contract.BrokerContract if TYPE_CHECKING else object):  # type: ignore[misc]
+    """A server of its own for each test, and brokers on it."""
+
+    url_of_server = "redis://127.0.0.1:{port}"
+
+    def setUp(self) -> None:
+        self.server = RedisServer().start()
+        self.addCleanup(self.server.close)
+
+    def make_broker(self, prefix: str = PREFIX) -> IBroker:
+        url = RedisURL.parse(self.url_of_server.format(port=self.server.port, path=self.server.path))
+        clock: Any = reactor
+        return RedisBroker(redis_endpoint(reactor, url), url, prefix, clock, Random(1))
+
+    def redis(self) -> valkey.Valkey:
+        """An independent client."""
+        client = self.server.client()
+        self.addCleanup(client.close)
+        return client
+
+
+class RedisBrokerTests(OnRedis, contract.BrokerContract):
+    """The contract, and Redis as other programs see it."""
+
+    async def other(self, broker: IBroker) -> IBroker:
+        other, _ = self.connected()
+        await until(lambda: other.ready)
+        return other
+
+    def connections(self) -> list[dict[str, str]]:
+        """The connections of relays, as the server lists them."""
+        listed: Any = self.redis().client_list()
+        return [each for each in listed if each["name"].startswith("wsrelay-")]
+
+    async def test_plain_publish(self) -> None:
+        """What any program PUBLISHes under the prefix is delivered; the same name without it is not."""
+        _, sink = await self.listening("chat")
+        client = self.redis()
+        client.publish("chat", b"not ours")
+        client.publish("wsrelay:chat", b"007")
+        await sink.when(lambda: bool(sink.delivered))
+        self.assertEqual(sink.delivered, [Publication("chat", b"007")])
+
+    async def test_publishes_plainly(self) -> None:
+        """What the broker publishes is a plain message for any subscriber."""
+        broker, _ = await self.listening("chat")
+        heard = self.redis().pubsub()
+        self.addCleanup(heard.close)
+        heard.subscribe("wsrelay:chat")
+        heard.get_message(timeout=5)
+        await broker.publish("chat", b"\xff\x00007")
+        message = await deferToThread(heard.get_message, timeout=5)
+        self.assertEqual(message["data"], b"\xff\x00007")
+
+    async def test_connections(self) -> None:
+        """However many channels: one subscriber connection and one for commands, and both say whose they are."""
+        await self.listening(*(f"c{number}" for number in range(1200)))
+        mine = self.connections()
+        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1200])
+        self.assertEqual({each["psub"] for each in mine}, {"0"})
+        self.assertEqual({each["name"].rpartition("-")[2] for each in mine}, {"subscriber", "commander"})
+
+    async def test_prefix(self) -> None:
+        """Two applications with prefixes of their own on one server do not hear each other."""
+        _, ours = await self.listening("chat")
+        theirs = self.make_broker("other:")
+        theirs.attach(WaitingSink())
+        theirs.start()
+        self.addCleanup(theirs.stop)
+        await until(lambda: theirs.ready)
+        await theirs.publish("chat", b"theirs")
+        self.redis().publish("wsrelay:chat", b"ours")
+        await ours.when(lambda: bool(ours.delivered))
+        self.assertEqual(ours.delivered, [Publication("chat", b"ours")])
+
+    async def test_killed_connections(self) -> None:
+        """Connections that the server kills come back with every channel, and the sink was told of the break."""
+        _, sink = await self.listening("a", "b")
+        sink.confirmations.clear()
+        for each in self.connections():
+            self.redis().client_kill_filter(_id=each["id"])
+        await sink.when(lambda: sink.interruptions == 1 and set(sink.confirmations) == {"a", "b"})
+        self.redis().publish("wsrelay:b", b"again")
+        await sink.when(lambda: sink.delivered == [Publication("b", b"again")])
+
+    async def test_server_comes_later(self) -> None:
+        """A broker that finds no server connects as soon as there is one; meanwhile it says why it is not ready."""
+        self.server.kill()
+        broker, sink = self.connected()
+        broker.subscribe(["chat"])
+        await until(lambda: "refused" in broker.problem)
+        self.server.start()
+        await sink.when(lambda: sink.confirmations == ["chat"])
+        await until(lambda: broker.ready)
+
+    async def test_restart(self) -> None:
+        """A server that is killed and started again has all channels back."""
+        names = [f"c{number}" for number in range(1000)]
+        broker, sink = await self.listening(*names)
+        self.server.kill()
+        await sink.when(lambda: sink.interruptions >= 1)
+        self.assertFalse(broker.ready)
+        sink.confirmations.clear()
+        self.server.start()
+        await sink.when(lambda: set(sink.confirmations) == set(names))
+
+    async def test_frozen_server(self) -> None:
+        """A server that stops answering, its connections still open, is noticed by the unanswered PING."""
+        broker, sink = await self.listening("chat")
+        os.kill(self.server.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, self.server.pid, signal.SIGCONT)
+        await sink.when(lambda: sink.interruptions >= 1)
+        self.assertFalse(broker.ready)
+        sink.confirmations.clear()
+        os.kill(self.server.pid, signal.SIGCONT)
+        await sink.when(lambda: sink.confirmations == ["chat"])
+
+    async def test_password(self) -> None:
+        """A wrong password is told as the problem, without the password; once it is right all works by itself."""
+        self.redis().config_set("requirepass", "right")
+        self.url_of_server = "redis://:s3cret-wrong@127.0.0.1:{port}"
+        broker, sink = self.connected()
+        broker.subscribe(["chat"])
+        await until(lambda: "WRONGPASS" in broker.problem)
+        self.assertNotIn("s3cret-wrong", broker.problem)
+        self.server.client(password="right").config_set("requirepass", "s3cret-wrong")
+        await sink.when(lambda: sink.confirmations == ["chat"])
+
+    async def test_acl_user(self) -> None:
+        """An ACL user signs in with name and password, and may be limited to the prefix."""
+        self.redis().execute_command(
+            "ACL", "SETUSER", "relay", "on", ">pa ss/w", "resetchannels", "&wsrelay:*", "+@pubsub", "+ping", "+select"
+        )
+        self.url_of_server = "redis://relay:pa%20ss%2Fw@127.0.0.1:{port}/3"
+        broker, sink = await self.listening("chat")
+        await broker.publish("chat", b"x")
+        await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
+
+    async def test_no_password_given(self) -> None:
+        """A server that wants a password and gets none is told as NOAUTH."""
+        self.redis().config_set("requirepass", "right")
+        broker, _ = self.connected()
+        await until(lambda: "NOAUTH" in broker.problem)
+
+
+class RedisOnUnixSocketTests(OnRedis, contract.BrokerContract):
+    """The contract over a unix socket."""
+
+    url_of_server = "unix://{path}"

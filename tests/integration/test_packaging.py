@@ -1,0 +1,58 @@
+"""What an installation has: the plugin, the page, and nothing that breaks Twisted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.sync.client import connect
+
+from tests.integration.relay import Relay
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class WheelTests(SynchronousTestCase):
+    """The wheel, built from this source tree."""
+
+    def test_contents_and_life(self) -> None:
+        """The wheel has plugin and page and no package file in Twisted's folders; installed, its relay runs."""
+        folder = Path(self.mktemp()).absolute()
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+        (wheel,) = folder.glob("*.whl")
+        names = zipfile.ZipFile(wheel).namelist()
+        self.assertIn("twisted/plugins/wsrelay_plugin.py", names)
+        self.assertIn("wsrelay/py.typed", names)
+        self.assertLessEqual({f"wsrelay/http/static/chat.{kind}" for kind in ("html", "css", "js")}, set(names))
+        self.assertEqual([name for name in names if name.startswith(("tests", "bench"))], [])
+        self.assertEqual([name for name in names if name.startswith("twisted/") and name.endswith("__init__.py")], [])
+
+        # An environment of its own that sees this one's libraries but not its editable wsrelay: installed here, it
+        # comes first on the path.
+        home = folder / "environment"
+        venv.create(home, with_pip=False, symlinks=True)
+        site = next((home / "lib").glob("python3.*")) / "site-packages"
+        here = next(path for path in sys.path if path.endswith("site-packages"))
+        (site / "libraries.pth").write_text(f"{here}\n")
+        zipfile.ZipFile(wheel).extractall(site)
+        script = home / "bin" / "twistd"
+        python = home / "bin" / "python"
+        script.write_text(f"#!{python}\nimport sys\nfrom twisted.scripts.twistd import run\nsys.exit(run())\n")
+        script.chmod(0o755)
+        found = subprocess.run(
+            [str(python), "-c", "import wsrelay; print(wsrelay.__file__)"],
+            capture_output=True, text=True, check=True, cwd=folder,
+        )  # fmt: skip
+        self.assertTrue(found.stdout.startswith(str(site)), found.stdout)
+        with Relay(python=str(python)) as relay, connect(relay.ws("chat"), proxy=None, legacy=True) as client:
+            client.send("from a wheel")
+            self.assertEqual(client.recv(20), "from a wheel")
