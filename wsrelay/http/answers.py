@@ -9,7 +9,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-__all__ = ["PlainAnswer", "harden", "plain"]
+__all__ = ["PlainAnswer", "body", "harden", "not_allowed", "plain"]
 
 Answer = tuple[int, str]
 
@@ -24,15 +24,25 @@ def harden(request: HTTPRequest) -> None:
     headers.setRawHeaders(b"cache-control", [b"no-store"])
 
 
+def body(request: Request, content_type: bytes, content: bytes) -> bytes:
+    """Set a request up for this content and give what to return from `render`."""
+    request.setHeader(b"content-type", content_type)
+    request.setHeader(b"content-length", str(len(content)).encode())
+    # A body for HEAD would be taken for the next answer.
+    return b"" if request.method == b"HEAD" else content
+
+
 def plain(request: Request, status: int, text: str) -> bytes:
-    """Set a request up for a short text and give the body to return from `render`."""
+    """Set a request up for a short text and give what to return from `render`."""
     # twisted.web knows no phrase for some statuses, 426 among them.
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-    body = text.encode() + b"\n"
-    request.setHeader(b"content-length", str(len(body)).encode())
-    # A body for HEAD would be taken for the next answer.
-    return b"" if request.method == b"HEAD" else body
+    return body(request, b"text/plain; charset=utf-8", text.encode() + b"\n")
+
+
+def not_allowed(request: Request) -> bytes:
+    """Set a request up for the answer to methods other than GET and HEAD."""
+    request.setHeader(b"allow", b"GET, HEAD")
+    return plain(request, 405, "Only GET and HEAD are served here.")
 
 
 class PlainAnswer(Resource):
@@ -40,23 +50,16 @@ class PlainAnswer(Resource):
 
     Args:
         answer: Gives status and text.
-        headers: More header fields.
     """
 
     isLeaf = True
 
-    def __init__(self, answer: Callable[[], Answer], headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(self, answer: Callable[[], Answer]) -> None:
         super().__init__()
         self._answer = answer
-        self._headers = headers
 
     def render(self, request: Request) -> bytes:
         """Answer GET and HEAD; tell any other method so."""
-        if request.method in (b"GET", b"HEAD"):
-            status, text = self._answer()
-            for name, value in self._headers:
-                request.setHeader(name, value)
-        else:
-            status, text = 405, "Only GET and HEAD are served here."
-            request.setHeader(b"allow", b"GET, HEAD")
-        return plain(request, status, text)
+        if request.method not in (b"GET", b"HEAD"):
+            return not_allowed(request)
+        return plain(request, *self._answer())

@@ -7,6 +7,8 @@ from importlib.resources import files
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from wsrelay.http.answers import body, not_allowed
+
 __all__ = ["PageFile", "page_files"]
 
 _TYPES = {
@@ -32,15 +34,16 @@ class PageFile(Resource):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._body = files("wsrelay.http").joinpath("static", name).read_bytes()
+        self._content = files("wsrelay.http").joinpath("static", name).read_bytes()
         self._type = _TYPES[name.rpartition(".")[2]]
 
-    def render_GET(self, request: Request) -> bytes:
-        """The file; twisted.web answers HEAD from it."""
-        request.setHeader(b"content-type", self._type)
+    def render(self, request: Request) -> bytes:
+        """Answer GET and HEAD; tell any other method so."""
+        if request.method not in (b"GET", b"HEAD"):
+            return not_allowed(request)
         request.setHeader(b"content-security-policy", _POLICY)
         request.setHeader(b"cache-control", b"no-cache")
-        return self._body
+        return body(request, self._type, self._content)
 
 
 def page_files() -> dict[str, PageFile]:

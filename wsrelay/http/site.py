@@ -27,6 +27,7 @@ class _Request(Request):
     """A request that cannot fill the memory or the disk with its body."""
 
     _received = 0
+    _refused = False
 
     def gotLength(self, length: int | None) -> None:
         super().gotLength(length)
@@ -40,25 +41,47 @@ class _Request(Request):
         else:
             self._too_big()
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        # The end of a refused body may stand in the buffer already; a second answer must not.
+        if not self._refused:
+            super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        if self.path == b"*":
+            # twisted.web would answer OPTIONS * itself, with its name and version; so it is a path like any other.
+            self.path = b"/*"
+        super().process()
+
     def _too_big(self) -> None:
-        channel: Any = self.channel
-        if channel.transport is not None and not channel.transport.disconnecting:
+        if not self._refused:
+            self._refused = True
+            channel: Any = self.channel
             channel.transport.write(_BODY_TOO_BIG.to_bytes())
             channel.loseConnection()
 
 
-class _Root(Resource):
+_NOWHERE = PlainAnswer(
+    lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.")
+)
+
+
+class _Folder(Resource):
+    """A branch of the tree. What it does not hold gets our own text; twisted.web's repeats what was asked for."""
+
+    def getChild(self, _path: bytes, _request: Request) -> Resource:
+        return _NOWHERE
+
+    def render(self, request: Request) -> bytes:
+        return _NOWHERE.render(request)
+
+
+class _Root(_Folder):
     """The root of the tree: every answer below it is hardened."""
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
         harden(request)
         child: Resource = super().getChildWithDefault(path, request)
         return child
-
-    def getChild(self, _path: bytes, _request: Request) -> Resource:
-        return PlainAnswer(
-            lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.")
-        )
 
 
 class _Site(Site):
@@ -93,7 +116,7 @@ def build_site(
     if with_page:
         page = page_files()
         root.putChild(b"", page.pop(""))
-        static = Resource()
+        static = _Folder()
         for name, file in page.items():
             static.putChild(name.encode(), file)
         root.putChild(b"static", static)

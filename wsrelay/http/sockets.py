@@ -58,8 +58,9 @@ class SocketPath(Resource):
         lines = [b" ".join((request.method, request.uri, request.clientproto))]
         for name, values in request.requestHeaders.getAllRawHeaders():
             lines.extend(name + b": " + value for value in values)
-        # What the client sent behind its request waits in the channel until the request is answered.
-        rest = b"".join(channel._dataBuffer)  # noqa: SLF001 -- there is no public way; guarded by a test
+        # What the client sent behind its request waits in the channel until the request is answered, and before that
+        # in its buffer of lines.
+        rest = b"".join(channel._dataBuffer) + channel.clearLineBuffer()  # noqa: SLF001 -- guarded by a test
         transport = channel.transport
         self._upgrade(transport, b"\r\n".join(lines) + b"\r\n\r\n", rest)
         # From here on the channel is nobody's: no timer of it may close the connection, nothing may be written.

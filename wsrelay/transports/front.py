@@ -8,6 +8,7 @@ door by `FrontDoorFactory.upgrade`.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
@@ -21,7 +22,7 @@ from wsrelay.core.errors import RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.dialects import find_dialect
 from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
-from wsrelay.transports.websocket import RelaySocketFactory
+from wsrelay.transports.websocket import STOPPING, RelaySocketFactory
 from wsrelay.transports.wheel import WheelTimer
 
 __all__ = ["FrontDoor", "FrontDoorFactory"]
@@ -32,7 +33,8 @@ LINGER_SECONDS = 2.0
 _TOO_LONG = Refusal(431, "The request head is too long for max_head_bytes.")
 _TOO_SLOW = Refusal(408, "The request head did not come in time.")
 _NO_SOCKET_HERE = Refusal(404, "No WebSocket lives here. Use /ws/<channel>.")
-_STOPPING = Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
+
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
 class FrontDoor(Protocol):
@@ -56,14 +58,14 @@ class FrontDoor(Protocol):
             return
         self._head += data
         # RFC 9112 section 2.2: an empty line before the request line is to be ignored.
-        if self._head.startswith(b"\r\n"):
-            self._head = self._head.lstrip(b"\r\n")
+        if (empty := _EMPTY_LINES.match(self._head)) is not None:
+            self._head = self._head[empty.end() :]
         end = self._head.find(END_OF_HEAD)
-        longest = self._house.settings.max_head_bytes
-        if end > longest or (end < 0 and len(self._head) > longest):
+        # A head that has not ended is at least one byte longer than what came of it.
+        cut = end + len(END_OF_HEAD) if end >= 0 else len(self._head) + 1
+        if cut > self._house.settings.max_head_bytes:
             self._refuse(_TOO_LONG)
         elif end >= 0:
-            cut = end + len(END_OF_HEAD)
             self._decide(self._head[:cut], self._head[cut:])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -142,7 +144,7 @@ class FrontDoorFactory(Factory):
         request = parse_head(head)
         if request.upgrade:
             if self.stopping:
-                raise RefusedError(_STOPPING)
+                raise RefusedError(STOPPING)
             if find_dialect(request.path) is None:
                 raise RefusedError(_NO_SOCKET_HERE)
         return request
@@ -172,7 +174,7 @@ class FrontDoorFactory(Factory):
         # HTTPChannel is the transport's producer; the new protocol wants that place.
         transport.unregisterProducer()
         self.hand_to_socket(transport, request, rest)
-        # It was paused while the request was served.
+        # It may have been paused while the request was served.
         transport.resumeProducing()
 
 

@@ -18,17 +18,17 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # The fields a WebSocket handshake is made of (RFC 6455 section 4.1). The WebSocket parser gets these and no others:
-# what it never sees it cannot misread, and a browser's long tail of headers costs nothing there.
+# what it never sees it cannot misread, and a browser's long tail of headers costs nothing there. Two are left out on
+# purpose: Sec-WebSocket-Extensions, because none is negotiated and Autobahn refuses the legal form of two lines, and
+# Origin, because Autobahn refuses the `null` of a sandboxed page or a file.
 _HANDSHAKE_FIELDS = frozenset(
     (
         b"host",
         b"upgrade",
         b"connection",
-        b"origin",
         b"sec-websocket-key",
         b"sec-websocket-version",
         b"sec-websocket-protocol",
-        b"sec-websocket-extensions",
     )
 )
 

@@ -7,7 +7,10 @@ tests/transports/test_autobahn_traps.py:
 - `tcpNoDelay` has no effect on Twisted: set in `connectionMade`.
 - `onConnect` runs again for a second request head that comes while the first one waits for its answer, and `onOpen`
   runs after the connection is gone: `processHandshake` and `succeedHandshake` look first.
-- What comes before the handshake is answered is kept without limit: bounded in `processHandshake`.
+- What comes before the handshake is answered is kept without limit: bounded in `processHandshake`. So is what comes
+  after the end, while TLS says goodbye (`dataReceived`), a control frame longer than a control frame can be
+  (`onFrameData`), and empty fragments (`onMessageFrameData`).
+- Pongs are written without a look at who reads them: `onPing` lets them wait in the outbox.
 - `dropConnection(abort=False)` has no time limit: a linger timer ends it.
 - Its timers round down to whole seconds and lose cancels: the factory has a `TimerWheel` in their place.
 - A pong that waits in the socket while the reactor is busy counts as missing: looked for once more a second later.
@@ -27,6 +30,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.config import Settings
 from wsrelay.core.closing import Closing
+from wsrelay.core.frames import Opcode, frame
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.outbox import Outbox
 from wsrelay.interfaces import IDialect
@@ -34,13 +38,14 @@ from wsrelay.node import Client, Node
 from wsrelay.transports.tcp import tune_socket
 from wsrelay.transports.wheel import TimerWheel
 
-__all__ = ["RelaySocket", "RelaySocketFactory"]
+__all__ = ["STOPPING", "RelaySocket", "RelaySocketFactory"]
 
 PING_JITTER = 0.2
 """Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
 
 SECOND_LOOK_SECONDS = 1.0
 
+STOPPING = Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
 _HANDSHAKE_REFUSALS = {
     400: "The WebSocket handshake is malformed (RFC 6455 section 4.2.1).",
     426: "The relay speaks version 13 of the WebSocket protocol (RFC 6455).",
@@ -102,10 +107,11 @@ class RelaySocket(WebSocketServerProtocol):
     def close(self, closing: Closing) -> None:
         """See `Subscriber.close`."""
         if self.state == self.STATE_OPEN:
-            self._outbox = None
             self.sendCloseFrame(closing.code, closing.reason.encode())
+            # Now, because the write of the frame may have been told to pause.
+            self._outbox = None
         elif self.state == self.STATE_CONNECTING:
-            self.refuse(Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),)))
+            self.refuse(STOPPING if closing is Closing.RESTART else Refusal(500, _HANDSHAKE_REFUSALS[500]))
 
     # Push producer: the transport says when it has more than it can send.
 
@@ -135,6 +141,11 @@ class RelaySocket(WebSocketServerProtocol):
         super().connectionMade()
         tune_socket(self.transport, self.factory.settings.send_buffer_bytes)
         self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        # TLS reads on until the client says goodbye, too.
+        if self.state != self.STATE_CLOSED:
+            super().dataReceived(data)
 
     def processHandshake(self) -> None:
         if self._client is None:
@@ -171,6 +182,17 @@ class RelaySocket(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, _is_binary: bool) -> None:
         if self._client is not None and self.state == self.STATE_OPEN:
             self._client.received(payload)
+
+    def onFrameData(self, payload: bytes) -> bool | None:
+        # A connection that has failed waits for the client's close frame, of which the type is enough.
+        return None if self.failedByMe else super().onFrameData(payload)
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        if payload:
+            super().onMessageFrameData(payload)
+
+    def onPing(self, payload: bytes) -> None:
+        self.send(frame(Opcode.PONG, payload))
 
     def onAutoPingTimeout(self) -> None:
         self.autoPingTimeoutCall = self.factory.wheel.call_later(SECOND_LOOK_SECONDS, super().onAutoPingTimeout)

@@ -83,6 +83,7 @@ class TimerWheel:
                 timer.call()
             except Exception:  # noqa: BLE001 -- one connection's timer must not cost the others theirs
                 self.log.failure("a timer failed")
-        # Buckets whose timers were all cancelled go as their turn comes; each is at most one empty dict.
-        if self._buckets and self._tick is None:
+        # Buckets whose timers were all cancelled go as their turn comes; each is at most one empty dict. Winding is due
+        # even if a call has wound the wheel already: to its own slot, which may be behind the first one that waits.
+        if self._buckets:
             self._wind(min(self._buckets), self._clock.seconds())

@@ -1,0 +1,454 @@
+"""Tests of wsrelay.transports.front: the door, what it refuses, and to whom it hands over."""
+
+from __future__ import annotations
+
+import re
+from socket import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_NODELAY
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.address import UNIXAddress
+from twisted.internet.protocol import Factory
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from websockets.client import ClientProtocol
+from websockets.frames import Frame
+from websockets.uri import parse_uri
+
+from tests.transports.kit import (
+    Answer,
+    Caller,
+    EdgeCase,
+    House,
+    RealEdgeCase,
+    Wire,
+    answers,
+    client_frame,
+    head,
+    upgrade,
+)
+from wsrelay.core.frames import message_frame
+from wsrelay.testing import FakeBroker, MemoryTransport
+from wsrelay.transports.front import LINGER_SECONDS
+from wsrelay.transports.websocket import RelaySocket
+
+_HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
+_ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+
+
+class FrontDoorTests(EdgeCase):
+    """Who is let in, and where to."""
+
+    def refusal(self, wire: Wire) -> Answer:
+        """The answer to a refused client, checked for what every refusal has, and the end of its connection."""
+        (answer,) = answers(wire.read())
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertEqual(answer.headers["content-type"], "text/plain; charset=utf-8")
+        self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+        self.assertNotIn("server", answer.headers)
+        self.assertTrue(wire.transport.half_closed)
+        self.assertFalse(wire.closed)
+        return answer
+
+    def knock(self, data: bytes, house: House | None = None) -> tuple[House, Wire]:
+        """A new connection that sends this."""
+        house = house or self.house()
+        wire = Wire(house)
+        wire.send(data)
+        return house, wire
+
+    def test_socket(self) -> None:
+        """An upgrade gets a WebSocket; nothing of twisted.web is made."""
+        house, wire = self.knock(upgrade())
+        self.assertIn(_ACCEPT, wire.read())
+        self.assertIsInstance(wire.transport.protocol, RelaySocket)
+        self.assertEqual(list(house.sockets.sockets), [wire.socket])
+
+    def test_site(self) -> None:
+        """Everything else gets twisted.web; nothing of Autobahn is made."""
+        house, wire = self.knock(_HEALTH)
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
+        self.assertEqual(house.sockets.countConnections, 0)
+
+    def test_pipelined_behind_the_handshake(self) -> None:
+        """Frames that come in one piece with the handshake are not lost."""
+        house = self.house(publish=("room",))
+        _, wire = self.knock(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), house)
+        house.turn()
+        self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
+
+    def test_pipelined_requests(self) -> None:
+        """Requests that come in one piece are answered in order."""
+        _, wire = self.knock(_HEALTH + head("GET /readyz HTTP/1.1", "Host: x"))
+        self.assertEqual([answer.body for answer in answers(wire.read())], [b"alive\n", b"ready\n"])
+
+    def test_empty_lines_first(self) -> None:
+        """Empty lines before the request line are ignored."""
+        _, wire = self.knock(b"\r\n\r\n\r\n" + upgrade())
+        self.assertIn(_ACCEPT, wire.read())
+
+    def test_line_feed_first(self) -> None:
+        """A bare LF before the request line is no empty line."""
+        _, wire = self.knock(b"\r\n\n" + upgrade())
+        self.assertEqual(self.refusal(wire).status, 400)
+
+    @given(
+        st.sampled_from(
+            [
+                upgrade(),
+                b"\r\n" + upgrade(),
+                b"\r\n\r\n\r\n" + upgrade() + client_frame(0x89, b"ping"),
+                b"\r\n\n" + upgrade(),
+                upgrade("/nowhere"),
+                upgrade("/ws/room", "Content-Length: 2"),
+                upgrade("/ws/room", "X-Filler: " + "x" * (1024 - len(upgrade("/ws/room", "X-Filler: ")))),
+                upgrade("/ws/room", "X-Filler: " + "x" * (1025 - len(upgrade("/ws/room", "X-Filler: ")))),
+                head("GET / HTTP/1.1", "no colon"),
+                head("POST /healthz HTTP/1.1", "Host: x", "Content-Length: 5") + b"12345" + _HEALTH,
+                b"x" * 1500,
+                b"\r\n" * 900,
+            ]
+        ),
+        st.lists(st.integers(1, 1500), max_size=12),
+        st.booleans(),
+    )
+    def test_pieces(self, data: bytes, cuts: list[int], one_by_one: bool) -> None:
+        """However a head is cut into pieces, down to single bytes, the outcome is that of one piece."""
+        house = House(max_head_bytes=1024)
+        whole, wire = Wire(house), Wire(house)
+        whole.send(data)
+        places = range(len(data)) if one_by_one else [0, *sorted(set(cuts))]
+        for start, end in zip(places, [*places[1:], len(data)], strict=True):
+            wire.send(data[start:end])
+        dates = re.compile(rb"Date: [^\r]*\r\n")
+        self.assertEqual(dates.sub(b"", wire.read()), dates.sub(b"", whole.read()))
+        self.assertEqual(wire.closed, whole.closed)
+        self.assertEqual(type(wire.transport.protocol), type(whole.transport.protocol))
+
+    def test_longest_head(self) -> None:
+        """A head of `max_head_bytes` is read, one byte more gets 431."""
+        house = self.house(max_head_bytes=1024)
+        room = 1024 - len(upgrade("/ws/room", "X: "))
+        _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * room), house)
+        self.assertIn(_ACCEPT, wire.read())
+        _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * (room + 1)), house)
+        answer = self.refusal(wire)
+        self.assertEqual((answer.status, answer.body), (431, b"The request head is too long for max_head_bytes.\n"))
+
+    def test_endless_head(self) -> None:
+        """A head without an end is not kept beyond `max_head_bytes`, nor is what comes after its refusal."""
+        house = self.house(max_head_bytes=1024)
+        wire = Wire(house)
+        wire.send(b"x" * 1023)
+        self.assertEqual(wire.read(), b"")
+        wire.send(b"x")
+        self.assertEqual(self.refusal(wire).status, 431)
+        for _ in range(100):
+            wire.send(b"x" * 65536)
+        self.assertEqual(wire.transport.protocol._head, b"")
+        self.assertEqual(wire.read(), b"")
+
+    def test_slow_head(self) -> None:
+        """A head that does not come in time gets 408, never early."""
+        house, wire = self.knock(b"GET / HT", self.house(handshake_timeout_seconds=3))
+        house.pass_time(2.75)
+        self.assertEqual(wire.read(), b"")
+        house.pass_time(0.75)
+        self.assertEqual(self.refusal(wire).status, 408)
+
+    def test_no_head(self) -> None:
+        """A connection without a request is ended without a word."""
+        house, wire = self.knock(b"\r\n", self.house(handshake_timeout_seconds=3))
+        house.pass_time(2.75)
+        self.assertFalse(wire.closed)
+        house.pass_time(0.75)
+        self.assertTrue(wire.transport.aborted)
+        self.assertEqual(wire.read(), b"")
+
+    def test_refused_client_lingers(self) -> None:
+        """A refused client that does not hang up is reset after the linger time."""
+        house, wire = self.knock(upgrade("/nowhere"))
+        self.refusal(wire)
+        house.pass_time(LINGER_SECONDS - 0.25)
+        self.assertFalse(wire.closed)
+        house.pass_time(0.75)
+        self.assertTrue(wire.transport.aborted)
+
+    def test_refused_client_hangs_up(self) -> None:
+        """A refused client that hangs up leaves no timer behind."""
+        house, wire = self.knock(upgrade("/nowhere"))
+        self.refusal(wire)
+        wire.leave()
+        self.assertFalse(any(house.sockets.wheel._buckets.values()))
+
+    def test_leaving_early(self) -> None:
+        """A client that leaves before its head is complete leaves no timer behind."""
+        house, wire = self.knock(b"GET")
+        wire.leave()
+        self.assertFalse(any(house.sockets.wheel._buckets.values()))
+
+    def test_refusals(self) -> None:
+        """Each thing that is wrong with a head has its status and its text."""
+        nowhere = b"No WebSocket lives here. Use /ws/<channel>.\n"
+        for data, status, body in (
+            (upgrade("/"), 404, nowhere),
+            (upgrade("/ws"), 404, nowhere),
+            (upgrade("http://relay.example/ws/room"), 404, nowhere),
+            (upgrade("/ws/room", "Content-Length: 1"), 400, b"A WebSocket handshake has no body.\n"),
+            (upgrade("/ws/room", "Transfer-Encoding: chunked"), 400, b"A WebSocket handshake has no body.\n"),
+            (head("GET /"), 400, b"The request line is malformed (RFC 9112 section 3).\n"),
+        ):
+            _, wire = self.knock(data)
+            answer = self.refusal(wire)
+            self.assertEqual((answer.status, answer.body), (status, body))
+
+    def test_cookies(self) -> None:
+        """Bytes outside ASCII are fine in a cookie and refused in a field of the handshake."""
+        _, wire = self.knock(upgrade("/ws/room", "Cookie: name=J\xfcrgen"))
+        self.assertIn(_ACCEPT, wire.read())
+        for name in ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key"):
+            _, wire = self.knock(upgrade("/ws/room", f"{name}: \xfc"))
+            self.assertEqual(self.refusal(wire).status, 400)
+
+    def test_post_with_upgrade(self) -> None:
+        """An upgrade by POST is answered by HTTP: 405."""
+        _, wire = self.knock(upgrade().replace(b"GET", b"POST", 1))
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))
+
+    def test_stopping(self) -> None:
+        """A relay that is stopping turns sockets away with 503 and Retry-After, and goes on answering probes."""
+        house = self.house()
+        house.door.stopping = True
+        _, wire = self.knock(upgrade(), house)
+        answer = self.refusal(wire)
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
+        _, wire = self.knock(_HEALTH, house)
+        self.assertEqual(answers(wire.read())[0].status, 200)
+
+    def test_unix_socket(self) -> None:
+        """A client behind a Unix socket has no address, and is let in."""
+        house = self.house()
+        wire = Wire(house)
+        wire.transport.peerAddr = UNIXAddress("/run/wsrelay.sock")
+        wire.send(upgrade())
+        self.assertIn(_ACCEPT, wire.read())
+        self.assertEqual(wire.socket._handshake.peer, "unix")
+
+    def test_wrapped_transport(self) -> None:
+        """Under a wrapper, which cannot half-close, a refused client is closed the ordinary way, then by force."""
+        house = self.house()
+        lower = MemoryTransport()
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), house.door.buildProtocol(None))
+        lower.protocol = wrapper
+        wrapper.makeConnection(lower)
+        wrapper.dataReceived(b"nonsense\r\n\r\n")
+        self.assertTrue(lower.disconnecting)
+        self.assertFalse(lower.half_closed)
+        house.pass_time(LINGER_SECONDS + 0.5)
+        self.assertTrue(lower.aborted)
+
+    @given(st.binary(max_size=120), st.sampled_from(["line", "field", "value", "frames", "first"]))
+    def test_hostile(self, noise: bytes, place: str) -> None:
+        """Whatever comes in, there is an answer, a close or a wait with a limit; never an exception or a timer."""
+        data = {
+            "line": b"GET " + noise + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+            "field": upgrade("/ws/room", noise),
+            "value": upgrade("/ws/room", b"Sec-WebSocket-Protocol: " + noise, b"Sec-WebSocket-Version: " + noise[:3]),
+            "frames": upgrade() + noise,
+            "first": noise + upgrade(),
+        }[place]
+        house = House(handshake_timeout_seconds=1, close_timeout_seconds=1)
+        wire = Wire(house)
+        wire.send(data)
+        output = wire.read()
+        house.pass_time(2)
+        output += wire.read()
+        self.assertTrue(output.startswith(b"HTTP/1.1 ") or wire.closed)
+        self.assertEqual(house.leftovers(), [])
+
+
+class KeptAliveUpgradeTests(EdgeCase):
+    """An upgrade on a connection that twisted.web has served before."""
+
+    def test_let_in(self) -> None:
+        """The connection becomes a WebSocket that reads on, and the HTTP channel lets go of it for good."""
+        house = self.house()
+        wire = Wire(house)
+        wire.send(_HEALTH)
+        answers(wire.read())
+        wire.transport.pauseProducing()
+        wire.send(upgrade())
+        self.assertIn(_ACCEPT, wire.read())
+        self.assertEqual(list(house.sockets.sockets), [wire.socket])
+        self.assertIs(wire.transport.producer, wire.socket)
+        self.assertEqual(wire.transport.producerState, "producing")
+        house.pass_time(20)
+        house.publish(b"hello")
+        self.assertEqual(wire.read(), b"\x81\x05hello")
+        self.assertFalse(wire.closed)
+
+    @given(st.integers(1, 400), st.sampled_from([b"", _HEALTH]))
+    def test_pipelined(self, cut: int, before: bytes) -> None:
+        """Bytes behind the handshake reach the WebSocket wherever the reads of the connection were cut."""
+        house = House(publish=("room",))
+        wire = Wire(house)
+        wire.send(_HEALTH)
+        answers(wire.read())
+        data = before + upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second")
+        wire.send(data[:cut])
+        wire.send(data[cut:])
+        house.turn()
+        self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
+        self.assertEqual(house.leftovers(), [])
+
+    def test_refused(self) -> None:
+        """What the door refuses is answered by HTTP, and the connection stays in use."""
+        house = self.house()
+        wire = Wire(house)
+        wire.send(_HEALTH)
+        house.door.stopping = True
+        wire.send(upgrade())
+        house.door.stopping = False
+        wire.send(upgrade("/ws/room", "Content-Length: 2") + b"xx")
+        wire.send(upgrade("/ws"))
+        wire.send(_HEALTH)
+        found = answers(wire.read())
+        self.assertEqual([answer.status for answer in found], [200, 503, 400, 404, 200])
+        self.assertEqual(found[1].headers["retry-after"], "1")
+
+    def test_elsewhere(self) -> None:
+        """An upgrade where no WebSocket lives is a request like any other."""
+        house = self.house()
+        wire = Wire(house)
+        wire.send(_HEALTH)
+        wire.send(upgrade("/elsewhere"))
+        self.assertEqual([answer.status for answer in answers(wire.read())], [200, 404])
+
+    def test_waiting(self) -> None:
+        """A client that waits for the broker and leaves, leaves nothing."""
+        house = self.house(FakeBroker())
+        wire = Wire(house)
+        wire.send(_HEALTH)
+        answers(wire.read())
+        wire.send(upgrade())
+        self.assertEqual(wire.read(), b"")
+        wire.leave()
+        house.node.confirmed("room")
+        self.assertEqual(house.sockets.sockets, {})
+
+
+class RealConnectionTests(RealEdgeCase):
+    """What only a kernel can show."""
+
+    async def test_tcp(self) -> None:
+        """A real client is let in, pinged into answering, sent a message and closed cleanly."""
+        house = await self.open(publish=("room",))
+        client = await self.connect()
+        protocol = ClientProtocol(parse_uri("ws://relay.example/ws/room"))
+        await self.conversation(house, client, protocol)
+
+    async def test_tls(self) -> None:
+        """The same over TLS: the door hands over what is inside the wrapper."""
+        house = await self.open(tls=True, publish=("room",))
+        client = await self.connect()
+        protocol = ClientProtocol(parse_uri("wss://relay.example/ws/room"))
+        await self.conversation(house, client, protocol)
+
+    async def conversation(self, house: House, client: Caller, protocol: ClientProtocol) -> None:
+        """Handshake, echo through the broker, and the client's close."""
+        protocol.send_request(protocol.connect())
+        protocol_out = protocol.data_to_send()
+        client.write(b"".join(protocol_out))
+        protocol.receive_data(await client.until(b"\r\n\r\n"))
+        self.assertIsNone(protocol.handshake_exc)
+        protocol.events_received()
+        protocol.send_text(b"hello")
+        client.write(b"".join(protocol.data_to_send()))
+        protocol.receive_data(await client.until(b"hello"))
+        (echo,) = protocol.events_received()
+        assert isinstance(echo, Frame)
+        self.assertEqual(echo.data, b"hello")
+        protocol.send_close(1000, "bye")
+        client.write(b"".join(protocol.data_to_send()))
+        await client.until(b"\x88\x02\x03\xe8")
+        await client.ended
+        await self.empty(house)
+
+    async def test_tls_refusal(self) -> None:
+        """Over TLS, where a connection cannot be half-closed, a refused client gets its answer and the end."""
+        await self.open(tls=True)
+        client = await self.connect()
+        client.write(upgrade("/nowhere"))
+        await client.ended
+        (answer,) = answers(client.data)
+        self.assertEqual(answer.status, 404)
+
+    async def test_tls_kept_alive(self) -> None:
+        """Over TLS an HTTP connection can become a WebSocket, too."""
+        house = await self.open(tls=True)
+        client = await self.connect()
+        client.write(_HEALTH)
+        await client.until(b"alive\n")
+        client.write(upgrade() + client_frame(0x89, b"ahead"))
+        await client.until(b"\x8a\x05ahead")
+        self.assertEqual(len(house.sockets.sockets), 1)
+
+    async def test_kept_alive(self) -> None:
+        """An HTTP connection becomes a WebSocket, with what came behind the handshake, and reads on."""
+        house = await self.open()
+        client = await self.connect()
+        client.write(_HEALTH)
+        await client.until(b"alive\n")
+        client.write(upgrade() + client_frame(0x89, b"ahead"))
+        await client.until(b"\x8a\x05ahead")
+        client.write(client_frame(0x89, b"later"))
+        await client.until(b"\x8a\x05later")
+        self.assertEqual(len(house.sockets.sockets), 1)
+
+    async def test_kernel_is_told(self) -> None:
+        """The accepted socket of a WebSocket has no Nagle algorithm and the send buffer of the settings."""
+        house = await self.open(send_buffer_bytes=32768)
+        client = await self.connect()
+        client.write(upgrade())
+        await client.until(b"\r\n\r\n")
+        (socket,) = house.sockets.sockets
+        handle = socket.transport.getHandle()
+        self.assertNotEqual(handle.getsockopt(IPPROTO_TCP, TCP_NODELAY), 0)
+        self.assertIn(handle.getsockopt(SOL_SOCKET, SO_SNDBUF), (32768, 65536))
+
+    async def test_unread_input(self) -> None:
+        """A refused client that has sent more than the relay reads still sees why, instead of a reset."""
+        for data, status in ((b"x" * 4_000_000, 431), (b"G T\x00\r\n\r\n" + b"x" * 4_000_000, 400)):
+            await self.open()
+            client = await self.connect()
+            client.write(data)
+            await client.ended
+            (answer,) = answers(client.data)
+            self.assertEqual(answer.status, status)
+
+    async def test_never_reads(self) -> None:
+        """A client that never reads costs a bounded outbox, is closed with 4008, and is gone in the close timeout."""
+        house = await self.open(outbox_max_bytes=65536, close_timeout_seconds=1)
+        client = await self.connect()
+        client.write(upgrade())
+        await client.until(b"\r\n\r\n")
+        client.transport.pauseProducing()
+        (socket,) = house.sockets.sockets
+        batch = message_frame(b"x" * 16000)
+        most = 0
+        sent = 0
+        while socket.state == socket.STATE_OPEN:
+            sent += 1
+            self.assertLess(sent, 10000)
+            socket.send(batch)
+            transport = socket.transport
+            inside = len(transport.dataBuffer) + transport._tempDataLen
+            most = max(most, inside + (socket._outbox.size if socket._outbox else 0))
+            await self.later()
+        # Twisted's 64 KiB with the batch that crossed them, and the outbox.
+        self.assertLessEqual(most, 65536 + len(batch) + 65536)
+        self.assertEqual(socket.localCloseCode, 4008)
+        await self.empty(house)
+        client.transport.resumeProducing()
+        await client.ended

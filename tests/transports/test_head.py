@@ -1,0 +1,133 @@
+"""Tests of wsrelay.transports.head."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.transports.kit import KEY, head, upgrade
+from wsrelay.core.errors import RefusedError
+from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
+
+
+class ParseHeadTests(SynchronousTestCase):
+    """What the door needs to know of a head."""
+
+    def refused(self, data: bytes) -> str:
+        """The text of the 400 that a head gets."""
+        error: RefusedError = self.assertRaises(RefusedError, parse_head, data)
+        self.assertEqual(error.refusal.status, 400)
+        return error.refusal.text
+
+    def test_plain_request(self) -> None:
+        """A request without an upgrade is named by method and path, the query cut off."""
+        self.assertEqual(
+            parse_head(head("POST /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")),
+            RequestHead(b"POST", "/a/b", upgrade=False, handshake=b""),
+        )
+
+    def test_request_line_alone(self) -> None:
+        """A head without fields is a head."""
+        self.assertEqual(parse_head(head("GET / HTTP/1.1")).path, "/")
+
+    def test_upgrade(self) -> None:
+        """The WebSocket parser gets the request line and the fields of the handshake, and no others."""
+        found = parse_head(
+            head(
+                "GET /ws/room?x=1 HTTP/1.1",
+                "HOST: relay.example",
+                "User-Agent: a browser",
+                "X-Forwarded-For: 6.6.6.6",
+                "Cookie: a=\xe9\x85",
+                "Origin: null",
+                "upgrade: WebSocket",
+                "Connection: keep-alive, Upgrade",
+                f"Sec-WebSocket-Key: {KEY}",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Extensions: permessage-deflate",
+                "Content-Length: 0",
+            )
+        )
+        self.assertEqual((found.method, found.path, found.upgrade), (b"GET", "/ws/room", True))
+        self.assertEqual(
+            found.handshake,
+            head(
+                "GET /ws/room?x=1 HTTP/1.1",
+                "HOST: relay.example",
+                "upgrade: WebSocket",
+                "Connection: keep-alive, Upgrade",
+                f"Sec-WebSocket-Key: {KEY}",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Protocol: chat",
+            ),
+        )
+
+    def test_only_get_upgrades(self) -> None:
+        """An upgrade by another method is a request like any other: HTTP tells the client."""
+        self.assertFalse(parse_head(upgrade().replace(b"GET", b"POST", 1)).upgrade)
+
+    def test_other_upgrade(self) -> None:
+        """An upgrade to something else is no WebSocket."""
+        self.assertFalse(parse_head(head("GET / HTTP/1.1", "Host: x", "Upgrade: h2c")).upgrade)
+
+    def test_body(self) -> None:
+        """A handshake that announces a body could be read in two ways and is refused."""
+        for line in ("Content-Length: 1", "Content-Length: 00", "Transfer-Encoding: chunked", "transfer-encoding: x"):
+            self.assertEqual(self.refused(upgrade("/ws/room", line)), "A WebSocket handshake has no body.")
+
+    def test_forbidden_bytes(self) -> None:
+        """Each control character but the tab is refused, wherever it stands, and so is CR or LF alone."""
+        for number in [*range(9), *range(10, 32), 127]:
+            for line in (b"X: a" + bytes((number,)) + b"b", b"X" + bytes((number,)) + b": b"):
+                text = self.refused(head("GET / HTTP/1.1", line))
+                self.assertEqual(
+                    text, "The request head holds bytes that have no business there (RFC 9112 section 2.2)."
+                )
+            self.refused(f"GET /{chr(number)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    def test_allowed_bytes(self) -> None:
+        """A tab, and bytes outside ASCII in a field of no interest, are let through."""
+        self.assertTrue(parse_head(upgrade("/ws/room", "X:\ta\tb", "Cookie: \x80\x85\xff")).upgrade)
+
+    def test_handshake_is_ascii(self) -> None:
+        """Bytes outside ASCII in a field of the handshake are refused."""
+        for line in ("Sec-WebSocket-Protocol: caf\xe9", "Sec-WebSocket-Protocol: a\x85b", "Host: \xff"):
+            self.assertEqual(
+                self.refused(upgrade("/ws/room", line)),
+                "The request head holds bytes that have no business there (RFC 9112 section 2.2).",
+            )
+
+    def test_request_line(self) -> None:
+        """A request line is three words of ASCII, the first one a token."""
+        for line in (
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "",
+            "G@T / HTTP/1.1",
+            "GET /\xe9 X",
+        ):
+            self.assertEqual(self.refused(head(line)), "The request line is malformed (RFC 9112 section 3).")
+
+    def test_lines(self) -> None:
+        """A line without a colon, with a space before it, without a name, or folded, is no header field."""
+        for line in ("nothing", "Host : x", ": x", " folded", "\tfolded: x", "a b: c"):
+            self.assertEqual(
+                self.refused(head("GET / HTTP/1.1", line)),
+                "The request head is malformed: a line in it is not a header field (RFC 9112).",
+            )
+
+    @given(st.binary(max_size=200) | st.text(alphabet="GET /ws:\r\n\t HTPX1.", max_size=80).map(str.encode))
+    def test_any_bytes(self, data: bytes) -> None:
+        """Whatever the bytes are, a head is read or refused; what the WebSocket parser gets is plain ASCII lines."""
+        for start in (b"", b"GET /ws/x HTTP/1.1\r\n", b"GET /ws/x HTTP/1.1\r\nUpgrade: websocket\r\n"):
+            try:
+                found = parse_head(start + data + END_OF_HEAD)
+            except RefusedError as error:
+                self.assertEqual(error.refusal.status, 400)
+            else:
+                lines = found.handshake.decode("ascii").splitlines()
+                self.assertEqual("\r\n".join([*lines, ""] if lines else []).encode(), found.handshake)
