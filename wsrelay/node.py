@@ -21,7 +21,7 @@ from wsrelay.core.closing import Closing
 from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation, RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.publication import Publication
-from wsrelay.core.session import Accept, Close, Effect, Emit, Listen, Refuse, Session, Unlisten
+from wsrelay.core.session import Accept, Effect, Emit, Listen, Refuse, Session, Unlisten
 from wsrelay.hub import Hub, Subscriber
 from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
 
@@ -251,8 +251,8 @@ class Client:
                     self._connection.accept()
                 case Refuse(refusal):
                     self._connection.refuse(refusal)
-                case Close(closing):
-                    self._connection.close(closing)
+                case _:  # Close, the one that is left; mypy sees to that
+                    self._connection.close(effect.closing)
 
     def _feed_failure(self, failure: Failure, step: Callable[[], list[Effect]]) -> None:
         failure.trap(BrokerUnavailable, CancelledError)

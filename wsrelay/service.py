@@ -80,7 +80,7 @@ class RelayService(Service):
 
     def readiness(self) -> tuple[int, str]:
         """HTTP status and text: whether clients should be sent here, and why not."""
-        if self._door.stopping:
+        if self._sockets.stopping:
             return 503, "not ready: stopping"
         if not self._broker.ready:
             return 503, f"not ready: {self._broker.name}: {self._broker.problem}"
@@ -108,7 +108,7 @@ class RelayService(Service):
     def stopService(self) -> Deferred[None]:
         """Drain; fires when the process may exit, within `drain_seconds`."""
         super().stopService()
-        self._door.stopping = True
+        self._sockets.stopping = True
         draining: Deferred[None] = Deferred.fromCoroutine(self._drain())
         draining.addErrback(lambda failure: self.log.failure("the drain failed", failure))
         return draining

@@ -219,7 +219,7 @@ class FrontDoorTests(EdgeCase):
     def test_stopping(self) -> None:
         """A relay that is stopping turns sockets away with 503 and Retry-After, and goes on answering probes."""
         house = self.house()
-        house.door.stopping = True
+        house.sockets.stopping = True
         _, wire = self.knock(upgrade(), house)
         answer = self.refusal(wire)
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
@@ -307,9 +307,9 @@ class KeptAliveUpgradeTests(EdgeCase):
         house = self.house()
         wire = Wire(house)
         wire.send(_HEALTH)
-        house.door.stopping = True
+        house.sockets.stopping = True
         wire.send(upgrade())
-        house.door.stopping = False
+        house.sockets.stopping = False
         wire.send(upgrade("/ws/room", "Content-Length: 2") + b"xx")
         wire.send(upgrade("/ws"))
         wire.send(_HEALTH)

@@ -66,8 +66,9 @@ class RedisURL:
         if parts.fragment:
             raise ConfigError("it has a part after #; write %23 for a # in a password")
         if parts.scheme == "unix":
-            if parts.hostname or not parts.path.strip("/"):
-                raise ConfigError("a unix URL has three slashes and a path: unix:///path/to/socket")
+            # An @ so late is the end of a password with a bare / in it, which must not pass for a path and be shown.
+            if parts.hostname or "@" in parts.path or not parts.path.strip("/"):
+                raise ConfigError("a unix URL has three slashes and a path, without a bare @: unix:///path/to/socket")
             number = query.get("db", [""])[-1]
             return cls(
                 host="",

@@ -130,7 +130,6 @@ class FrontDoorFactory(Factory):
         self._site = site
         self.settings = settings
         self.wheel = sockets.wheel
-        self.stopping = False
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return FrontDoor(self)
@@ -143,7 +142,7 @@ class FrontDoorFactory(Factory):
         """
         request = parse_head(head)
         if request.upgrade:
-            if self.stopping:
+            if self._sockets.stopping:
                 raise RefusedError(STOPPING)
             if find_dialect(request.path) is None:
                 raise RefusedError(_NO_SOCKET_HERE)

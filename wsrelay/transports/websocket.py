@@ -164,7 +164,10 @@ class RelaySocket(WebSocketServerProtocol):
         return self._answer
 
     def succeedHandshake(self, result: object) -> None:
-        if self.state == self.STATE_CONNECTING:
+        if self.factory.stopping:
+            # It waited for its answer while the drain began, and has not been told goodbye.
+            self.refuse(STOPPING)
+        elif self.state == self.STATE_CONNECTING:
             self.autoPingInterval = self.factory.next_ping_interval()
             self._answer = None
             super().succeedHandshake(result)
@@ -236,6 +239,10 @@ class RelaySocketFactory(WebSocketServerFactory):
         settings: The operator's decisions.
         clock: Time.
         rng: Randomness for the ping jitter.
+
+    Attributes:
+        sockets: The connections that are open, oldest first.
+        stopping: Whether nobody is let in any more.
     """
 
     log = Logger()
@@ -249,6 +256,7 @@ class RelaySocketFactory(WebSocketServerFactory):
         self._batched_timer = self.wheel
         self._rng = rng
         self.sockets: dict[RelaySocket, None] = {}
+        self.stopping = False
         self.setProtocolOptions(
             versions=[13],
             webStatus=False,
