@@ -24,7 +24,8 @@ STOP_SECONDS = 30.0
 
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would configure a relay, and with what is given."""
-    mine = ("PORT", "REDIS_URL", "REDIS_TLS_URL")
+    # PYTHONPATH, because a parallel test run sets it and the source tree would come before an installation.
+    mine = ("PORT", "REDIS_URL", "REDIS_TLS_URL", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in mine and not name.startswith("WSRELAY_")}
     return {**kept, **(more or {})}
 

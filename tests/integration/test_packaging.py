@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import connect
 
-from tests.integration.relay import Relay
+from tests.integration.relay import Relay, clean_environ
 
 ROOT = Path(__file__).parent.parent.parent
 
