@@ -50,7 +50,7 @@ class WheelTests(SynchronousTestCase):
         script.chmod(0o755)
         found = subprocess.run(
             [str(python), "-c", "import wsrelay; print(wsrelay.__file__)"],
-            capture_output=True, text=True, check=True, cwd=folder,
+            capture_output=True, text=True, check=True, cwd=folder, env=clean_environ(),
         )  # fmt: skip
         self.assertTrue(found.stdout.startswith(str(site)), found.stdout)
         with Relay(python=str(python)) as relay, connect(relay.ws("chat"), proxy=None, legacy=True) as client:

@@ -1,0 +1,37 @@
+"""Tests of `wsrelay.core.errors`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.core import errors
+from wsrelay.core.closing import Closing
+from wsrelay.core.errors import ProtocolViolation, RefusedError, WsrelayError
+from wsrelay.core.handshake import Refusal
+
+
+class ErrorTests(SynchronousTestCase):
+    """The exception tree."""
+
+    def test_one_root(self) -> None:
+        """Whatever the package raises on purpose is caught with one except clause."""
+        for name in errors.__all__:
+            self.assertTrue(issubclass(getattr(errors, name), WsrelayError), name)
+
+    def test_documented(self) -> None:
+        """The tree in the module's docstring names every exception."""
+        for name in errors.__all__:
+            self.assertIn(name, errors.__doc__ or "")
+
+    def test_refused(self) -> None:
+        """A refused handshake carries its answer and reads like it."""
+        refusal = Refusal(404, "No such channel.")
+        error = RefusedError(refusal)
+        self.assertIs(error.refusal, refusal)
+        self.assertEqual(str(error), "404 No such channel.")
+
+    def test_violation(self) -> None:
+        """A protocol violation carries its closing and reads like it."""
+        error = ProtocolViolation(Closing.TOO_BIG)
+        self.assertIs(error.closing, Closing.TOO_BIG)
+        self.assertEqual(str(error), "message too big")

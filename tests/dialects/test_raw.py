@@ -1,0 +1,100 @@
+"""Tests of `wsrelay.dialects.raw`."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.frames import Opcode
+
+from tests.wire import read_frames
+from wsrelay.core.channels import check_channel
+from wsrelay.core.commands import Publish, Subscribe
+from wsrelay.core.errors import RefusedError
+from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.core.publication import Publication
+from wsrelay.dialects.raw import RawDialect
+
+RAW = RawDialect()
+ALPHABET = (
+    "Not a channel: the channel name may hold ASCII letters, digits and _ . : ~ @ = + , ; ! ' ( ) & - "
+    "and begins with a letter, a digit or _. Use /ws/<channel>."
+)
+
+
+def knock(path: str) -> list[Subscribe] | Refusal:
+    """What a request for a path is answered with."""
+    try:
+        return list(RAW.open(Handshake(path, "192.0.2.1")))
+    except RefusedError as error:
+        return error.refusal
+
+
+class OpenTests(SynchronousTestCase):
+    """From the URL to the channel."""
+
+    def test_channel(self) -> None:
+        """The path behind /ws/ is the channel, percent-encoded or not; a plus sign is a plus sign."""
+        for path, channel in (("chat", "chat"), ("user%3A42", "user:42"), ("user:42", "user:42"), ("a+b", "a+b")):
+            self.assertEqual(knock(f"/ws/{path}"), [Subscribe(channel)])
+
+    def test_bad_names(self) -> None:
+        """What is no channel is answered with 400 and the reason, without a word of what was asked for."""
+        cases = {
+            "": "Not a channel: the channel name is empty. Use /ws/<channel>.",
+            "x" * 256: "Not a channel: the channel name is longer than 255 bytes. Use /ws/<channel>.",
+            "%c3%bc" * 128: "Not a channel: the channel name is longer than 255 bytes. Use /ws/<channel>.",
+        }
+        for path in (
+            "a/b",
+            "/a",
+            "a%2Fb",
+            "a%00",
+            "a%0d%0aX-Evil:%201",
+            "%24probe",
+            "a%2a",
+            "%c3%bc",
+            "%ff",
+            "a%",
+            "a%zz",
+        ):
+            cases[path] = ALPHABET
+        self.assertEqual(
+            {path: knock(f"/ws/{path}") for path in cases}, {path: Refusal(400, text) for path, text in cases.items()}
+        )
+
+    @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True))
+    def test_any_channel(self, channel: str) -> None:
+        """Every channel has a URL: its name percent-encoded."""
+        self.assertEqual(knock("/ws/" + quote(channel, safe="")), [Subscribe(channel)])
+
+    @given(st.text(st.characters(codec="ascii"), max_size=300) | st.binary(max_size=300).map(quote))
+    def test_any_path(self, path: str) -> None:
+        """Any path leads to one channel inside the grammar, or to a refusal with status 400."""
+        answer = knock("/ws/" + path)
+        if isinstance(answer, Refusal):
+            self.assertEqual(answer.status, 400)
+        else:
+            self.assertEqual(answer, [Subscribe(check_channel(answer[0].channel))])
+
+
+class MessageTests(SynchronousTestCase):
+    """Messages in both directions."""
+
+    @given(st.binary())
+    def test_decode(self, payload: bytes) -> None:
+        """Every message is a publication on the client's own channel, byte for byte."""
+        self.assertEqual(RAW.decode(payload), [Publish(None, payload)])
+
+    @given(st.lists(st.text().map(str.encode) | st.binary(max_size=200), min_size=1, max_size=6))
+    def test_encode(self, payloads: list[bytes]) -> None:
+        """A batch is one frame for each publication, in order, with nothing added."""
+        frames = read_frames(RAW.encode([Publication("c", payload) for payload in payloads]))
+        self.assertEqual([frame.data for frame in frames], payloads)
+
+    def test_text_and_binary(self) -> None:
+        """In one batch each message is text or binary by itself."""
+        frames = read_frames(RAW.encode([Publication("c", b"text"), Publication("c", b"\xff"), Publication("c", b"")]))
+        self.assertEqual([frame.opcode for frame in frames], [Opcode.TEXT, Opcode.BINARY, Opcode.TEXT])

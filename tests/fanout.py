@@ -1,0 +1,95 @@
+"""What the tests of the hub share: a language, listeners, and turns of a reactor that the test takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from zope.interface import implementer
+
+from wsrelay.core.commands import Publish, Subscribe
+from wsrelay.core.handshake import Handshake
+from wsrelay.core.publication import Publication
+from wsrelay.interfaces import IDialect
+from wsrelay.testing import RecordingConnection
+
+__all__ = ["LOOK", "LineDialect", "Listener", "Turns"]
+
+LOOK = 64
+"""How many sends the hub makes between two looks at the clock."""
+
+
+@implementer(IDialect)
+class LineDialect:
+    """A wire language of one line for each message, that counts what it is asked to encode."""
+
+    def __init__(self, name: str = "line") -> None:
+        self.name = name
+        self.path = f"/{name}/"
+        self.batches = 0
+        self.broken = False
+
+    def open(self, handshake: Handshake) -> Sequence[Subscribe]:
+        """Ask for nothing."""
+        return []
+
+    def decode(self, payload: bytes) -> Sequence[Publish]:
+        """Say nothing."""
+        return []
+
+    def encode(self, publications: Sequence[Publication]) -> bytes:
+        """One line for each."""
+        self.batches += 1
+        if self.broken:
+            raise RuntimeError("the dialect is broken")
+        return b"".join(publication.payload + b"\n" for publication in publications)
+
+
+class Listener(RecordingConnection):
+    """A subscriber that does something while it is sent to."""
+
+    def __init__(self, dialect: IDialect, on_send: Callable[[bytes], None] | None = None) -> None:
+        super().__init__()
+        self.dialect = dialect
+        self._on_send = on_send
+
+    def send(self, data: bytes) -> None:
+        """Take it, then act."""
+        super().send(data)
+        if self._on_send is not None:
+            self._on_send(data)
+
+
+class Turns:
+    """The turns of a reactor that spends time only where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: list[Callable[[], None]] = []
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> None:
+        """Come back in the next turn."""
+        assert delay == 0
+        self.due.append(call)
+
+    def seconds(self) -> float:
+        """The time."""
+        return self.now
+
+    def spend(self, seconds: float) -> Callable[[bytes], None]:
+        """What a send does that takes this long."""
+
+        def sending(_data: bytes) -> None:
+            self.now += seconds
+
+        return sending
+
+    def turn(self) -> None:
+        """Run what is due, and not what becomes due by that."""
+        due, self.due = self.due, []
+        for call in due:
+            call()
+
+    def drain(self) -> None:
+        """Run until nothing is due."""
+        while self.due:
+            self.turn()
