@@ -4,6 +4,7 @@
 #   make test    the tests
 #   make lint    formatting, types, and who may import whom
 #   make test COVER=1   the tests, and the coverage that must hold
+#   make bench   what it costs, beside others: tables, JSON and a picture
 #   make docs    what is generated in docs/
 #   make pins    requirements*.txt from the newest releases
 
@@ -11,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint docs pins clean
+.PHONY: run test lint bench docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -35,6 +36,11 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
+
+# A quarter of an hour of a quiet machine; ARGS="--quick" looks whether it works.
+bench: .venv/run
+	$(BIN)/python -m bench setup
+	$(BIN)/python -m bench run --plot docs/performance.png $(ARGS)
 
 docs: .venv/dev
 	$(BIN)/python -m tools.docs

@@ -1,0 +1,809 @@
+/*
+ * The load client: many WebSocket connections and the publisher of their messages in one process.
+ *
+ * It must cost far less than the servers it measures, so there is no WebSocket library here: non-blocking sockets,
+ * one epoll descriptor, one shared receive buffer, and a parser that looks at the header of a frame and at the first
+ * bytes of a message.  Even so nothing is taken on trust: every message carries a sequence number, its channel and
+ * the time of its publication, and each connection checks that it gets every message of its channel once, in order,
+ * at full length.
+ *
+ *   load PORT PUBLISH PUBPORT FLAVOUR PATH CHANNEL
+ *
+ *     PUBLISH   redis (PUBLISH commands to PUBPORT) or http (POST requests to PUBPORT)
+ *     FLAVOUR   ws, or socketio (Socket.IO over Engine.IO's websocket transport)
+ *     PATH      request target, %d stands for the number of the channel
+ *     CHANNEL   Redis channel, or the request target to POST to; %d as above
+ *
+ * Then it reads one command per line and answers each with one line of JSON:
+ *
+ *   connect n=1000 channels=1 first=0 slow=0 window=32   open n more connections, spread over `channels` channels
+ *                                                        from channel `first`; slow=1: never read after the handshake
+ *   sync                                    publish probes until every connection has had one
+ *   paced rate=25 count=75 size=100 [side=50 side_channel=7]
+ *                                           publish at a fixed rate, round robin over the channels; `side` messages
+ *                                           per second go to one further channel and are reported apart
+ *   burst messages=200 repeat=3 size=100    publish this many at once, wait for all of them, repeat
+ *   flat total=50000 window=1000 size=100   keep `window` messages under way until `total` are delivered
+ *   idle seconds=2                          answer pings
+ *   quit                                    close all with a reset (no TIME_WAIT is left behind), say the totals
+ *
+ * Every command takes timeout=SECONDS.  Written for Linux.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_CONNS 19500
+#define MAX_CHANNELS 20000
+#define HEADER 37 /* "M" sequence(9) " " nanoseconds(19) " " channel(5) " " */
+#define RING 65536 /* messages under way whose last delivery can be told */
+#define BUFFER (1 << 20)
+#define EVENTS 256
+#define TAG_PUBLISHER 0xffffffffu
+#define TAG_TIMER 0xfffffffeu
+
+enum { CONNECTING, HANDSHAKE, OPENING, OPEN, CLOSED };
+
+struct conn {
+    int fd;
+    uint8_t state, slow, synced, fragment; /* fragment: opcode of the message under way, 0 if none */
+    uint32_t channel, expected;
+    uint8_t *pending; /* bytes of an unfinished frame */
+    uint32_t pending_length, message_length;
+    uint8_t head[64]; /* first bytes of a fragmented message */
+};
+
+struct histogram {
+    uint32_t buckets[64 * 64];
+    uint64_t count, sum, max;
+};
+
+static struct conn *conns;
+static uint32_t conn_count;
+static uint32_t sequence[MAX_CHANNELS], subscribers[MAX_CHANNELS];
+static uint32_t first_channel, channels = 1;
+static int side_channel = -1;
+static int epoll_fd, timer_fd, publisher_fd;
+static int http, socketio, server_port;
+static const char *path_template, *channel_template;
+static uint8_t *buffer;
+
+/* the publisher's unsent bytes, and how far its replies have been read */
+static char *out;
+static size_t out_length, out_sent, out_capacity;
+static uint64_t published, replies, publish_errors, unheard;
+
+/* this command's figures */
+static struct histogram latency, complete, side_latency;
+static uint32_t remaining[RING];
+static uint64_t delivered, side_delivered, expected_size;
+/* this run's figures */
+static uint64_t lost, late, malformed, closed_by_peer, total_bytes, total_frames, pings, unanswered;
+static uint32_t open_count, opening, synced_count;
+static char failure[256];
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+    if (!failure[0])
+        snprintf(failure, sizeof failure, "%s", what);
+}
+
+/* --- histogram: 64 buckets to every power of two, so quantiles are right to 1.6 % -------------------------------- */
+
+static void record(struct histogram *h, uint64_t value)
+{
+    unsigned index;
+    if (value < 64)
+        index = (unsigned)value;
+    else {
+        unsigned exponent = 63u - (unsigned)__builtin_clzll(value);
+        index = (exponent - 5) * 64 + (unsigned)((value >> (exponent - 6)) & 63);
+    }
+    h->buckets[index]++;
+    h->count++;
+    h->sum += value;
+    if (value > h->max)
+        h->max = value;
+}
+
+static double quantile(const struct histogram *h, double q)
+{
+    uint64_t rank = (uint64_t)(q * (double)h->count), seen = 0;
+    if (rank >= h->count)
+        return (double)h->max;
+    for (unsigned index = 0; index < 64 * 64; index++) {
+        seen += h->buckets[index];
+        if (seen > rank) {
+            if (index < 64)
+                return index;
+            return (double)((64ull + index % 64) << (index / 64 - 1)) + (double)(1ull << (index / 64 - 1)) / 2;
+        }
+    }
+    return (double)h->max;
+}
+
+static void print_histogram(const char *name, const struct histogram *h)
+{
+    printf(", \"%s\": {\"count\": %llu", name, (unsigned long long)h->count);
+    if (h->count)
+        printf(", \"mean\": %.1f, \"p50\": %.1f, \"p99\": %.1f, \"p999\": %.1f, \"max\": %.1f",
+               (double)h->sum / (double)h->count / 1e3, quantile(h, .5) / 1e3, quantile(h, .99) / 1e3,
+               quantile(h, .999) / 1e3, (double)h->max / 1e3);
+    printf("}");
+}
+
+/* --- publishing --------------------------------------------------------------------------------------------------- */
+
+static size_t fill_in(char *to, const char *template, uint32_t number)
+{
+    size_t length = 0;
+    for (const char *p = template; *p; p++) {
+        if (p[0] == '%' && p[1] == 'd') {
+            length += (size_t)sprintf(to + length, "%u", number);
+            p++;
+        } else
+            to[length++] = *p;
+    }
+    to[length] = 0;
+    return length;
+}
+
+static void flush_out(void)
+{
+    while (out_sent < out_length) {
+        ssize_t n = send(publisher_fd, out + out_sent, out_length - out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EINTR)
+                fail("the publishing connection broke");
+            break;
+        }
+        out_sent += (size_t)n;
+    }
+    if (out_sent == out_length)
+        out_sent = out_length = 0;
+    struct epoll_event event = {.events = EPOLLIN | (out_length ? EPOLLOUT : 0u), .data.u32 = TAG_PUBLISHER};
+    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, publisher_fd, &event);
+}
+
+/* Append one publication to the outgoing bytes; flush_out() sends them. */
+static void publish(uint32_t channel, size_t size, int probe)
+{
+    if (out_length + size + 512 > out_capacity) {
+        out_capacity = (out_length + size + 512) * 2;
+        out = realloc(out, out_capacity);
+    }
+    char name[256];
+    size_t length = fill_in(name, channel_template, channel);
+    char *to = out + out_length;
+    if (http)
+        to += sprintf(to, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Length: %zu\r\n\r\n", name, size);
+    else
+        to += sprintf(to, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%zu\r\n", length, name, size);
+    uint32_t number = probe ? 0 : sequence[channel]++;
+    char head[HEADER + 1];
+    snprintf(head, sizeof head, "%c%09u %019llu %05u ", probe ? 'P' : 'M', number % 1000000000u,
+             (unsigned long long)now_ns(), channel);
+    memcpy(to, head, HEADER);
+    memset(to + HEADER, 'x', size - HEADER);
+    to += size;
+    if (!http) {
+        memcpy(to, "\r\n", 2);
+        to += 2;
+    }
+    out_length = (size_t)(to - out);
+    published++;
+    if (!probe && channel == first_channel)
+        remaining[number % RING] = subscribers[channel];
+}
+
+/* Replies are only counted: ":N" lines of Redis, status lines of HTTP. */
+static void read_replies(void)
+{
+    static size_t matched;
+    static char line[64];
+    static size_t line_length;
+    char chunk[65536];
+    ssize_t n = recv(publisher_fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        fail("the publishing connection was closed");
+    for (ssize_t i = 0; i < n; i++) {
+        char byte = chunk[i];
+        if (http) {
+            static const char status[] = "HTTP/1.1 ";
+            if (matched == sizeof status - 1) {
+                replies++;
+                if (byte != '2')
+                    publish_errors++;
+                matched = 0;
+            } else
+                matched = byte == status[matched] ? matched + 1 : byte == 'H';
+        } else if (byte == '\n') {
+            line[line_length] = 0;
+            replies++;
+            if (line[0] != ':')
+                publish_errors++;
+            else if (line[1] == '0')
+                unheard++;
+            line_length = 0;
+        } else if (line_length < sizeof line - 1)
+            line[line_length++] = byte;
+    }
+    if (publish_errors)
+        fail("a publication was refused");
+}
+
+/* --- receiving ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t digits(const uint8_t *p, int count)
+{
+    uint64_t value = 0;
+    while (count--) {
+        if (*p < '0' || *p > '9')
+            malformed++;
+        value = value * 10 + (uint64_t)(*p++ - '0');
+    }
+    return value;
+}
+
+static void send_frame(struct conn *c, int opcode, const uint8_t *payload, size_t length)
+{
+    uint8_t frame[6 + 125]; /* a zero mask is as valid as any other and leaves the payload as it is */
+    if (length > 125)
+        length = 125;
+    frame[0] = (uint8_t)(0x80 | opcode);
+    frame[1] = (uint8_t)(0x80 | length);
+    memset(frame + 2, 0, 4);
+    memcpy(frame + 6, payload, length);
+    if (send(c->fd, frame, 6 + length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)(6 + length))
+        unanswered++;
+}
+
+static void opened(struct conn *c)
+{
+    c->state = OPEN;
+    opening--;
+    open_count++;
+    if (c->slow) { /* from here on nobody looks at this socket */
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+        return;
+    }
+    subscribers[c->channel]++;
+    c->expected = sequence[c->channel];
+}
+
+/* One whole message, of which at least the first 64 bytes (or all) are at p. */
+static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
+{
+    if (socketio) {
+        if (length && p[0] == '2') {
+            pings++;
+            send_frame(c, 1, (const uint8_t *)"3", 1);
+            return;
+        }
+        if (c->state == OPENING) {
+            if (length && p[0] == '0')
+                send_frame(c, 1, (const uint8_t *)"40", 2);
+            else if (length >= 2 && !memcmp(p, "40", 2))
+                opened(c);
+            else
+                malformed++;
+            return;
+        }
+        if (length < 10 + HEADER || memcmp(p, "42[\"m\",\"", 8)) {
+            malformed++;
+            return;
+        }
+        p += 8;
+        length -= 10;
+    }
+    if (length < HEADER || (p[0] != 'M' && p[0] != 'P')) {
+        malformed++;
+        return;
+    }
+    if (p[0] == 'P') {
+        if (!c->synced) {
+            c->synced = 1;
+            synced_count++;
+        }
+        return;
+    }
+    uint32_t number = (uint32_t)digits(p + 1, 9);
+    uint64_t sent = digits(p + 11, 19);
+    if (digits(p + 31, 5) != c->channel || length != expected_size) {
+        malformed++;
+        return;
+    }
+    if (number < c->expected) { /* a second copy, or one that others have overtaken */
+        late++;
+        return;
+    }
+    lost += number - c->expected;
+    c->expected = number + 1;
+    if ((int)c->channel == side_channel) {
+        side_delivered++;
+        record(&side_latency, now - sent);
+        return;
+    }
+    delivered++;
+    record(&latency, now - sent);
+    if (channels == 1 && --remaining[number % RING] == 0)
+        record(&complete, now - sent);
+}
+
+/* Take what is whole out of the n bytes at b; say how many bytes that was. */
+static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
+{
+    size_t offset = 0;
+    if (c->state == HANDSHAKE) {
+        uint8_t *end = memmem(b, n, "\r\n\r\n", 4);
+        if (!end)
+            return 0;
+        offset = (size_t)(end - b) + 4;
+        /* the answer that belongs to the key of RFC 6455's example, which all connections send */
+        if (n < 12 || memcmp(b, "HTTP/1.1 101", 12) || !memmem(b, offset, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28)) {
+            char what[64];
+            snprintf(what, sizeof what, "handshake refused: %.*s", (int)(n < 40 ? n : 40), b);
+            what[strcspn(what, "\r\n")] = 0;
+            fail(what);
+            c->state = CLOSED;
+            return n;
+        }
+        c->state = OPENING;
+        if (!socketio)
+            opened(c);
+    }
+    while (n - offset >= 2) {
+        uint8_t *frame = b + offset;
+        size_t header = 2, length = frame[1] & 0x7f;
+        if (length == 126) {
+            header = 4;
+            if (n - offset < header)
+                break;
+            length = (size_t)frame[2] << 8 | frame[3];
+        } else if (length == 127) {
+            header = 10;
+            if (n - offset < header)
+                break;
+            length = 0;
+            for (int i = 2; i < 10; i++)
+                length = length << 8 | frame[i];
+        }
+        if (n - offset < header + length)
+            break;
+        uint8_t *payload = frame + header;
+        int opcode = frame[0] & 15, final = frame[0] & 0x80;
+        offset += header + length;
+        total_frames++;
+        if (frame[0] & 0x70 || frame[1] & 0x80)
+            malformed++;
+        else if (opcode == 9) {
+            pings++;
+            send_frame(c, 10, payload, length);
+        } else if (opcode == 8) {
+            fail("a connection was closed by the server's close frame");
+        } else if (opcode == 10) {
+            /* an unasked pong is allowed and means nothing */
+        } else if (opcode > 2 || (opcode == 0) != (c->fragment != 0)) {
+            malformed++;
+        } else if (opcode && final) {
+            on_message(c, payload, length, now);
+        } else {
+            if (opcode) {
+                c->fragment = (uint8_t)opcode;
+                c->message_length = 0;
+            }
+            if (c->message_length < sizeof c->head) {
+                size_t room = sizeof c->head - c->message_length;
+                memcpy(c->head + c->message_length, payload, length < room ? length : room);
+            }
+            c->message_length += (uint32_t)length;
+            if (final) {
+                c->fragment = 0;
+                on_message(c, c->head, c->message_length, now);
+            }
+        }
+    }
+    return offset;
+}
+
+static void on_readable(struct conn *c)
+{
+    size_t have = c->pending_length;
+    if (have)
+        memcpy(buffer, c->pending, have);
+    ssize_t n = recv(c->fd, buffer + have, BUFFER - have, MSG_DONTWAIT);
+    if (n <= 0) {
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+        c->state = CLOSED;
+        closed_by_peer++;
+        fail("a connection was closed by the server");
+        return;
+    }
+    total_bytes += (uint64_t)n;
+    have += (size_t)n;
+    size_t used = consume(c, buffer, have, now_ns());
+    size_t rest = have - used;
+    if (rest == BUFFER) {
+        fail("a frame is larger than the receive buffer");
+        rest = 0;
+    }
+    if (rest) {
+        c->pending = realloc(c->pending, rest);
+        memcpy(c->pending, buffer + used, rest);
+    } else if (c->pending) {
+        free(c->pending);
+        c->pending = NULL;
+    }
+    c->pending_length = (uint32_t)rest;
+}
+
+static void send_request(struct conn *c, uint32_t index)
+{
+    char path[256], request[512];
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error) {
+        fail(strerror(error));
+        return;
+    }
+    fill_in(path, path_template, c->channel);
+    int length = snprintf(request, sizeof request,
+                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                          path, server_port);
+    if (send(c->fd, request, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) != length)
+        fail("cannot send a handshake");
+    c->state = HANDSHAKE;
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
+}
+
+/* One turn of the loop: wait until something happens or `until`, and handle it. */
+static void turn(uint64_t until)
+{
+    struct epoll_event events[EVENTS];
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u)}};
+    /* a timer descriptor, because epoll_wait() counts in milliseconds */
+    timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    int n = epoll_wait(epoll_fd, events, EVENTS, -1);
+    for (int i = 0; i < n; i++) {
+        uint32_t tag = events[i].data.u32;
+        if (tag == TAG_TIMER) {
+            uint64_t expirations;
+            if (read(timer_fd, &expirations, sizeof expirations) < 0)
+                continue;
+        } else if (tag == TAG_PUBLISHER) {
+            if (events[i].events & EPOLLOUT)
+                flush_out();
+            if (events[i].events & ~(uint32_t)EPOLLOUT)
+                read_replies();
+        } else if (conns[tag].state == CONNECTING)
+            send_request(&conns[tag], tag);
+        else if (conns[tag].state != CLOSED)
+            on_readable(&conns[tag]);
+    }
+}
+
+/* --- commands ----------------------------------------------------------------------------------------------------- */
+
+static double argument(const char *line, const char *name, double otherwise)
+{
+    char key[32];
+    int length = snprintf(key, sizeof key, " %s=", name);
+    const char *found = strstr(line, key);
+    return found ? atof(found + length) : otherwise;
+}
+
+static void begin(void)
+{
+    memset(&latency, 0, sizeof latency);
+    memset(&complete, 0, sizeof complete);
+    memset(&side_latency, 0, sizeof side_latency);
+    delivered = side_delivered = 0;
+}
+
+static void answer(uint64_t started, uint64_t expected, uint64_t side_expected)
+{
+    int ok = !failure[0] && !lost && !late && !malformed;
+    if (ok && (delivered != expected || side_delivered != side_expected)) {
+        ok = 0;
+        fail("deadline passed with messages missing");
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("{\"ok\": %s, \"failure\": \"%s\", \"seconds\": %.6f, \"expected\": %llu, \"delivered\": %llu, "
+           "\"side_delivered\": %llu, \"lost\": %llu, \"late\": %llu, \"malformed\": %llu, \"unheard\": %llu, "
+           "\"open\": %u, \"pings\": %llu, \"unanswered\": %llu, \"frames\": %llu, \"bytes\": %llu, \"cpu\": %.6f",
+           ok ? "true" : "false", !failure[0] && !ok ? "lost, late or malformed messages" : failure,
+           (double)(now_ns() - started) / 1e9, (unsigned long long)expected, (unsigned long long)delivered,
+           (unsigned long long)side_delivered, (unsigned long long)lost, (unsigned long long)late,
+           (unsigned long long)malformed, (unsigned long long)unheard, open_count, (unsigned long long)pings,
+           (unsigned long long)unanswered, (unsigned long long)total_frames, (unsigned long long)total_bytes,
+           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+               + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    print_histogram("latency", &latency);
+    print_histogram("complete", &complete);
+    print_histogram("side_latency", &side_latency);
+    printf("}\n");
+    fflush(stdout);
+}
+
+static int broken(uint64_t deadline)
+{
+    return failure[0] || late || malformed || now_ns() > deadline;
+}
+
+static void start_connection(uint32_t index, uint32_t channel, int slow)
+{
+    struct conn *c = &conns[index];
+    struct sockaddr_in source = {.sin_family = AF_INET}, target = {.sin_family = AF_INET};
+    int on = 1;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) {
+        fail("no descriptor for another connection");
+        return;
+    }
+    c->channel = channel;
+    c->slow = (uint8_t)slow;
+    c->state = CONNECTING;
+    if (slow) {
+        int small = 4096;
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    }
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* another loopback address for every 8,000: the ephemeral ports of one would run short */
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + index / 8000);
+    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    target.sin_port = htons((uint16_t)server_port);
+    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (bind(c->fd, (struct sockaddr *)&source, sizeof source) < 0
+        || (connect(c->fd, (struct sockaddr *)&target, sizeof target) < 0 && errno != EINPROGRESS)) {
+        fail(strerror(errno));
+        return;
+    }
+    struct epoll_event event = {.events = EPOLLOUT, .data.u32 = index};
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
+    opening++;
+}
+
+static void do_connect(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint32_t n = (uint32_t)argument(line, "n", 1), spread = (uint32_t)argument(line, "channels", 1);
+    uint32_t first = (uint32_t)argument(line, "first", 0), window = (uint32_t)argument(line, "window", 32);
+    int slow = (int)argument(line, "slow", 0);
+    uint32_t from = conn_count, target = open_count + n;
+    begin();
+    if (conn_count + n > MAX_CONNS || first + spread > MAX_CHANNELS) {
+        fail("too many connections or channels for one process");
+        n = 0;
+    }
+    while (open_count < target && !broken(deadline)) {
+        /* only so many at a time: some servers listen with a backlog of 50 */
+        while (opening < window && conn_count < from + n && !failure[0]) {
+            start_connection(conn_count, first + (conn_count - from) % spread, slow);
+            conn_count++;
+        }
+        turn(deadline);
+    }
+    if (open_count < target)
+        fail("deadline passed before all connections were open");
+    answer(started, 0, 0);
+}
+
+static void do_sync(uint64_t started, uint64_t deadline)
+{
+    uint32_t readers = 0;
+    uint64_t last = 0;
+    begin();
+    for (uint32_t i = 0; i < conn_count; i++)
+        readers += !conns[i].slow;
+    while (synced_count < readers && !broken(deadline)) {
+        uint64_t now = now_ns();
+        if (now - last > 300000000u) {
+            uint8_t *asked = calloc(MAX_CHANNELS, 1);
+            for (uint32_t i = 0; i < conn_count; i++)
+                if (!conns[i].slow && !conns[i].synced && !asked[conns[i].channel]) {
+                    asked[conns[i].channel] = 1;
+                    publish(conns[i].channel, HEADER, 1);
+                }
+            free(asked);
+            flush_out();
+            last = now;
+        }
+        turn(now_ns() + 50000000u);
+    }
+    if (synced_count < readers)
+        fail("deadline passed before every connection had a probe");
+    unheard = 0;
+    answer(started, 0, 0);
+}
+
+static void do_paced(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint64_t count = (uint64_t)argument(line, "count", 25), sent = 0, side_sent = 0, expected = 0;
+    double interval = 1e9 / argument(line, "rate", 25), side = argument(line, "side", 0);
+    size_t size = expected_size = (uint64_t)argument(line, "size", 100);
+    first_channel = (uint32_t)argument(line, "first", 0);
+    channels = (uint32_t)argument(line, "channels", 1);
+    side_channel = side > 0 ? (int)argument(line, "side_channel", 1) : -1;
+    begin();
+    while ((sent < count || delivered + lost < expected || side_delivered < side_sent) && !broken(deadline)) {
+        uint64_t now = now_ns(), next = deadline;
+        int wrote = 0;
+        while (sent < count && (double)(now - started) >= (double)sent * interval) {
+            uint32_t channel = first_channel + (uint32_t)(sent % channels);
+            publish(channel, size, 0);
+            expected += subscribers[channel];
+            sent++;
+            wrote = 1;
+        }
+        if (sent < count) {
+            next = started + (uint64_t)((double)sent * interval);
+            while (side > 0 && (double)(now - started) >= (double)side_sent * 1e9 / side) {
+                publish((uint32_t)side_channel, size, 0);
+                side_sent++;
+                wrote = 1;
+            }
+            if (side > 0) {
+                uint64_t other = started + (uint64_t)((double)side_sent * 1e9 / side);
+                next = other < next ? other : next;
+            }
+        }
+        if (wrote)
+            flush_out();
+        turn(next < deadline ? next : deadline);
+    }
+    answer(started, expected, side_sent);
+}
+
+static void do_burst(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint32_t messages = (uint32_t)argument(line, "messages", 200), repeat = (uint32_t)argument(line, "repeat", 1);
+    size_t size = expected_size = (uint64_t)argument(line, "size", 100);
+    uint64_t expected = 0;
+    first_channel = (uint32_t)argument(line, "first", 0);
+    channels = 1;
+    side_channel = -1;
+    begin();
+    for (uint32_t i = 0; i < repeat && !broken(deadline); i++) {
+        for (uint32_t m = 0; m < messages; m++)
+            publish(first_channel, size, 0);
+        expected += (uint64_t)messages * subscribers[first_channel];
+        flush_out();
+        while (delivered + lost < expected && !broken(deadline))
+            turn(deadline);
+    }
+    answer(started, expected, 0);
+}
+
+static void do_flat(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint64_t total = (uint64_t)argument(line, "total", 50000), window = (uint64_t)argument(line, "window", 1000);
+    size_t size = expected_size = (uint64_t)argument(line, "size", 100);
+    uint64_t sent = 0, expected = 0;
+    first_channel = (uint32_t)argument(line, "first", 0);
+    channels = (uint32_t)argument(line, "channels", 1000);
+    side_channel = -1;
+    begin();
+    while ((sent < total || delivered + lost < expected) && !broken(deadline)) {
+        int wrote = 0;
+        while (sent < total && expected - delivered < window) {
+            uint32_t channel = first_channel + (uint32_t)(sent % channels);
+            publish(channel, size, 0);
+            expected += subscribers[channel];
+            sent++;
+            wrote = 1;
+        }
+        if (wrote)
+            flush_out();
+        turn(deadline);
+    }
+    answer(started, expected, 0);
+}
+
+static void do_idle(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint64_t until = started + (uint64_t)(argument(line, "seconds", 1) * 1e9);
+    begin();
+    while (now_ns() < until && !broken(deadline))
+        turn(until < deadline ? until : deadline);
+    answer(started, 0, 0);
+}
+
+static void do_quit(uint64_t started)
+{
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    begin();
+    for (uint32_t i = 0; i < conn_count; i++) {
+        struct conn *c = &conns[i];
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(c->fd);
+    }
+    printf("{\"ok\": %s, \"seconds\": %.6f}\n", failure[0] ? "false" : "true", (double)(now_ns() - started) / 1e9);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 7) {
+        fprintf(stderr, "usage: load PORT redis|http PUBPORT ws|socketio PATH CHANNEL\n");
+        return 2;
+    }
+    server_port = atoi(argv[1]);
+    http = !strcmp(argv[2], "http");
+    socketio = !strcmp(argv[4], "socketio");
+    path_template = argv[5];
+    channel_template = argv[6];
+
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+
+    conns = calloc(MAX_CONNS, sizeof *conns);
+    buffer = malloc(BUFFER);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = TAG_TIMER};
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &event);
+
+    struct sockaddr_in target = {.sin_family = AF_INET};
+    int on = 1;
+    publisher_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    target.sin_port = htons((uint16_t)atoi(argv[3]));
+    if (connect(publisher_fd, (struct sockaddr *)&target, sizeof target) < 0) {
+        perror("connect to the publishing port");
+        return 1;
+    }
+    setsockopt(publisher_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    event.data.u32 = TAG_PUBLISHER;
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, publisher_fd, &event);
+
+    char line[512];
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = 0;
+        uint64_t started = now_ns();
+        uint64_t deadline = started + (uint64_t)(argument(line, "timeout", 60) * 1e9);
+        if (!strncmp(line, "connect", 7))
+            do_connect(line, started, deadline);
+        else if (!strncmp(line, "sync", 4))
+            do_sync(started, deadline);
+        else if (!strncmp(line, "paced", 5))
+            do_paced(line, started, deadline);
+        else if (!strncmp(line, "burst", 5))
+            do_burst(line, started, deadline);
+        else if (!strncmp(line, "flat", 4))
+            do_flat(line, started, deadline);
+        else if (!strncmp(line, "idle", 4))
+            do_idle(line, started, deadline);
+        else {
+            do_quit(started);
+            break;
+        }
+    }
+    return failure[0] ? 1 : 0;
+}
