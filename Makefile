@@ -5,6 +5,7 @@
 #   make lint    formatting, types, and who may import whom
 #   make test COVER=1   the tests, and the coverage that must hold
 #   make bench   what it costs, beside others: tables, JSON and a picture
+#   make conformance   the Autobahn test suite against the front door; wants a CPython 2.7, else skips
 #   make docs    what is generated in docs/
 #   make pins    requirements*.txt from the newest releases
 
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench docs pins clean
+.PHONY: run test lint bench conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -36,6 +37,9 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
+
+conformance: .venv/dev
+	@$(BIN)/python -m conformance $(ARGS)
 
 # A quarter of an hour of a quiet machine; ARGS="--quick" looks whether it works.
 bench: .venv/run
@@ -65,4 +69,4 @@ pins: .venv/dev
 		{ echo 'No environment could be made. On Debian and Ubuntu: apt-get install python3-venv'; rm -rf .venv; exit 1; }
 
 clean:
-	rm -rf .venv build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv bench/.cache conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -8,7 +8,9 @@ from zope.interface import implementer
 
 from wsrelay.core.commands import Publish, Subscribe
 from wsrelay.core.handshake import Handshake
+from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
+from wsrelay.dialects.encodings import Encoding
 from wsrelay.interfaces import IDialect
 from wsrelay.testing import RecordingConnection
 
@@ -20,11 +22,18 @@ LOOK = 64
 
 @implementer(IDialect)
 class LineDialect:
-    """A wire language of one line for each message, that counts what it is asked to encode."""
+    """A wire language of one line for each message, that counts what it is asked to encode.
+
+    Attributes:
+        encoding: What all its listeners share.
+        batches: How often it was asked to encode.
+        broken: Whether it raises instead.
+    """
 
     def __init__(self, name: str = "line") -> None:
         self.name = name
         self.path = f"/{name}/"
+        self.encoding = Encoding(self)
         self.batches = 0
         self.broken = False
 
@@ -36,7 +45,7 @@ class LineDialect:
         """Say nothing."""
         return []
 
-    def encode(self, publications: Sequence[Publication]) -> bytes:
+    def encode(self, publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
         """One line for each."""
         self.batches += 1
         if self.broken:
@@ -45,16 +54,23 @@ class LineDialect:
 
 
 class Listener(RecordingConnection):
-    """A subscriber that does something while it is sent to."""
+    """A subscriber that does something while it is sent to.
 
-    def __init__(self, dialect: IDialect, on_send: Callable[[bytes], None] | None = None) -> None:
+    Attributes:
+        told: What came beside the bytes of each send: policy, channel and newest message.
+    """
+
+    def __init__(self, dialect: LineDialect, on_send: Callable[[bytes], None] | None = None) -> None:
         super().__init__()
         self.dialect = dialect
+        self.encoding = dialect.encoding
+        self.told: list[tuple[SlowPolicy, str, bytes]] = []
         self._on_send = on_send
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
         """Take it, then act."""
         super().send(data)
+        self.told.append((policy, channel, latest))
         if self._on_send is not None:
             self._on_send(data)
 

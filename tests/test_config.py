@@ -54,9 +54,9 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(ROWS["ping_interval_seconds"].flag, "ping-interval-seconds")
 
     def test_units(self) -> None:
-        """A name that ends in a unit has that unit, and no other setting has one."""
+        """A name that ends in a unit, or in one for each second, has that unit, and no other setting has one."""
         for name, row in ROWS.items():
-            unit = name.rpartition("_")[2]
+            unit = name.removesuffix("_per_second").rpartition("_")[2]
             self.assertEqual(row.unit, unit if unit in ("seconds", "bytes") else "", name)
 
     def test_help(self) -> None:
@@ -346,6 +346,26 @@ class ContradictionTests(SynchronousTestCase):
             {"ping_interval_seconds": "300", "router_idle_seconds": "301"},
         ):
             self.assertEqual(complaint(flags, {}), "nothing")
+
+
+class OutboxTests(SynchronousTestCase):
+    """How much and how long may wait for a slow client."""
+
+    def test_default(self) -> None:
+        """Where nothing is said it is half a minute."""
+        self.assertEqual(load_env().outbox_max_seconds, 30.0)
+
+    def test_age(self) -> None:
+        """It may be any number of seconds from one on, parts of seconds too."""
+        self.assertEqual(load_env(WSRELAY_OUTBOX_MAX_SECONDS="2.5").outbox_max_seconds, 2.5)
+        self.assertEqual(load({"outbox_max_seconds": "1"}, {}).outbox_max_seconds, 1.0)
+        self.assertEqual(
+            complaint({"outbox_max_seconds": "0.5"}, {}), "--outbox-max-seconds must be at least 1, not 0.5"
+        )
+        self.assertEqual(
+            complaint({}, {"WSRELAY_OUTBOX_MAX_SECONDS": "long"}),
+            "WSRELAY_OUTBOX_MAX_SECONDS must be a number, not 'long'",
+        )
 
 
 class MeaningTests(SynchronousTestCase):

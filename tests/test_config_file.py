@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.config import Settings, load
 from wsrelay.core.channels import Namespace
 from wsrelay.core.errors import ConfigError
+from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.redis_url import RedisURL
 
 SECRET = "hunter2"
@@ -170,6 +171,29 @@ class NamespaceTests(FileCase):
                 Namespace("inbox", ("inbox",), subscribe=False),
             ),
         )
+
+    def test_slow(self) -> None:
+        """A namespace says what a client gets that is behind: closed is the default, dropping and the newest are not."""
+        settings = self.load(
+            "outbox_max_seconds = 2.5\n"
+            "[namespaces.a]\nchannels = ['a']\n"
+            "[namespaces.b]\nchannels = ['b']\nslow = 'close'\n"
+            "[namespaces.c]\nchannels = ['c']\nslow = 'drop'\n"
+            "[namespaces.d]\nchannels = ['d*']\nslow = 'latest'\n"
+        )
+        rules = settings.rules()
+        policies = [rule.slow for rule in (rules.rule(name) for name in ("a", "b", "c", "d1")) if rule is not None]
+        self.assertEqual(policies, [SlowPolicy.CLOSE, SlowPolicy.CLOSE, SlowPolicy.DROP, SlowPolicy.LATEST])
+        self.assertEqual(settings.outbox_max_seconds, 2.5)
+
+    def test_slow_by_another_name(self) -> None:
+        """A policy that is none is refused, with those that there are."""
+        cases = {
+            f"[namespaces.a]\nchannels = ['a']\nslow = {value}": "namespaces.a.slow must be close, drop or latest, "
+            f"not {value}"
+            for value in ("'newest'", "'CLOSE'", "''", "1")
+        }
+        self.check(cases)
 
     def test_complaints(self) -> None:
         """What is wrong with a table is said under its name."""

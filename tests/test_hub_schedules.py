@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fanout import LOOK, LineDialect, Listener, Turns
 from wsrelay.core.publication import Publication
 from wsrelay.hub import SLICE_SECONDS, Hub, Subscriber
-from wsrelay.interfaces import IDialect
 
 CHANNELS = ("a", "b")
 SEND_SECONDS = SLICE_SECONDS / 50
@@ -23,7 +22,7 @@ class Member(Listener):
 
     TEMPERS = ("calm", "raises", "leaves", "expels", "invites", "answers")
 
-    def __init__(self, number: int, temper: str, dialect: IDialect, hear: Callable[[Member, bytes], None]) -> None:
+    def __init__(self, number: int, temper: str, dialect: LineDialect, hear: Callable[[Member, bytes], None]) -> None:
         super().__init__(dialect, lambda data: hear(self, data))
         self.number = number
         self.temper = temper
@@ -66,13 +65,17 @@ class HubMachine(RuleBasedStateMachine):
         self.hub.remove(member, channel)
         self.owed.pop((member, channel), None)
 
-    def say(self, channel: str) -> None:
-        """Publish; everyone who is there is owed it."""
+    def write(self, channel: str) -> Publication:
+        """Make a message; everyone who is there is owed it."""
         self.count += 1
         for (_, heard), owed in self.owed.items():
             if heard == channel:
                 owed.append(self.count)
-        self.hub.publish(Publication(channel, f"{channel}{self.count}".encode()))
+        return Publication(channel, f"{channel}{self.count}".encode())
+
+    def say(self, channel: str) -> None:
+        """Publish a message."""
+        self.hub.publish(self.write(channel))
 
     def hear(self, member: Member, data: bytes) -> None:
         """A batch reached a member: check it, then do as the member's temper is."""
@@ -104,7 +107,10 @@ class HubMachine(RuleBasedStateMachine):
             self.join(other, channel)
         elif member.temper == "answers" and member.answers_left:
             member.answers_left -= 1
-            self.say(channel)
+            if member.answers_left % 2:
+                self.say(channel)
+            else:
+                self.hub.publish_all([self.write(channel), self.write("b")])
 
     @rule(number=st.integers(0, 2 * len(Member.TEMPERS) - 1), channel=st.sampled_from(CHANNELS))
     def somebody_joins(self, number: int, channel: str) -> None:
@@ -120,6 +126,11 @@ class HubMachine(RuleBasedStateMachine):
     def somebody_publishes(self, channel: str) -> None:
         """A message comes in."""
         self.say(channel)
+
+    @rule(channels=st.lists(st.sampled_from(CHANNELS), max_size=4))
+    def several_publish(self, channels: list[str]) -> None:
+        """Messages come in together, and are sent within a slice and what is sent meanwhile by those who answer."""
+        self.hub.publish_all([self.write(channel) for channel in channels])
 
     @rule()
     def one_turn(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -15,9 +16,12 @@ from wsrelay.core.channels import Namespace, Namespaces
 from wsrelay.core.closing import Closing
 from wsrelay.core.commands import Publish, Subscribe
 from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation
+from wsrelay.core.frames import message_frame
 from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
 from wsrelay.dialects.raw import RawDialect
+from wsrelay.hub import HELD_BYTES
 from wsrelay.interfaces import IDialect
 from wsrelay.node import LINGER_SECONDS, SUBSCRIBE_TIMEOUT_SECONDS, Client, Node
 from wsrelay.testing import FakeBroker, RecordingConnection
@@ -38,7 +42,7 @@ AWAY = Refusal(503, "The relay has no working connection to Redis now. Try again
 class Mean(RecordingConnection):
     """A connection that fails whatever is asked of it."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *_more: object) -> None:
         """Fail."""
         raise RuntimeError("cannot send")
 
@@ -434,6 +438,69 @@ class PublishTests(NodeCase):
         _, client = self.join("talk", connection)
         client.received(b"1")
         self.assertEqual((connection.closings, self.broker.published), ([Closing.PROTOCOL_ERROR], []))
+
+
+class PressureTests(NodeCase):
+    """When more arrives than can be handed out."""
+
+    def test_broker_is_held(self) -> None:
+        """The broker is asked to hold when too much waits, and to go on when enough of it has been handed out."""
+        connection, _ = self.join("room")
+        held = []
+        self.broker.hold = held.append  # type: ignore[method-assign]
+        self.node = Node(self.broker, RULES, self.clock)
+        connection, _ = self.join("room")
+        for _ in range(2):
+            self.broker.sink.deliver(Publication("room", b"x" * HELD_BYTES))
+        self.assertEqual(held, [True])
+        while held[-1]:
+            self.clock.advance(0)
+        self.assertEqual(held, [True, False])
+        self.clock.pump([0, 0])
+        self.assertEqual(sum(map(len, heard(connection))), 2 * HELD_BYTES)
+
+    def test_embedded_broker_is_held(self) -> None:
+        """Publishing on an embedded broker fails while too much waits, and works again afterwards."""
+        broker = MemoryBroker()
+        broker.start()
+        node = Node(broker, RULES, self.clock)
+        connection = RecordingConnection()
+        node.client(connection).open(Handshake("/ws/talk", "192.0.2.1"))
+        self.successResultOf(node.publish("talk", b"x" * HELD_BYTES))
+        self.failureResultOf(node.publish("talk", b"no"), BrokerUnavailable)
+        self.clock.pump([0, 0])
+        self.successResultOf(node.publish("talk", b"yes"))
+        self.clock.pump([0, 0])
+        self.assertEqual([len(message) for message in heard(connection)], [HELD_BYTES, 3])
+
+
+class PolicyTests(SynchronousTestCase):
+    """What a namespace says about clients that are behind."""
+
+    def test_by_namespace(self) -> None:
+        """A listener is told the policy of its channel's namespace, and the newest message where that is enough."""
+
+        class Told(RecordingConnection):
+            """Writes down what comes beside the messages."""
+
+            def send(self, data: bytes, *more: Any) -> None:
+                """Write it down."""
+                super().send(data)
+                told.append(more)
+
+        told: list[tuple[Any, ...]] = []
+        rules = [Namespace(policy.value, (policy.value,), slow=policy) for policy in SlowPolicy]
+        clock, broker = Clock(), MemoryBroker()
+        broker.start()
+        node = Node(broker, Namespaces(rules), clock)
+        for policy in SlowPolicy:
+            node.client(Told()).open(Handshake(f"/ws/{policy.value}", "192.0.2.1"))
+            node.deliver(Publication(policy.value, b"1"))
+            node.deliver(Publication(policy.value, b"2"))
+            clock.advance(0)
+        self.assertEqual(
+            told, [(), (SlowPolicy.DROP,), (SlowPolicy.LATEST, "latest", message_frame(b"2"))]
+        )
 
 
 class FanOutTests(NodeCase):

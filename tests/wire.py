@@ -10,11 +10,15 @@ from websockets.uri import parse_uri
 __all__ = ["read_frames"]
 
 
-def read_frames(data: bytes) -> list[Frame]:
+def read_frames(data: bytes, *, torn: bool = False) -> list[Frame]:
     """The frames in what a client received, as the sans-IO core of `websockets` reads them.
 
+    Args:
+        data: What came.
+        torn: The connection broke, and the last frame need not be complete.
+
     Raises:
-        AssertionError: They break RFC 6455, or the last one is not complete.
+        AssertionError: They break RFC 6455, something follows a close frame, or the last one is not complete.
     """
     client = ClientProtocol(parse_uri("ws://relay.test/"), state=State.OPEN, max_size=None)
     client.receive_data(data)
@@ -22,6 +26,6 @@ def read_frames(data: bytes) -> list[Frame]:
     if client.parser_exc is not None:
         raise AssertionError("the frames break RFC 6455") from client.parser_exc
     read = sum(len(frame.serialize(mask=False)) for frame in frames)
-    if read != len(data):
+    if read != len(data) and not (torn and client.close_rcvd is None):
         raise AssertionError(f"{len(data) - read} bytes are left behind the last complete frame")
     return frames

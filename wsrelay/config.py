@@ -18,6 +18,7 @@ from typing import Any
 
 from wsrelay.core.channels import Namespace, Namespaces
 from wsrelay.core.errors import ChannelError, ConfigError
+from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.redis_url import RedisURL
 
 __all__ = ["Setting", "Settings", "load", "table"]
@@ -79,6 +80,7 @@ WHOLE = Kind("a whole number", (int,), int)
 NUMBER = Kind("a number", (int, float), _number, _number)
 SWITCH = Kind("true or false", (bool,), _switch)
 LIST = Kind("a list (commas between the items)", (list,), _items, _texts)
+SLOW = Kind("close, drop or latest", (str,), SlowPolicy, SlowPolicy)
 URL = Kind("a Redis URL", (str,), RedisURL.parse, RedisURL.parse)
 PATH = Kind("a path", (str,), Path, Path)
 
@@ -262,12 +264,39 @@ class Settings:
     max_message_bytes: int = _setting(
         WHOLE, 65536, "The longest message a client may send.", "bytes", least=1, most=64 * 1024 * 1024
     )
+    max_frames_per_second: float = _setting(
+        NUMBER,
+        100.0,
+        "How many frames a client may send, pings and empty ones too; three seconds' worth may come at once.",
+        "",
+        least=1,
+    )
+    max_bytes_per_second: float = _setting(
+        NUMBER,
+        1024.0 * 1024,
+        "How much a client may send; three seconds' worth may come at once.",
+        "bytes",
+        least=1024,
+    )
+    compress: bool = _setting(
+        SWITCH,
+        False,
+        "Whether messages are compressed for clients that can take it (permessage-deflate): once for all of them. "
+        "Never where a message holds both a secret and text that an attacker chooses.",
+    )
     outbox_max_bytes: int = _setting(
         WHOLE,
         1024 * 1024,
         "How much may wait for a slow client in this process before it is closed with 4008.",
         "bytes",
         least=1024,
+    )
+    outbox_max_seconds: float = _setting(
+        NUMBER,
+        30.0,
+        "How long anything may wait for a slow client in this process before it is closed with 4008.",
+        "seconds",
+        least=1,
     )
     send_buffer_bytes: int = _setting(
         WHOLE,
@@ -280,15 +309,26 @@ class Settings:
 
     def rules(self) -> Namespaces:
         """The namespaces these settings amount to."""
+        return Namespaces(
+            dataclasses.replace(each, compress=self.compress if each.compress is None else each.compress)
+            for each in self._named()
+        )
+
+    def _named(self) -> tuple[Namespace, ...]:
         if self.namespaces:
-            return Namespaces(self.namespaces)
+            return self.namespaces
         if self.channels or self.publish:
             readable = tuple(pattern for pattern in self.channels if pattern not in self.publish)
-            return Namespaces([Namespace("channels", readable), Namespace("publish", self.publish, publish=True)])
+            return Namespace("channels", readable), Namespace("publish", self.publish, publish=True)
         everything = Namespace("default", ("*",))
         if self.has_demo:
-            return Namespaces([everything, Namespace("demo", ("chat",), publish=True)])
-        return Namespaces([everything])
+            return everything, Namespace("demo", ("chat",), publish=True)
+        return (everything,)
+
+    @property
+    def may_compress(self) -> bool:
+        """Whether any channel's messages are compressed."""
+        return self.compress or any(each.compress for each in self.namespaces)
 
     @property
     def uses_redis(self) -> bool:
@@ -389,7 +429,7 @@ def _namespaces(tables: object) -> tuple[Namespace, ...]:
 
 
 def _namespace(name: str, keys: dict[str, Any]) -> Namespace:
-    kinds = {"channels": LIST, "subscribe": SWITCH, "publish": SWITCH}
+    kinds = {"channels": LIST, "subscribe": SWITCH, "publish": SWITCH, "slow": SLOW, "compress": SWITCH}
     read: dict[str, Any] = {}
     for key, value in keys.items():
         if key not in kinds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
@@ -25,6 +25,9 @@ class IBrokerSink(Interface):
 
         Publications of one channel come in the order in which the broker received them.
         """
+
+    def deliver_all(publications: Sequence[Publication]) -> None:
+        """These messages arrived together, in this order; as `deliver` for each, and cheaper."""
 
     def confirmed(channel: str) -> None:
         """From now on every message published to this channel is delivered, until `interrupted`."""
@@ -59,6 +62,12 @@ class IBroker(Interface):
     def unsubscribe(channels: Iterable[str]) -> None:
         """Want these channels no more."""
 
+    def hold(held: bool) -> None:
+        """Deliver nothing, or again everything: this process has as much to hand out as it can keep.
+
+        Nothing is lost by it that the sink is not told of.
+        """
+
     def publish(channel: str, payload: bytes) -> Deferred[None]:
         """Publish a message; fires when the broker has taken it.
 
@@ -88,5 +97,8 @@ class IDialect(Interface):
         Raises `wsrelay.core.errors.ProtocolViolation` if the message makes no sense in this dialect.
         """
 
-    def encode(publications: Sequence[Publication]) -> bytes:
-        """The bytes that these publications of one channel, in this order, have on the wire: complete frames."""
+    def encode(publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
+        """The bytes that these publications of one channel, in this order, have on the wire: complete frames.
+
+        Frames are made by `message_frame`, which turns one message's payload into one frame.
+        """

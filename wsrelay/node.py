@@ -7,7 +7,7 @@ after the broker has confirmed it: what is published after that moment reaches i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -20,6 +20,7 @@ from wsrelay.core.channels import Namespaces
 from wsrelay.core.closing import Closing
 from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation, RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
 from wsrelay.core.session import Accept, Effect, Emit, Listen, Refuse, Session, Unlisten
 from wsrelay.hub import Hub, Subscriber
@@ -34,8 +35,22 @@ LINGER_SECONDS = 5.0
 """How long a channel that nobody listens to stays subscribed."""
 
 
-class Connection(Subscriber, Protocol):
-    """What carries a client: a subscriber that can also answer the handshake."""
+class Connection(Protocol):
+    """What carries a client."""
+
+    @property
+    def dialect(self) -> IDialect:
+        """The wire language spoken on it."""
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """What the hub sends to; stays the same."""
+
+    def close(self, closing: Closing) -> None:
+        """Say goodbye with this closing, and end the connection."""
+
+    def compress(self) -> None:
+        """Agree on compression, if the client offered it; called before `accept` or not at all."""
 
     def accept(self) -> None:
         """Complete the handshake; frames may be sent from here on."""
@@ -71,7 +86,7 @@ class Node:
         self._broker = broker
         self._namespaces = namespaces
         self._clock = clock
-        self._hub = Hub(clock.callLater, clock.seconds, self._send_failed)
+        self._hub = Hub(clock.callLater, clock.seconds, self._send_failed, broker.hold, self._policy)
         self._interests: dict[str, _Interest] = {}
         # Channels without interest and when to give them up, oldest first: one timer serves them all.
         self._lingering: dict[str, float] = {}
@@ -120,6 +135,11 @@ class Node:
             self._lingering[channel] = self._clock.seconds() + LINGER_SECONDS
             self._schedule_sweep()
 
+    def compresses(self, channel: str) -> bool:
+        """Whether the messages of a channel are compressed for clients that can take it."""
+        namespace = self._namespaces.rule(channel)
+        return namespace is not None and bool(namespace.compress)
+
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """Publish a message to every process; fails with `BrokerUnavailable`."""
         return self._broker.publish(channel, payload)
@@ -129,6 +149,10 @@ class Node:
     def deliver(self, publication: Publication) -> None:
         """See `IBrokerSink.deliver`."""
         self._hub.publish(publication)
+
+    def deliver_all(self, publications: Sequence[Publication]) -> None:
+        """See `IBrokerSink.deliver_all`."""
+        self._hub.publish_all(publications)
 
     def confirmed(self, channel: str) -> None:
         """See `IBrokerSink.confirmed`."""
@@ -155,6 +179,10 @@ class Node:
     @staticmethod
     def _not_confirmed(_failure: object, seconds: float) -> None:
         raise BrokerUnavailable(f"no confirmation within {seconds} seconds")
+
+    def _policy(self, channel: str) -> SlowPolicy:
+        namespace = self._namespaces.rule(channel)
+        return SlowPolicy.CLOSE if namespace is None else namespace.slow
 
     def _schedule_sweep(self) -> None:
         if self._sweep is None and self._lingering:
@@ -214,6 +242,8 @@ class Client:
         except RefusedError as error:
             self._connection.refuse(error.refusal)
         else:
+            if subscriptions and all(self._node.compresses(each.channel) for each in subscriptions):
+                self._connection.compress()
             self._perform(self._session.open(subscriptions))
 
     def received(self, payload: bytes) -> None:
@@ -237,7 +267,7 @@ class Client:
         for effect in effects:
             match effect:
                 case Listen(channel):
-                    outcome = self._node.subscribe(self._connection, channel)
+                    outcome = self._node.subscribe(self._connection.subscriber, channel)
                     outcome.addCallback(lambda _: self._perform(self._session.listening()))
                     outcome.addErrback(self._feed_failure, self._session.not_listening)
                     outcome.addErrback(self._broken)
@@ -246,7 +276,7 @@ class Client:
                     outcome.addErrback(self._feed_failure, self._session.not_emitted)
                     outcome.addErrback(self._broken)
                 case Unlisten(channel):
-                    self._node.unsubscribe(self._connection, channel)
+                    self._node.unsubscribe(self._connection.subscriber, channel)
                 case Accept():
                     self._connection.accept()
                 case Refuse(refusal):

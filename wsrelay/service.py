@@ -27,6 +27,7 @@ from wsrelay.http.site import build_site
 from wsrelay.interfaces import IBroker
 from wsrelay.node import Node
 from wsrelay.transports.front import FrontDoorFactory
+from wsrelay.transports.stream import write_eagerly
 from wsrelay.transports.websocket import RelaySocketFactory
 
 __all__ = ["RelayService"]
@@ -115,6 +116,7 @@ class RelayService(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self._port = port
+        write_eagerly(port)
         address: Any = port.getHost()
         where = f"http://{address.host}:{address.port}/" if hasattr(address, "port") else str(address)
         self.log.info("wsrelay listening on {where} with the {broker} broker", where=where, broker=self._broker.name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -23,6 +25,9 @@ from wsrelay.interfaces import IBroker
 from wsrelay.service import RelayService
 
 __all__ = ["Options", "makeService"]
+
+COLLECTOR_THRESHOLD = 20_000
+"""New containers between two collections of the youngest (Python's default is 700)."""
 
 BACKLOG = 1024
 """Connections the kernel queues: after a deploy thousands come at once (Twisted's default is 50)."""
@@ -119,6 +124,9 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         raise _StartFailed(f"wsrelay: {error}") from None
     reactor.addSystemEventTrigger("before", "shutdown", _ignore_more_signals)
+    # After the start: what exists then stays for the life of the process.
+    reactor.callWhenRunning(_tame_collector)
+    _raise_descriptor_limit()
     return _Relay(settings, broker, endpoint, reactor, rng)
 
 
@@ -141,6 +149,28 @@ def _endpoint(reactor: Any, settings: Settings) -> IStreamServerEndpoint:
         return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, settings.listen))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise ConfigError(f"listen is not an endpoint that can be used: {error}") from None
+
+
+def _tame_collector() -> None:
+    """Let the garbage collector look at less, and less often.
+
+    Ten thousand connections are some hundred thousand objects that live long and are freed by reference counting.
+    A full collection looks at all of them and stops everyone for as long as that takes; with the interpreter's
+    thresholds one is never far away while clients come and go.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTOR_THRESHOLD, 20, 50)
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many open files as the system permits: each client is one, and the usual soft limit is 1024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        # macOS promises no limit at all and refuses to set it; the relay runs with what it has.
+        Logger("wsrelay").warn("the limit of open files stays as it is")
 
 
 def _ignore_more_signals() -> None:

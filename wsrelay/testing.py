@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -14,15 +14,20 @@ from zope.interface import implementer
 from wsrelay.core.closing import Closing
 from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.handshake import Refusal
+from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
 from wsrelay.dialects import DIALECTS
+from wsrelay.dialects.encodings import Encodings
+from wsrelay.hub import Subscriber
 from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
 
 __all__ = ["FakeBroker", "MemoryTransport", "RecordingConnection", "RecordingSink"]
 
+ENCODINGS = Encodings()
+
 
 class RecordingConnection:
-    """A `wsrelay.node.Connection` that writes down what happens to it.
+    """A `wsrelay.node.Connection`, its own subscriber, that writes down what happens to it.
 
     Args:
         dialect: The name of the wire language spoken on it.
@@ -36,10 +41,15 @@ class RecordingConnection:
 
     def __init__(self, dialect: str = "raw") -> None:
         self.dialect: IDialect = DIALECTS[dialect]
+        self.encoding = ENCODINGS.get(self.dialect)
         self.accepted = False
         self.refusals: list[Refusal] = []
         self.sent: list[bytes] = []
         self.closings: list[Closing] = []
+
+    def compress(self) -> None:
+        """See `Connection.compress`: this client offers it."""
+        self.encoding = ENCODINGS.get(self.dialect, compressed=True)
 
     def accept(self) -> None:
         """See `Connection.accept`."""
@@ -49,7 +59,12 @@ class RecordingConnection:
         """See `Connection.refuse`."""
         self.refusals.append(refusal)
 
-    def send(self, data: bytes) -> None:
+    @property
+    def subscriber(self) -> Subscriber:
+        """See `Connection.subscriber`."""
+        return self
+
+    def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
         """See `Subscriber.send`."""
         self.sent.append(data)
 
@@ -77,6 +92,11 @@ class RecordingSink:
         """See `IBrokerSink.deliver`."""
         self.delivered.append(publication)
 
+    def deliver_all(self, publications: Sequence[Publication]) -> None:
+        """See `IBrokerSink.deliver_all`."""
+        for publication in publications:
+            self.deliver(publication)
+
     def confirmed(self, channel: str) -> None:
         """See `IBrokerSink.confirmed`."""
         self.confirmations.append(channel)
@@ -95,6 +115,7 @@ class FakeBroker:
         wanted: The channels subscribed now.
         log: The calls of `subscribe` and `unsubscribe`, in order.
         published: What was published.
+        held: What `hold` was last called with.
         publishing: What `publish` returns next, or None: success if the broker is ready, else a failure.
     """
 
@@ -109,6 +130,7 @@ class FakeBroker:
         self.published: list[Publication] = []
         self.publishing: Deferred[None] | None = None
         self.started = False
+        self.held = False
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -134,6 +156,10 @@ class FakeBroker:
         names = list(channels)
         self.log.append(("unsubscribe", names))
         self.wanted.difference_update(names)
+
+    def hold(self, held: bool) -> None:
+        """See `IBroker.hold`."""
+        self.held = held
 
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """See `IBroker.publish`."""

@@ -129,6 +129,68 @@ class LinkTests(SynchronousTestCase):
         self.assertEqual(self.events, ["up", "down"])
         self.assertFalse(self.link.is_up)
 
+    def test_held(self) -> None:
+        """A link that is held reads nothing and asks nothing, and stays up for as long as it takes."""
+        self.come_up()
+        transport = self.endpoint.transports[0]
+        for held, state in ((True, "paused"), (True, "paused"), (False, "producing"), (True, "paused")):
+            self.link.hold(held)
+            self.assertEqual(transport.producerState, state)
+        self.wait(100)
+        self.assertEqual((transport.value(), self.link.is_up, self.events), (b"", True, ["up"]))
+
+    def test_pings_after_a_hold(self) -> None:
+        """Once it reads again the link is pinged again, and a PING without an answer ends it as ever."""
+        self.come_up()
+        self.link.hold(True)
+        self.wait(60)
+        self.link.hold(False)
+        self.wait(5.5)
+        self.assertEqual(self.endpoint.transports[0].value(), b"*1\r\n$4\r\nPING\r\n")
+        self.wait(3.1)
+        self.assertEqual(self.events, ["up", "down"])
+
+    def test_held_while_a_ping_is_under_way(self) -> None:
+        """A PING whose answer may be among what is not read is forgiven; its answer may come late."""
+        self.come_up()
+        transport = self.endpoint.transports[0]
+        self.wait(5.1)
+        self.assertEqual(transport.value(), b"*1\r\n$4\r\nPING\r\n")
+        self.link.hold(True)
+        self.wait(30)
+        self.assertTrue(self.link.is_up)
+        self.link.hold(False)
+        self.answer(b"+PONG\r\n")
+        self.wait(5.1)
+        self.assertEqual(transport.value(), b"*1\r\n$4\r\nPING\r\n")
+        self.answer(b"+PONG\r\n")
+        self.wait(5.1)
+        self.assertEqual((self.events, self.link.is_up), (["up"], True))
+
+    def test_new_connection_while_held(self) -> None:
+        """A connection that comes while the link is held is greeted, and then starts paused."""
+        self.come_up()
+        self.link.hold(True)
+        self.lose()
+        self.wait(1)
+        transport = self.endpoint.transports[-1]
+        self.assertEqual((len(self.endpoint.transports), transport.producerState), (2, "producing"))
+        self.answer(b"+PONG\r\n")
+        self.assertEqual((self.link.is_up, transport.producerState), (True, "paused"))
+        self.link.hold(False)
+        self.assertEqual(transport.producerState, "producing")
+
+    def test_held_without_a_connection(self) -> None:
+        """What a link is told before it is started, or while it has no connection, holds for the next one."""
+        self.link.hold(True)
+        self.come_up()
+        self.assertEqual(self.endpoint.transports[-1].producerState, "paused")
+        self.lose()
+        self.link.hold(False)
+        self.wait(1)
+        self.answer(b"+PONG\r\n")
+        self.assertEqual((self.link.is_up, self.endpoint.transports[-1].producerState), (True, "producing"))
+
     def test_lost_while_idle(self) -> None:
         """A lost connection is felt at once, not at the next PING, and the link comes back."""
         self.come_up()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.brokers import contract
 from wsrelay.brokers.memory import MemoryBroker
+from wsrelay.core.errors import BrokerUnavailable
+from wsrelay.core.publication import Publication
 from wsrelay.interfaces import IBroker
 from wsrelay.testing import RecordingSink
 
@@ -22,6 +24,22 @@ class MemoryBrokerTests(contract.BrokerContract):
         broker.stop()
         broker.stop()
         self.assertEqual(sink.interruptions, 1)
+
+    def test_hold(self) -> None:
+        """While it is held publishing fails and delivers nothing; afterwards all is as before, and it stays ready."""
+        broker, sink = MemoryBroker(), RecordingSink()
+        broker.attach(sink)
+        broker.start()
+        broker.subscribe(["chat"])
+        for held in (True, True, False, False):
+            broker.hold(held)
+            published = broker.publish("chat", b"x")
+            if held:
+                self.failureResultOf(published, BrokerUnavailable)
+            else:
+                self.successResultOf(published)
+            self.assertTrue(broker.ready)
+        self.assertEqual((sink.delivered, sink.interruptions), ([Publication("chat", b"x")] * 2, 0))
 
     def test_without_a_sink(self) -> None:
         """A broker that nobody attached to takes everything and delivers nothing."""

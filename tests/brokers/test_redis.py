@@ -108,6 +108,25 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.redis().publish("wsrelay:b", b"again")
         await sink.when(lambda: sink.delivered == [Publication("b", b"again")])
 
+    async def test_hold(self) -> None:
+        """While it is held nothing is delivered, and publishing works; afterwards everything comes in its order."""
+        broker, sink = await self.listening("chat")
+        client = self.redis()
+        client.publish("wsrelay:chat", b"before")
+        await sink.when(lambda: len(sink.delivered) == 1)
+        broker.hold(True)
+        payloads = [b"%04d" % number * 100 for number in range(1000)]
+        for payload in payloads[:-1]:
+            client.publish("wsrelay:chat", payload)
+        await broker.publish("chat", payloads[-1])
+        # The answer to the publication came behind all that: whatever is delivered would have been by now.
+        await until(lambda: client.info("clients")["connected_clients"] >= 2)
+        self.assertEqual((len(sink.delivered), broker.ready), (1, True))
+        broker.hold(False)
+        await sink.when(lambda: len(sink.delivered) == 1 + len(payloads))
+        self.assertEqual([publication.payload for publication in sink.delivered], [b"before", *payloads])
+        self.assertEqual(sink.interruptions, 0)
+
     async def test_server_comes_later(self) -> None:
         """A broker that finds no server connects as soon as there is one; meanwhile it says why it is not ready."""
         self.server.kill()

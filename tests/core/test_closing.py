@@ -18,6 +18,7 @@ class ClosingTests(SynchronousTestCase):
             {
                 "PROTOCOL_ERROR": (1002, False),
                 "INVALID_PAYLOAD": (1007, False),
+                "TOO_FAST": (1008, False),
                 "TOO_BIG": (1009, False),
                 "INTERNAL_ERROR": (1011, True),
                 "RESTART": (1012, True),

@@ -13,6 +13,7 @@ from tests.wire import read_frames
 from wsrelay.core.channels import check_channel
 from wsrelay.core.commands import Publish, Subscribe
 from wsrelay.core.errors import RefusedError
+from wsrelay.core.frames import message_frame
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.publication import Publication
 from wsrelay.dialects.raw import RawDialect
@@ -91,10 +92,17 @@ class MessageTests(SynchronousTestCase):
     @given(st.lists(st.text().map(str.encode) | st.binary(max_size=200), min_size=1, max_size=6))
     def test_encode(self, payloads: list[bytes]) -> None:
         """A batch is one frame for each publication, in order, with nothing added."""
-        frames = read_frames(RAW.encode([Publication("c", payload) for payload in payloads]))
+        frames = read_frames(RAW.encode([Publication("c", payload) for payload in payloads], message_frame))
         self.assertEqual([frame.data for frame in frames], payloads)
 
     def test_text_and_binary(self) -> None:
         """In one batch each message is text or binary by itself."""
-        frames = read_frames(RAW.encode([Publication("c", b"text"), Publication("c", b"\xff"), Publication("c", b"")]))
+        batch = [Publication("c", payload) for payload in (b"text", b"\xff", b"")]
+        frames = read_frames(RAW.encode(batch, message_frame))
         self.assertEqual([frame.opcode for frame in frames], [Opcode.TEXT, Opcode.BINARY, Opcode.TEXT])
+
+    def test_frame_maker(self) -> None:
+        """Each frame is made by the function that was given, from one message's payload, alone or among others."""
+        for payloads in ([b"one"], [b"one", b"two"]):
+            batch = [Publication("c", payload) for payload in payloads]
+            self.assertEqual(RAW.encode(batch, lambda payload: b"<%s>" % payload), b"".join(b"<%s>" % p for p in payloads))

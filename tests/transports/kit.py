@@ -6,6 +6,7 @@ ours judges what Autobahn and we have written.
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from typing import Any
 
 import trustme
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.task import Clock, deferLater
-from twisted.internet.tcp import Server
+from twisted.internet.tcp import Connection, Server
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -39,6 +41,7 @@ from wsrelay.http.site import build_site
 from wsrelay.node import Node
 from wsrelay.testing import MemoryTransport
 from wsrelay.transports.front import FrontDoorFactory
+from wsrelay.transports.stream import EagerServer, write_eagerly
 from wsrelay.transports.websocket import RelaySocket, RelaySocketFactory
 
 __all__ = [
@@ -47,6 +50,8 @@ __all__ = [
     "Caller",
     "EdgeCase",
     "House",
+    "Kernel",
+    "Pipe",
     "RealEdgeCase",
     "Visitor",
     "Wire",
@@ -215,11 +220,16 @@ class House:
 
 
 class Wire:
-    """One connection to the door, seen from the client's end."""
+    """One connection to the door, seen from the client's end.
 
-    def __init__(self, house: House) -> None:
+    Args:
+        house: Whose door it is.
+        transport: What the relay writes to, or None for a transport in memory.
+    """
+
+    def __init__(self, house: House, transport: Any = None) -> None:
         house.wires.append(self)
-        self.transport = MemoryTransport()
+        self.transport: Any = transport or MemoryTransport()
         self.transport.protocol = house.door.buildProtocol(None)
         self.transport.protocol.makeConnection(self.transport)
 
@@ -230,7 +240,8 @@ class Wire:
 
     def read(self) -> bytes:
         """What the relay has sent."""
-        return self.transport.drain()
+        data: bytes = self.transport.drain()
+        return data
 
     def leave(self) -> None:
         """Hang up without a word."""
@@ -250,6 +261,115 @@ class Wire:
         return socket
 
 
+class Kernel:
+    """A socket of which the test is the kernel and the peer.
+
+    Attributes:
+        room: How many bytes it still takes.
+        most: How many it takes in one call.
+        mood: What it does about more bytes than it takes: "full" raises EAGAIN, "idle" takes none, and "broken"
+            raises EPIPE, whatever room there is.
+        taken: What it took and nobody has read.
+        sends: The sizes that were offered, in order.
+    """
+
+    def __init__(self, room: int = 2**40, most: int = 2**40) -> None:
+        self.room = room
+        self.most = most
+        self.mood = "full"
+        self.taken = b""
+        self.sends: list[int] = []
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Like send(2) of a socket that does not block."""
+        self.sends.append(len(data))
+        if self.mood == "broken":
+            raise BrokenPipeError(errno.EPIPE, "broken")
+        size = min(len(data), self.room, self.most)
+        if data and not size and self.mood == "full":
+            raise BlockingIOError(errno.EAGAIN, "full")
+        self.taken += bytes(data[:size])
+        self.room -= size
+        return size
+
+    def fileno(self) -> int:
+        """None that could be polled."""
+        return -1
+
+    def setblocking(self, flag: bool) -> None:
+        """It never blocks."""
+
+    def setsockopt(self, *option: object) -> None:
+        """It has no options."""
+
+    def shutdown(self, how: int) -> None:
+        """Nothing more comes."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Loop:
+    """What a transport asks of its reactor.
+
+    Attributes:
+        writers: Who waits to be writable.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.writers: set[object] = set()
+        self.addReader = self.removeReader = lambda _reader: None
+        self.addWriter = self.writers.add
+        self.removeWriter = self.writers.discard
+        self.callLater = clock.callLater
+
+
+class Pipe(EagerServer):
+    """A TCP connection, Twisted's code and ours, on a kernel that the test plays.
+
+    Args:
+        clock: Time.
+        kernel: Its socket.
+    """
+
+    def __init__(self, clock: Clock, kernel: Kernel | None = None) -> None:
+        self.kernel = kernel or Kernel()
+        self.loop = _Loop(clock)
+        Connection.__init__(self, self.kernel, None, self.loop)
+        self.connected = 1
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes Twisted holds."""
+        size: int = len(self.dataBuffer) - self.offset + self._tempDataLen
+        return size
+
+    def getPeer(self) -> IPv4Address:
+        """Somebody."""
+        return IPv4Address("TCP", "192.0.2.1", 1234)
+
+    def turn(self) -> None:
+        """The reactor finds it writable."""
+        if self in self.loop.writers:
+            why = self.doWrite()
+            if why is not None:
+                self.connectionLost(Failure(why))
+
+    def drain(self, size: int = 2**40) -> bytes:
+        """The peer reads; there is as much room again, and the reactor notices."""
+        data, self.kernel.taken = self.kernel.taken[:size], self.kernel.taken[size:]
+        self.kernel.room += len(data)
+        self.turn()
+        return data
+
+    def hang_up(self) -> None:
+        """The peer is gone without a word."""
+        self._end(ConnectionDone())
+
+    def _end(self, reason: Exception) -> None:
+        self.connectionLost(Failure(reason))
+
+
 class Visitor:
     """A WebSocket client on a wire. It answers pings and closes only when `flush` is called.
 
@@ -258,6 +378,7 @@ class Visitor:
         path: At which door.
         extensions: What it offers.
         subprotocols: What it offers.
+        transport: What the relay writes to, or None for a transport in memory.
 
     Attributes:
         frames: The frames it was sent.
@@ -270,8 +391,9 @@ class Visitor:
         *,
         extensions: Sequence[ClientExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
+        transport: Any = None,
     ) -> None:
-        self.wire = Wire(house)
+        self.wire = Wire(house, transport)
         offered = [Subprotocol(name) for name in subprotocols] if subprotocols is not None else None
         uri = parse_uri(f"ws://relay.example{path}")
         self.protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=None)
@@ -391,6 +513,7 @@ class RealEdgeCase(TestCase):
             pem = leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes()
             factory = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, factory)
         self._port = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        write_eagerly(self._port)
         self.addCleanup(self._close, house, self._port)
         return house
 

@@ -46,13 +46,20 @@ class RedisConnection(txredisapi.SubscriberProtocol):
     Args:
         on_message: Called with channel and payload of every message.
         on_subscribed: Called with the channel of every answer to SUBSCRIBE.
+        on_read: Called behind them when everything that came in one read has been told.
     """
 
-    def __init__(self, on_message: Callable[[bytes, bytes], None], on_subscribed: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        on_message: Callable[[bytes, bytes], None],
+        on_subscribed: Callable[[bytes], None],
+        on_read: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self._reader = hiredis.Reader(replyError=txredisapi.ResponseError)
         self._on_message = on_message
         self._on_subscribed = on_subscribed
+        self._on_read = on_read
         self.lost: Callable[[], None] | None = None
         self.problem = ""
 
@@ -89,6 +96,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         except hiredis.ProtocolError:
             self.problem = "the server does not speak the Redis protocol"
             self.transport.abortConnection()
+        self._on_read()
 
     def connectionLost(self, why: Failure) -> None:
         self.problem = self.problem or why.getErrorMessage()
@@ -148,6 +156,7 @@ class Link:
         self._running: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None
         self._stopping = False
+        self._held = False
         self._told = ""
         self.connection: RedisConnection | None = None
         self.is_up = False
@@ -164,6 +173,12 @@ class Link:
         self.problem = "stopped"
         if self._running is not None:
             self._running.cancel()
+
+    def hold(self, held: bool) -> None:
+        """Read nothing, or read again. A PING that stays unanswered meanwhile proves nothing and is forgiven."""
+        self._held = held
+        if self.connection is not None:
+            self._apply_hold(self.connection)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -191,9 +206,24 @@ class Link:
             self.log.info("{what}: connected to Redis again", what=self._what)
             self._told = ""
         self._on_up()
+        self._apply_hold(connection)
         while True:
             await self._sleep(PING_INTERVAL_SECONDS)
+            if not self._held:
+                await self._ping(connection)
+
+    async def _ping(self, connection: RedisConnection) -> None:
+        try:
             await self._within(PING_TIMEOUT_SECONDS, connection.command(b"PING"))
+        except defer.TimeoutError:
+            if not self._held:
+                raise
+
+    def _apply_hold(self, connection: RedisConnection) -> None:
+        if self._held:
+            connection.transport.pauseProducing()
+        else:
+            connection.transport.resumeProducing()
 
     def _within(self, seconds: float, deferred: Deferred[_T]) -> Deferred[_T]:
         return deferred.addTimeout(seconds, self._clock)

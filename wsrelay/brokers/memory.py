@@ -25,6 +25,7 @@ class MemoryBroker:
         self.problem = "not started"
         self._wanted: set[str] = set()
         self._sink: IBrokerSink | None = None
+        self._held = False
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -54,10 +55,16 @@ class MemoryBroker:
         """See `IBroker.unsubscribe`."""
         self._wanted.difference_update(channels)
 
+    def hold(self, held: bool) -> None:
+        """See `IBroker.hold`: while held, publishing fails."""
+        self._held = held
+
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """See `IBroker.publish`."""
         if not self.ready:
             return fail(BrokerUnavailable(self.problem))
+        if self._held:
+            return fail(BrokerUnavailable("this process is behind with what was published before"))
         if channel in self._wanted and self._sink is not None:
             self._sink.deliver(Publication(channel, payload))
         return succeed(None)

@@ -55,13 +55,14 @@ class RedisBroker:
         self._subscriptions = Subscriptions()
         self._channels: dict[bytes, str] = {}
         self._sink: IBrokerSink | None = None
+        self._arrived: list[Publication] = []
         self._flush_is_due = False
         self._in_flight = 0
         self._bytes_in_flight = 0
         self._subscriber = Link(
             "subscriber link",
             endpoint,
-            lambda: RedisConnection(self._message, self._subscribed),
+            lambda: RedisConnection(self._message, self._subscribed, self._read),
             self._greet_subscriber,
             up=self._ask_for_flush,
             down=self._subscriber_down,
@@ -114,6 +115,10 @@ class RedisBroker:
         self._subscriptions.unwant(channels)
         self._ask_for_flush()
 
+    def hold(self, held: bool) -> None:
+        """See `IBroker.hold`: Redis keeps what is not read, up to its client-output-buffer-limit."""
+        self._subscriber.hold(held)
+
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """See `IBroker.publish`."""
         connection = self._commander.connection
@@ -165,8 +170,13 @@ class RedisBroker:
 
     def _message(self, name: bytes, payload: bytes) -> None:
         channel = self._channels.get(name)
-        if channel is not None and self._sink is not None:
-            self._sink.deliver(Publication(channel, payload))
+        if channel is not None:
+            self._arrived.append(Publication(channel, payload))
+
+    def _read(self) -> None:
+        if self._arrived and self._sink is not None:
+            arrived, self._arrived = self._arrived, []
+            self._sink.deliver_all(arrived)
 
     def _subscribed(self, name: bytes) -> None:
         channel = self._channels.get(name)

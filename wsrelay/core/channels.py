@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wsrelay.core.errors import ChannelError
+from wsrelay.core.outbox import SlowPolicy
 
 __all__ = ["MAX_CHANNEL_BYTES", "Namespace", "Namespaces", "check_channel", "check_pattern"]
 
@@ -63,12 +64,16 @@ class Namespace:
         patterns: Channel names, or beginnings of names that end in ``*``.
         subscribe: Whether clients may listen.
         publish: Whether clients may publish through their socket.
+        slow: What a client gets that is behind.
+        compress: Whether messages are compressed for clients that can take it; None: as the setting says.
     """
 
     name: str
     patterns: tuple[str, ...]
     subscribe: bool = True
     publish: bool = False
+    slow: SlowPolicy = SlowPolicy.CLOSE
+    compress: bool | None = None
 
 
 class Namespaces:

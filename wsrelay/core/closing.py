@@ -44,6 +44,12 @@ class Closing(Enum):
         False,
         "A text message was not valid UTF-8. Send it as a binary message.",
     )
+    TOO_FAST = (
+        1008,
+        "too much at once: slow down",
+        False,
+        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow.",
+    )
     TOO_BIG = (
         1009,
         "message too big",

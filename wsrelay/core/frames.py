@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Opcode", "frame", "message_frame"]
+__all__ = ["Opcode", "frame", "message_frame", "message_opcode"]
 
 
 class Opcode(IntEnum):
@@ -18,14 +18,21 @@ class Opcode(IntEnum):
 
 
 _FIN = 0x80
+_RSV1 = 0x40
 # Most messages are short; their two header bytes are made once.
 _SHORT_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126))
 
 
-def frame(opcode: Opcode, payload: bytes) -> bytes:
-    """One complete, unmasked frame (RFC 6455 section 5.2)."""
+def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
+    """One complete, unmasked frame (RFC 6455 section 5.2).
+
+    Args:
+        opcode: What it is.
+        payload: What is in it.
+        compressed: Whether the payload is compressed: sets RSV1 (RFC 7692 section 6).
+    """
     length = len(payload)
-    first = _FIN | opcode
+    first = _FIN | opcode | (_RSV1 if compressed else 0)
     if length < 126:
         return bytes((first, length)) + payload
     if length < 65536:
@@ -33,14 +40,19 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
     return bytes((first, 127)) + length.to_bytes(8, "big") + payload
 
 
-def message_frame(payload: bytes) -> bytes:
-    """The frame of one message: text where the payload is valid UTF-8, else binary (RFC 6455 section 5.6)."""
+def message_opcode(payload: bytes) -> Opcode:
+    """What a message is sent as: text where it is valid UTF-8, else binary (RFC 6455 section 5.6)."""
     if payload.isascii():
-        if len(payload) < 126:
-            return _SHORT_TEXT[len(payload)] + payload
-        return frame(Opcode.TEXT, payload)
+        return Opcode.TEXT
     try:
         payload.decode()
     except UnicodeDecodeError:
-        return frame(Opcode.BINARY, payload)
-    return frame(Opcode.TEXT, payload)
+        return Opcode.BINARY
+    return Opcode.TEXT
+
+
+def message_frame(payload: bytes) -> bytes:
+    """The frame of one message, not compressed."""
+    if len(payload) < 126 and payload.isascii():
+        return _SHORT_TEXT[len(payload)] + payload
+    return frame(message_opcode(payload), payload)

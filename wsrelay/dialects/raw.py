@@ -12,7 +12,7 @@ Nothing is added in either direction, so `redis-cli PUBLISH` and a browser's `ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote_to_bytes
 
 from zope.interface import implementer
@@ -20,7 +20,6 @@ from zope.interface import implementer
 from wsrelay.core.channels import check_channel
 from wsrelay.core.commands import Publish, Subscribe
 from wsrelay.core.errors import ChannelError, RefusedError
-from wsrelay.core.frames import message_frame
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.publication import Publication
 from wsrelay.interfaces import IDialect
@@ -48,7 +47,7 @@ class RawDialect:
         """Every message is a publication on the client's channel."""
         return [Publish(None, payload)]
 
-    def encode(self, publications: Sequence[Publication]) -> bytes:
+    def encode(self, publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
         """One frame for each publication, joined."""
         if len(publications) == 1:
             return message_frame(publications[0].payload)

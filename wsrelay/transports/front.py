@@ -140,7 +140,7 @@ class FrontDoorFactory(Factory):
         Raises:
             RefusedError: It is turned away.
         """
-        request = parse_head(head)
+        request = parse_head(head, with_extensions=self.settings.may_compress)
         if request.upgrade:
             if self._sockets.stopping:
                 raise RefusedError(STOPPING)

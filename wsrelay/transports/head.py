@@ -18,9 +18,9 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # The fields a WebSocket handshake is made of (RFC 6455 section 4.1). The WebSocket parser gets these and no others:
-# what it never sees it cannot misread, and a browser's long tail of headers costs nothing there. Two are left out on
-# purpose: Sec-WebSocket-Extensions, because none is negotiated and Autobahn refuses the legal form of two lines, and
-# Origin, because Autobahn refuses the `null` of a sandboxed page or a file.
+# what it never sees it cannot misread, and a browser's long tail of headers costs nothing there. Origin is left out on
+# purpose, because Autobahn refuses the `null` of a sandboxed page or a file; Sec-WebSocket-Extensions is passed on
+# where it is wanted, in one line, because Autobahn refuses the legal form of two.
 _HANDSHAKE_FIELDS = frozenset(
     (
         b"host",
@@ -54,8 +54,12 @@ class RequestHead:
     handshake: bytes
 
 
-def parse_head(head: bytes) -> RequestHead:
+def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
     """Look at a head, up to and with the empty line at its end.
+
+    Args:
+        head: The bytes.
+        with_extensions: Whether the WebSocket parser is to know which extensions the client offers.
 
     Raises:
         RefusedError: It holds forbidden bytes or lines that are no header fields, or it asks for a WebSocket in a
@@ -69,6 +73,7 @@ def parse_head(head: bytes) -> RequestHead:
         raise RefusedError(Refusal(400, "The request line is malformed (RFC 9112 section 3)."))
     method, target, _version = words
     kept = [request_line]
+    extensions: list[bytes] = []
     upgrade = body = False
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -79,11 +84,15 @@ def parse_head(head: bytes) -> RequestHead:
             kept.append(line)
             if key == b"upgrade" and b"websocket" in value.lower():
                 upgrade = True
+        elif key == b"sec-websocket-extensions":
+            extensions.append(value.strip())
         elif key == b"transfer-encoding" or (key == b"content-length" and value.strip() != b"0"):
             body = True
     path = target.partition(b"?")[0].decode("ascii")
     if not upgrade or method != b"GET":
         return RequestHead(method, path, upgrade=False, handshake=b"")
+    if with_extensions and extensions:
+        kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(extensions))
     handshake = b"\r\n".join(kept) + END_OF_HEAD
     if body:
         raise RefusedError(_BODY)

@@ -14,6 +14,8 @@ tests/transports/test_autobahn_traps.py:
 - `dropConnection(abort=False)` has no time limit: a linger timer ends it.
 - Its timers round down to whole seconds and lose cancels: the factory has a `TimerWheel` in their place.
 - A pong that waits in the socket while the reactor is busy counts as missing: looked for once more a second later.
+- A close frame that is itself a violation, or comes right behind one, is taken for the answer to the complaint about
+  it, and the connection is reset before the complaint has reached the client: `onCloseFrame` makes that an orderly end.
 - Error answers repeat the client's input and have no length: answered with our own refusals.
 """
 
@@ -32,11 +34,15 @@ from wsrelay.config import Settings
 from wsrelay.core.closing import Closing
 from wsrelay.core.frames import Opcode, frame
 from wsrelay.core.handshake import Handshake, Refusal
-from wsrelay.core.outbox import Outbox
+from wsrelay.core.limits import TokenBucket
+from wsrelay.dialects.encodings import Encodings
 from wsrelay.interfaces import IDialect
 from wsrelay.node import Client, Node
+from wsrelay.transports.compression import accept_offer
+from wsrelay.transports.lean import HANDSHAKE_ATTRIBUTES, lean_attributes
+from wsrelay.transports.outlet import Outlet
 from wsrelay.transports.tcp import tune_socket
-from wsrelay.transports.wheel import TimerWheel
+from wsrelay.transports.wheel import TimerWheel, WheelTimer
 
 __all__ = ["STOPPING", "RelaySocket", "RelaySocketFactory"]
 
@@ -44,6 +50,9 @@ PING_JITTER = 0.2
 """Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
 
 SECOND_LOOK_SECONDS = 1.0
+
+BURST_SECONDS = 3.0
+"""How many seconds' worth of frames and bytes a client may send at once."""
 
 STOPPING = Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
 _HANDSHAKE_REFUSALS = {
@@ -64,6 +73,7 @@ class RelaySocket(WebSocketServerProtocol):
     Args:
         dialect: The wire language spoken on it.
         handshake: The client's opening request.
+        factory: What it belongs to.
     """
 
     factory: RelaySocketFactory
@@ -72,16 +82,33 @@ class RelaySocket(WebSocketServerProtocol):
     # connection, and format them for a debug line that is not printed: half the price of a handshake.
     CONFIG_ATTRS = ()
 
-    def __init__(self, dialect: IDialect, handshake: Handshake) -> None:
-        super().__init__()
+    _complaining = False
+
+    # What is the same for most connections at most times is an attribute of the class; see `lean`.
+    peer = ""
+    _answer: Deferred[None] | None = None
+    _client: Client | None = None
+    _handshake: Handshake | None = None
+    _linger: WheelTimer | None = None
+    _compression: object = None
+    _frames_left: TokenBucket | None = None
+    _bytes_left: TokenBucket | None = None
+
+    def __init__(self, dialect: IDialect, handshake: Handshake, factory: RelaySocketFactory) -> None:
+        if not factory.is_lean:
+            super().__init__()
+        self.factory = factory
         self.dialect = dialect
         self._handshake = handshake
-        self._client: Client | None = None
-        self._answer: Deferred[None] | None = None
-        self._outbox: Outbox | None = None
-        self._linger: Any = None
+        self.subscriber = Outlet(self, factory.encodings.get(dialect), factory.settings, factory.wheel)
 
     # Connection
+
+    def compress(self) -> None:
+        """See `Connection.compress`."""
+        self._compression = accept_offer(self.websocket_extensions)
+        if self._compression is not None:
+            self.subscriber.encoding = self.factory.encodings.get(self.dialect, compressed=True)
 
     def accept(self) -> None:
         """See `Connection.accept`."""
@@ -95,56 +122,31 @@ class RelaySocket(WebSocketServerProtocol):
             self.transport.write(refusal.to_bytes())
             self.dropConnection(abort=False)
 
-    def send(self, data: bytes) -> None:
-        """See `Subscriber.send`."""
-        if self.state != self.STATE_OPEN:
-            return
-        if self._outbox is None:
-            self.transport.write(data)
-        elif not self._outbox.put(data):
-            self.close(Closing.SLOW)
-
     def close(self, closing: Closing) -> None:
-        """See `Subscriber.close`."""
+        """See `Connection.close`."""
         if self.state == self.STATE_OPEN:
+            self.subscriber.shut()
             self.sendCloseFrame(closing.code, closing.reason.encode())
-            # Now, because the write of the frame may have been told to pause.
-            self._outbox = None
         elif self.state == self.STATE_CONNECTING:
             self.refuse(STOPPING if closing is Closing.RESTART else Refusal(500, _HANDSHAKE_REFUSALS[500]))
-
-    # Push producer: the transport says when it has more than it can send.
-
-    def pauseProducing(self) -> None:
-        """The client reads too slowly: what comes from here on waits in the outbox."""
-        if self._outbox is None and self.state == self.STATE_OPEN:
-            self._outbox = Outbox(self.factory.settings.outbox_max_bytes)
-
-    def resumeProducing(self) -> None:
-        """The client has caught up with the transport."""
-        outbox, self._outbox = self._outbox, None
-        if outbox is None or self.state != self.STATE_OPEN:
-            return
-        while (batch := outbox.take()) is not None:
-            self.transport.write(batch)
-            if self._is_paused():
-                # Again, while the outbox was being emptied: the rest keeps its place in the queue.
-                self._outbox = outbox
-                return
-
-    def stopProducing(self) -> None:
-        """The connection is gone; `connectionLost` does the rest."""
 
     # Autobahn's callbacks
 
     def connectionMade(self) -> None:
-        super().connectionMade()
+        if self.factory.is_lean:
+            # Instead of Autobahn's, which fills the connection with what the class has already.
+            self.factory.countConnections += 1
+            self.openHandshakeTimeoutCall = self.factory.wheel.call_later(
+                self.openHandshakeTimeout, self.onOpenHandshakeTimeout
+            )
+        else:
+            super().connectionMade()
         tune_socket(self.transport, self.factory.settings.send_buffer_bytes)
-        self.transport.registerProducer(self, True)
+        self.subscriber.connect(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         # TLS reads on until the client says goodbye, too.
-        if self.state != self.STATE_CLOSED:
+        if self.state != self.STATE_CLOSED and self._within_rate(len(data), 0):
             super().dataReceived(data)
 
     def processHandshake(self) -> None:
@@ -154,14 +156,15 @@ class RelaySocket(WebSocketServerProtocol):
             self.dropConnection(abort=True)
 
     def onConnect(self, _request: object) -> Deferred[None]:
-        self._answer = Deferred()
-        self._client = self.factory.node.client(self)
+        self._answer = answer = Deferred[None]()
+        self._client = client = self.factory.node.client(self)
         try:
-            self._client.open(self._handshake)
+            if self._handshake is not None:
+                client.open(self._handshake)
         except Exception:  # noqa: BLE001 -- Autobahn would show the client what it says
             self.factory.log.failure("a handshake failed")
             self.failHandshake("", 500)
-        return self._answer
+        return answer
 
     def succeedHandshake(self, result: object) -> None:
         if self.factory.stopping:
@@ -179,12 +182,26 @@ class RelaySocket(WebSocketServerProtocol):
         headers = (("Sec-WebSocket-Version", "13"),) if code == 426 else ()
         self.refuse(Refusal(code, _HANDSHAKE_REFUSALS.get(code, _HANDSHAKE_REFUSALS[400]), headers))
 
+    def _onOpen(self) -> None:  # noqa: N802 -- Autobahn's name
+        # Without a look at the transport's details, which are not collected.
+        self.onOpen()
+
     def onOpen(self) -> None:
         self.factory.sockets[self] = None
+        self.subscriber.open()
+        if self.factory.is_lean:
+            self._forget_handshake()
 
     def onMessage(self, payload: bytes, _is_binary: bool) -> None:
         if self._client is not None and self.state == self.STATE_OPEN:
             self._client.received(payload)
+
+    def perMessageCompressionAccept(self, _offers: object) -> Any:  # noqa: N802
+        return self._compression
+
+    def onFrameBegin(self) -> None:
+        if self._within_rate(0, 1):
+            super().onFrameBegin()
 
     def onFrameData(self, payload: bytes) -> bool | None:
         # A connection that has failed waits for the client's close frame, of which the type is enough.
@@ -194,17 +211,47 @@ class RelaySocket(WebSocketServerProtocol):
         if payload:
             super().onMessageFrameData(payload)
 
+    def onMessageEnd(self) -> None:
+        # Without the signal that Autobahn fires for listeners, of which there are none.
+        if not self.failedByMe:
+            self._onMessage(b"".join(self.message_data or ()), self.message_is_binary)
+        self.message_data: list[bytes] | None = None
+        if self._perMessageCompress is not None:
+            # No message refers to the one before: what it was decompressed with need not wait for the next.
+            self._perMessageCompress._decompressor = None  # noqa: SLF001
+
     def onPing(self, payload: bytes) -> None:
-        self.send(frame(Opcode.PONG, payload))
+        # Like a message, not like a control frame: who pings and does not read meets the bounds of its outbox.
+        self.subscriber.send(frame(Opcode.PONG, payload))
 
     def onAutoPingTimeout(self) -> None:
         self.autoPingTimeoutCall = self.factory.wheel.call_later(SECOND_LOOK_SECONDS, super().onAutoPingTimeout)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # Autobahn's own spends twenty times as long on arguments for a debug line.
-        self.transport.write(data)
+        self.subscriber.control(data)
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N803
+        self._complaining = self.failedByMe or self.state == self.STATE_OPEN
+        try:
+            ended: bool | None = super().onCloseFrame(code, reasonRaw)
+            return ended
+        finally:
+            del self._complaining
+
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:  # noqa: N803
+        # Whoever closes, nothing may follow the close frame (RFC 6455 section 5.5.1).
+        self.subscriber.shut()
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Never: the outlet watches the transport."""
 
     def dropConnection(self, abort: bool = False) -> None:
+        abort = abort and not self._complaining
+        self.subscriber.shut()
+        if not abort:
+            self.subscriber.finish()
         super().dropConnection(abort)
         if not abort and self._linger is None:
             self._linger = self.factory.wheel.call_later(
@@ -219,12 +266,31 @@ class RelaySocket(WebSocketServerProtocol):
             for timer in (self._linger, self.closeHandshakeTimeoutCall):
                 if timer is not None:
                     timer.cancel()
-            self._outbox = None
+            self.subscriber.lost()
             if self._client is not None:
                 self._client.lost()
 
-    def _is_paused(self) -> bool:
-        return self._outbox is not None
+    def _within_rate(self, size: int, frames: int) -> bool:
+        """Whether the client may send this; if not, it is told so and the connection ends."""
+        settings, now = self.factory.settings, self.factory.wheel.seconds()
+        if self._frames_left is None or self._bytes_left is None:
+            self._frames_left = TokenBucket(settings.max_frames_per_second, BURST_SECONDS, now)
+            self._bytes_left = TokenBucket(settings.max_bytes_per_second, BURST_SECONDS, now)
+        if self._frames_left.take(frames, now) and self._bytes_left.take(size, now):
+            return True
+        self.close(Closing.TOO_FAST)
+        # Without waiting for an answer, which would stand behind everything else that it has sent.
+        self.dropConnection(abort=False)
+        return False
+
+    def _forget_handshake(self) -> None:
+        """Let go of what the opening handshake left, and take a dictionary that fits what remains."""
+        of_class = type(self)
+        self.__dict__ = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in HANDSHAKE_ATTRIBUTES and getattr(of_class, name, _Missing) is not value
+        }
 
     def _asks_for_other_version(self) -> bool:
         version = getattr(self, "http_headers", {}).get("sec-websocket-version", "")
@@ -243,6 +309,8 @@ class RelaySocketFactory(WebSocketServerFactory):
     Attributes:
         sockets: The connections that are open, oldest first.
         stopping: Whether nobody is let in any more.
+        encodings: What publications become for the connections.
+        is_lean: Whether connections are made without what is the same for all.
     """
 
     log = Logger()
@@ -269,9 +337,13 @@ class RelaySocketFactory(WebSocketServerFactory):
             autoPingTimeout=settings.ping_timeout_seconds,
         )
         names = WebSocketServerProtocol.CONFIG_ATTRS
-        # staticmethod, because one option is a function and would become a method as an attribute of a class.
-        options = {name: _unbound(getattr(self, name)) for name in names}
-        self.protocol = type("ConfiguredRelaySocket", (RelaySocket,), options)
+        # One is a function that each connection answers for itself.
+        options = {name: getattr(self, name) for name in names if name != "perMessageCompressionAccept"}
+        self.encodings = Encodings()
+        configured = type("ConfiguredRelaySocket", (RelaySocket,), options)
+        lean = lean_attributes(configured, self)
+        self.is_lean = lean is not None
+        self.protocol = configured if lean is None else type("LeanRelaySocket", (configured,), lean)
 
     def next_ping_interval(self) -> float:
         """How often one more connection is pinged, in seconds."""
@@ -279,13 +351,12 @@ class RelaySocketFactory(WebSocketServerFactory):
 
     def build(self, dialect: IDialect, handshake: Handshake) -> RelaySocket:
         """A protocol for a client that asked for a WebSocket; it is given the transport and the head."""
-        socket: RelaySocket = self.protocol(dialect, handshake)
-        socket.factory = self
+        socket: RelaySocket = self.protocol(dialect, handshake, self)
         return socket
 
     def buildProtocol(self, _address: IAddress) -> None:
         """Never: connections come through the front door, which knows the handshake."""
 
 
-def _unbound(value: Any) -> Any:
-    return staticmethod(value) if callable(value) else value
+class _Missing:
+    """No attribute is this."""

@@ -46,6 +46,10 @@ class TimerWheel:
         self._tick: IDelayedCall | None = None
         self._next = 0
 
+    def seconds(self) -> float:
+        """The time of the clock."""
+        return self._clock.seconds()
+
     def call_later(self, delay: float, call: Callable[[], object]) -> WheelTimer:
         """Call without arguments after `delay` seconds. The name is the one Autobahn's batched timers have."""
         now = self._clock.seconds()

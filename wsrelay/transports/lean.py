@@ -1,0 +1,111 @@
+"""WebSocket connections without what a server never looks at.
+
+Autobahn gives every connection some sixty attributes: flags that start the same for all, futures nobody waits for,
+counters nobody reads, a queue for a testing aid, a UTF-8 validator before there is a text, and the whole opening
+handshake for ever. On an idle connection that is most of its memory, and more than thirty attributes cost it the
+compact dictionary that instances of a class can share.
+
+Here a sample connection is made once, and what it was given that cannot change in place becomes an attribute of the
+class: a connection has one of its own as soon as it sets it. What can change in place is on a short list below, with
+what stands in for it. If a version of Autobahn brings something that is not on the list, `lean_attributes` says so by
+giving None and connections are made the ordinary way: bigger, and just as right.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import cached_property
+from typing import Any
+
+from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.websocket.utf8validator import Utf8Validator
+
+__all__ = ["HANDSHAKE_ATTRIBUTES", "lean_attributes"]
+
+_IMMUTABLE = (type(None), bool, int, float, str, bytes)
+
+HANDSHAKE_ATTRIBUTES = frozenset(
+    (
+        "http_headers",
+        "http_request_data",
+        "http_request_host",
+        "http_request_params",
+        "http_request_path",
+        "http_request_uri",
+        "http_response_data",
+        "http_status_line",
+        "websocket_extensions",
+        "websocket_extensions_in_use",
+        "websocket_origin",
+        "websocket_protocol_in_use",
+        "websocket_protocols",
+        "websocket_version",
+        "_wskey",
+        "_handshake",
+        "_compression",
+        "_answer",
+    )
+)
+"""What the opening handshake leaves on a connection and nothing reads once it is open."""
+
+
+class _Unawaited:
+    """Stands in for a future that nobody waits for."""
+
+    def callback(self, _result: object) -> None:
+        """Tell nobody."""
+
+
+def _validator(_self: object) -> Any:
+    return Utf8Validator()
+
+
+def _stand_ins(sample: Any) -> dict[str, Any]:
+    """What takes the place of the attributes that can change in place, by name."""
+    validator = cached_property(_validator)
+    validator.__set_name__(type(sample), "utf8validator")
+    return {
+        # Resolved when the connection opens and closes.
+        "is_open": _Unawaited(),
+        "is_closed": _Unawaited(),
+        # Counters, of all connections together.
+        "trafficStats": sample.trafficStats,
+        # For chopped writes, which `sendData` of ours does not know.
+        "send_queue": deque(),
+        # For `fire`, which `onMessageEnd` of ours does not call.
+        "_results": sample._results,
+        "_valid_events": sample._valid_events,
+        # Would be filled by `connectionMade`.
+        "_transport_details": None,
+        # Made when the first text arrives.
+        "utf8validator": validator,
+    }
+
+
+def lean_attributes(protocol: type[Any], factory: object) -> dict[str, Any] | None:
+    """Attributes for a class whose connections are not given their own by Autobahn.
+
+    Args:
+        protocol: The class, its options already on it.
+        factory: A factory of the kind that connections get.
+
+    Returns:
+        The attributes, or None if a connection has something in it that cannot be shared.
+    """
+    sample: Any = object.__new__(protocol)
+    sample.factory = factory
+    # No timer for a connection that is none.
+    sample.openHandshakeTimeout = 0
+    own = set(vars(sample))
+    WebSocketProtocol.__init__(sample)
+    WebSocketProtocol._connectionMade(sample)
+    shared = _stand_ins(sample)
+    for name, value in vars(sample).items():
+        if name in shared or name in own:
+            continue
+        if not isinstance(value, _IMMUTABLE):
+            return None
+        shared[name] = value
+    # Read for every message: 13, the only version spoken.
+    shared["websocket_version"] = 13
+    return shared
