@@ -173,7 +173,7 @@ class NamespaceTests(FileCase):
         )
 
     def test_slow(self) -> None:
-        """A namespace says what a client gets that is behind: closed is the default, dropping and the newest are not."""
+        """A namespace says what a client gets that is behind; where it does not, the client is closed."""
         settings = self.load(
             "outbox_max_seconds = 2.5\n"
             "[namespaces.a]\nchannels = ['a']\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -244,9 +245,7 @@ class SizeTests(HubCase):
     def pressed(self) -> list[bool]:
         """A hub that writes down when it feels pressure."""
         told: list[bool] = []
-        self.hub = Hub(
-            self.turns.call_later, self.turns.seconds, self.on_failure, told.append, slice_seconds=SLICE
-        )
+        self.hub = Hub(self.turns.call_later, self.turns.seconds, self.on_failure, told.append, slice_seconds=SLICE)
         return told
 
     def test_pressure(self) -> None:
@@ -316,7 +315,7 @@ class PolicyTests(HubCase):
             asked.append(channel)
             return policy or SlowPolicy.CLOSE
 
-        more = {} if policy is None else {"policy": policies}
+        more: dict[str, Any] = {} if policy is None else {"policy": policies}
         self.hub = Hub(self.turns.call_later, self.turns.seconds, self.on_failure, **more)
         listeners = [self.listener() for _ in range(2)]
         self.publish(*payloads)

@@ -446,8 +446,8 @@ class PressureTests(NodeCase):
     def test_broker_is_held(self) -> None:
         """The broker is asked to hold when too much waits, and to go on when enough of it has been handed out."""
         connection, _ = self.join("room")
-        held = []
-        self.broker.hold = held.append  # type: ignore[method-assign]
+        held: list[bool] = []
+        self.patch(self.broker, "hold", held.append)
         self.node = Node(self.broker, RULES, self.clock)
         connection, _ = self.join("room")
         for _ in range(2):
@@ -498,9 +498,7 @@ class PolicyTests(SynchronousTestCase):
             node.deliver(Publication(policy.value, b"1"))
             node.deliver(Publication(policy.value, b"2"))
             clock.advance(0)
-        self.assertEqual(
-            told, [(), (SlowPolicy.DROP,), (SlowPolicy.LATEST, "latest", message_frame(b"2"))]
-        )
+        self.assertEqual(told, [(), (SlowPolicy.DROP,), (SlowPolicy.LATEST, "latest", message_frame(b"2"))])
 
 
 class FanOutTests(NodeCase):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -200,6 +201,12 @@ class Settings:
     redis_ca_file: Path | None = _setting(
         PATH, None, "PEM certificates to trust for rediss://. None: those of the platform."
     )
+    redis_tls_fingerprint: str | None = _setting(
+        TEXT,
+        None,
+        "SHA-256 of the one certificate that a rediss:// server may show, in hex, with or without colons; then nothing "
+        "else about it has to be good. None: none in particular.",
+    )
     prefix: str = _setting(
         TEXT,
         "wsrelay:",
@@ -263,6 +270,33 @@ class Settings:
     max_head_bytes: int = _setting(WHOLE, 16384, "The longest request head.", "bytes", least=1024, most=1024 * 1024)
     max_message_bytes: int = _setting(
         WHOLE, 65536, "The longest message a client may send.", "bytes", least=1, most=64 * 1024 * 1024
+    )
+    trusted_proxies: int = _setting(
+        WHOLE,
+        0,
+        "How many proxies in front append the address they see to X-Forwarded-For (Heroku's router: 1); the client's "
+        "address is the one that the first of them wrote. 0: where the connection comes from.",
+        least=0,
+        most=10,
+    )
+    max_connections: int = _setting(
+        WHOLE,
+        0,
+        "How many clients may be connected; more are answered 503. 0: as many as the limit of open files allows, but "
+        "for a reserve.",
+        least=0,
+    )
+    max_connections_per_address: int = _setting(
+        WHOLE, 0, "How many clients of one address may be connected; more are answered 429. 0: any number.", least=0
+    )
+    max_handshakes_per_second: float = _setting(
+        NUMBER,
+        1000.0,
+        "How many handshakes may begin in a second, two seconds' worth at once; more are answered 503. 0: any number.",
+        least=0,
+    )
+    metrics: bool = _setting(
+        SWITCH, False, "Whether /metrics shows this process's numbers, in the text format of Prometheus, to anybody."
     )
     max_frames_per_second: float = _setting(
         NUMBER,
@@ -429,7 +463,14 @@ def _namespaces(tables: object) -> tuple[Namespace, ...]:
 
 
 def _namespace(name: str, keys: dict[str, Any]) -> Namespace:
-    kinds = {"channels": LIST, "subscribe": SWITCH, "publish": SWITCH, "slow": SLOW, "compress": SWITCH}
+    kinds = {
+        "channels": LIST,
+        "subscribe": SWITCH,
+        "publish": SWITCH,
+        "slow": SLOW,
+        "tell_gaps": SWITCH,
+        "compress": SWITCH,
+    }
     read: dict[str, Any] = {}
     for key, value in keys.items():
         if key not in kinds:
@@ -452,6 +493,13 @@ def _checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
         raise ConfigError("channels and publish are the short form of namespaces: leave one of the two out")
     if settings.redis_ca_file is not None and not settings.redis_tls_verify:
         raise ConfigError("redis_ca_file says whom to trust, redis_tls_verify=false trusts anybody: leave one out")
+    if settings.redis_tls_fingerprint is not None:
+        if not re.fullmatch("[0-9a-f]{64}", settings.redis_tls_fingerprint.replace(":", "").lower()):
+            raise ConfigError("redis_tls_fingerprint must be 64 hexadecimal digits: openssl x509 -fingerprint -sha256")
+        if settings.redis_ca_file is not None or not settings.redis_tls_verify:
+            raise ConfigError(
+                "redis_tls_fingerprint names the one certificate to trust: leave redis_ca_file and redis_tls_verify out"
+            )
     try:
         settings.rules()
     except ChannelError as error:

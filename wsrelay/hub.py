@@ -123,6 +123,9 @@ class Hub:
         on_pressure: Called with True when so much waits that no more should come, with False when it may again.
         policy: What a listener of a channel gets that is behind.
         slice_seconds: How long a fan-out may hold the reactor at a stretch.
+
+    Attributes:
+        deliveries: How many messages were handed to how many listeners, multiplied and added up.
     """
 
     def __init__(
@@ -145,6 +148,7 @@ class Hub:
         self._turn_is_due = False
         self._waiting_bytes = 0
         self._pressed = False
+        self.deliveries = 0
 
     def add(self, subscriber: Subscriber, channel: str) -> None:
         """Let a subscriber hear a channel. Adding it twice is adding it once."""
@@ -169,8 +173,12 @@ class Hub:
 
     def listeners(self, channel: str) -> int:
         """How many subscribers hear a channel."""
+        return len(self.audience(channel))
+
+    def audience(self, channel: str) -> list[Subscriber]:
+        """Who hears a channel at this moment."""
         topic = self._topics.get(channel)
-        return sum(map(len, topic.listeners.values())) if topic is not None else 0
+        return [] if topic is None else [each for alike in topic.listeners.values() for each in alike]
 
     def publish(self, publication: Publication) -> None:
         """Hand a message to everyone who hears its channel when the turn ends; without listeners it is dropped."""
@@ -269,6 +277,7 @@ class Hub:
         arguments: tuple[Any, ...],
     ) -> tuple[Any, ...]:
         """Send a batch to these listeners; gives what `send` was called with, to be used for the next ones."""
+        self.deliveries += len(audience) * len(batch)
         left = topic.left
         data = arguments[0] if arguments else b""
         everything = topic.policy is SlowPolicy.CLOSE

@@ -8,6 +8,7 @@ after the broker has confirmed it: what is published after that moment reaches i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from random import Random, SystemRandom
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -18,11 +19,13 @@ from zope.interface import implementer
 
 from wsrelay.core.channels import Namespaces
 from wsrelay.core.closing import Closing
+from wsrelay.core.counters import Counters
 from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation, RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
 from wsrelay.core.session import Accept, Effect, Emit, Listen, Refuse, Session, Unlisten
+from wsrelay.gaps import GapTeller
 from wsrelay.hub import Hub, Subscriber
 from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
 
@@ -62,11 +65,13 @@ class Connection(Protocol):
 class _Interest:
     """What this process wants of one channel."""
 
-    __slots__ = ("confirmed", "count", "waiting")
+    __slots__ = ("broken", "confirmed", "count", "waiting")
 
     def __init__(self) -> None:
         self.count = 0
         self.confirmed = False
+        # Confirmed once, and interrupted since: who listened all the time may have missed something.
+        self.broken = False
         self.waiting: dict[Subscriber, Deferred[None]] = {}
 
 
@@ -78,15 +83,26 @@ class Node:
         broker: Carries publications between processes; the node attaches itself as its sink.
         namespaces: The rules about channels.
         clock: Time, for deadlines and the end of the turn.
+        rng: Randomness for what must not happen in step.
+        counters: Where what happens is counted.
     """
 
     log = Logger()
 
-    def __init__(self, broker: IBroker, namespaces: Namespaces, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        broker: IBroker,
+        namespaces: Namespaces,
+        clock: IReactorTime,
+        rng: Random | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = counters or Counters()
         self._broker = broker
         self._namespaces = namespaces
         self._clock = clock
         self._hub = Hub(clock.callLater, clock.seconds, self._send_failed, broker.hold, self._policy)
+        self._gaps = GapTeller(clock, rng or SystemRandom(), self.counters)
         self._interests: dict[str, _Interest] = {}
         # Channels without interest and when to give them up, oldest first: one timer serves them all.
         self._lingering: dict[str, float] = {}
@@ -97,6 +113,16 @@ class Node:
     def broker(self) -> IBroker:
         """The broker of this node."""
         return self._broker
+
+    @property
+    def channels(self) -> int:
+        """How many channels this process is interested in, or was a moment ago."""
+        return len(self._interests)
+
+    @property
+    def deliveries(self) -> int:
+        """How many messages were handed to how many listeners, multiplied and added up."""
+        return self._hub.deliveries
 
     def client(self, connection: Connection) -> Client:
         """The client behind a new connection, not yet opened."""
@@ -148,10 +174,12 @@ class Node:
 
     def deliver(self, publication: Publication) -> None:
         """See `IBrokerSink.deliver`."""
+        self.counters.relayed += 1
         self._hub.publish(publication)
 
     def deliver_all(self, publications: Sequence[Publication]) -> None:
         """See `IBrokerSink.deliver_all`."""
+        self.counters.relayed += len(publications)
         self._hub.publish_all(publications)
 
     def confirmed(self, channel: str) -> None:
@@ -160,6 +188,11 @@ class Node:
         if interest is None:
             return
         interest.confirmed = True
+        if interest.broken:
+            interest.broken = False
+            namespace = self._namespaces.rule(channel)
+            if namespace is not None and namespace.tell_gaps:
+                self._gaps.tell(self._hub.audience(channel))
         # One by one, because telling one client may make another one leave.
         while interest.waiting:
             subscriber = next(iter(interest.waiting))
@@ -171,7 +204,9 @@ class Node:
 
     def interrupted(self) -> None:
         """See `IBrokerSink.interrupted`."""
+        self.counters.interruptions += 1
         for interest in self._interests.values():
+            interest.broken = interest.broken or interest.confirmed
             interest.confirmed = False
 
     # Private
@@ -205,11 +240,13 @@ class Node:
 
     def stop(self) -> None:
         """Forget what lingers: no timer is left."""
+        self._gaps.stop()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
 
     def _send_failed(self, subscriber: Subscriber) -> None:
+        self.counters.failures += 1
         self.log.failure("a connection failed while a message was sent to it; closing it")
         try:
             subscriber.close(Closing.INTERNAL_ERROR)
@@ -249,6 +286,7 @@ class Client:
     def received(self, payload: bytes) -> None:
         """The client sent a message."""
         try:
+            self._node.counters.received += 1
             messages = self._dialect.decode(payload)
         except ProtocolViolation as violation:
             self._connection.close(violation.closing)

@@ -22,9 +22,12 @@ from twisted.python.failure import Failure
 from wsrelay.config import Settings
 from wsrelay.core.backoff import farewell_delays
 from wsrelay.core.closing import Closing
+from wsrelay.core.counters import Counters
 from wsrelay.core.errors import ConfigError
 from wsrelay.http.site import build_site
 from wsrelay.interfaces import IBroker
+from wsrelay.lag import LagMeter
+from wsrelay.metrics import exposition
 from wsrelay.node import Node
 from wsrelay.transports.front import FrontDoorFactory
 from wsrelay.transports.stream import write_eagerly
@@ -50,6 +53,7 @@ class RelayService(Service):
         endpoint: Where to listen.
         clock: Time.
         rng: Randomness for jitter.
+        most_connections: How many clients there may be where the settings do not say.
     """
 
     log = Logger()
@@ -61,15 +65,20 @@ class RelayService(Service):
         endpoint: IStreamServerEndpoint,
         clock: IReactorTime,
         rng: Random,
+        most_connections: int = 10_000,
     ) -> None:
         self._settings = settings
         self._broker = broker
         self._endpoint = endpoint
         self._clock = clock
         self._rng = rng
-        self._node = Node(broker, settings.rules(), clock)
-        self._sockets = RelaySocketFactory(self._node, settings, clock, rng)
+        self.counters = Counters()
+        self._node = Node(broker, settings.rules(), clock, rng, self.counters)
+        self._sockets = RelaySocketFactory(self._node, settings, clock, rng, most_connections)
+        self._lag = LagMeter(clock)
         site = build_site(
+            liveness=self.liveness,
+            metrics=self.metrics if settings.metrics else None,
             readiness=self.readiness,
             upgrade=lambda *connection: self._door.upgrade(*connection),
             with_page=settings.has_demo,
@@ -78,6 +87,21 @@ class RelayService(Service):
         )
         self._door = FrontDoorFactory(self._sockets, site, settings)
         self._port: IListeningPort | None = None
+
+    def liveness(self) -> tuple[int, str]:
+        """HTTP status and text: that the process lives, and how late it was at worst."""
+        return 200, f"alive; the reactor was at most {self._lag.worst * 1000:.0f} ms late in the last minute"
+
+    def metrics(self) -> bytes:
+        """This process's numbers."""
+        self.counters.deliveries = self._node.deliveries
+        gauges: dict[str, Callable[[], float]] = {
+            "connections": lambda: len(self._sockets.sockets),
+            "channels": lambda: self._node.channels,
+            "ready": lambda: float(self.readiness()[0] == 200),
+            "reactor_lag_seconds": lambda: self._lag.worst,
+        }
+        return exposition(self.counters, gauges)
 
     def readiness(self) -> tuple[int, str]:
         """HTTP status and text: whether clients should be sent here, and why not."""
@@ -104,6 +128,7 @@ class RelayService(Service):
     def startService(self) -> None:
         """Connect to the broker."""
         super().startService()
+        self._lag.start()
         self._broker.start()
 
     def stopService(self) -> Deferred[None]:
@@ -146,6 +171,7 @@ class RelayService(Service):
         await self._broker.stop()
         self._node.stop()
         self._sockets.wheel.stop()
+        self._lag.stop()
 
 
 async def _maybe(result: Any) -> None:

@@ -29,6 +29,11 @@ __all__ = ["Options", "makeService"]
 COLLECTOR_THRESHOLD = 20_000
 """New containers between two collections of the youngest (Python's default is 700)."""
 
+RESERVED_DESCRIPTORS = 100
+"""Open files that are not clients: Redis, the log, probes, requests that are answered."""
+
+MOST_DESCRIPTORS = 1_000_000
+
 BACKLOG = 1024
 """Connections the kernel queues: after a deploy thousands come at once (Twisted's default is 50)."""
 
@@ -126,8 +131,7 @@ def makeService(options: Options) -> IService:
     reactor.addSystemEventTrigger("before", "shutdown", _ignore_more_signals)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(_tame_collector)
-    _raise_descriptor_limit()
-    return _Relay(settings, broker, endpoint, reactor, rng)
+    return _Relay(settings, broker, endpoint, reactor, rng, _raise_descriptor_limit() - RESERVED_DESCRIPTORS)
 
 
 def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
@@ -138,7 +142,13 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
     from wsrelay.brokers.redis import RedisBroker
 
     url = settings.redis_url
-    endpoint = redis_endpoint(reactor, url, verify=settings.redis_tls_verify, ca_file=settings.redis_ca_file)
+    endpoint = redis_endpoint(
+        reactor,
+        url,
+        verify=settings.redis_tls_verify,
+        ca_file=settings.redis_ca_file,
+        fingerprint=settings.redis_tls_fingerprint,
+    )
     return RedisBroker(endpoint, url, settings.prefix, reactor, rng)
 
 
@@ -163,14 +173,16 @@ def _tame_collector() -> None:
     gc.set_threshold(COLLECTOR_THRESHOLD, 20, 50)
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit() -> int:
     """Allow as many open files as the system permits: each client is one, and the usual soft limit is 1024."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
         # macOS promises no limit at all and refuses to set it; the relay runs with what it has.
-        Logger("wsrelay").warn("the limit of open files stays as it is")
+        Logger("wsrelay").warn("the limit of open files stays at {soft}", soft=soft)
+        return soft
+    return hard if hard != resource.RLIM_INFINITY else MOST_DESCRIPTORS
 
 
 def _ignore_more_signals() -> None:

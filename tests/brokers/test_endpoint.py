@@ -46,6 +46,7 @@ class TLSTests(unittest.TestCase):
         self.ca_file = self.folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_file))
         certificate = ssl.PrivateCertificate.loadPEM(issued.private_key_and_cert_chain_pem.bytes())
+        self.fingerprint = certificate.original.digest("sha256").decode()
         factory: Any = portforward.ProxyFactory("127.0.0.1", server.port)
         factory.noisy = portforward.ProxyClientFactory.noisy = False
         endpoint = endpoints.SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1")
@@ -98,6 +99,15 @@ class TLSTests(unittest.TestCase):
     async def test_own_authority(self) -> None:
         """A file of certificates to trust makes it good."""
         await self.works(*self.broker(ca_file=self.ca_file))
+
+    async def test_pinned(self) -> None:
+        """The one certificate whose fingerprint is given is trusted, whoever signed it."""
+        await self.works(*self.broker(fingerprint=self.fingerprint))
+
+    async def test_pinned_other(self) -> None:
+        """A certificate with another fingerprint than the one given is refused."""
+        broker, _ = self.broker(fingerprint="00" * 32)
+        await until(lambda: "certificate verify failed" in broker.problem)
 
     async def test_other_host(self) -> None:
         """A trusted authority's certificate for another name is refused."""

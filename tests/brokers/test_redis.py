@@ -78,10 +78,10 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertEqual(message["data"], b"\xff\x00007")
 
     async def test_connections(self) -> None:
-        """However many channels: one subscriber connection and one for commands, and both say whose they are."""
+        """However many channels: one subscriber connection, with the probe, and one for commands; both say whose."""
         await self.listening(*(f"c{number}" for number in range(1200)))
         mine = self.connections()
-        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1200])
+        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1201])
         self.assertEqual({each["psub"] for each in mine}, {"0"})
         self.assertEqual({each["name"].rpartition("-")[2] for each in mine}, {"subscriber", "commander"})
 
@@ -119,8 +119,9 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         for payload in payloads[:-1]:
             client.publish("wsrelay:chat", payload)
         await broker.publish("chat", payloads[-1])
-        # The answer to the publication came behind all that: whatever is delivered would have been by now.
-        await until(lambda: client.info("clients")["connected_clients"] >= 2)
+        # Two round trips behind all that: whatever is delivered would have been by now.
+        await broker.publish("other", b"")
+        await broker.publish("other", b"")
         self.assertEqual((len(sink.delivered), broker.ready), (1, True))
         broker.hold(False)
         await sink.when(lambda: len(sink.delivered) == 1 + len(payloads))
@@ -158,6 +159,27 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         sink.confirmations.clear()
         os.kill(self.server.pid, signal.SIGCONT)
         await sink.when(lambda: sink.confirmations == ["chat"])
+
+    async def test_replica(self) -> None:
+        """A server that is, or becomes, a replica makes the broker not ready; as a master again it is ready again."""
+        broker, sink = await self.listening("chat")
+        master = RedisServer().start()
+        self.addCleanup(master.close)
+        self.redis().replicaof("127.0.0.1", master.port)
+        await until(lambda: "replica" in broker.problem)
+        self.assertFalse(broker.ready)
+        self.assertGreaterEqual(sink.interruptions, 1)
+        self.redis().replicaof("NO", "ONE")
+        await until(lambda: broker.ready)
+
+    async def test_forgotten_subscription(self) -> None:
+        """A server that lets a subscription go, its connections healthy, is found out by the probe."""
+        broker, sink = await self.listening("chat")
+        subscriber: Any = broker
+        subscriber._subscriber.connection.write_unanswered(b"UNSUBSCRIBE")
+        sink.confirmations.clear()
+        await sink.when(lambda: sink.interruptions >= 1 and sink.confirmations == ["chat"])
+        await until(lambda: broker.ready)
 
     async def test_password(self) -> None:
         """A wrong password is told as the problem, without the password; once it is right all works by itself."""

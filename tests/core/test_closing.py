@@ -24,6 +24,7 @@ class ClosingTests(SynchronousTestCase):
                 "RESTART": (1012, True),
                 "TRY_AGAIN": (1013, True),
                 "SLOW": (4008, True),
+                "GAP": (4010, True),
                 "PUBLISH_DENIED": (4503, False),
             },
         )

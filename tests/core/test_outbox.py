@@ -131,7 +131,7 @@ class OutboxTests(SynchronousTestCase):
 
 
 class Model:
-    """What an outbox promises, as a list: each entry has a channel or none, its bytes, its time, and is begun or not."""
+    """What an outbox promises, as a list of entries: a channel or none, bytes, time, and whether it is begun."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -231,7 +231,7 @@ class ModelTests(SynchronousTestCase):
         outbox = Outbox(ALL)
         for batch in sent:
             outbox.put(batch, 0)
-        pieces = []
+        pieces: list[bytes] = []
         while outbox.size:
             most = sizes[len(pieces) % len(sizes)]
             pieces.append(outbox.take(most))

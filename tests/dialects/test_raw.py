@@ -105,4 +105,6 @@ class MessageTests(SynchronousTestCase):
         """Each frame is made by the function that was given, from one message's payload, alone or among others."""
         for payloads in ([b"one"], [b"one", b"two"]):
             batch = [Publication("c", payload) for payload in payloads]
-            self.assertEqual(RAW.encode(batch, lambda payload: b"<%s>" % payload), b"".join(b"<%s>" % p for p in payloads))
+            self.assertEqual(
+                RAW.encode(batch, lambda payload: b"<%s>" % payload), b"".join(b"<%s>" % p for p in payloads)
+            )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.relay import Relay, clean_environ
 from tests.redis_server import RedisServer, free_port
+from tests.wire import read_frames
 
 DEADLINE = 20
 
@@ -47,7 +49,8 @@ class EmbeddedTests(SynchronousTestCase):
 
     def test_pages(self) -> None:
         """The page, the probes, and clear answers elsewhere."""
-        self.assertEqual(self.relay.get("/healthz"), (200, "alive\n"))
+        status, text = self.relay.get("/healthz")
+        self.assertEqual((status, text.split(";")[0]), (200, "alive"))
         self.assertEqual(self.relay.get("/readyz"), (200, "ready\n"))
         self.assertIn("<title>", self.relay.get("/")[1])
         self.assertEqual([self.relay.get(path)[0] for path in ("/ws/chat", "/nothing")], [426, 404])
@@ -136,9 +139,9 @@ class RedisTests(SynchronousTestCase):
         with self.redis.client() as redis:
             for payload, received in ((b"hello", "hello"), (b"007", "007"), (b"\xff\xfe", b"\xff\xfe")):
                 self.assertEqual(redis.publish("wsrelay:chat", payload), 2)
-                self.assertEqual([socket.recv(DEADLINE) for socket in sockets], [received] * 4)
-        for socket in sockets:
-            socket.close()
+                self.assertEqual([each.recv(DEADLINE) for each in sockets], [received] * 4)
+        for each in sockets:
+            each.close()
 
     def test_one_subscriber_connection(self) -> None:
         """With a hundred clients a process still has one subscriber connection, on channels with listeners only."""
@@ -147,10 +150,12 @@ class RedisTests(SynchronousTestCase):
         with self.redis.client() as redis:
             listed: Any = redis.client_list()
             names: Any = redis.pubsub_channels()
-        self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["10"])
-        self.assertEqual(sorted(names), sorted(b"wsrelay:room:%d" % number for number in range(10)))
-        for socket in sockets:
-            socket.close()
+        # One more than the rooms: the channel by which the process probes the way through Redis.
+        self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["11"])
+        rooms = [name for name in names if not name.startswith(b"wsrelay:$probe:")]
+        self.assertEqual(sorted(rooms), sorted(b"wsrelay:room:%d" % number for number in range(10)))
+        for each in sockets:
+            each.close()
 
     def test_publish_from_a_socket(self) -> None:
         """Where it is permitted, what a client sends is a plain PUBLISH for every program; by default it is not."""
@@ -196,9 +201,26 @@ class RedisTests(SynchronousTestCase):
             redis.publish("wsrelay:chat", "here")
             self.assertEqual(client.recv(DEADLINE), "here")
 
-    def test_sockets_survive_redis(self) -> None:
-        """A restart of Redis costs no client its connection, and messages flow again to all of them."""
+    def test_gap_is_told(self) -> None:
+        """Who listened while the link to Redis was interrupted is told, with a code that says come back."""
         relay = self.relay()
+        with socket_to(relay.ws("chat")) as client:
+            self.redis.kill()
+            relay.wait_for("/readyz", 503)
+            self.redis.start()
+            with self.assertRaises(ConnectionClosed) as caught:
+                client.recv(DEADLINE)
+            assert caught.exception.rcvd is not None
+            self.assertEqual(caught.exception.rcvd.code, 4010)
+        with socket_to(relay.ws("chat")) as client, self.redis.client() as redis:
+            self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
+            self.assertEqual(client.recv(DEADLINE), "again")
+
+    def test_sockets_survive_redis(self) -> None:
+        """Where gaps are not told a restart of Redis costs no client its connection, and messages flow again."""
+        config = Path(self.mktemp())
+        config.write_text('[namespaces.all]\nchannels = ["*"]\ntell_gaps = false\n')
+        relay = self.relay("--config", str(config.absolute()))
         with socket_to(relay.ws("chat")) as client:
             self.redis.kill()
             relay.wait_for("/readyz", 503)
@@ -207,6 +229,99 @@ class RedisTests(SynchronousTestCase):
             with self.redis.client() as redis:
                 self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
             self.assertEqual(client.recv(DEADLINE), "again")
+
+
+class SlowTests(SynchronousTestCase):
+    """Clients that do not read, on the real relay and real kernels."""
+
+    def silent(self, relay: Relay, channel: str) -> socket.socket:
+        """A WebSocket of which nobody reads the messages, with a small window."""
+        raw = socket.socket()
+        self.addCleanup(raw.close)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(DEADLINE)
+        raw.connect(("127.0.0.1", relay.port))
+        raw.sendall(
+            b"GET /ws/%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" % channel.encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += raw.recv(1)
+        self.assertIn(b" 101 ", head)
+        return raw
+
+    @staticmethod
+    def rest(raw: socket.socket) -> bytes:
+        """All that still comes; a reset ends it as well."""
+        data = b""
+        try:
+            while piece := raw.recv(65536):
+                data += piece
+        except ConnectionError:
+            pass
+        return data
+
+    @staticmethod
+    def memory(relay: Relay) -> int:
+        """The resident memory of a relay, in bytes."""
+        status = Path(f"/proc/{relay.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
+    def test_one_that_never_reads(self) -> None:
+        """One client never reads: fifty others get every message in order, it is let go, and memory stays bounded."""
+        if not Path("/proc/self/status").exists():
+            raise SkipTest("no /proc to read the memory of a process from")
+        flags = ("--outbox-max-bytes", "262144", "--outbox-max-seconds", "2", "--close-timeout-seconds", "1")
+        with Relay("--publish", "room", "--max-bytes-per-second", "100000000", *flags) as relay:
+            others = [socket_to(relay.ws("room"), max_queue=None) for _ in range(50)]
+            silent = self.silent(relay, "room")
+            before = self.memory(relay)
+            messages = [f"{number:06d}" + "x" * 10_000 for number in range(100)]
+            for message in messages:
+                others[0].send(message)
+                self.assertEqual(others[0].recv(DEADLINE), message)
+            for other in others[1:]:
+                self.assertEqual([other.recv(DEADLINE) for _ in messages], messages)
+            # It is dropped without being read from: the relay says goodbye, waits for the answer and ends it.
+            deadline = time.monotonic() + 2 + 1 + 2
+            while self.is_kept(silent):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.02)
+            self.assertLess(self.memory(relay) - before, 32 * 1024 * 1024)
+            received = self.rest(silent)
+            self.assertLess(len(received), len(messages) * len(messages[0]))
+            for other in others:
+                other.close()
+            self.assertNotIn("Traceback", relay.log())
+
+    @staticmethod
+    def is_kept(raw: socket.socket) -> bool:
+        """Whether the relay has not yet ended a connection: its state, the first byte of TCP_INFO, is ESTABLISHED."""
+        return raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
+
+    def test_latest(self) -> None:
+        """Where the newest message is enough, who stalls and then reads gets what was on its way, then the newest."""
+        config = Path(self.mktemp())
+        config.write_text('[namespaces.ticker]\nchannels = ["ticker"]\npublish = true\nslow = "latest"\n')
+        flags = ("--config", str(config.absolute()), "--outbox-max-bytes", "16384", "--send-buffer-bytes", "4096")
+        with Relay(*flags, "--max-bytes-per-second", "100000000", "--max-frames-per-second", "100000") as relay:
+            silent = self.silent(relay, "ticker")
+            with socket_to(relay.ws("ticker"), max_queue=None) as speaker:
+                messages = [f"{number:06d}" + "x" * 2000 for number in range(600)]
+                for message in messages:
+                    speaker.send(message)
+                    self.assertEqual(speaker.recv(DEADLINE), message)
+            data = b""
+            while not data.endswith(messages[-1].encode()):
+                data += silent.recv(65536)
+            numbers = [int(bytes(frame.data[:6])) for frame in read_frames(data)]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertEqual((numbers[0], numbers[-1]), (0, len(messages) - 1))
+        # What was between the last that the kernels took and the newest is lost to it, and nothing else.
+        self.assertEqual(numbers[:-1], list(range(len(numbers) - 1)))
+        self.assertLess(len(numbers), len(messages))
 
 
 class MistakeTests(SynchronousTestCase):

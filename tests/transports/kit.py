@@ -281,7 +281,7 @@ class Kernel:
         self.sends: list[int] = []
 
     def send(self, data: bytes | memoryview) -> int:
-        """Like send(2) of a socket that does not block."""
+        """Take what there is room for, as a socket does that does not block."""
         self.sends.append(len(data))
         if self.mood == "broken":
             raise BrokenPipeError(errno.EPIPE, "broken")
@@ -335,7 +335,8 @@ class Pipe(EagerServer):
     def __init__(self, clock: Clock, kernel: Kernel | None = None) -> None:
         self.kernel = kernel or Kernel()
         self.loop = _Loop(clock)
-        Connection.__init__(self, self.kernel, None, self.loop)
+        connection: Any = Connection
+        connection.__init__(self, self.kernel, None, self.loop)
         self.connected = 1
 
     @property

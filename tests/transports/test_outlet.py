@@ -38,15 +38,21 @@ class Owner(Protocol):
 
     Attributes:
         closings: What it was closed with.
+        drops: How many batches it was told that its client did not get.
     """
 
     def __init__(self, outlet_of: Any) -> None:
+        self.drops = 0
         self.closings: list[Closing] = []
         self.outlet: Outlet = outlet_of(self)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The outlet is told."""
         self.outlet.lost()
+
+    def dropped(self) -> None:
+        """Count."""
+        self.drops += 1
 
     def close(self, closing: Closing) -> None:
         """Say goodbye, once."""
@@ -281,6 +287,7 @@ class PolicyTests(OutletCase):
         self.assertEqual(self.read()[100:], b"".join(name * 266 for name in (b"1", b"2", b"3")) + b"6")
         self.outlet.send(b"7", DROP)
         self.assertEqual((self.read(), self.owner.closings), (b"7", []))
+        self.assertEqual(self.owner.drops, 2)
 
     def test_latest(self) -> None:
         """Only the newest message of each channel waits, alone and not with its batch."""

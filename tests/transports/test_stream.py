@@ -341,16 +341,15 @@ class BufferTests(SynchronousTestCase):
     def test_written_when_idle(self) -> None:
         """A listener may write when it is told that nothing waits, and be told again."""
         pipe = Pipe(Clock(), Kernel(room=1))
+        left = [b"cd", b"ef"]
 
         class More(Listening):
             """Has more to say, until all is said."""
 
-            left = [b"cd", b"ef"]
-
             def idle(self) -> None:
                 super().idle()
-                if self.left:
-                    pipe.write(self.left.pop(0))
+                if left:
+                    pipe.write(left.pop(0))
 
         listening = pipe.listener = More()
         pipe.write(b"ab")

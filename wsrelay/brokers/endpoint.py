@@ -27,7 +27,12 @@ CONNECT_TIMEOUT_SECONDS = 5
 
 
 def redis_endpoint(
-    reactor: object, url: RedisURL, *, verify: bool = True, ca_file: Path | None = None
+    reactor: object,
+    url: RedisURL,
+    *,
+    verify: bool = True,
+    ca_file: Path | None = None,
+    fingerprint: str | None = None,
 ) -> IStreamClientEndpoint:
     """The endpoint for a Redis URL.
 
@@ -38,6 +43,7 @@ def redis_endpoint(
             certificates, Heroku among them, leave no other choice than False: encrypted, but anybody in between
             could pose as the server.
         ca_file: PEM certificates to trust instead of the platform's.
+        fingerprint: SHA-256 of the one certificate to trust, in hex; nothing else is looked at.
 
     Raises:
         ConfigError: The file of certificates cannot be used.
@@ -47,6 +53,8 @@ def redis_endpoint(
     plain = HostnameEndpoint(reactor, url.host, url.port, timeout=CONNECT_TIMEOUT_SECONDS)
     if not url.tls:
         return plain
+    if fingerprint is not None:
+        return wrapClientTLS(_PinnedTLS(url.host, fingerprint), plain)
     if not verify:
         return wrapClientTLS(_UnverifiedTLS(url.host), plain)
     trust = trustRootFromCertificates(_certificates(ca_file)) if ca_file is not None else None
@@ -82,3 +90,17 @@ class _UnverifiedTLS:
         if not isIPAddress(self._host) and not isIPv6Address(self._host):
             connection.set_tlsext_host_name(self._host.encode("idna"))
         return connection
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _PinnedTLS(_UnverifiedTLS):
+    """TLS with one certificate, known beforehand, whoever signed it."""
+
+    def __init__(self, host: str, fingerprint: str) -> None:
+        super().__init__(host)
+        self._fingerprint = fingerprint.replace(":", "").lower()
+        self._context.set_verify(SSL.VERIFY_PEER, self._is_the_one)
+
+    def _is_the_one(self, _connection: object, shown: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
+        # Depth 0 is the server's own; those behind it vouch for nothing here.
+        return depth > 0 or shown.digest("sha256").decode().replace(":", "").lower() == self._fingerprint

@@ -30,7 +30,10 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.backoff import FullJitter
 
-__all__ = ["Link", "RedisConnection"]
+__all__ = ["Link", "RedisConnection", "ResponseError"]
+
+ResponseError = txredisapi.ResponseError
+"""What Redis answered with an error; its text begins with a code such as NOPERM."""
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 GREETING_TIMEOUT_SECONDS = 5.0
@@ -92,7 +95,8 @@ class RedisConnection(txredisapi.SubscriberProtocol):
                         continue
                     if kind == b"unsubscribe":
                         continue
-                self.replyReceived(reply)
+                # Not by `replyReceived`, which keeps only the last three parts of a reply that is a list.
+                self.replyQueue.put(reply)
         except hiredis.ProtocolError:
             self.problem = "the server does not speak the Redis protocol"
             self.transport.abortConnection()
@@ -174,10 +178,28 @@ class Link:
         if self._running is not None:
             self._running.cancel()
 
+    def proved(self) -> None:
+        """Messages flow: the outage, if there was one, is over, and the next one is tried again at once.
+
+        Not when the link comes up, because a server that accepts everything and is no good would then be connected to
+        without a pause.
+        """
+        self._backoff.reset()
+        if self._told:
+            self.log.info("{what}: works again", what=self._what)
+            self._told = ""
+
+    def restart(self, problem: str) -> None:
+        """This connection is no good, for a reason that it cannot see itself: make a new one."""
+        if self.connection is not None:
+            self.connection.problem = problem
+            self.connection.transport.abortConnection()
+
     def hold(self, held: bool) -> None:
         """Read nothing, or read again. A PING that stays unanswered meanwhile proves nothing and is forgiven."""
         self._held = held
-        if self.connection is not None:
+        # Not before it is up: the answers to its greeting would stay unread, and it would be given up.
+        if self.connection is not None and self.is_up:
             self._apply_hold(self.connection)
 
     async def _run(self) -> None:
@@ -200,11 +222,7 @@ class Link:
         self.connection = connection
         connection.lost = self._wake
         await self._within(GREETING_TIMEOUT_SECONDS, Deferred.fromCoroutine(self._greet(connection)))
-        self._backoff.reset()
         self.is_up, self.problem = True, ""
-        if self._told:
-            self.log.info("{what}: connected to Redis again", what=self._what)
-            self._told = ""
         self._on_up()
         self._apply_hold(connection)
         while True:
@@ -266,7 +284,10 @@ class Link:
             connection.lost = None
             connection.transport.abortConnection()
             self.is_up = False
-            self._on_down()
+            try:
+                self._on_down()
+            except Exception:  # noqa: BLE001 -- nothing that others make of it may keep the link from coming back
+                self.log.failure("{what}: telling that it is down failed", what=self._what)
 
     def _ended(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

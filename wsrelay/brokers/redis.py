@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay import __version__
-from wsrelay.brokers.link import Link, RedisConnection
+from wsrelay.brokers.link import Link, RedisConnection, ResponseError
+from wsrelay.brokers.probe import Probe
 from wsrelay.brokers.subscriptions import Subscriptions
 from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.publication import Publication
@@ -59,12 +60,14 @@ class RedisBroker:
         self._flush_is_due = False
         self._in_flight = 0
         self._bytes_in_flight = 0
+        self._probe = Probe(self._send_probe, self._probe_back, self._probe_lost, clock, rng)
+        self._probe_name = self._prefix + b"$probe:" + self._probe.name
         self._subscriber = Link(
             "subscriber link",
             endpoint,
             lambda: RedisConnection(self._message, self._subscribed, self._read),
             self._greet_subscriber,
-            up=self._ask_for_flush,
+            up=self._subscriber_up,
             down=self._subscriber_down,
             clock=clock,
             rng=rng,
@@ -74,8 +77,8 @@ class RedisBroker:
             endpoint,
             lambda: RedisConnection(lambda _channel, _payload: None, lambda _channel: None),
             self._greet_commander,
-            up=lambda: None,
-            down=lambda: None,
+            up=self._commander_up,
+            down=self._probe.failed,
             clock=clock,
             rng=rng,
         )
@@ -83,12 +86,12 @@ class RedisBroker:
     @property
     def ready(self) -> bool:
         """See `IBroker.ready`."""
-        return self._subscriber.is_up and self._commander.is_up
+        return self._subscriber.is_up and self._commander.is_up and self._probe.is_back
 
     @property
     def problem(self) -> str:
         """See `IBroker.problem`."""
-        return self._subscriber.problem or self._commander.problem
+        return self._subscriber.problem or self._commander.problem or ("" if self.ready else self._probe.problem)
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -103,6 +106,7 @@ class RedisBroker:
         """See `IBroker.stop`."""
         self._subscriber.stop()
         self._commander.stop()
+        self._probe.stop()
         return succeed(None)
 
     def subscribe(self, channels: Iterable[str]) -> None:
@@ -118,6 +122,7 @@ class RedisBroker:
     def hold(self, held: bool) -> None:
         """See `IBroker.hold`: Redis keeps what is not read, up to its client-output-buffer-limit."""
         self._subscriber.hold(held)
+        self._probe.hold(held)
 
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """See `IBroker.publish`."""
@@ -142,6 +147,7 @@ class RedisBroker:
 
     async def _greet_subscriber(self, connection: RedisConnection) -> None:
         await self._sign_in(connection, b"subscriber")
+        connection.write_unanswered(b"SUBSCRIBE", self._probe_name)
         self._write_changes(connection)
         # The answer comes behind those of all SUBSCRIBE commands: with it the link is truly up.
         await connection.command(b"PING")
@@ -170,7 +176,10 @@ class RedisBroker:
 
     def _message(self, name: bytes, payload: bytes) -> None:
         channel = self._channels.get(name)
-        if channel is not None:
+        if channel is None:
+            if name == self._probe_name:
+                self._probe.came_back(payload)
+        else:
             self._arrived.append(Publication(channel, payload))
 
     def _read(self) -> None:
@@ -183,7 +192,13 @@ class RedisBroker:
         if channel is not None and self._subscriptions.answered(channel) and self._sink is not None:
             self._sink.confirmed(channel)
 
+    def _subscriber_up(self) -> None:
+        self._ask_for_flush()
+        if self._commander.is_up:
+            self._probe.start()
+
     def _subscriber_down(self) -> None:
+        self._probe.failed()
         self._subscriptions.disconnected()
         self._channels.clear()
         if self._sink is not None:
@@ -196,6 +211,36 @@ class RedisBroker:
         if self._url.database:
             await connection.command(b"SELECT", str(self._url.database).encode())
         await connection.command(b"PING")
+
+    def _commander_up(self) -> None:
+        if self._subscriber.is_up:
+            self._probe.start()
+
+    # The probe
+
+    async def _send_probe(self, payload: bytes) -> None:
+        connection = self._commander.connection
+        if connection is not None:
+            await self._refuse_replica(connection)
+            await connection.command(b"PUBLISH", self._probe_name, payload)
+
+    async def _refuse_replica(self, connection: RedisConnection) -> None:
+        """A replica takes PUBLISH, and delivers it to nobody but its own subscribers (valkey#1780)."""
+        try:
+            role = await connection.command(b"ROLE")
+        except ResponseError:
+            # An ACL may forbid the question; the probe still proves the way there and back.
+            return
+        if role[0] == b"slave":
+            raise BrokerUnavailable("this Redis server is a replica, and messages published elsewhere do not reach it")
+
+    def _probe_back(self) -> None:
+        self._subscriber.proved()
+        self._commander.proved()
+
+    def _probe_lost(self, problem: str) -> None:
+        self._subscriber.restart(problem)
+        self._commander.restart(problem)
 
     async def _sign_in(self, connection: RedisConnection, role: bytes) -> None:
         if self._url.password is not None:

@@ -65,6 +65,7 @@ class Namespace:
         subscribe: Whether clients may listen.
         publish: Whether clients may publish through their socket.
         slow: What a client gets that is behind.
+        tell_gaps: Whether a client is closed with 4010 when messages may have been lost on their way to this process.
         compress: Whether messages are compressed for clients that can take it; None: as the setting says.
     """
 
@@ -73,6 +74,7 @@ class Namespace:
     subscribe: bool = True
     publish: bool = False
     slow: SlowPolicy = SlowPolicy.CLOSE
+    tell_gaps: bool = True
     compress: bool | None = None
 
 

@@ -80,6 +80,13 @@ class Closing(Enum):
         True,
         "The client did not read fast enough and its outbox reached `outbox_max_bytes`.",
     )
+    GAP = (
+        4010,
+        "messages may have been lost: come back",
+        True,
+        "The link to Redis was interrupted while the client listened, and Redis keeps nothing of what it could not "
+        'deliver. A namespace with `gap = "ignore"` does without.',
+    )
     PUBLISH_DENIED = (
         4503,
         "publishing is not permitted on this channel",

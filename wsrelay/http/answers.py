@@ -9,7 +9,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-__all__ = ["PlainAnswer", "body", "harden", "not_allowed", "plain"]
+__all__ = ["Exposition", "PlainAnswer", "body", "harden", "not_allowed", "plain"]
 
 Answer = tuple[int, str]
 
@@ -63,3 +63,23 @@ class PlainAnswer(Resource):
         if request.method not in (b"GET", b"HEAD"):
             return not_allowed(request)
         return plain(request, *self._answer())
+
+
+class Exposition(Resource):
+    """Metrics in the text format of Prometheus.
+
+    Args:
+        text: Makes them.
+    """
+
+    isLeaf = True
+
+    def __init__(self, text: Callable[[], bytes]) -> None:
+        super().__init__()
+        self._text = text
+
+    def render(self, request: Request) -> bytes:
+        """Answer GET and HEAD; tell any other method so."""
+        if request.method not in (b"GET", b"HEAD"):
+            return not_allowed(request)
+        return body(request, b"text/plain; version=0.0.4; charset=utf-8", self._text())

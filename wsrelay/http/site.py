@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from wsrelay.core.handshake import Refusal
-from wsrelay.http.answers import Answer, PlainAnswer, harden
+from wsrelay.http.answers import Answer, Exposition, PlainAnswer, harden
 from wsrelay.http.page import page_files
 from wsrelay.http.sockets import SocketPath, Upgrade
 
@@ -99,6 +99,8 @@ def build_site(
     with_page: bool,
     idle_seconds: float,
     reactor: IReactorTime,
+    liveness: Callable[[], Answer] = lambda: (200, "alive"),
+    metrics: Callable[[], bytes] | None = None,
 ) -> Site:
     """The site of one process.
 
@@ -108,10 +110,14 @@ def build_site(
         with_page: Whether the chat page is served.
         idle_seconds: How long a kept-alive connection may be idle.
         reactor: Time.
+        liveness: Status and text of ``/healthz``.
+        metrics: What ``/metrics`` shows, or None where there is none.
     """
     root = _Root()
-    root.putChild(b"healthz", PlainAnswer(lambda: (200, "alive")))
+    root.putChild(b"healthz", PlainAnswer(liveness))
     root.putChild(b"readyz", PlainAnswer(readiness))
+    if metrics is not None:
+        root.putChild(b"metrics", Exposition(metrics))
     root.putChild(b"ws", SocketPath(upgrade))
     if with_page:
         page = page_files()

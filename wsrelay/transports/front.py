@@ -21,6 +21,7 @@ from wsrelay.config import Settings
 from wsrelay.core.errors import RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.dialects import find_dialect
+from wsrelay.transports.admission import client_address
 from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
 from wsrelay.transports.websocket import STOPPING, RelaySocketFactory
 from wsrelay.transports.wheel import WheelTimer
@@ -73,19 +74,20 @@ class FrontDoor(Protocol):
 
     def _decide(self, head: bytes, rest: bytes) -> None:
         try:
-            request = self._house.admit(head)
+            request, address = self._house.admit(self.transport, head)
         except RefusedError as error:
             self._refuse(error.refusal)
             return
         self._cancel()
         if request.upgrade:
-            self._house.hand_to_socket(self.transport, request, rest)
+            self._house.hand_to_socket(self.transport, request, address, rest)
         else:
             self._house.hand_to_site(self.transport, head + rest)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._refused = True
         self._head = b""
+        self._house.counters.refused[refusal.status] += 1
         transport: Any = self.transport
         transport.write(refusal.to_bytes())
         # Closing now, with input unread, would reset the connection and the client would never see the answer
@@ -130,12 +132,13 @@ class FrontDoorFactory(Factory):
         self._site = site
         self.settings = settings
         self.wheel = sockets.wheel
+        self.counters = sockets.node.counters
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return FrontDoor(self)
 
-    def admit(self, head: bytes) -> RequestHead:
-        """Look at a request head.
+    def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, str]:
+        """Look at a request head; gives it and the address of the client, which is counted if it wants a WebSocket.
 
         Raises:
             RefusedError: It is turned away.
@@ -146,14 +149,17 @@ class FrontDoorFactory(Factory):
                 raise RefusedError(STOPPING)
             if find_dialect(request.path) is None:
                 raise RefusedError(_NO_SOCKET_HERE)
-        return request
+            peer = getattr(transport.getPeer(), "host", "unix")
+            address = client_address(peer, request.forwarded_for, self.settings.trusted_proxies)
+            self._sockets.admission.enter(address)
+            return request, address
+        return request, ""
 
-    def hand_to_socket(self, transport: Any, request: RequestHead, rest: bytes) -> None:
+    def hand_to_socket(self, transport: Any, request: RequestHead, address: str, rest: bytes) -> None:
         """Give a connection to a WebSocket protocol, with what the client sent behind its head."""
         dialect = find_dialect(request.path)
         assert dialect is not None, "admitted"  # noqa: S101
-        peer = transport.getPeer()
-        socket = self._sockets.build(dialect, Handshake(request.path, getattr(peer, "host", "unix")))
+        socket = self._sockets.build(dialect, Handshake(request.path, address))
         _hand_over(transport, socket)
         socket.dataReceived(request.handshake + rest)
 
@@ -169,10 +175,10 @@ class FrontDoorFactory(Factory):
         Raises:
             RefusedError: It is turned away; the connection is still the caller's.
         """
-        request = self.admit(head)
+        request, address = self.admit(transport, head)
         # HTTPChannel is the transport's producer; the new protocol wants that place.
         transport.unregisterProducer()
-        self.hand_to_socket(transport, request, rest)
+        self.hand_to_socket(transport, request, address, rest)
         # It may have been paused while the request was served.
         transport.resumeProducing()
 

@@ -46,12 +46,14 @@ class RequestHead:
         path: The request target without its query.
         upgrade: Whether this asks for a WebSocket.
         handshake: Where it does, the head that the WebSocket parser gets, else empty.
+        forwarded_for: Where it does, all values of X-Forwarded-For, joined by commas.
     """
 
     method: bytes
     path: str
     upgrade: bool
     handshake: bytes
+    forwarded_for: str = ""
 
 
 def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
@@ -74,6 +76,7 @@ def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
     method, target, _version = words
     kept = [request_line]
     extensions: list[bytes] = []
+    forwarded_for: list[bytes] = []
     upgrade = body = False
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -86,6 +89,8 @@ def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
                 upgrade = True
         elif key == b"sec-websocket-extensions":
             extensions.append(value.strip())
+        elif key == b"x-forwarded-for":
+            forwarded_for.append(value)
         elif key == b"transfer-encoding" or (key == b"content-length" and value.strip() != b"0"):
             body = True
     path = target.partition(b"?")[0].decode("ascii")
@@ -98,4 +103,4 @@ def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
         raise RefusedError(_BODY)
     if not handshake.isascii():
         raise RefusedError(_BAD_BYTES)
-    return RequestHead(method, path, upgrade=True, handshake=handshake)
+    return RequestHead(method, path, True, handshake, b",".join(forwarded_for).decode("latin-1"))

@@ -37,6 +37,9 @@ class Limits(Protocol):
 class Owner(Protocol):
     """The connection an outlet belongs to."""
 
+    def dropped(self) -> None:
+        """The client did not get something that it should have got if it had read faster."""
+
     def close(self, closing: Closing) -> None:
         """Say goodbye and end the connection."""
 
@@ -176,8 +179,11 @@ class Outlet(_Hot):
         now = self._wheel.seconds()
         latest_only = policy is SlowPolicy.LATEST
         fits = outbox.put_latest(channel, latest, now) if latest_only else outbox.put(data, now)
-        if not fits and policy is not SlowPolicy.DROP:
-            self.close(Closing.SLOW)
+        if not fits and self._owner is not None:
+            if policy is SlowPolicy.DROP:
+                self._owner.dropped()
+            else:
+                self._owner.close(Closing.SLOW)
 
     def _start_outbox(self) -> Outbox:
         self.clear = False

@@ -38,6 +38,7 @@ from wsrelay.core.limits import TokenBucket
 from wsrelay.dialects.encodings import Encodings
 from wsrelay.interfaces import IDialect
 from wsrelay.node import Client, Node
+from wsrelay.transports.admission import Admission
 from wsrelay.transports.compression import accept_offer
 from wsrelay.transports.lean import HANDSHAKE_ATTRIBUTES, lean_attributes
 from wsrelay.transports.outlet import Outlet
@@ -91,6 +92,7 @@ class RelaySocket(WebSocketServerProtocol):
     _handshake: Handshake | None = None
     _linger: WheelTimer | None = None
     _compression: object = None
+    _address = ""
     _frames_left: TokenBucket | None = None
     _bytes_left: TokenBucket | None = None
 
@@ -100,6 +102,8 @@ class RelaySocket(WebSocketServerProtocol):
         self.factory = factory
         self.dialect = dialect
         self._handshake = handshake
+        if factory.admission.most_per_address:
+            self._address = handshake.peer
         self.subscriber = Outlet(self, factory.encodings.get(dialect), factory.settings, factory.wheel)
 
     # Connection
@@ -118,6 +122,7 @@ class RelaySocket(WebSocketServerProtocol):
     def refuse(self, refusal: Refusal) -> None:
         """See `Connection.refuse`."""
         if self.state == self.STATE_CONNECTING:
+            self.factory.node.counters.refused[refusal.status] += 1
             self.wasNotCleanReason = "refused"
             self.transport.write(refusal.to_bytes())
             self.dropConnection(abort=False)
@@ -125,10 +130,15 @@ class RelaySocket(WebSocketServerProtocol):
     def close(self, closing: Closing) -> None:
         """See `Connection.close`."""
         if self.state == self.STATE_OPEN:
+            self.factory.node.counters.closed[closing.code] += 1
             self.subscriber.shut()
             self.sendCloseFrame(closing.code, closing.reason.encode())
         elif self.state == self.STATE_CONNECTING:
             self.refuse(STOPPING if closing is Closing.RESTART else Refusal(500, _HANDSHAKE_REFUSALS[500]))
+
+    def dropped(self) -> None:
+        """See `Owner.dropped`."""
+        self.factory.node.counters.dropped += 1
 
     # Autobahn's callbacks
 
@@ -188,6 +198,7 @@ class RelaySocket(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         self.factory.sockets[self] = None
+        self.factory.node.counters.opened += 1
         self.subscriber.open()
         if self.factory.is_lean:
             self._forget_handshake()
@@ -260,6 +271,7 @@ class RelaySocket(WebSocketServerProtocol):
 
     def connectionLost(self, reason: Failure) -> None:
         self.factory.sockets.pop(self, None)
+        self.factory.admission.leave(self._address)
         try:
             super().connectionLost(reason)
         finally:
@@ -305,6 +317,7 @@ class RelaySocketFactory(WebSocketServerFactory):
         settings: The operator's decisions.
         clock: Time.
         rng: Randomness for the ping jitter.
+        most_connections: How many connections there may be where the settings do not say.
 
     Attributes:
         sockets: The connections that are open, oldest first.
@@ -316,11 +329,19 @@ class RelaySocketFactory(WebSocketServerFactory):
     log = Logger()
     noisy = False
 
-    def __init__(self, node: Node, settings: Settings, clock: IReactorTime, rng: Random) -> None:
+    def __init__(
+        self, node: Node, settings: Settings, clock: IReactorTime, rng: Random, most_connections: int = 10_000
+    ) -> None:
         super().__init__(server="", reactor=clock)
         self.node = node
         self.settings = settings
         self.wheel = TimerWheel(clock)
+        self.admission = Admission(
+            settings.max_connections or most_connections,
+            settings.max_connections_per_address,
+            settings.max_handshakes_per_second,
+            clock.seconds,
+        )
         self._batched_timer = self.wheel
         self._rng = rng
         self.sockets: dict[RelaySocket, None] = {}
