@@ -242,10 +242,12 @@ class Hub:
                 topic.running = _NEVER
                 self._deliver(topic, *few, self._take_batch(topic), ())
                 topic.running = None
+                topic.left.clear()
                 return len(few[1])
             topic.running = self._fan_out(topic)
         if next(topic.running, None) is None:
             topic.running = None
+            topic.left.clear()
         return _SENDS_PER_LOOK
 
     def _fan_out(self, topic: _Topic) -> Iterator[bool]:
@@ -261,7 +263,6 @@ class Hub:
 
     def _take_batch(self, topic: _Topic) -> list[Publication]:
         batch, size = topic.take_batch()
-        topic.left.clear()
         self._waiting_bytes -= size
         if self._pressed and self._waiting_bytes <= HELD_BYTES // 2:
             self._pressed = False
