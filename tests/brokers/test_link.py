@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.protocol import Factory
@@ -15,6 +17,25 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.brokers.link import Link, RedisConnection
 from wsrelay.testing import MemoryTransport
+
+GARBAGE = (
+    b"*3\r\n$7\r\nmessage\r\n",
+    b"*3\r\n:1\r\n:2\r\n:3\r\n",
+    b"*3\r\n$-1\r\n$-1\r\n$-1\r\n",
+    b"*3\r\n$9\r\nsubscribe\r\n:1\r\n:1\r\n",
+    b"*3\r\n*0\r\n*0\r\n*0\r\n",
+    b"*1000\r\n",
+    b"*-5\r\n",
+    b"$99999999999999\r\n",
+    b"-ERR no\r\n",
+    b"+OK\r\n",
+    b"#t\r\n",
+    b"%1\r\n+a\r\n+b\r\n",
+    b">3\r\n+message\r\n+a\r\n+b\r\n",
+    b"_\r\n",
+    b"\r\n",
+)
+"""Replies that no command of ours has, some of them not even replies."""
 
 
 class Endpoint:
@@ -313,3 +334,39 @@ class LinkTests(SynchronousTestCase):
         self.assertEqual(self.link.problem, "bug")
         self.wait(1)
         self.assertGreater(self.endpoint.attempts, 1)
+
+
+class StreamTests(SynchronousTestCase):
+    """What comes from the server, in any pieces and of any kind."""
+
+    def setUp(self) -> None:
+        self.messages: list[tuple[bytes, bytes]] = []
+        self.connection = RedisConnection(
+            lambda name, payload: self.messages.append((name, payload)), lambda _name: None
+        )
+        self.transport = MemoryTransport(self.connection)
+        self.connection.factory = Factory()
+        self.connection.makeConnection(self.transport)
+
+    @given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=200)), max_size=10), st.data())
+    def test_any_pieces(self, messages: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+        """However a stream of messages is cut, each arrives once, whole and in order."""
+        self.setUp()
+        stream = b"".join(
+            b"*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(name), name, len(payload), payload)
+            for name, payload in messages
+        )
+        while stream:
+            size = data.draw(st.integers(1, len(stream)))
+            self.connection.dataReceived(stream[:size])
+            stream = stream[size:]
+        self.assertEqual(self.messages, messages)
+
+    @given(st.lists(st.binary(max_size=40) | st.sampled_from(GARBAGE), max_size=8))
+    def test_anything(self, pieces: list[bytes]) -> None:
+        """Whatever comes is understood, waited for, or the end of the connection; never an exception."""
+        self.setUp()
+        for piece in pieces:
+            if self.transport.connected:
+                self.connection.dataReceived(piece)
+        self.assertTrue(self.transport.connected or self.transport.aborted)
