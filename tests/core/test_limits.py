@@ -25,6 +25,13 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertFalse(bucket.take(11, 0.0))
         self.assertTrue(bucket.take(10, 0.0))
 
+    def test_full(self) -> None:
+        """A bucket is full again when the time that filling takes is over."""
+        bucket = TokenBucket(10, 1, now=0.0)
+        self.assertTrue(bucket.is_full(0.0))
+        bucket.take(5, 0.0)
+        self.assertEqual([bucket.is_full(0.4), bucket.is_full(0.5)], [False, True])
+
     @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 50)), max_size=50))
     def test_bound(self, steps: list[tuple[float, float]]) -> None:
         """Whatever is asked when: never more passes than the burst and the rate times the time."""

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from tests.transports.kit import EdgeCase, Visitor, upgrade
+from tests.transports.kit import EdgeCase, Visitor, client_frame, upgrade
 from wsrelay.core.channels import Namespace
 from wsrelay.transports.compression import accept_offer
 
@@ -142,3 +142,16 @@ class FloodTests(EdgeCase):
             visitor.flush()
             house.pass_time(0.25)
         self.assertEqual(len(visitor.messages()), 50)
+
+    def test_the_quiet_are_forgotten(self) -> None:
+        """Who has been quiet for a while costs nothing; who is at it is still counted."""
+        house = self.house(publish=("room",), max_frames_per_second=1)
+        quiet, busy = Visitor(house).enter(), Visitor(house).enter()
+        for visitor in (quiet, busy):
+            visitor.wire.send(client_frame(0x8A) * 2)
+        for _ in range(3):
+            house.pass_time(1.5)
+            busy.wire.send(client_frame(0x8A))
+        self.assertEqual(list(house.sockets.rates._buckets), [busy.wire.socket])
+        quiet.wire.send(client_frame(0x8A) * 3)
+        self.assertFalse(quiet.wire.closed)

@@ -29,3 +29,7 @@ class TokenBucket:
             return False
         self._tokens -= units
         return True
+
+    def is_full(self, now: float) -> bool:
+        """Whether as much may be taken as ever: nothing is known here that a new bucket would not know."""
+        return self._tokens + (now - self._since) * self._rate >= self._full

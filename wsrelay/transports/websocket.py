@@ -34,7 +34,6 @@ from wsrelay.config import Settings
 from wsrelay.core.closing import Closing
 from wsrelay.core.frames import Opcode, frame
 from wsrelay.core.handshake import Handshake, Refusal
-from wsrelay.core.limits import TokenBucket
 from wsrelay.dialects.encodings import Encodings
 from wsrelay.interfaces import IDialect
 from wsrelay.node import Client, Node
@@ -42,6 +41,7 @@ from wsrelay.transports.admission import Admission
 from wsrelay.transports.compression import accept_offer
 from wsrelay.transports.lean import HANDSHAKE_ATTRIBUTES, lean_attributes
 from wsrelay.transports.outlet import Outlet
+from wsrelay.transports.rates import Rates
 from wsrelay.transports.tcp import tune_socket
 from wsrelay.transports.wheel import TimerWheel, WheelTimer
 
@@ -51,9 +51,6 @@ PING_JITTER = 0.2
 """Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
 
 SECOND_LOOK_SECONDS = 1.0
-
-BURST_SECONDS = 3.0
-"""How many seconds' worth of frames and bytes a client may send at once."""
 
 STOPPING = Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
 _HANDSHAKE_REFUSALS = {
@@ -93,8 +90,6 @@ class RelaySocket(WebSocketServerProtocol):
     _linger: WheelTimer | None = None
     _compression: object = None
     _address = ""
-    _frames_left: TokenBucket | None = None
-    _bytes_left: TokenBucket | None = None
 
     def __init__(self, dialect: IDialect, handshake: Handshake, factory: RelaySocketFactory) -> None:
         if not factory.is_lean:
@@ -156,7 +151,7 @@ class RelaySocket(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         # TLS reads on until the client says goodbye, too.
-        if self.state != self.STATE_CLOSED and self._within_rate(len(data), 0):
+        if self.state != self.STATE_CLOSED and self._within_rate(0, len(data)):
             super().dataReceived(data)
 
     def processHandshake(self) -> None:
@@ -211,7 +206,7 @@ class RelaySocket(WebSocketServerProtocol):
         return self._compression
 
     def onFrameBegin(self) -> None:
-        if self._within_rate(0, 1):
+        if self._within_rate(1, 0):
             super().onFrameBegin()
 
     def onFrameData(self, payload: bytes) -> bool | None:
@@ -272,6 +267,7 @@ class RelaySocket(WebSocketServerProtocol):
     def connectionLost(self, reason: Failure) -> None:
         self.factory.sockets.pop(self, None)
         self.factory.admission.leave(self._address)
+        self.factory.rates.forget(self)
         try:
             super().connectionLost(reason)
         finally:
@@ -282,13 +278,9 @@ class RelaySocket(WebSocketServerProtocol):
             if self._client is not None:
                 self._client.lost()
 
-    def _within_rate(self, size: int, frames: int) -> bool:
+    def _within_rate(self, frames: int, size: int) -> bool:
         """Whether the client may send this; if not, it is told so and the connection ends."""
-        settings, now = self.factory.settings, self.factory.wheel.seconds()
-        if self._frames_left is None or self._bytes_left is None:
-            self._frames_left = TokenBucket(settings.max_frames_per_second, BURST_SECONDS, now)
-            self._bytes_left = TokenBucket(settings.max_bytes_per_second, BURST_SECONDS, now)
-        if self._frames_left.take(frames, now) and self._bytes_left.take(size, now):
+        if self.state != self.STATE_OPEN or self.factory.rates.allows(self, frames, size):
             return True
         self.close(Closing.TOO_FAST)
         # Without waiting for an answer, which would stand behind everything else that it has sent.
@@ -342,6 +334,7 @@ class RelaySocketFactory(WebSocketServerFactory):
             settings.max_handshakes_per_second,
             clock.seconds,
         )
+        self.rates = Rates(settings.max_frames_per_second, settings.max_bytes_per_second, self.wheel)
         self._batched_timer = self.wheel
         self._rng = rng
         self.sockets: dict[RelaySocket, None] = {}
