@@ -40,6 +40,9 @@ SETTINGS = Settings(
     # Cases 9.* send messages of up to 16 MiB, and what comes back waits for the client.
     max_message_bytes=LARGEST,
     outbox_max_bytes=LARGEST,
+    # And tens of thousands of frames at once.
+    max_frames_per_second=1_000_000.0,
+    max_bytes_per_second=1_000_000_000.0,
     # The suite's client masks and validates such messages in pure Python and does not read meanwhile.
     outbox_max_seconds=120.0,
     ping_timeout_seconds=120.0,
