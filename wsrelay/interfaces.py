@@ -32,6 +32,9 @@ class IBrokerSink(Interface):
     def confirmed(channel: str) -> None:
         """From now on every message published to this channel is delivered, until `interrupted`."""
 
+    def refused(channel: str) -> None:
+        """The broker does not let this process hear a channel; it is not wanted any more."""
+
     def interrupted() -> None:
         """Every confirmation so far is void: messages may be lost until each channel is confirmed again."""
 

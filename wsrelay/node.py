@@ -202,9 +202,21 @@ class Node:
                 self._hub.add(subscriber, channel)
                 deferred.callback(None)
 
+    def refused(self, channel: str) -> None:
+        """See `IBrokerSink.refused`: nobody is left waiting, or listening to nothing."""
+        interest = self._interests.get(channel)
+        if interest is None:
+            return
+        while interest.waiting:
+            deferred = interest.waiting.pop(next(iter(interest.waiting)))
+            if not deferred.called:
+                deferred.errback(BrokerUnavailable("the broker refuses the channel"))
+        self._gaps.tell(self._hub.audience(channel))
+
     def interrupted(self) -> None:
         """See `IBrokerSink.interrupted`."""
-        self.counters.interruptions += 1
+        if any(interest.confirmed for interest in self._interests.values()):
+            self.counters.interruptions += 1
         for interest in self._interests.values():
             interest.broken = interest.broken or interest.confirmed
             interest.confirmed = False

@@ -80,12 +80,14 @@ class RecordingSink:
     Attributes:
         delivered: The publications, in order.
         confirmations: The channels confirmed, in order.
+        refusals: The channels refused, in order.
         interruptions: How often confirmations became void.
     """
 
     def __init__(self) -> None:
         self.delivered: list[Publication] = []
         self.confirmations: list[str] = []
+        self.refusals: list[str] = []
         self.interruptions = 0
 
     def deliver(self, publication: Publication) -> None:
@@ -100,6 +102,10 @@ class RecordingSink:
     def confirmed(self, channel: str) -> None:
         """See `IBrokerSink.confirmed`."""
         self.confirmations.append(channel)
+
+    def refused(self, channel: str) -> None:
+        """See `IBrokerSink.refused`."""
+        self.refusals.append(channel)
 
     def interrupted(self) -> None:
         """See `IBrokerSink.interrupted`."""

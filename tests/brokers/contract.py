@@ -160,6 +160,14 @@ class BrokerContract(unittest.TestCase):
         await broker.publish("chat", b"still here")
         await sink.when(lambda: bool(sink.delivered))
 
+    async def test_wanted_again(self) -> None:
+        """A channel that is given up and wanted again before anything happened is confirmed to who asks."""
+        broker, sink = await self.listening("chat")
+        sink.confirmations.clear()
+        broker.unsubscribe(["chat"])
+        broker.subscribe(["chat"])
+        await sink.when(lambda: sink.confirmations == ["chat"])
+
     async def test_not_ready(self) -> None:
         """Publishing before the start or after the stop fails, and the broker says that it is not ready, and why."""
         broker = self.make_broker()

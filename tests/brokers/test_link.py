@@ -70,6 +70,7 @@ class LinkTests(SynchronousTestCase):
         self.events: list[str] = []
         self.messages: list[tuple[bytes, bytes]] = []
         self.subscribed: list[bytes] = []
+        self.refused: list[tuple[tuple[bytes, ...], str]] = []
         self.password: bytes | None = None
         endpoint: Any = self.endpoint
         clock: Any = self.clock
@@ -77,7 +78,9 @@ class LinkTests(SynchronousTestCase):
             "test link",
             endpoint,
             lambda: RedisConnection(
-                lambda channel, payload: self.messages.append((channel, payload)), self.subscribed.append
+                lambda channel, payload: self.messages.append((channel, payload)),
+                self.subscribed.append,
+                on_refused=lambda names, why: self.refused.append((names, why)),
             ),
             self.greet,
             up=lambda: self.events.append("up"),
@@ -145,10 +148,34 @@ class LinkTests(SynchronousTestCase):
             self.wait(5.1)
             self.assertEqual(self.endpoint.transports[0].value(), b"*1\r\n$4\r\nPING\r\n")
             self.answer(b"+PONG\r\n")
-        self.wait(8.1)
+        self.wait(9.1)
         self.assertTrue(self.endpoint.transports[0].aborted)
         self.assertEqual(self.events, ["up", "down"])
         self.assertFalse(self.link.is_up)
+
+    def test_late_by_a_stall(self) -> None:
+        """A PONG that is there when the reactor comes round late keeps the link."""
+        self.come_up()
+        self.wait(5.1)
+        self.wait(3.0)
+        self.answer(b"+PONG\r\n")
+        self.wait(2.0)
+        self.assertEqual(self.events, ["up"])
+
+    def test_refused_subscription(self) -> None:
+        """An error in answer to SUBSCRIBE is told with its names, and is not taken for the answer to a PING."""
+        self.come_up()
+        connection = self.link.connection
+        assert connection is not None
+        connection.write_unanswered(b"SUBSCRIBE", b"a", b"b")
+        reply = connection.command(b"PING")
+        connection.write_unanswered(b"SUBSCRIBE", b"c", b"d")
+        self.answer(b"-NOPERM no\r\n+PONG\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+        self.answer(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nd\r\n:2\r\n")
+        self.assertEqual(self.refused, [((b"a", b"b"), "NOPERM no")])
+        self.assertEqual(self.successResultOf(reply), b"PONG")
+        self.assertEqual(self.subscribed, [b"c", b"d"])
+        self.assertTrue(self.link.is_up)
 
     def test_held(self) -> None:
         """A link that is held reads nothing and asks nothing, and stays up for as long as it takes."""
@@ -167,7 +194,7 @@ class LinkTests(SynchronousTestCase):
         self.wait(60)
         self.assertEqual(self.events, ["up"])
         self.link.hold(False)
-        self.wait(8.5)
+        self.wait(9.5)
         self.assertEqual(self.events[:2], ["up", "down"])
 
     def test_held_while_a_ping_is_under_way(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.brokers.probe import INTERVAL_SECONDS, TIMEOUT_SECONDS, Probe
+from wsrelay.brokers.probe import INTERVAL_SECONDS, SECOND_LOOK_SECONDS, TIMEOUT_SECONDS, Probe
 
 
 class ProbeTests(SynchronousTestCase):
@@ -43,10 +43,23 @@ class ProbeTests(SynchronousTestCase):
         self.assertTrue(self.probe.is_back)
         self.assertEqual(self.lost, [])
 
+    def give_it_time(self) -> None:
+        """Let the deadline pass, and the second look."""
+        self.clock.advance(TIMEOUT_SECONDS)
+        self.clock.advance(SECOND_LOOK_SECONDS)
+
+    def test_late_by_a_stall(self) -> None:
+        """What is there when the reactor comes round late is not missing."""
+        self.probe.start()
+        self.clock.advance(TIMEOUT_SECONDS)
+        self.probe.came_back(self.sent[0])
+        self.clock.advance(SECOND_LOOK_SECONDS)
+        self.assertEqual((self.lost, self.probe.is_back), ([], True))
+
     def test_does_not_come_back(self) -> None:
         """A number that does not come back in time is the end of these connections, and nothing more is sent."""
         self.probe.start()
-        self.clock.advance(TIMEOUT_SECONDS)
+        self.give_it_time()
         self.assertEqual(self.lost, ["a message of our own did not come back through Redis"])
         self.assertFalse(self.probe.is_back)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -77,14 +90,26 @@ class ProbeTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_held(self) -> None:
-        """While nothing is read, what does not come back proves nothing and is sent again."""
+        """While nothing is read, what does not come back proves nothing; then a new number has all its time."""
         self.probe.start()
         self.probe.hold(True)
-        self.clock.advance(TIMEOUT_SECONDS)
+        self.give_it_time()
         self.assertEqual((len(self.sent), self.lost), (2, []))
-        self.probe.hold(False)
         self.clock.advance(TIMEOUT_SECONDS)
+        self.probe.hold(False)
+        self.assertEqual(len(self.sent), 3)
+        self.clock.advance(SECOND_LOOK_SECONDS + 1)
+        self.assertEqual(self.lost, [])
+        self.give_it_time()
         self.assertEqual(len(self.lost), 1)
+
+    def test_held_between_two(self) -> None:
+        """A hold while no number is out changes nothing."""
+        self.probe.start()
+        self.probe.came_back(self.sent[0])
+        self.probe.hold(True)
+        self.probe.hold(False)
+        self.assertEqual(len(self.sent), 1)
 
     def test_stop(self) -> None:
         """Stopping leaves no timer."""

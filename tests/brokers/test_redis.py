@@ -182,7 +182,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         await until(lambda: broker.ready)
 
     async def test_password(self) -> None:
-        """A wrong password is told as the problem, without the password; once it is right all works by itself."""
+        """A wrong password is told as the problem, by its code; once it is right all works by itself."""
         self.redis().config_set("requirepass", "right")
         self.url_of_server = "redis://:s3cret-wrong@127.0.0.1:{port}"
         broker, sink = self.connected()
@@ -201,6 +201,35 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         broker, sink = await self.listening("chat")
         await broker.publish("chat", b"x")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
+
+    async def test_narrow_acl(self) -> None:
+        """A channel that an ACL forbids is refused, and takes neither the link nor the others with it."""
+        self.redis().execute_command(
+            "ACL",
+            "SETUSER",
+            "relay",
+            "on",
+            ">x",
+            "resetchannels",
+            "&wsrelay:a*",
+            "&wsrelay:$probe:*",
+            "+@pubsub",
+            "+ping",
+        )
+        self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
+        broker, sink = await self.listening("a1", "a2")
+        broker.subscribe(["a3", "b", "a4"])
+        await sink.when(lambda: sink.confirmations[2:] == ["a3", "a4"] and sink.refusals == ["b"])
+        self.assertEqual((broker.ready, sink.interruptions), (True, 0))
+
+    async def test_server_without_auth(self) -> None:
+        """A server that repeats the password in its answer does not make us repeat it."""
+        self.server.close()
+        self.server = RedisServer("--rename-command", "AUTH", "").start()
+        self.addCleanup(self.server.close)
+        self.url_of_server = "redis://:s3cret@127.0.0.1:{port}"
+        broker, _ = self.connected()
+        await until(lambda: "refused to sign us in (ERR)" in broker.problem)
 
     async def test_no_password_given(self) -> None:
         """A server that wants a password and gets none is told as NOAUTH."""

@@ -13,6 +13,7 @@ here instead, for reasons that were measured against version 1.6:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar, cast
@@ -39,6 +40,9 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 GREETING_TIMEOUT_SECONDS = 5.0
 PING_INTERVAL_SECONDS = 5.0
 PING_TIMEOUT_SECONDS = 3.0
+SECOND_LOOK_SECONDS = 1.0
+SETTLED_SECONDS = 4.0
+"""How long a link must have been up for its next outage to be met without delay: the next probe after the first."""
 
 _T = TypeVar("_T")
 
@@ -50,6 +54,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         on_message: Called with channel and payload of every message.
         on_subscribed: Called with the channel of every answer to SUBSCRIBE.
         on_read: Called behind them when everything that came in one read has been told.
+        on_refused: Called with the names of a SUBSCRIBE that the server refused, and with what it said.
     """
 
     def __init__(
@@ -57,12 +62,18 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         on_message: Callable[[bytes, bytes], None],
         on_subscribed: Callable[[bytes], None],
         on_read: Callable[[], None] = lambda: None,
+        on_refused: Callable[[tuple[bytes, ...], str], None] = lambda _names, _why: None,
     ) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self._reader = hiredis.Reader(replyError=txredisapi.ResponseError)
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self._on_read = on_read
+        self._on_refused = on_refused
+        # What the replies to come belong to, in order: the names of a SUBSCRIBE with how many answers are left of it,
+        # or None for a command.
+        self._expected: deque[list[Any] | None] = deque()
+        self.reads = 0
         self.lost: Callable[[], None] | None = None
         self.problem = ""
 
@@ -75,13 +86,16 @@ class RedisConnection(txredisapi.SubscriberProtocol):
     def command(self, *words: bytes) -> Deferred[Any]:
         """Send a command; fires with its reply, fails with what Redis answered or when the connection is lost."""
         reply: Deferred[Any] = self.execute_command(*words)
+        self._expected.append(None)
         return reply
 
     def write_unanswered(self, *words: bytes) -> None:
         """Send SUBSCRIBE or UNSUBSCRIBE, whose answers come one for each channel and not one for each command."""
+        self._expected.append([words[1:], len(words) - 1])
         self.transport.write(self._build_command(*words))
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        self.reads += 1
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
@@ -90,17 +104,32 @@ class RedisConnection(txredisapi.SubscriberProtocol):
                     if kind == b"message":
                         self._on_message(reply[1], reply[2])
                         continue
-                    if kind == b"subscribe":
-                        self._on_subscribed(reply[1])
+                    if kind in (b"subscribe", b"unsubscribe"):
+                        self._confirmed(kind, reply[1])
                         continue
-                    if kind == b"unsubscribe":
-                        continue
-                # Not by `replyReceived`, which keeps only the last three parts of a reply that is a list.
-                self.replyQueue.put(reply)
+                self._answered(reply)
         except hiredis.ProtocolError:
             self.problem = "the server does not speak the Redis protocol"
             self.transport.abortConnection()
-        self._on_read()
+        finally:
+            self._on_read()
+
+    def _confirmed(self, kind: bytes, name: bytes) -> None:
+        expected = self._expected[0] if self._expected else None
+        if expected is not None:
+            expected[1] -= 1
+            if expected[1] == 0:
+                self._expected.popleft()
+        if kind == b"subscribe":
+            self._on_subscribed(name)
+
+    def _answered(self, reply: Any) -> None:
+        expected = self._expected.popleft() if self._expected else None
+        if expected is None:
+            # Not by `replyReceived`, which keeps only the last three parts of a reply that is a list.
+            self.replyQueue.put(reply)
+        elif isinstance(reply, ResponseError):
+            self._on_refused(expected[0], str(reply))
 
     def connectionLost(self, why: Failure) -> None:
         self.problem = self.problem or why.getErrorMessage()
@@ -161,6 +190,8 @@ class Link:
         self._pause: Deferred[None] | None = None
         self._stopping = False
         self._held = False
+        self._held_since_ping = False
+        self._up_since = 0.0
         self._told = ""
         self.connection: RedisConnection | None = None
         self.is_up = False
@@ -181,10 +212,11 @@ class Link:
     def proved(self) -> None:
         """Messages flow: the outage, if there was one, is over, and the next one is tried again at once.
 
-        Not when the link comes up, because a server that accepts everything and is no good would then be connected to
-        without a pause.
+        Not when the link comes up, and not for one that breaks at once, because a server that is no good would then be
+        connected to without a pause.
         """
-        self._backoff.reset()
+        if self._clock.seconds() - self._up_since >= SETTLED_SECONDS:
+            self._backoff.reset()
         if self._told:
             self.log.info("{what}: works again", what=self._what)
             self._told = ""
@@ -198,6 +230,7 @@ class Link:
     def hold(self, held: bool) -> None:
         """Read nothing, or read again. A PING that stays unanswered meanwhile proves nothing and is forgiven."""
         self._held = held
+        self._held_since_ping = self._held_since_ping or held
         # Not before it is up: the answers to its greeting would stay unread, and it would be given up.
         if self.connection is not None and self.is_up:
             self._apply_hold(self.connection)
@@ -223,6 +256,7 @@ class Link:
         connection.lost = self._wake
         await self._within(GREETING_TIMEOUT_SECONDS, Deferred.fromCoroutine(self._greet(connection)))
         self.is_up, self.problem = True, ""
+        self._up_since = self._clock.seconds()
         self._on_up()
         self._apply_hold(connection)
         while True:
@@ -231,10 +265,14 @@ class Link:
                 await self._ping(connection)
 
     async def _ping(self, connection: RedisConnection) -> None:
+        self._held_since_ping = False
         try:
             await self._within(PING_TIMEOUT_SECONDS, connection.command(b"PING"))
         except defer.TimeoutError:
-            if not self._held:
+            # Nothing was read for our own sake, or a busy reactor, whose timers run before its reads: look once more.
+            reads = connection.reads
+            await self._sleep(SECOND_LOOK_SECONDS)
+            if connection.reads == reads and not self._held_since_ping:
                 raise
 
     def _apply_hold(self, connection: RedisConnection) -> None:
@@ -282,9 +320,9 @@ class Link:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.lost = None
-            connection.transport.abortConnection()
             self.is_up = False
             try:
+                connection.transport.abortConnection()
                 self._on_down()
             except Exception:  # noqa: BLE001 -- nothing that others make of it may keep the link from coming back
                 self.log.failure("{what}: telling that it is down failed", what=self._what)

@@ -19,6 +19,7 @@ __all__ = ["Probe"]
 
 INTERVAL_SECONDS = 5.0
 TIMEOUT_SECONDS = 3.0
+SECOND_LOOK_SECONDS = 0.5
 
 
 class Probe:
@@ -51,6 +52,7 @@ class Probe:
         self._clock = clock
         self._number = 0
         self._held = False
+        self._is_out = False
         self._timer: IDelayedCall | None = None
         self.name = b"%016x" % rng.getrandbits(64)
         self.is_back = False
@@ -63,17 +65,21 @@ class Probe:
 
     def failed(self) -> None:
         """A connection is gone, and with it what was under way."""
-        self.is_back = False
+        self.is_back = self._is_out = False
         self._cancel()
 
     def hold(self, held: bool) -> None:
         """Nothing is read now, or again; what does not come back meanwhile proves nothing."""
+        ended = self._held and not held
         self._held = held
+        if ended and self._is_out:
+            # Its answer stands behind all that was not read meanwhile: a new one, with a new deadline.
+            self._probe()
 
     def came_back(self, payload: bytes) -> None:
         """This came in on the probe's channel."""
         if payload == self._payload and self._timer is not None:
-            self.is_back, self.problem = True, ""
+            self.is_back, self.problem, self._is_out = True, "", False
             self._back()
             self._wait(INTERVAL_SECONDS, self._probe)
 
@@ -87,13 +93,18 @@ class Probe:
 
     def _probe(self) -> None:
         self._number += 1
-        self._wait(TIMEOUT_SECONDS, self._missed)
+        self._is_out = True
+        self._wait(TIMEOUT_SECONDS, self._look_again)
         Deferred.fromCoroutine(self._send(self._payload)).addErrback(self._not_sent, self._number)
 
     def _not_sent(self, failure: Failure, number: int) -> None:
         # A connection that broke meanwhile has told so itself, and a new number is on its way.
         if number == self._number and self._timer is not None:
             self._give_up(failure.getErrorMessage())
+
+    def _look_again(self) -> None:
+        # A busy reactor runs timers before it reads: what is late may be here already.
+        self._wait(SECOND_LOOK_SECONDS, self._missed)
 
     def _missed(self) -> None:
         if self._held:

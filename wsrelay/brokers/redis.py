@@ -11,6 +11,7 @@ from random import Random
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -46,6 +47,7 @@ class RedisBroker:
     """
 
     name = "redis"
+    log = Logger()
 
     def __init__(
         self, endpoint: IStreamClientEndpoint, url: RedisURL, prefix: str, clock: IReactorTime, rng: Random
@@ -57,6 +59,7 @@ class RedisBroker:
         self._channels: dict[bytes, str] = {}
         self._sink: IBrokerSink | None = None
         self._arrived: list[Publication] = []
+        self._asked: dict[str, None] = {}
         self._flush_is_due = False
         self._in_flight = 0
         self._bytes_in_flight = 0
@@ -65,7 +68,7 @@ class RedisBroker:
         self._subscriber = Link(
             "subscriber link",
             endpoint,
-            lambda: RedisConnection(self._message, self._subscribed, self._read),
+            lambda: RedisConnection(self._message, self._subscribed, self._read, self._refused),
             self._greet_subscriber,
             up=self._subscriber_up,
             down=self._subscriber_down,
@@ -111,7 +114,9 @@ class RedisBroker:
 
     def subscribe(self, channels: Iterable[str]) -> None:
         """See `IBroker.subscribe`."""
-        self._subscriptions.want(channels)
+        names = list(channels)
+        self._subscriptions.want(names)
+        self._asked.update(dict.fromkeys(names))
         self._ask_for_flush()
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
@@ -162,6 +167,14 @@ class RedisBroker:
         self._flush_is_due = False
         if self._subscriber.is_up and self._subscriber.connection is not None:
             self._write_changes(self._subscriber.connection)
+            self._confirm_the_certain()
+
+    def _confirm_the_certain(self) -> None:
+        """Answer for channels that were given up and wanted again before anything was written: Redis will not."""
+        asked, self._asked = self._asked, {}
+        for channel in asked:
+            if self._sink is not None and self._subscriptions.is_certain(channel):
+                self._sink.confirmed(channel)
 
     def _write_changes(self, connection: RedisConnection) -> None:
         added, removed = self._subscriptions.changes()
@@ -188,9 +201,26 @@ class RedisBroker:
             self._sink.deliver_all(arrived)
 
     def _subscribed(self, name: bytes) -> None:
-        channel = self._channels.get(name)
-        if channel is not None and self._subscriptions.answered(channel) and self._sink is not None:
+        # By the name and not by the table of messages, which has forgotten what is wanted no more: the answer counts.
+        channel = name[len(self._prefix) :].decode()
+        if name != self._probe_name and self._subscriptions.answered(channel) and self._sink is not None:
+            self._asked.pop(channel, None)
             self._sink.confirmed(channel)
+
+    def _refused(self, names: tuple[bytes, ...], why: str) -> None:
+        """One name that an ACL does not allow has SUBSCRIBE refused with all its names: try them one by one."""
+        connection = self._subscriber.connection
+        if self._probe_name in names:
+            self._subscriber.restart(f"Redis refuses the channels of this prefix: {why}")
+        elif len(names) > 1 and connection is not None:
+            for name in names:
+                connection.write_unanswered(b"SUBSCRIBE", name)
+        else:
+            channel = names[0][len(self._prefix) :].decode()
+            self.log.warn("Redis refuses the channel {channel}: {why}", channel=channel, why=why)
+            self._subscriptions.refused(channel)
+            if self._sink is not None:
+                self._sink.refused(channel)
 
     def _subscriber_up(self) -> None:
         self._ask_for_flush()
@@ -232,7 +262,7 @@ class RedisBroker:
             # An ACL may forbid the question; the probe still proves the way there and back.
             return
         if role[0] == b"slave":
-            raise BrokerUnavailable("this Redis server is a replica, and messages published elsewhere do not reach it")
+            raise BrokerUnavailable("this Redis server is a replica: what is published here reaches nobody else")
 
     def _probe_back(self) -> None:
         self._subscriber.proved()
@@ -245,7 +275,12 @@ class RedisBroker:
     async def _sign_in(self, connection: RedisConnection, role: bytes) -> None:
         if self._url.password is not None:
             user = [] if self._url.username is None else [self._url.username.encode()]
-            await connection.command(b"AUTH", *user, self._url.password.encode())
+            try:
+                await connection.command(b"AUTH", *user, self._url.password.encode())
+            except ResponseError as error:
+                # The code alone: a server that does not know AUTH repeats what it was sent.
+                code = str(error).partition(" ")[0]
+                raise BrokerUnavailable(f"Redis refused to sign us in ({code})") from None
         # For the operator's CLIENT LIST. Its failure (an ACL without it, an old server) does no harm.
         name = b"wsrelay-%s-%s" % (__version__.encode(), role)
         connection.command(b"CLIENT", b"SETNAME", name).addErrback(lambda _failure: None)

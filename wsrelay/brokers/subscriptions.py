@@ -20,25 +20,41 @@ class Subscriptions:
         self.wanted: dict[str, None] = {}
         self._sent: set[str] = set()
         self._unanswered: dict[str, int] = {}
+        # What may have changed since the last time, so that one name among a hundred thousand is found without a walk.
+        self._touched: dict[str, None] = {}
 
     def want(self, channels: Iterable[str]) -> None:
         """These channels are wanted."""
-        self.wanted.update(dict.fromkeys(channels))
+        names = dict.fromkeys(channels)
+        self.wanted.update(names)
+        self._touched.update(names)
 
     def unwant(self, channels: Iterable[str]) -> None:
         """These channels are wanted no more."""
         for channel in channels:
             self.wanted.pop(channel, None)
+            self._touched[channel] = None
 
     def changes(self) -> tuple[list[str], list[str]]:
         """What to SUBSCRIBE and what to UNSUBSCRIBE now; the caller writes both, in this order."""
-        added = [channel for channel in self.wanted if channel not in self._sent]
-        removed = [channel for channel in self._sent if channel not in self.wanted]
+        touched, self._touched = self._touched, {}
+        added = [channel for channel in touched if channel in self.wanted and channel not in self._sent]
+        removed = [channel for channel in touched if channel in self._sent and channel not in self.wanted]
         for channel in added:
             self._unanswered[channel] = self._unanswered.get(channel, 0) + 1
         self._sent.update(added)
         self._sent.difference_update(removed)
         return added, removed
+
+    def is_certain(self, channel: str) -> bool:
+        """Whether a wanted channel is subscribed beyond doubt, so that asking for it again brings no answer."""
+        return channel in self.wanted and channel in self._sent and channel not in self._unanswered
+
+    def refused(self, channel: str) -> None:
+        """The server does not let this channel be subscribed: it is wanted no more."""
+        self.wanted.pop(channel, None)
+        self._sent.discard(channel)
+        self._unanswered.pop(channel, None)
 
     def answered(self, channel: str) -> bool:
         """A SUBSCRIBE of this channel was answered; says whether the channel is certain and still wanted."""
@@ -53,3 +69,4 @@ class Subscriptions:
         """The connection is gone and everything written on it with it."""
         self._sent.clear()
         self._unanswered.clear()
+        self._touched = dict(self.wanted)
