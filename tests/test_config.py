@@ -353,7 +353,7 @@ class OutboxTests(SynchronousTestCase):
 
     def test_default(self) -> None:
         """Where nothing is said it is half a minute."""
-        self.assertEqual(load_env().outbox_max_seconds, 30.0)
+        self.assertEqual(load_env().outbox_max_seconds, 15.0)
 
     def test_age(self) -> None:
         """It may be any number of seconds from one on, parts of seconds too."""
@@ -414,3 +414,35 @@ class MeaningTests(SynchronousTestCase):
         """Namespaces are taken as they are."""
         deaf = Namespace("deaf", ("deaf",), subscribe=False, publish=True)
         self.assertEqual(self.rules(Settings(namespaces=(deaf,), demo=True), "deaf", "chat"), ["t", "-"])
+
+
+class CannotWorkTests(SynchronousTestCase):
+    """Settings that each are fine and together cannot work."""
+
+    def test_pinned_without_tls(self) -> None:
+        """A certificate to trust for a connection that is not encrypted is refused: it would protect nothing."""
+        for name, value in (("REDIS_TLS_FINGERPRINT", "00" * 32), ("REDIS_CA_FILE", "ca.pem")):
+            with self.assertRaisesRegex(ConfigError, "not encrypted"):
+                load({}, {"REDIS_URL": "redis://h", f"WSRELAY_{name}": value})
+            load({}, {"REDIS_URL": "rediss://h", f"WSRELAY_{name}": value})
+
+    def test_fingerprint(self) -> None:
+        """A fingerprint is 64 digits, with or without colons, and stands alone."""
+        colons = ":".join(["AB"] * 32)
+        self.assertEqual(load({"redis_tls_fingerprint": colons}, {}).redis_tls_fingerprint, colons)
+        with self.assertRaisesRegex(ConfigError, "64 hexadecimal digits"):
+            load({"redis_tls_fingerprint": "ab"}, {})
+        for more in ({"redis_ca_file": "x"}, {"redis_tls_verify": "false"}):
+            with self.assertRaisesRegex(ConfigError, "leave redis_ca_file and redis_tls_verify out"):
+                load({"redis_tls_fingerprint": colons, **more}, {})
+
+    def test_message_beyond_the_rate(self) -> None:
+        """A message that may be as long as a client may not send at once is refused."""
+        with self.assertRaisesRegex(ConfigError, "max_bytes_per_second: raise that, too"):
+            load({"max_message_bytes": "8000000"}, {})
+        load({"max_message_bytes": "8000000", "max_bytes_per_second": "4000000"}, {})
+
+    def test_names_of_services(self) -> None:
+        """What Kubernetes puts into the environment for a service of our name is none of our settings."""
+        load({}, {"WSRELAY_SERVICE_HOST": "10.0.0.1", "WSRELAY_PORT_80_TCP": "tcp://10.0.0.1:80"})
+        self.assertEqual(load({}, {"WSRELAY_PORT": "tcp://10.0.0.1:80"}).port, 8080)

@@ -86,7 +86,7 @@ class TypeTests(FileCase):
         """Each kind of setting is written in TOML's own type; a whole number will do for any number."""
         settings = self.load(
             'host = "::1"\nport = 1\ndrain_seconds = 2\nping_timeout_seconds = 2.5\ndemo = false\n'
-            'channels = ["a", "b*"]\nredis_url = "redis://:pw@h"\nredis_ca_file = "ca.pem"\n'
+            'channels = ["a", "b*"]\nredis_url = "rediss://:pw@h"\nredis_ca_file = "ca.pem"\n'
         )
         self.assertEqual(
             settings,
@@ -98,7 +98,7 @@ class TypeTests(FileCase):
                 ping_timeout_seconds=2.5,
                 demo=False,
                 channels=("a", "b*"),
-                redis_url=RedisURL(host="h", password="pw"),
+                redis_url=RedisURL(host="h", password="pw", tls=True),
                 redis_ca_file=Path("ca.pem"),
             ),
         )

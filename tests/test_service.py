@@ -204,8 +204,8 @@ class ServiceTests(SynchronousTestCase):
         self.start()
         visitor = self.visitor()
         stopped = self.service.stopService()
-        self.confirm()
         self.assertIn(b"503", visitor.wire.read()[:20])
+        self.confirm()
         self.pass_time(0.1)
         self.successResultOf(stopped)
 

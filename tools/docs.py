@@ -45,10 +45,17 @@ The long form is a table for each namespace in the file:
 channels = ["room:*", "lobby"]   # names, or beginnings with * at the end
 subscribe = true                 # may clients listen? (default true)
 publish = true                   # may clients publish through their socket? (default false)
+slow = "close"                   # what a client gets that does not read fast enough, see below (default close)
+tell_gaps = true                 # close with 4010 when messages may have been lost on the way here? (default true)
+compress = true                  # compress messages for clients that can take it? (default: the setting)
 
 [namespaces.news]
 channels = ["news"]
 ```
+
+`slow` says what a client gets that is behind: `close`, everything until its outbox is full, and then a close with
+4008; `drop`, everything until its outbox is full, and then nothing until there is room; `latest`, only the newest
+message that waits, for tickers and positions.
 
 The exact name wins, then the longest beginning; the order in the file never matters, and a pattern cannot stand in two
 namespaces.

@@ -19,6 +19,7 @@ from typing import Any
 
 from wsrelay.core.channels import Namespace, Namespaces
 from wsrelay.core.errors import ChannelError, ConfigError
+from wsrelay.core.limits import BURST_SECONDS
 from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.redis_url import RedisURL
 
@@ -327,7 +328,7 @@ class Settings:
     )
     outbox_max_seconds: float = _setting(
         NUMBER,
-        30.0,
+        15.0,
         "How long anything may wait for a slow client in this process before it is closed with 4008.",
         "seconds",
         least=1,
@@ -415,6 +416,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         values[row.name] = row.read(source, value)
         sources[row.name] = source
 
+    # Kubernetes gives every container the addresses of services under their names; one may be called like us.
+    environ = {name: text for name, text in environ.items() if name != "WSRELAY_PORT" or "://" not in text}
     _check_environ(environ, rows.values())
     of_environ = {row.name: (name, environ[name]) for row in rows.values() for name in reversed(row.environ)
                   if environ.get(name)}  # fmt: skip
@@ -443,6 +446,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 def _check_environ(environ: Mapping[str, str], rows: Iterable[Setting]) -> None:
     known = {name for row in rows for name in row.environ}
     for name in environ:
+        if name.startswith(("WSRELAY_SERVICE_", "WSRELAY_PORT_")):
+            continue
         if name.startswith("WSRELAY_") and name not in known:
             raise ConfigError(f"unknown environment variable {name}{nearest(name, known)}")
 
@@ -493,6 +498,14 @@ def _checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
         raise ConfigError("channels and publish are the short form of namespaces: leave one of the two out")
     if settings.redis_ca_file is not None and not settings.redis_tls_verify:
         raise ConfigError("redis_ca_file says whom to trust, redis_tls_verify=false trusts anybody: leave one out")
+    pinned = settings.redis_tls_fingerprint is not None or settings.redis_ca_file is not None
+    if pinned and settings.redis_url is not None and not settings.redis_url.tls:
+        raise ConfigError("redis_tls_fingerprint and redis_ca_file are for rediss:// URLs; this one is not encrypted")
+    if settings.max_message_bytes > BURST_SECONDS * settings.max_bytes_per_second:
+        raise ConfigError(
+            f"max_message_bytes ({settings.max_message_bytes}) is more than a client may send at once, which is "
+            f"{BURST_SECONDS:g} times max_bytes_per_second: raise that, too"
+        )
     if settings.redis_tls_fingerprint is not None:
         if not re.fullmatch("[0-9a-f]{64}", settings.redis_tls_fingerprint.replace(":", "").lower()):
             raise ConfigError("redis_tls_fingerprint must be 64 hexadecimal digits: openssl x509 -fingerprint -sha256")

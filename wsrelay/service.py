@@ -152,13 +152,13 @@ class RelayService(Service):
             await _maybe(self._port.stopListening())
         sockets = list(self._sockets.sockets)
         self.log.info("draining {count} connections", count=len(sockets))
+        for socket in list(self._sockets.waiting):
+            socket.close(Closing.RESTART)
         window = self._settings.drain_seconds * FAREWELL_SHARE
-        farewells: list[Callable[[], None]] = []
-        for delay, socket in zip(
-            farewell_delays(len(sockets), window, FAREWELLS_PER_SECOND, self._rng), sockets, strict=True
-        ):
+        delays = farewell_delays(len(sockets), window, FAREWELLS_PER_SECOND, self._rng)
+        for delay, socket in zip(delays, sockets, strict=True):
             if delay:
-                farewells.append(self._clock.callLater(delay, socket.close, Closing.RESTART).cancel)
+                self._clock.callLater(delay, socket.close, Closing.RESTART)
             else:
                 socket.close(Closing.RESTART)
         # Half a second is left for what comes after: aborts, and the broker.

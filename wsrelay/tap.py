@@ -29,8 +29,8 @@ __all__ = ["Options", "makeService"]
 COLLECTOR_THRESHOLD = 20_000
 """New containers between two collections of the youngest (Python's default is 700)."""
 
-RESERVED_DESCRIPTORS = 100
-"""Open files that are not clients: Redis, the log, probes, requests that are answered."""
+RESERVED_DESCRIPTORS = 128
+"""Open files that are not clients: Redis, the log, the reactor, and the front door's LEAST_ROOM."""
 
 MOST_DESCRIPTORS = 1_000_000
 
@@ -131,7 +131,13 @@ def makeService(options: Options) -> IService:
     reactor.addSystemEventTrigger("before", "shutdown", _ignore_more_signals)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(_tame_collector)
-    return _Relay(settings, broker, endpoint, reactor, rng, _raise_descriptor_limit() - RESERVED_DESCRIPTORS)
+    # A tenth is for connections that are no WebSockets; see the front door.
+    most = (_raise_descriptor_limit() - RESERVED_DESCRIPTORS) * 10 // 11
+    if most < 1:
+        raise _StartFailed("wsrelay: too few open files are allowed for even one client: raise ulimit -n")
+    if settings.max_connections > most:
+        Logger("wsrelay").warn("max_connections is cut to {most}: no more files may be open", most=most)
+    return _Relay(settings, broker, endpoint, reactor, rng, most)
 
 
 def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:

@@ -133,6 +133,15 @@ class FloodTests(EdgeCase):
         visitor = self.flooded(b"\x82\xfe\xff\xff" + bytes(70_000), max_bytes_per_second=20_000)
         self.assertEqual(visitor.goodbye, (1008, "too much at once: slow down"))
 
+    def test_after_the_close(self) -> None:
+        """A client that has been told goodbye may send no more than any other."""
+        visitor = Visitor(self.house()).enter()
+        visitor.wire.send(client_frame(0x81, b"not permitted"))
+        visitor.wire.send(client_frame(0x89) * 1000)
+        visitor.read()
+        self.assertEqual((visitor.goodbye or (0, ""))[0], 4503)
+        self.assertTrue(visitor.wire.closed)
+
     def test_within(self) -> None:
         """Who keeps to the rate is never cut off."""
         house = self.house(publish=("room",), max_frames_per_second=10)

@@ -29,7 +29,8 @@ from tests.transports.kit import (
 )
 from wsrelay.core.frames import message_frame
 from wsrelay.testing import FakeBroker, MemoryTransport
-from wsrelay.transports.front import LINGER_SECONDS
+from wsrelay.transports.front import LEAST_ROOM, LINGER_SECONDS
+from wsrelay.transports.stream import write_eagerly
 from wsrelay.transports.websocket import RelaySocket
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
@@ -346,6 +347,22 @@ class KeptAliveUpgradeTests(EdgeCase):
 
 class RealConnectionTests(RealEdgeCase):
     """What only a kernel can show."""
+
+    async def test_room(self) -> None:
+        """Connections that say nothing, or are served over HTTP, are bounded, and released when they go."""
+        house = await self.open(max_connections=10)
+        write_eagerly(self._port)
+        room = LEAST_ROOM + 1
+        callers = [await self.connect() for _ in range(room)]
+        callers[0].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        await callers[0].until(b"alive\n")
+        one_more = await self.connect()
+        await one_more.ended
+        self.assertEqual((house.door.connections, house.node.counters.refused[503]), (room, 1))
+        for caller in callers:
+            caller.transport.abortConnection()
+        while house.door.connections:
+            await self.later()
 
     async def test_tcp(self) -> None:
         """A real client is let in, pinged into answering, sent a message and closed cleanly."""

@@ -72,7 +72,7 @@ class Closing(Enum):
         1013,
         "not published: try again later",
         True,
-        "A message could not be published because Redis was away or behind; it was not delivered.",
+        "A message could not be published because Redis was away or behind; it may not have been delivered.",
     )
     SLOW = (
         4008,

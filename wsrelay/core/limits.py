@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["TokenBucket"]
+__all__ = ["BURST_SECONDS", "TokenBucket"]
+
+BURST_SECONDS = 3.0
+"""How many seconds' worth of frames and bytes a client may send at once."""
 
 
 class TokenBucket:

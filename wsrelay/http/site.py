@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -30,7 +31,8 @@ class _Request(Request):
     _refused = False
 
     def gotLength(self, length: int | None) -> None:
-        super().gotLength(length)
+        # Not twisted.web's own, which opens a file for a body of unknown length.
+        self.content = BytesIO()
         if length is not None and length > MAX_BODY_BYTES:
             self._too_big()
 

@@ -23,10 +23,14 @@ from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.dialects import find_dialect
 from wsrelay.transports.admission import client_address
 from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
+from wsrelay.transports.stream import EagerServer
 from wsrelay.transports.websocket import STOPPING, RelaySocketFactory
 from wsrelay.transports.wheel import WheelTimer
 
 __all__ = ["FrontDoor", "FrontDoorFactory"]
+
+LEAST_ROOM = 64
+"""Connections that are no WebSockets, beside a tenth of those that are: requests, and handshakes that have begun."""
 
 LINGER_SECONDS = 2.0
 """How long a refused client may take to read why before its connection is reset."""
@@ -52,6 +56,11 @@ class FrontDoor(Protocol):
         self._refused = False
 
     def connectionMade(self) -> None:
+        if not self._house.has_room(self.transport):
+            # Without a word: there is no descriptor to spare for the time that an answer takes.
+            transport: Any = self.transport
+            transport.abortConnection()
+            return
         self._wait(self._house.settings.handshake_timeout_seconds, self._too_slow)
 
     def dataReceived(self, data: bytes) -> None:
@@ -133,9 +142,25 @@ class FrontDoorFactory(Factory):
         self.settings = settings
         self.wheel = sockets.wheel
         self.counters = sockets.node.counters
+        self.connections = 0
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return FrontDoor(self)
+
+    def has_room(self, transport: Any) -> bool:
+        """Whether there is room for one more connection that is no WebSocket, or not yet; it is counted."""
+        tcp = transport.transport if isinstance(transport, ProtocolWrapper) else transport
+        if not isinstance(tcp, EagerServer):
+            return True
+        if self.connections - self._sockets.admission.count >= self._sockets.admission.most // 10 + LEAST_ROOM:
+            self.counters.refused[503] += 1
+            return False
+        self.connections += 1
+        tcp.when_lost = self._left
+        return True
+
+    def _left(self) -> None:
+        self.connections -= 1
 
     def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, str]:
         """Look at a request head; gives it and the address of the client, which is counted if it wants a WebSocket.

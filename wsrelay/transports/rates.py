@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from wsrelay.core.limits import TokenBucket
+from wsrelay.core.limits import BURST_SECONDS, TokenBucket
 from wsrelay.transports.wheel import TimerWheel, WheelTimer
 
-__all__ = ["BURST_SECONDS", "Rates"]
-
-BURST_SECONDS = 3.0
-"""How many seconds' worth of frames and bytes a client may send at once."""
+__all__ = ["Rates"]
 
 
 class Rates:

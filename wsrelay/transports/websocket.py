@@ -36,7 +36,7 @@ from wsrelay.core.frames import Opcode, frame
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.dialects.encodings import Encodings
 from wsrelay.interfaces import IDialect
-from wsrelay.node import Client, Node
+from wsrelay.node import SUBSCRIBE_TIMEOUT_SECONDS, Client, Node
 from wsrelay.transports.admission import Admission
 from wsrelay.transports.compression import accept_offer
 from wsrelay.transports.lean import HANDSHAKE_ATTRIBUTES, lean_attributes
@@ -161,6 +161,7 @@ class RelaySocket(WebSocketServerProtocol):
             self.dropConnection(abort=True)
 
     def onConnect(self, _request: object) -> Deferred[None]:
+        self.factory.waiting[self] = None
         self._answer = answer = Deferred[None]()
         self._client = client = self.factory.node.client(self)
         try:
@@ -192,6 +193,7 @@ class RelaySocket(WebSocketServerProtocol):
         self.onOpen()
 
     def onOpen(self) -> None:
+        self.factory.waiting.pop(self, None)
         self.factory.sockets[self] = None
         self.factory.node.counters.opened += 1
         self.subscriber.open()
@@ -266,6 +268,7 @@ class RelaySocket(WebSocketServerProtocol):
 
     def connectionLost(self, reason: Failure) -> None:
         self.factory.sockets.pop(self, None)
+        self.factory.waiting.pop(self, None)
         self.factory.admission.leave(self._address)
         self.factory.rates.forget(self)
         try:
@@ -280,7 +283,8 @@ class RelaySocket(WebSocketServerProtocol):
 
     def _within_rate(self, frames: int, size: int) -> bool:
         """Whether the client may send this; if not, it is told so and the connection ends."""
-        if self.state != self.STATE_OPEN or self.factory.rates.allows(self, frames, size):
+        # Before the handshake is answered other bounds hold; after our close frame the same ones as ever.
+        if self.state == self.STATE_CONNECTING or self.factory.rates.allows(self, frames, size):
             return True
         self.close(Closing.TOO_FAST)
         # Without waiting for an answer, which would stand behind everything else that it has sent.
@@ -313,6 +317,7 @@ class RelaySocketFactory(WebSocketServerFactory):
 
     Attributes:
         sockets: The connections that are open, oldest first.
+        waiting: Those whose handshake waits for its answer.
         stopping: Whether nobody is let in any more.
         encodings: What publications become for the connections.
         is_lean: Whether connections are made without what is the same for all.
@@ -329,7 +334,7 @@ class RelaySocketFactory(WebSocketServerFactory):
         self.settings = settings
         self.wheel = TimerWheel(clock)
         self.admission = Admission(
-            settings.max_connections or most_connections,
+            min(settings.max_connections or most_connections, most_connections),
             settings.max_connections_per_address,
             settings.max_handshakes_per_second,
             clock.seconds,
@@ -338,6 +343,7 @@ class RelaySocketFactory(WebSocketServerFactory):
         self._batched_timer = self.wheel
         self._rng = rng
         self.sockets: dict[RelaySocket, None] = {}
+        self.waiting: dict[RelaySocket, None] = {}
         self.stopping = False
         self.setProtocolOptions(
             versions=[13],
@@ -346,7 +352,8 @@ class RelaySocketFactory(WebSocketServerFactory):
             maxMessagePayloadSize=settings.max_message_bytes,
             # Tell the client what it did wrong (1002, 1007, 1009) instead of a silent reset.
             failByDrop=False,
-            openHandshakeTimeout=settings.handshake_timeout_seconds,
+            # The head is complete, in time, when the connection comes here; this is for our own answer.
+            openHandshakeTimeout=SUBSCRIBE_TIMEOUT_SECONDS + 5,
             closeHandshakeTimeout=settings.close_timeout_seconds,
             autoPingTimeout=settings.ping_timeout_seconds,
         )
