@@ -5,6 +5,7 @@
 #   make lint    formatting, types, and who may import whom
 #   make test COVER=1   the tests, and the coverage that must hold
 #   make bench   what it costs, beside others: tables, JSON and a picture
+#   make faults  real relays, real Redis, and everything that can break between them: six minutes
 #   make conformance   the Autobahn test suite against the front door; wants a CPython 2.7, else skips
 #   make docs    what is generated in docs/
 #   make pins    requirements*.txt from the newest releases
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench conformance docs pins clean
+.PHONY: run test lint bench faults conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -37,6 +38,9 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
+
+faults: .venv/dev
+	@$(BIN)/python -m faults run $(ARGS)
 
 conformance: .venv/dev
 	@$(BIN)/python -m conformance $(ARGS)

@@ -34,6 +34,8 @@ class TapTests(SynchronousTestCase):
     def service(self, *flags: str, **environ: str) -> Any:
         """The service built from them; its triggers are taken back."""
         triggers: list[Any] = []
+        # The reactor of the tests keeps its clock.
+        self.patch(REACTOR, "seconds", REACTOR.seconds)
         add = REACTOR.addSystemEventTrigger
         self.patch(REACTOR, "addSystemEventTrigger", lambda *given: triggers.append(add(*given)))
         service = tap.makeService(self.options(*flags, **environ))

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
@@ -121,6 +122,7 @@ def makeService(options: Options) -> IService:
     """Build the service from checked options, bottom up."""
     from twisted.internet import reactor  # noqa: TID251
 
+    _use_monotonic_clock(reactor)
     settings = options.settings
     rng = SystemRandom()
     try:
@@ -165,6 +167,15 @@ def _endpoint(reactor: Any, settings: Settings) -> IStreamServerEndpoint:
         return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, settings.listen))
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise ConfigError(f"listen is not an endpoint that can be used: {error}") from None
+
+
+def _use_monotonic_clock(reactor: Any) -> None:
+    """Let timers run by a clock that nobody sets: Twisted's is the wall clock, and a jump of it stops every ping.
+
+    Only while nothing is scheduled, because what is has its time by the other clock.
+    """
+    if not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
 
 
 def _tame_collector() -> None:

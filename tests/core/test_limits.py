@@ -25,6 +25,12 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertFalse(bucket.take(11, 0.0))
         self.assertTrue(bucket.take(10, 0.0))
 
+    def test_clock_set_back(self) -> None:
+        """A clock that is set back takes nothing away."""
+        bucket = TokenBucket(10, 1, now=1000.0)
+        self.assertTrue(bucket.take(9, 0.0))
+        self.assertTrue(bucket.take(1, 0.0))
+
     def test_full(self) -> None:
         """A bucket is full again when the time that filling takes is over."""
         bucket = TokenBucket(10, 1, now=0.0)

@@ -29,7 +29,7 @@ from tests.transports.kit import (
 )
 from wsrelay.core.frames import message_frame
 from wsrelay.testing import FakeBroker, MemoryTransport
-from wsrelay.transports.front import LEAST_ROOM, LINGER_SECONDS
+from wsrelay.transports.front import LINGER_SECONDS
 from wsrelay.transports.stream import write_eagerly
 from wsrelay.transports.websocket import RelaySocket
 
@@ -350,9 +350,9 @@ class RealConnectionTests(RealEdgeCase):
 
     async def test_room(self) -> None:
         """Connections that say nothing, or are served over HTTP, are bounded, and released when they go."""
-        house = await self.open(max_connections=10)
+        house = await self.open()
         write_eagerly(self._port)
-        room = LEAST_ROOM + 1
+        room = house.door.room = 5
         callers = [await self.connect() for _ in range(room)]
         callers[0].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         await callers[0].until(b"alive\n")

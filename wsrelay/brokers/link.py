@@ -89,6 +89,16 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         self._expected.append(None)
         return reply
 
+    def ping(self) -> Deferred[Any]:
+        """Ask for a sign of life; fails if there is none, or if the server will not talk to us."""
+
+        def answered(failure: Failure) -> None:
+            # A server that cannot save to its disk says so to everything, PING too, and carries messages as ever.
+            if not failure.getErrorMessage().startswith("MISCONF"):
+                failure.raiseException()
+
+        return self.command(b"PING").addErrback(answered)
+
     def write_unanswered(self, *words: bytes) -> None:
         """Send SUBSCRIBE or UNSUBSCRIBE, whose answers come one for each channel and not one for each command."""
         self._expected.append([words[1:], len(words) - 1])
@@ -267,7 +277,7 @@ class Link:
     async def _ping(self, connection: RedisConnection) -> None:
         self._held_since_ping = False
         try:
-            await self._within(PING_TIMEOUT_SECONDS, connection.command(b"PING"))
+            await self._within(PING_TIMEOUT_SECONDS, connection.ping())
         except defer.TimeoutError:
             # Nothing was read for our own sake, or a busy reactor, whose timers run before its reads: look once more.
             reads = connection.reads

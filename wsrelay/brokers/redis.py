@@ -155,7 +155,7 @@ class RedisBroker:
         connection.write_unanswered(b"SUBSCRIBE", self._probe_name)
         self._write_changes(connection)
         # The answer comes behind those of all SUBSCRIBE commands: with it the link is truly up.
-        await connection.command(b"PING")
+        await connection.ping()
 
     def _ask_for_flush(self) -> None:
         # Once for each turn: a name that comes and goes within it costs Redis nothing.
@@ -210,8 +210,9 @@ class RedisBroker:
     def _refused(self, names: tuple[bytes, ...], why: str) -> None:
         """One name that an ACL does not allow has SUBSCRIBE refused with all its names: try them one by one."""
         connection = self._subscriber.connection
-        if self._probe_name in names:
-            self._subscriber.restart(f"Redis refuses the channels of this prefix: {why}")
+        if self._probe_name in names or not why.startswith("NOPERM"):
+            # Not about one channel: the prefix as a whole, or a server that understood something else than was sent.
+            self._subscriber.restart(f"Redis refused a subscription: {why}")
         elif len(names) > 1 and connection is not None:
             for name in names:
                 connection.write_unanswered(b"SUBSCRIBE", name)
@@ -240,7 +241,7 @@ class RedisBroker:
         await self._sign_in(connection, b"commander")
         if self._url.database:
             await connection.command(b"SELECT", str(self._url.database).encode())
-        await connection.command(b"PING")
+        await connection.ping()
 
     def _commander_up(self) -> None:
         if self._subscriber.is_up:

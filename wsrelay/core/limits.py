@@ -26,7 +26,8 @@ class TokenBucket:
 
     def take(self, units: float, now: float) -> bool:
         """Take units; False, and nothing taken, if there are not so many."""
-        self._tokens = min(self._full, self._tokens + (now - self._since) * self._rate)
+        # Never backwards, whatever the clock does.
+        self._tokens = min(self._full, self._tokens + max(0.0, now - self._since) * self._rate)
         self._since = now
         if units > self._tokens:
             return False

@@ -143,6 +143,7 @@ class FrontDoorFactory(Factory):
         self.wheel = sockets.wheel
         self.counters = sockets.node.counters
         self.connections = 0
+        self.room = sockets.most_connections // 10 + LEAST_ROOM
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return FrontDoor(self)
@@ -152,7 +153,7 @@ class FrontDoorFactory(Factory):
         tcp = transport.transport if isinstance(transport, ProtocolWrapper) else transport
         if not isinstance(tcp, EagerServer):
             return True
-        if self.connections - self._sockets.admission.count >= self._sockets.admission.most // 10 + LEAST_ROOM:
+        if self.connections - self._sockets.admission.count >= self.room:
             self.counters.refused[503] += 1
             return False
         self.connections += 1
