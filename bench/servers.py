@@ -87,7 +87,12 @@ def _check_wsrelay() -> str:
 
 
 def _wsrelay_environment(start: Start) -> dict[str, str]:
-    environment = {"REDIS_URL": f"redis://127.0.0.1:{start.redis_port}", "PORT": str(start.port)}
+    environment = {
+        "REDIS_URL": f"redis://127.0.0.1:{start.redis_port}",
+        "PORT": str(start.port),
+        # Thousands come at the same moment here, by whose price handshakes are measured; no peer limits them either.
+        "WSRELAY_MAX_HANDSHAKES_PER_SECOND": "0",
+    }
     if start.ping:
         environment["WSRELAY_PING_INTERVAL_SECONDS"] = str(start.ping)
     return environment
