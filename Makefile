@@ -5,7 +5,7 @@
 #   make lint    formatting, types, and who may import whom
 #   make test COVER=1   the tests, and the coverage that must hold
 #   make bench   what it costs, beside others: tables, JSON and a picture
-#   make faults  real relays, real Redis, and everything that can break between them: six minutes
+#   make faults  real relays, real Redis, and everything that can break between them: three minutes
 #   make conformance   the Autobahn test suite against the front door; wants a CPython 2.7, else skips
 #   make docs    what is generated in docs/
 #   make pins    requirements*.txt from the newest releases
