@@ -68,7 +68,7 @@ class EchoService(RelayService):
     @property
     def port(self) -> int:
         """Where it listens."""
-        assert self._port is not None, "started"  # noqa: S101
+        assert self._port is not None, "started"  # noqa: S101 -- for the type checker
         address: Any = self._port.getHost()
         return int(address.port)
 

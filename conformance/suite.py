@@ -133,7 +133,7 @@ def tracebacks() -> list[str]:
 
 
 def _port(server: subprocess.Popen[bytes]) -> int:
-    assert server.stdout is not None, "a pipe"  # noqa: S101
+    assert server.stdout is not None, "a pipe"  # noqa: S101 -- for the type checker
     ready, _, _ = select.select([server.stdout], [], [], START_SECONDS)
     line = server.stdout.readline() if ready else b""
     if not line.strip().isdigit():

@@ -120,7 +120,7 @@ class _Relay(RelayService):
 
 def makeService(options: Options) -> IService:
     """Build the service from checked options, bottom up."""
-    from twisted.internet import reactor  # noqa: TID251
+    from twisted.internet import reactor  # noqa: TID251 -- the one place
 
     _use_monotonic_clock(reactor)
     settings = options.settings

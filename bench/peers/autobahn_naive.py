@@ -4,7 +4,7 @@ Usage: `python autobahn_naive.py PORT REDIS_PORT PING_SECONDS`.
 
 What one writes first with Twisted, Autobahn and txredisapi, and what most tutorials show.
 """
-# ruff: noqa: N803
+# ruff: noqa: N803 -- Autobahn's names
 # mypy: allow-untyped-calls, allow-subclassing-any, allow-any-unimported
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ class FrontDoorFactory(Factory):
     def hand_to_socket(self, transport: Any, request: RequestHead, address: str, rest: bytes) -> None:
         """Give a connection to a WebSocket protocol, with what the client sent behind its head."""
         dialect = find_dialect(request.path)
-        assert dialect is not None, "admitted"  # noqa: S101
+        assert dialect is not None, "admitted"  # noqa: S101 -- `admit` has looked
         socket = self._sockets.build(dialect, Handshake(request.path, address))
         _hand_over(transport, socket)
         socket.dataReceived(request.handshake + rest)

@@ -204,7 +204,7 @@ class RelaySocket(WebSocketServerProtocol):
         if self._client is not None and self.state == self.STATE_OPEN:
             self._client.received(payload)
 
-    def perMessageCompressionAccept(self, _offers: object) -> Any:  # noqa: N802
+    def perMessageCompressionAccept(self, _offers: object) -> Any:  # noqa: N802 -- Autobahn's name
         return self._compression
 
     def onFrameBegin(self) -> None:
@@ -226,7 +226,7 @@ class RelaySocket(WebSocketServerProtocol):
         self.message_data: list[bytes] | None = None
         if self._perMessageCompress is not None:
             # No message refers to the one before: what it was decompressed with need not wait for the next.
-            self._perMessageCompress._decompressor = None  # noqa: SLF001
+            self._perMessageCompress._decompressor = None  # noqa: SLF001 -- no public way
 
     def onPing(self, payload: bytes) -> None:
         # Like a message, not like a control frame: who pings and does not read meets the bounds of its outbox.
@@ -239,7 +239,7 @@ class RelaySocket(WebSocketServerProtocol):
         # Autobahn's own spends twenty times as long on arguments for a debug line.
         self.subscriber.control(data)
 
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N803
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N803 -- Autobahn's
         self._complaining = self.failedByMe or self.state == self.STATE_OPEN
         try:
             ended: bool | None = super().onCloseFrame(code, reasonRaw)
