@@ -68,8 +68,7 @@ class EchoService(RelayService):
     @property
     def port(self) -> int:
         """Where it listens."""
-        assert self._port is not None, "started"  # noqa: S101 -- for the type checker
-        address: Any = self._port.getHost()
+        address: Any = self._ports[0].getHost()
         return int(address.port)
 
 
@@ -86,7 +85,7 @@ class _Parent(Protocol):
 
 async def _run(reactor: Any, seconds: str) -> None:
     endpoint = TCP4ServerEndpoint(reactor, 0, interface=HOST)
-    service = EchoService(SETTINGS, MemoryBroker(), endpoint, reactor, Random(0))  # noqa: S311 -- ping jitter
+    service = EchoService(SETTINGS, MemoryBroker(), [endpoint], reactor, Random(0))  # noqa: S311 -- ping jitter
     service.privilegedStartService()
     service.startService()
     print(service.port, flush=True)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from zope.interface import implementer
 
 from wsrelay.core.commands import Publish, Subscribe
+from wsrelay.core.credentials import Credential
+from wsrelay.core.denials import Denial
+from wsrelay.core.errors import DeniedError
 from wsrelay.core.handshake import Handshake
 from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
@@ -33,6 +36,7 @@ class LineDialect:
     def __init__(self, name: str = "line") -> None:
         self.name = name
         self.path = f"/{name}/"
+        self.subprotocols = ()
         self.encoding = Encoding(self)
         self.batches = 0
         self.broken = False
@@ -44,6 +48,14 @@ class LineDialect:
     def decode(self, payload: bytes) -> Sequence[Publish]:
         """Say nothing."""
         return []
+
+    def credential(self, payload: bytes) -> Credential:
+        """Take nothing for a credential."""
+        raise DeniedError(Denial.MALFORMED)
+
+    def welcome(self, channels: Sequence[str]) -> bytes:
+        """Say nothing."""
+        return b""
 
     def encode(self, publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
         """One line for each."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.config import Setting, Settings, load, nearest, table
-from wsrelay.core.channels import Namespace
+from wsrelay.core.channels import Access, Namespace
 from wsrelay.core.errors import ConfigError
 from wsrelay.core.redis_url import RedisURL
 
@@ -50,7 +50,10 @@ class TableTests(SynchronousTestCase):
 
     def test_flags(self) -> None:
         """Every setting has a flag but those that may hold a password: the arguments of a process are public."""
-        self.assertEqual([name for name, row in ROWS.items() if row.flag is None], ["redis_url"])
+        self.assertEqual(
+            [name for name, row in ROWS.items() if row.flag is None],
+            ["redis_url", "token_keys", "hook_secret", "api_keys"],
+        )
         self.assertEqual(ROWS["ping_interval_seconds"].flag, "ping-interval-seconds")
 
     def test_units(self) -> None:
@@ -307,8 +310,8 @@ class ContradictionTests(SynchronousTestCase):
             ({}, {"WSRELAY_HOST": "::1"}),
         ):
             self.assertEqual(complaint({**endpoint, **flags}, environ), text)
-        self.assertEqual(load(endpoint, {"PORT": "1"}).listen, "unix:relay")
-        self.assertEqual(load(endpoint, {}).listen, "unix:relay")
+        self.assertEqual(load(endpoint, {"PORT": "1"}).listen, ("unix:relay",))
+        self.assertEqual(load(endpoint, {}).listen, ("unix:relay",))
 
     def test_redis_ca_file(self) -> None:
         """Whom to trust means nothing where anybody is trusted."""
@@ -396,7 +399,10 @@ class MeaningTests(SynchronousTestCase):
     def rules(self, settings: Settings, *channels: str) -> list[str]:
         """What clients may do with channels: listen, talk or nothing."""
         found = [settings.rules().rule(channel) for channel in channels]
-        return ["-" if rule is None else "l" * rule.subscribe + "t" * rule.publish for rule in found]
+        public = Access.PUBLIC
+        return [
+            "-" if rule is None else "l" * (rule.subscribe is public) + "t" * (rule.publish is public) for rule in found
+        ]
 
     def test_rules_by_default(self) -> None:
         """Where nobody names channels, clients hear all of them; with the demo they talk on chat."""
@@ -412,7 +418,7 @@ class MeaningTests(SynchronousTestCase):
 
     def test_rules_by_namespaces(self) -> None:
         """Namespaces are taken as they are."""
-        deaf = Namespace("deaf", ("deaf",), subscribe=False, publish=True)
+        deaf = Namespace("deaf", ("deaf",), subscribe=Access.NOBODY, publish=Access.PUBLIC)
         self.assertEqual(self.rules(Settings(namespaces=(deaf,), demo=True), "deaf", "chat"), ["t", "-"])
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.config import Settings, load
-from wsrelay.core.channels import Namespace
+from wsrelay.core.channels import Access, Namespace
 from wsrelay.core.errors import ConfigError
 from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.redis_url import RedisURL
@@ -167,8 +167,8 @@ class NamespaceTests(FileCase):
         self.assertEqual(
             settings.namespaces,
             (
-                Namespace("room", ("room:*", "lobby"), publish=True),
-                Namespace("inbox", ("inbox",), subscribe=False),
+                Namespace("room", ("room:*", "lobby"), publish=Access.PUBLIC),
+                Namespace("inbox", ("inbox",), subscribe=Access.NOBODY),
             ),
         )
 
@@ -209,7 +209,8 @@ class NamespaceTests(FileCase):
                 "[namespaces.a]\nchannels = []": empty,
                 "[namespaces.a]\nchannels = 'a'": "namespaces.a.channels must be a list (commas between the items), "
                 "not 'a'",
-                "[namespaces.a]\nchannels = ['a']\npublish = 1": "namespaces.a.publish must be true or false, not 1",
+                "[namespaces.a]\nchannels = ['a']\npublish = 1": "namespaces.a.publish must be true, false, "
+                "public, authenticated, token or nobody, not 1",
                 "[namespaces.a]\nchannels = ['a']\n[namespaces.b]\nchannels = ['a']": "the pattern 'a' stands in two "
                 "namespaces, a and b",
             }
@@ -217,7 +218,7 @@ class NamespaceTests(FileCase):
 
     def test_not_beside_the_short_form(self) -> None:
         """Namespaces and their short form together are refused, wherever the short form stands."""
-        text = "channels and publish are the short form of namespaces: leave one of the two out"
+        text = "channels, publish and access are the short form of namespaces: leave one of the two out"
         table = "\n[namespaces.a]\nchannels = ['a']"
         self.check({"channels = ['b']" + table: text, "publish = ['b']" + table: text, table: "nothing"})
         with self.assertRaises(ConfigError) as caught:

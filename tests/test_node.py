@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from tests.wire import read_frames
 from wsrelay.brokers.memory import MemoryBroker
-from wsrelay.core.channels import Namespace, Namespaces
+from wsrelay.core.channels import Access, Namespace, Namespaces
 from wsrelay.core.closing import Closing
 from wsrelay.core.commands import Publish, Subscribe
 from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation
@@ -29,8 +29,8 @@ from wsrelay.testing import FakeBroker, RecordingConnection
 RULES = Namespaces(
     [
         Namespace("rooms", ("room*",)),
-        Namespace("talk", ("talk",), publish=True),
-        Namespace("deaf", ("deaf",), subscribe=False),
+        Namespace("talk", ("talk",), publish=Access.PUBLIC),
+        Namespace("deaf", ("deaf",), subscribe=Access.NOBODY),
     ]
 )
 MOMENT = 0.125
@@ -157,8 +157,8 @@ class HandshakeTests(NodeCase):
         """A client may go because another one was let in; it is not let in after that."""
 
         class Rude(RecordingConnection):
-            def accept(self) -> None:
-                super().accept()
+            def accept(self, name: str | None = None) -> None:
+                super().accept(name)
                 other.lost()
 
         rude, _ = self.knock("room", Rude())
@@ -170,8 +170,8 @@ class HandshakeTests(NodeCase):
         """A client that goes in the moment in which it is let in hears nothing and leaves nothing behind."""
 
         class Fickle(RecordingConnection):
-            def accept(self) -> None:
-                super().accept()
+            def accept(self, name: str | None = None) -> None:
+                super().accept(name)
                 client.lost()
 
         connection = Fickle()
@@ -249,7 +249,7 @@ class HandshakeTests(NodeCase):
         """A connection that cannot be accepted is closed as our failure, and its channel is given up."""
 
         class Unacceptable(RecordingConnection):
-            def accept(self) -> None:
+            def accept(self, name: str | None = None) -> None:
                 raise RuntimeError("cannot accept")
 
         connection, client = self.knock("room", Unacceptable())

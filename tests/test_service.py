@@ -60,7 +60,7 @@ class ServiceTests(SynchronousTestCase):
 
     def make(self, settings: Settings) -> None:
         """A service with these settings."""
-        given: Any = (settings, self.broker, self.endpoint, self.clock, Random(1))
+        given: Any = (settings, self.broker, [self.endpoint], self.clock, Random(1))
         self.service = RelayService(*given)
 
     def start(self) -> None:

@@ -53,8 +53,8 @@ class TapTests(SynchronousTestCase):
         service = self.service()
         verifyObject(IService, service)
         self.assertIsInstance(service._broker, MemoryBroker)
-        self.assertIsInstance(service._endpoint, TCP4ServerEndpoint)
-        self.assertEqual((service._endpoint._interface, service._endpoint._port), ("127.0.0.1", 8080))
+        self.assertIsInstance(service._endpoints[0], TCP4ServerEndpoint)
+        self.assertEqual((service._endpoints[0]._interface, service._endpoints[0]._port), ("127.0.0.1", 8080))
 
     def test_redis(self) -> None:
         """With REDIS_URL it is Redis."""
@@ -64,7 +64,7 @@ class TapTests(SynchronousTestCase):
     def test_listen(self) -> None:
         """An endpoint string takes the place of host and port."""
         service = self.service("--listen", r"tcp6:0:interface=\:\:1")
-        self.assertIsInstance(service._endpoint, TCP6ServerEndpoint)
+        self.assertIsInstance(service._endpoints[0], TCP6ServerEndpoint)
 
     def test_mistakes(self) -> None:
         """What only building the service can find ends with one line as well."""
@@ -91,7 +91,7 @@ class TapTests(SynchronousTestCase):
         """A port that is taken ends the start with one line."""
         service = self.service()
         taken = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
-        service._endpoint.listen = lambda _factory: fail(taken)
+        service._endpoints[0].listen = lambda _factory: fail(taken)
         with self.assertRaisesRegex(SystemExit, "^wsrelay: cannot listen on 127.0.0.1:8080: Address already in use$"):
             service.privilegedStartService()
 

@@ -21,7 +21,7 @@ Each setting is taken from its flag, else its environment variable (the first on
 by `--config` or `WSRELAY_CONFIG`, else its default. An unknown flag, variable or key ends the start with the nearest
 name that exists. What may hold a password has no flag, because the arguments of a process are public.
 
-This page is made from the table in `wsrelay/config.py` by `make docs`.
+This page is made from the table in `wsrelay/config/settings.py` by `make docs`.
 
 """
     namespaces = """\

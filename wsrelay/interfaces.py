@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from wsrelay.core.commands import Publish, Subscribe
+    from wsrelay.core.credentials import Credential
     from wsrelay.core.handshake import Handshake
+    from wsrelay.core.identity import Identity
     from wsrelay.core.publication import Publication
 
-__all__ = ["IBroker", "IBrokerSink", "IDialect"]
+__all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect"]
 
 
 class IBrokerSink(Interface):
@@ -38,6 +40,12 @@ class IBrokerSink(Interface):
     def interrupted() -> None:
         """Every confirmation so far is void: messages may be lost until each channel is confirmed again."""
 
+    def resumed() -> None:
+        """Messages flow again after an interruption, and commands are answered."""
+
+    def controlled(payload: bytes) -> None:
+        """The application tells all processes something: see `wsrelay.core.control`."""
+
 
 class IBroker(Interface):
     """Carries publications between processes.
@@ -49,6 +57,7 @@ class IBroker(Interface):
     name = Attribute("What the operator calls this kind of broker: a short str.")
     ready = Attribute("Whether messages flow both ways at this moment: a bool.")
     problem = Attribute("Why not, as one line for the operator without credentials; an empty str when ready.")
+    store = Attribute("Where this broker keeps what processes share about credentials: an `ICredentialStore`.")
 
     def attach(sink: IBrokerSink) -> None:
         """Name the one sink; called once, before `start`."""
@@ -78,6 +87,55 @@ class IBroker(Interface):
         a bounded time, when the message was not taken or that cannot be known.
         """
 
+    def tell(payload: bytes) -> Deferred[None]:
+        """Have the sink of every process called with `controlled`; fails as `publish` does."""
+
+
+class ICredentialStore(Interface):
+    """What processes share about credentials. All fail with `wsrelay.core.errors.BrokerUnavailable`."""
+
+    def mint(ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
+        """Keep a new ticket for so long; fires with False if there is one of this name already."""
+
+    def redeem(ticket: str) -> Deferred[bytes | None]:
+        """Take a ticket; fires with its document once, for whoever is first, and else with None."""
+
+    def tear(ticket: str) -> Deferred[None]:
+        """Make a ticket void that may not have been redeemed yet."""
+
+    def deny(target: str, seconds: int) -> Deferred[None]:
+        """Accept no credential of this target (see `wsrelay.core.control.Disconnect`) for so long."""
+
+    def denied(targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """Fires with whether each of these targets is denied now."""
+
+
+class IAuthenticator(Interface):
+    """Says who clients are."""
+
+    def find(handshake: Handshake) -> Credential | None:
+        """What a client shows in its handshake; None: nothing that this authenticator knows how to look at.
+
+        Raises `wsrelay.core.errors.DeniedError` if it cannot be told what the client shows.
+        """
+
+    def asks(handshake: Handshake) -> bool:
+        """Whether a client is to be authenticated even though it shows nothing."""
+
+    def authenticate(
+        credential: Credential | None, handshake: Handshake, channels: Sequence[str]
+    ) -> Deferred[Identity]:
+        """Who the client is; within a bounded time.
+
+        Fails with `wsrelay.core.errors.DeniedError` if it is not let in, also where that cannot be found out.
+        """
+
+    def may_publish(identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
+        """Whether somebody may publish what the rules permit; None: yes, nobody has to be asked.
+
+        Fails with `wsrelay.core.errors.DeniedError`.
+        """
+
 
 class IDialect(Interface):
     """A wire language spoken to clients. Pure: bytes in, values out, so that a transcript tests it.
@@ -87,6 +145,7 @@ class IDialect(Interface):
 
     name = Attribute("A short str, unique among dialects.")
     path = Attribute("The beginning of the URL paths where the dialect is spoken: a str that ends in a slash.")
+    subprotocols = Attribute("What it is called in Sec-WebSocket-Protocol (RFC 6455 section 1.9): a tuple of str.")
 
     def open(handshake: Handshake) -> Sequence[Subscribe]:
         """What a client asks for by knocking with this handshake.
@@ -99,6 +158,15 @@ class IDialect(Interface):
 
         Raises `wsrelay.core.errors.ProtocolViolation` if the message makes no sense in this dialect.
         """
+
+    def credential(payload: bytes) -> Credential:
+        """What a client shows with its first message.
+
+        Raises `wsrelay.core.errors.DeniedError` if it is no credential.
+        """
+
+    def welcome(channels: Sequence[str]) -> bytes:
+        """The bytes that tell a client, whose credential was its first message, that it hears these channels now."""
 
     def encode(publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
         """The bytes that these publications of one channel, in this order, have on the wire: complete frames.

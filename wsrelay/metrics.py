@@ -29,12 +29,16 @@ COUNTERS = {
 
 BY_LABEL = {
     "refused": ("status", "Handshakes and requests answered with a refusal, by HTTP status."),
+    "denied": ("reason", "Clients turned away for want of a credential or a permission, by reason."),
+    "hook": ("outcome", "Questions to the application's hook, by outcome."),
     "closed": ("code", "Connections that the relay closed, by close code."),
 }
 
 GAUGES = {
     "connections": "Connections that are open.",
     "channels": "Channels that this process is subscribed to.",
+    "known_clients": "Connections that a credential or the application vouches for.",
+    "certificate_expiry_timestamp_seconds": "When the first certificate ends, in seconds since 1970; 0 without TLS.",
     "ready": "1 when messages flow between this process and the broker.",
     "reactor_lag_seconds": "How late the reactor came round at most, in the last minute.",
 }

@@ -7,27 +7,33 @@ after the broker has confirmed it: what is published after that moment reaches i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from random import Random, SystemRandom
-from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wsrelay.client import Client, Connection
 from wsrelay.core.channels import Namespaces
 from wsrelay.core.closing import Closing
+from wsrelay.core.control import read_control
 from wsrelay.core.counters import Counters
-from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation, RefusedError
-from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.core.credentials import Credential
+from wsrelay.core.errors import BrokerUnavailable, ClaimError
+from wsrelay.core.handshake import Handshake
+from wsrelay.core.identity import ANONYMOUS, Identity
 from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
-from wsrelay.core.session import Accept, Effect, Emit, Listen, Refuse, Session, Unlisten
+from wsrelay.core.session import Session
+from wsrelay.denied import DenialLog
 from wsrelay.gaps import GapTeller
 from wsrelay.hub import Hub, Subscriber
-from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
+from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink, ICredentialStore
+from wsrelay.roster import Roster
+from wsrelay.wheel import TimerWheel
 
 __all__ = ["Client", "Connection", "Node"]
 
@@ -37,29 +43,29 @@ SUBSCRIBE_TIMEOUT_SECONDS = 5.0
 LINGER_SECONDS = 5.0
 """How long a channel that nobody listens to stays subscribed."""
 
+TARGETS_PER_QUESTION = 500
+"""How many users are asked about at once whether they have been denied while the broker was away."""
 
-class Connection(Protocol):
-    """What carries a client."""
 
-    @property
-    def dialect(self) -> IDialect:
-        """The wire language spoken on it."""
+@implementer(IAuthenticator)
+class Anonymity:
+    """Where nobody is anybody in particular."""
 
-    @property
-    def subscriber(self) -> Subscriber:
-        """What the hub sends to; stays the same."""
+    def find(self, _handshake: Handshake) -> None:
+        """See `IAuthenticator.find`."""
 
-    def close(self, closing: Closing) -> None:
-        """Say goodbye with this closing, and end the connection."""
+    def asks(self, _handshake: Handshake) -> bool:
+        """See `IAuthenticator.asks`."""
+        return False
 
-    def compress(self) -> None:
-        """Agree on compression, if the client offered it; called before `accept` or not at all."""
+    def authenticate(
+        self, _credential: Credential | None, _handshake: Handshake, _channels: Sequence[str]
+    ) -> Deferred[Identity]:
+        """See `IAuthenticator.authenticate`."""
+        return succeed(ANONYMOUS)
 
-    def accept(self) -> None:
-        """Complete the handshake; frames may be sent from here on."""
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer the handshake with an HTTP status and end the connection."""
+    def may_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
+        """See `IAuthenticator.may_publish`."""
 
 
 class _Interest:
@@ -85,6 +91,13 @@ class Node:
         clock: Time, for deadlines and the end of the turn.
         rng: Randomness for what must not happen in step.
         counters: Where what happens is counted.
+        authenticator: Says who clients are. None: nobody is anybody.
+        denials: Where those who are turned away are noted. None: in one of its own.
+        now: The wall clock, in seconds since the epoch, by which credentials end. None: the clock is one.
+
+    Attributes:
+        wheel: The timers of all clients.
+        roster: The clients that are known.
     """
 
     log = Logger()
@@ -96,11 +109,19 @@ class Node:
         clock: IReactorTime,
         rng: Random | None = None,
         counters: Counters | None = None,
+        authenticator: IAuthenticator | None = None,
+        denials: DenialLog | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.counters = counters or Counters()
+        self.authenticator = authenticator or Anonymity()
+        self.clock = clock
+        self.now = now or clock.seconds
+        self.wheel = TimerWheel(clock)
+        self.roster = Roster()
+        self.denials = denials or DenialLog(self.counters, clock.seconds)
         self._broker = broker
         self._namespaces = namespaces
-        self._clock = clock
         self._hub = Hub(clock.callLater, clock.seconds, self._send_failed, broker.hold, self._policy)
         self._gaps = GapTeller(clock, rng or SystemRandom(), self.counters)
         self._interests: dict[str, _Interest] = {}
@@ -146,7 +167,7 @@ class Node:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
         interest.waiting[subscriber] = waiting
-        waiting.addTimeout(SUBSCRIBE_TIMEOUT_SECONDS, self._clock, self._not_confirmed)
+        waiting.addTimeout(SUBSCRIBE_TIMEOUT_SECONDS, self.clock, self._not_confirmed)
         return waiting
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
@@ -158,7 +179,7 @@ class Node:
         if waiting is not None:
             waiting.cancel()
         if interest.count == 0:
-            self._lingering[channel] = self._clock.seconds() + LINGER_SECONDS
+            self._lingering[channel] = self.clock.seconds() + LINGER_SECONDS
             self._schedule_sweep()
 
     def compresses(self, channel: str) -> bool:
@@ -169,6 +190,11 @@ class Node:
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """Publish a message to every process; fails with `BrokerUnavailable`."""
         return self._broker.publish(channel, payload)
+
+    def are_denied(self, names: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """Whether clients of these names are to be let in no more; fails with `BrokerUnavailable`."""
+        store: ICredentialStore = self._broker.store
+        return store.denied(names)
 
     # IBrokerSink
 
@@ -221,7 +247,35 @@ class Node:
             interest.broken = interest.broken or interest.confirmed
             interest.confirmed = False
 
+    def resumed(self) -> None:
+        """See `IBrokerSink.resumed`: what the application told meanwhile was told to nobody here."""
+        Deferred.fromCoroutine(self._dismiss_denied()).addErrback(self._not_dismissed)
+
+    def controlled(self, payload: bytes) -> None:
+        """See `IBrokerSink.controlled`."""
+        try:
+            disconnect = read_control(payload)
+        except ClaimError as error:
+            self.log.warn("a control message means nothing: {why}", why=str(error))
+            return
+        count = self.roster.dismiss(disconnect.target, disconnect.closing)
+        kind = disconnect.target.partition(":")[0]
+        self.log.info("disconnecting {count} clients of one {kind}", count=count, kind=kind)
+
     # Private
+
+    async def _dismiss_denied(self) -> None:
+        names = self.roster.names()
+        for start in range(0, len(names), TARGETS_PER_QUESTION):
+            some = names[start : start + TARGETS_PER_QUESTION]
+            for name, is_denied in zip(some, await self.are_denied(some), strict=True):
+                if is_denied:
+                    self.roster.dismiss(name, Closing.REVOKED)
+
+    def _not_dismissed(self, failure: Failure) -> None:
+        # The broker is away again, and will be back.
+        if failure.check(BrokerUnavailable) is None:
+            self.log.failure("looking for clients that were denied meanwhile failed", failure)
 
     @staticmethod
     def _not_confirmed(_failure: object, seconds: float) -> None:
@@ -234,11 +288,11 @@ class Node:
     def _schedule_sweep(self) -> None:
         if self._sweep is None and self._lingering:
             due = next(iter(self._lingering.values()))
-            self._sweep = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._give_up)
+            self._sweep = self.clock.callLater(max(0.0, due - self.clock.seconds()), self._give_up)
 
     def _give_up(self) -> None:
         self._sweep = None
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         over = []
         for channel, due in self._lingering.items():
             if due > now:
@@ -253,6 +307,7 @@ class Node:
     def stop(self) -> None:
         """Forget what lingers: no timer is left."""
         self._gaps.stop()
+        self.wheel.stop()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -264,80 +319,3 @@ class Node:
             subscriber.close(Closing.INTERNAL_ERROR)
         except Exception:  # noqa: BLE001 -- the fan-out must go on
             self.log.failure("and closing it failed too")
-
-
-class Client:
-    """One client: its session, and the hands that carry out what the session decides.
-
-    Args:
-        node: The node it belongs to.
-        connection: Its socket.
-        session: Its state.
-    """
-
-    log = Node.log
-
-    __slots__ = ("_connection", "_node", "_session")
-
-    def __init__(self, node: Node, connection: Connection, session: Session) -> None:
-        self._node = node
-        self._connection = connection
-        self._session = session
-
-    def open(self, handshake: Handshake) -> None:
-        """The client knocked: its connection's `accept` or `refuse` is called, now or within a deadline."""
-        try:
-            subscriptions = self._dialect.open(handshake)
-        except RefusedError as error:
-            self._connection.refuse(error.refusal)
-        else:
-            if subscriptions and all(self._node.compresses(each.channel) for each in subscriptions):
-                self._connection.compress()
-            self._perform(self._session.open(subscriptions))
-
-    def received(self, payload: bytes) -> None:
-        """The client sent a message."""
-        try:
-            self._node.counters.received += 1
-            messages = self._dialect.decode(payload)
-        except ProtocolViolation as violation:
-            self._connection.close(violation.closing)
-        else:
-            self._perform(self._session.received(messages))
-
-    def lost(self) -> None:
-        """The connection is gone; calling it again does nothing."""
-        self._perform(self._session.lost())
-
-    @property
-    def _dialect(self) -> IDialect:
-        return self._connection.dialect
-
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Listen(channel):
-                    outcome = self._node.subscribe(self._connection.subscriber, channel)
-                    outcome.addCallback(lambda _: self._perform(self._session.listening()))
-                    outcome.addErrback(self._feed_failure, self._session.not_listening)
-                    outcome.addErrback(self._broken)
-                case Emit(channel, payload):
-                    outcome = self._node.publish(channel, payload)
-                    outcome.addErrback(self._feed_failure, self._session.not_emitted)
-                    outcome.addErrback(self._broken)
-                case Unlisten(channel):
-                    self._node.unsubscribe(self._connection.subscriber, channel)
-                case Accept():
-                    self._connection.accept()
-                case Refuse(refusal):
-                    self._connection.refuse(refusal)
-                case _:  # Close, the one that is left; mypy sees to that
-                    self._connection.close(effect.closing)
-
-    def _feed_failure(self, failure: Failure, step: Callable[[], list[Effect]]) -> None:
-        failure.trap(BrokerUnavailable, CancelledError)
-        self._perform(step())
-
-    def _broken(self, failure: Failure) -> None:
-        self.log.failure("a client's request failed; closing its connection", failure)
-        self._connection.close(Closing.INTERNAL_ERROR)

@@ -7,7 +7,7 @@ disconnect from Redis last, so that messages flow until the end. All of it withi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -19,11 +19,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsrelay.auth.setup import Auth
 from wsrelay.config import Settings
 from wsrelay.core.backoff import farewell_delays
 from wsrelay.core.closing import Closing
 from wsrelay.core.counters import Counters
 from wsrelay.core.errors import ConfigError
+from wsrelay.denied import DenialLog
+from wsrelay.http.api import API
 from wsrelay.http.site import build_site
 from wsrelay.interfaces import IBroker
 from wsrelay.lag import LagMeter
@@ -31,6 +34,7 @@ from wsrelay.metrics import exposition
 from wsrelay.node import Node
 from wsrelay.transports.front import FrontDoorFactory
 from wsrelay.transports.stream import write_eagerly
+from wsrelay.transports.tls import ReloadingTLS
 from wsrelay.transports.websocket import RelaySocketFactory
 
 __all__ = ["RelayService"]
@@ -50,10 +54,15 @@ class RelayService(Service):
     Args:
         settings: The operator's decisions.
         broker: Carries publications between processes.
-        endpoint: Where to listen.
-        clock: Time.
+        endpoints: Where to listen.
+        clock: The reactor.
         rng: Randomness for jitter.
         most_connections: How many clients there may be where the settings do not say.
+        certificates: Those that endpoints with TLS show. None: there are none.
+        now: The wall clock, in seconds since the epoch. None: the reactor's clock is one.
+
+    Raises:
+        ConfigError: The keys for tokens, or a URL, cannot be used.
     """
 
     log = Logger()
@@ -62,23 +71,31 @@ class RelayService(Service):
         self,
         settings: Settings,
         broker: IBroker,
-        endpoint: IStreamServerEndpoint,
+        endpoints: Sequence[IStreamServerEndpoint],
         clock: IReactorTime,
         rng: Random,
         most_connections: int = 10_000,
+        certificates: ReloadingTLS | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._settings = settings
         self._broker = broker
-        self._endpoint = endpoint
+        self._endpoints = endpoints
+        self._certificates = certificates
         self._clock = clock
         self._rng = rng
         self.counters = Counters()
-        self._node = Node(broker, settings.rules(), clock, rng, self.counters)
+        rules = settings.rules()
+        denials = DenialLog(self.counters, clock.seconds)
+        self._auth = Auth(settings, broker.store, clock, rng, self.counters, denials.explain, now or clock.seconds)
+        self._node = Node(broker, rules, clock, rng, self.counters, self._auth.authenticator, denials, now)
         self._sockets = RelaySocketFactory(self._node, settings, clock, rng, most_connections)
         self._lag = LagMeter(clock)
         site = build_site(
             liveness=self.liveness,
             metrics=self.metrics if settings.metrics else None,
+            api=API(broker, rules, settings.api_keys, denials, clock) if settings.api_keys else None,
+            max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
             readiness=self.readiness,
             upgrade=lambda *connection: self._door.upgrade(*connection),
             with_page=settings.has_demo,
@@ -86,7 +103,7 @@ class RelayService(Service):
             reactor=clock,
         )
         self._door = FrontDoorFactory(self._sockets, site, settings)
-        self._port: IListeningPort | None = None
+        self._ports: list[IListeningPort] = []
 
     def liveness(self) -> tuple[int, str]:
         """HTTP status and text: that the process lives, and how late it was at worst."""
@@ -98,6 +115,8 @@ class RelayService(Service):
         gauges: dict[str, Callable[[], float]] = {
             "connections": lambda: len(self._sockets.sockets),
             "channels": lambda: self._node.channels,
+            "known_clients": lambda: len(self._node.roster),
+            "certificate_expiry_timestamp_seconds": lambda: self._certificates.expires if self._certificates else 0.0,
             "ready": lambda: float(self.readiness()[0] == 200),
             "reactor_lag_seconds": lambda: self._lag.worst,
         }
@@ -118,7 +137,8 @@ class RelayService(Service):
             ConfigError: The address is taken or not ours.
         """
         failures: list[Failure] = []
-        self._endpoint.listen(self._door).addCallbacks(self._listening, failures.append)
+        for endpoint in self._endpoints:
+            endpoint.listen(self._door).addCallbacks(self._listening, failures.append)
         if failures:
             failures[0].trap(CannotListenError)
             error: Any = failures[0].value
@@ -129,7 +149,15 @@ class RelayService(Service):
         """Connect to the broker."""
         super().startService()
         self._lag.start()
+        self._auth.start()
+        if self._certificates is not None:
+            self._certificates.start()
         self._broker.start()
+
+    def reload(self) -> None:
+        """Read the certificates again; what is open stays open, and what cannot be used changes nothing."""
+        if self._certificates is not None:
+            self._certificates.reload()
 
     def stopService(self) -> Deferred[None]:
         """Drain; fires when the process may exit, within `drain_seconds`."""
@@ -140,16 +168,18 @@ class RelayService(Service):
         return draining
 
     def _listening(self, port: IListeningPort) -> None:
-        self._port = port
+        self._ports.append(port)
         write_eagerly(port)
         address: Any = port.getHost()
-        where = f"http://{address.host}:{address.port}/" if hasattr(address, "port") else str(address)
+        # Endpoints fire in their order, and those with TLS come last.
+        scheme = "https" if len(self._ports) > len(self._endpoints) - len(self._settings.listen_tls) else "http"
+        where = f"{scheme}://{address.host}:{address.port}/" if hasattr(address, "port") else str(address)
         self.log.info("wsrelay listening on {where} with the {broker} broker", where=where, broker=self._broker.name)
 
     async def _drain(self) -> None:
         deadline = self._clock.seconds() + self._settings.drain_seconds
-        if self._port is not None:
-            await _maybe(self._port.stopListening())
+        for port in self._ports:
+            await _maybe(port.stopListening())
         sockets = list(self._sockets.sockets)
         self.log.info("draining {count} connections", count=len(sockets))
         for socket in list(self._sockets.waiting):
@@ -169,8 +199,10 @@ class RelayService(Service):
             for socket in left:
                 socket.transport.abortConnection()
         await self._broker.stop()
+        await self._auth.stop()
+        if self._certificates is not None:
+            self._certificates.stop()
         self._node.stop()
-        self._sockets.wheel.stop()
         self._lag.stop()
 
 

@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
 
@@ -24,6 +24,7 @@ from wsrelay.config import Setting, Settings, load, nearest, table
 from wsrelay.core.errors import ConfigError
 from wsrelay.interfaces import IBroker
 from wsrelay.service import RelayService
+from wsrelay.transports.tls import ReloadingTLS, under_tls
 
 __all__ = ["Options", "makeService"]
 
@@ -61,7 +62,7 @@ class Options(usage.Options):
     )
 
     optParameters: ClassVar[list[list[str | None]]] = [  # noqa: N815 -- usage.Options reads it
-        [row.flag, None, None, _describe(row)] for row in table() if row.flag is not None
+        [row.flag, None, None, _describe(row)] for row in table() if row.flag is not None and not row.is_list
     ]
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -99,6 +100,20 @@ class Options(usage.Options):
         raise SystemExit(0)
 
 
+def _repeatable(row: Setting) -> Callable[[Options, str], None]:
+    def take(self: Options, text: str) -> None:
+        self[row.name] = f"{self[row.name]},{text}" if row.name in self else text
+
+    take.__doc__ = _describe(row)
+    return take
+
+
+for _row in table():
+    if _row.flag is not None and _row.is_list:
+        # usage.Options has no parameter that may be given twice; what it has is methods.
+        setattr(Options, f"opt_{_row.name}", _repeatable(_row))
+
+
 def _meant(message: str) -> str:
     words = [word for word in message.replace("=", " ").split() if word.startswith("--")]
     return nearest(words[0], [f"--{row.flag}" for row in table() if row.flag]) if words else ""
@@ -125,11 +140,6 @@ def makeService(options: Options) -> IService:
     _use_monotonic_clock(reactor)
     settings = options.settings
     rng = SystemRandom()
-    try:
-        broker = _broker(reactor, settings, rng)
-        endpoint = _endpoint(reactor, settings)
-    except ConfigError as error:
-        raise _StartFailed(f"wsrelay: {error}") from None
     reactor.addSystemEventTrigger("before", "shutdown", _ignore_more_signals)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(_tame_collector)
@@ -139,12 +149,22 @@ def makeService(options: Options) -> IService:
         raise _StartFailed("wsrelay: too few open files are allowed for even one client: raise ulimit -n")
     if settings.max_connections > most:
         Logger("wsrelay").warn("max_connections is cut to {most}: no more files may be open", most=most)
-    return _Relay(settings, broker, endpoint, reactor, rng, most)
+    try:
+        certificates = _certificates(reactor, settings)
+        broker = _broker(reactor, settings, rng)
+        endpoints = _endpoints(reactor, settings, certificates)
+        relay = _Relay(settings, broker, endpoints, reactor, rng, most, certificates, _wall_clock)
+    except ConfigError as error:
+        raise _StartFailed(f"wsrelay: {error}") from None
+    if certificates is not None:
+        # Only where there is something to read again: without, a terminal that is closed ends the process as ever.
+        reactor.callWhenRunning(_reload_on_hangup, reactor, relay)
+    return relay
 
 
 def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
     if not settings.uses_redis or settings.redis_url is None:
-        return MemoryBroker()
+        return MemoryBroker(reactor.seconds)
     # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
     from wsrelay.brokers.endpoint import redis_endpoint
     from wsrelay.brokers.redis import RedisBroker
@@ -160,13 +180,46 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
     return RedisBroker(endpoint, url, settings.prefix, reactor, rng)
 
 
-def _endpoint(reactor: Any, settings: Settings) -> IStreamServerEndpoint:
-    if settings.listen is None:
-        return endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, settings.host)
+def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:
+    if not settings.tls_certificates:
+        return None
+    return ReloadingTLS(settings.tls_certificates, settings.tls_minimum, reactor, _wall_clock)
+
+
+def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | None) -> list[IStreamServerEndpoint]:
+    found = [_endpoint(reactor, "listen", text) for text in settings.listen]
+    if settings.listens_on_port:
+        found.append(endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, settings.host))
+    if certificates is not None:
+        # The last ones: the log tells by that which of them have TLS.
+        found += [under_tls(certificates, _endpoint(reactor, "listen_tls", text)) for text in settings.listen_tls]
+    return found
+
+
+def _endpoint(reactor: Any, name: str, text: str) -> IStreamServerEndpoint:
+    if text.startswith(("ssl:", "tls:")):
+        Logger("wsrelay").warn(
+            "{name}: certificates of {kind} endpoints are never read again; listen_tls and tls_certificates are",
+            name=name,
+            kind=text[:4],
+        )
     try:
-        return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, settings.listen))
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise ConfigError(f"listen is not an endpoint that can be used: {error}") from None
+        return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, text))
+    except Exception as error:  # noqa: BLE001 -- parsers of endpoints, which may be plugins, raise what they like
+        raise ConfigError(f"{name}: {text!r} is not an endpoint that can be used: {error}") from None
+
+
+def _reload_on_hangup(reactor: Any, relay: RelayService) -> None:
+    def told(_number: int, _frame: object) -> None:
+        # Not in the handler, which may come in the middle of anything.
+        reactor.callFromThread(relay.reload)
+
+    signal.signal(signal.SIGHUP, told)
+
+
+def _wall_clock() -> float:
+    """What time it is for others: tokens and certificates end by it."""
+    return time.time()  # noqa: TID251 -- the one place
 
 
 def _use_monotonic_clock(reactor: Any) -> None:

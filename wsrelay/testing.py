@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wsrelay.brokers.credentials import MemoryCredentials
 from wsrelay.core.closing import Closing
 from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.handshake import Refusal
@@ -34,6 +35,7 @@ class RecordingConnection:
 
     Attributes:
         accepted: Whether the handshake was completed.
+        name: What its connection was called when it was.
         refusals: The refusals it was given.
         sent: The batches it was sent.
         closings: The closings it was given.
@@ -43,6 +45,7 @@ class RecordingConnection:
         self.dialect: IDialect = DIALECTS[dialect]
         self.encoding = ENCODINGS.get(self.dialect)
         self.accepted = False
+        self.name: str | None = None
         self.refusals: list[Refusal] = []
         self.sent: list[bytes] = []
         self.closings: list[Closing] = []
@@ -51,9 +54,10 @@ class RecordingConnection:
         """See `Connection.compress`: this client offers it."""
         self.encoding = ENCODINGS.get(self.dialect, compressed=True)
 
-    def accept(self) -> None:
+    def accept(self, name: str | None = None) -> None:
         """See `Connection.accept`."""
         self.accepted = True
+        self.name = name
 
     def refuse(self, refusal: Refusal) -> None:
         """See `Connection.refuse`."""
@@ -82,6 +86,8 @@ class RecordingSink:
         confirmations: The channels confirmed, in order.
         refusals: The channels refused, in order.
         interruptions: How often confirmations became void.
+        resumptions: How often messages flowed again.
+        controls: What the application told all processes.
     """
 
     def __init__(self) -> None:
@@ -89,6 +95,8 @@ class RecordingSink:
         self.confirmations: list[str] = []
         self.refusals: list[str] = []
         self.interruptions = 0
+        self.resumptions = 0
+        self.controls: list[bytes] = []
 
     def deliver(self, publication: Publication) -> None:
         """See `IBrokerSink.deliver`."""
@@ -111,6 +119,14 @@ class RecordingSink:
         """See `IBrokerSink.interrupted`."""
         self.interruptions += 1
 
+    def resumed(self) -> None:
+        """See `IBrokerSink.resumed`."""
+        self.resumptions += 1
+
+    def controlled(self, payload: bytes) -> None:
+        """See `IBrokerSink.controlled`."""
+        self.controls.append(payload)
+
 
 @implementer(IBroker)
 class FakeBroker:
@@ -121,7 +137,9 @@ class FakeBroker:
         wanted: The channels subscribed now.
         log: The calls of `subscribe` and `unsubscribe`, in order.
         published: What was published.
+        told: What was told to all processes.
         held: What `hold` was last called with.
+        store: Tickets and denials, in memory.
         publishing: What `publish` returns next, or None: success if the broker is ready, else a failure.
     """
 
@@ -134,9 +152,11 @@ class FakeBroker:
         self.wanted: set[str] = set()
         self.log: list[tuple[str, list[str]]] = []
         self.published: list[Publication] = []
+        self.told: list[bytes] = []
         self.publishing: Deferred[None] | None = None
         self.started = False
         self.held = False
+        self.store = MemoryCredentials(lambda: 0.0)
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -174,6 +194,11 @@ class FakeBroker:
         if not self.ready:
             return fail(BrokerUnavailable("the test says so"))
         self.published.append(Publication(channel, payload))
+        return succeed(None)
+
+    def tell(self, payload: bytes) -> Deferred[None]:
+        """See `IBroker.tell`."""
+        self.told.append(payload)
         return succeed(None)
 
 

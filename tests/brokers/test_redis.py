@@ -81,7 +81,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         """However many channels: one subscriber connection, with the probe, and one for commands; both say whose."""
         await self.listening(*(f"c{number}" for number in range(1200)))
         mine = self.connections()
-        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1201])
+        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1202])
         self.assertEqual({each["psub"] for each in mine}, {"0"})
         self.assertEqual({each["name"].rpartition("-")[2] for each in mine}, {"subscriber", "commander"})
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.channels import MAX_CHANNEL_BYTES, Namespace, Namespaces, check_channel, check_pattern
+from wsrelay.core.channels import MAX_CHANNEL_BYTES, Access, Namespace, Namespaces, check_channel, check_pattern
 from wsrelay.core.errors import ChannelError
 
 FIRST = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
@@ -95,7 +95,7 @@ class NamespacesTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """A namespace that says nothing lets clients listen and not publish."""
         namespace = Namespace("n", ("*",))
-        self.assertEqual((namespace.subscribe, namespace.publish), (True, False))
+        self.assertEqual((namespace.subscribe, namespace.publish), (Access.PUBLIC, Access.NOBODY))
 
     def test_exact_wins(self) -> None:
         """The exact name rules before any beginning, however long."""

@@ -25,7 +25,13 @@ class ClosingTests(SynchronousTestCase):
                 "TRY_AGAIN": (1013, True),
                 "SLOW": (4008, True),
                 "GAP": (4010, True),
+                "NOT_AVAILABLE": (4011, True),
+                "RECONNECT": (4012, True),
+                "CREDENTIAL": (4501, False),
+                "CREDENTIAL_EXPIRED": (4502, False),
                 "PUBLISH_DENIED": (4503, False),
+                "NOT_PERMITTED": (4504, False),
+                "REVOKED": (4505, False),
             },
         )
 

@@ -7,26 +7,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.channels import Namespace, Namespaces
+from wsrelay.core.channels import Access, Namespace, Namespaces
 from wsrelay.core.closing import Closing
 from wsrelay.core.commands import Publish, Subscribe
-from wsrelay.core.handshake import Refusal
-from wsrelay.core.session import Accept, Close, Effect, Emit, Listen, Refuse, Session, Unlisten
+from wsrelay.core.denials import Denial
+from wsrelay.core.session import Accept, Close, Deny, Effect, Emit, Listen, Session, Unlisten
 
 RULES = Namespaces(
     [
         Namespace("read", ("a", "b")),
-        Namespace("talk", ("talk",), publish=True),
-        Namespace("deaf", ("deaf",), subscribe=False, publish=True),
+        Namespace("talk", ("talk",), publish=Access.PUBLIC),
+        Namespace("deaf", ("deaf",), subscribe=Access.NOBODY, publish=Access.PUBLIC),
     ]
 )
-GONE = Refuse(
-    Refusal(404, "This channel does not exist for clients: no namespace of the relay's configuration names it.")
-)
-DENIED = Refuse(Refusal(403, "The namespace of this channel does not let clients subscribe."))
-AWAY = Refuse(
-    Refusal(503, "The relay has no working connection to Redis now. Try again later.", (("Retry-After", "5"),))
-)
+GONE = Deny(Denial.UNKNOWN_CHANNEL, accepted=False)
+DENIED = Deny(Denial.SUBSCRIBE_DENIED, accepted=False)
+AWAY = Deny(Denial.NOT_AVAILABLE, accepted=False)
 
 
 def opening(*channels: str) -> Session:
@@ -149,7 +145,7 @@ class SessionMachine(RuleBasedStateMachine):
                     self.held.append(channel)
                 case Unlisten(channel):
                     self.held.remove(channel)
-                case Accept() | Refuse(_):
+                case Accept() | Deny(_):
                     self.answers += 1
                     assert self.answers == 1, "answers a handshake twice"
                 case _:

@@ -150,9 +150,9 @@ class RedisTests(SynchronousTestCase):
         with self.redis.client() as redis:
             listed: Any = redis.client_list()
             names: Any = redis.pubsub_channels()
-        # One more than the rooms: the channel by which the process probes the way through Redis.
-        self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["11"])
-        rooms = [name for name in names if not name.startswith(b"wsrelay:$probe:")]
+        # Two more than the rooms: the way through Redis is probed by one, the application tells all processes by one.
+        self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["12"])
+        rooms = [name for name in names if not name.startswith(b"wsrelay:$")]
         self.assertEqual(sorted(rooms), sorted(b"wsrelay:room:%d" % number for number in range(10)))
         for each in sockets:
             each.close()
@@ -363,7 +363,7 @@ class MistakeTests(SynchronousTestCase):
             ((), {"REDIS_URL": "http://:hunter2@x"}, "REDIS_URL cannot be used"),
             (("--broker", "redis"), {}, "set REDIS_URL"),
             (("--config", "/nonexistent"), {}, "No such file"),
-            (("--listen", "nonsense:1"), {}, "listen is not an endpoint"),
+            (("--listen", "nonsense:1"), {}, "is not an endpoint that can be used"),
             (("--listen", f"tcp:{port}", "--port", port), {}, "leave one of the two out"),
             ((), {"REDIS_URL": "rediss://x", "WSRELAY_REDIS_CA_FILE": "/nonexistent"}, "redis_ca_file cannot be read"),
         ]

@@ -32,7 +32,7 @@ class ParseHeadTests(SynchronousTestCase):
         self.assertEqual(parse_head(head("GET / HTTP/1.1")).path, "/")
 
     def test_upgrade(self) -> None:
-        """The WebSocket parser gets the request line and the fields of the handshake, and no others."""
+        """The WebSocket parser gets the path, the fields of the handshake and a subprotocol it may know of, no more."""
         found = parse_head(
             head(
                 "GET /ws/room?x=1 HTTP/1.1",
@@ -45,16 +45,18 @@ class ParseHeadTests(SynchronousTestCase):
                 "Connection: keep-alive, Upgrade",
                 f"Sec-WebSocket-Key: {KEY}",
                 "Sec-WebSocket-Version: 13",
-                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Protocol: wsrelay.token.a.b.c, chat",
+                "sec-websocket-protocol: relay",
                 "Sec-WebSocket-Extensions: permessage-deflate",
                 "Content-Length: 0",
-            )
+            ),
+            {"relay", "chat"},
         )
         self.assertEqual((found.method, found.path, found.upgrade), (b"GET", "/ws/room", True))
         self.assertEqual(
             found.handshake,
             head(
-                "GET /ws/room?x=1 HTTP/1.1",
+                "GET /ws/room HTTP/1.1",
                 "HOST: relay.example",
                 "upgrade: WebSocket",
                 "Connection: keep-alive, Upgrade",
@@ -62,6 +64,47 @@ class ParseHeadTests(SynchronousTestCase):
                 "Sec-WebSocket-Version: 13",
                 "Sec-WebSocket-Protocol: chat",
             ),
+        )
+
+    def test_what_is_kept(self) -> None:
+        """What says who the client is is told to the house, and not to the WebSocket parser."""
+        found = parse_head(
+            upgrade(
+                "/ws/room?ticket=abc",
+                "Origin: https://a.example",
+                "Authorization:  Bearer a.b.c ",
+                "Cookie: a=\xe9",
+                "Sec-WebSocket-Protocol: wsrelay.token.a.b.c, x,, x",
+                "X-Forwarded-For: 192.0.2.1",
+                "X-Forwarded-For: 192.0.2.2, 192.0.2.3",
+                "X-Forwarded-Proto: https",
+            )
+        )
+        self.assertEqual(found.query, "ticket=abc")
+        self.assertEqual(found.fields[b"authorization"], "Bearer a.b.c")
+        self.assertEqual((found.fields[b"origin"], found.fields[b"cookie"]), ("https://a.example", "a=\xe9"))
+        self.assertEqual(found.protocols, ("wsrelay.token.a.b.c", "x"))
+        self.assertEqual((found.forwarded_for, found.forwarded_proto), ("192.0.2.1,192.0.2.2, 192.0.2.3", "https"))
+        self.assertNotIn(b"a.b.c", found.handshake)
+        self.assertNotIn(b"ticket", found.handshake)
+        self.assertNotIn("a.b.c", repr(found))
+        self.assertNotIn("ticket", repr(found).replace(repr(found.handshake), ""))
+
+    def test_twice(self) -> None:
+        """A field that may stand there once and stands there twice is refused, in a handshake and anywhere else."""
+        names = ("Host", "origin", "Authorization", "Cookie", "Content-Length", "Transfer-Encoding")
+        for name in (*names, "Sec-WebSocket-Key", "Sec-WebSocket-Version"):
+            for make in (upgrade, lambda path, *lines: head(f"POST {path} HTTP/1.1", *lines)):
+                data = make("/ws/room", f"{name}: 1", f"{name.upper()}: 1")
+                self.assertEqual(
+                    self.refused(data), "A header field stands twice in the request head that may stand there once."
+                )
+
+    def test_two_lengths(self) -> None:
+        """Two ways to say where a body ends contradict each other."""
+        data = head("POST / HTTP/1.1", "Host: x", "Content-Length: 1", "Transfer-Encoding: chunked")
+        self.assertEqual(
+            self.refused(data), "Transfer-Encoding and Content-Length in one request contradict each other."
         )
 
     def test_only_get_upgrades(self) -> None:
@@ -95,7 +138,7 @@ class ParseHeadTests(SynchronousTestCase):
         """Bytes outside ASCII in a field of the handshake are refused."""
         for line in ("Sec-WebSocket-Protocol: caf\xe9", "Sec-WebSocket-Protocol: a\x85b", "Host: \xff"):
             self.assertEqual(
-                self.refused(upgrade("/ws/room", line)),
+                self.refused(upgrade("/ws/room", line).replace(b"Host: relay.example\r\n", b"")),
                 "The request head holds bytes that have no business there (RFC 9112 section 2.2).",
             )
 

@@ -23,7 +23,7 @@ from wsrelay.dialects.encodings import Encoding
 from wsrelay.testing import MemoryTransport
 from wsrelay.transports import outlet as module
 from wsrelay.transports.outlet import PIECE_BYTES, Outlet
-from wsrelay.transports.wheel import TimerWheel
+from wsrelay.wheel import TimerWheel
 
 CLOSE, DROP, LATEST = SlowPolicy
 LIMIT = 1024

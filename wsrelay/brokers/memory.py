@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from wsrelay.brokers.credentials import MemoryCredentials
 from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.publication import Publication
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -16,16 +17,21 @@ __all__ = ["MemoryBroker"]
 
 @implementer(IBroker)
 class MemoryBroker:
-    """Delivers what is published to the sink of the same process, at once."""
+    """Delivers what is published to the sink of the same process, at once.
+
+    Args:
+        seconds: A monotonic clock, by which tickets end. By default it stands still.
+    """
 
     name = "memory"
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = lambda: 0.0) -> None:
         self.ready = False
         self.problem = "not started"
         self._wanted: set[str] = set()
         self._sink: IBrokerSink | None = None
         self._held = False
+        self.store = MemoryCredentials(seconds)
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -67,6 +73,12 @@ class MemoryBroker:
             return fail(BrokerUnavailable("this process is behind with what was published before"))
         if channel in self._wanted and self._sink is not None:
             self._sink.deliver(Publication(channel, payload))
+        return succeed(None)
+
+    def tell(self, payload: bytes) -> Deferred[None]:
+        """See `IBroker.tell`."""
+        if self._sink is not None:
+            self._sink.controlled(payload)
         return succeed(None)
 
     def _confirm(self, channel: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay import __version__
+from wsrelay.brokers.credentials import RedisCredentials
 from wsrelay.brokers.link import Link, RedisConnection, ResponseError
 from wsrelay.brokers.probe import Probe
 from wsrelay.brokers.subscriptions import Subscriptions
@@ -29,9 +31,13 @@ __all__ = ["RedisBroker"]
 NAMES_PER_COMMAND = 500
 """How many channels go into one SUBSCRIBE: long enough to be cheap, short enough not to hold Redis up."""
 
-MAX_PUBLISHES_IN_FLIGHT = 10_000
+MAX_COMMANDS_IN_FLIGHT = 10_000
 MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
-"""Beyond these a publish fails at once: what waits for Redis must not eat the memory of the process."""
+"""Beyond these a command fails at once: what waits for Redis must not eat the memory of the process."""
+
+
+CONTROL = "$control"
+"""The channel on which the application tells all processes something; no client can spell it."""
 
 
 @implementer(IBroker)
@@ -54,6 +60,9 @@ class RedisBroker:
     ) -> None:
         self._url = url
         self._prefix = prefix.encode()
+        self.store = RedisCredentials(self._prefix, self._command)
+        self._control_name = self._prefix + CONTROL.encode()
+        self._was_interrupted = False
         self._clock = clock
         self._subscriptions = Subscriptions()
         self._channels: dict[bytes, str] = {}
@@ -131,28 +140,38 @@ class RedisBroker:
 
     def publish(self, channel: str, payload: bytes) -> Deferred[None]:
         """See `IBroker.publish`."""
+        return self._command(b"PUBLISH", self._prefix + channel.encode(), payload)
+
+    def tell(self, payload: bytes) -> Deferred[None]:
+        """See `IBroker.tell`."""
+        return self._command(b"PUBLISH", self._control_name, payload)
+
+    def _command(self, *words: bytes) -> Deferred[Any]:
         connection = self._commander.connection
         if connection is None or not self._commander.is_up or not connection.connected:
             return fail(BrokerUnavailable(self._commander.problem))
-        size = len(payload)
-        if self._in_flight >= MAX_PUBLISHES_IN_FLIGHT or self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
+        size = len(words[-1])
+        if self._in_flight >= MAX_COMMANDS_IN_FLIGHT or self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
             return fail(BrokerUnavailable("Redis is behind: too many messages wait for its answer"))
         self._in_flight += 1
         self._bytes_in_flight += size
 
-        def answered(result: object) -> None:
+        def answered(result: Any) -> Any:
             self._in_flight -= 1
             self._bytes_in_flight -= size
             if isinstance(result, Failure):
                 raise BrokerUnavailable(result.getErrorMessage())
+            return result
 
-        return connection.command(b"PUBLISH", self._prefix + channel.encode(), payload).addBoth(answered)
+        return connection.command(*words).addBoth(answered)
 
     # The subscriber connection
 
     async def _greet_subscriber(self, connection: RedisConnection) -> None:
         await self._sign_in(connection, b"subscriber")
         connection.write_unanswered(b"SUBSCRIBE", self._probe_name)
+        # By itself, for an ACL may allow the one and not the other.
+        connection.write_unanswered(b"SUBSCRIBE", self._control_name)
         self._write_changes(connection)
         # The answer comes behind those of all SUBSCRIBE commands: with it the link is truly up.
         await connection.ping()
@@ -192,6 +211,8 @@ class RedisBroker:
         if channel is None:
             if name == self._probe_name:
                 self._probe.came_back(payload)
+            elif name == self._control_name and self._sink is not None:
+                self._sink.controlled(payload)
         else:
             self._arrived.append(Publication(channel, payload))
 
@@ -203,7 +224,8 @@ class RedisBroker:
     def _subscribed(self, name: bytes) -> None:
         # By the name and not by the table of messages, which has forgotten what is wanted no more: the answer counts.
         channel = name[len(self._prefix) :].decode()
-        if name != self._probe_name and self._subscriptions.answered(channel) and self._sink is not None:
+        ours = name in (self._probe_name, self._control_name)
+        if not ours and self._subscriptions.answered(channel) and self._sink is not None:
             self._asked.pop(channel, None)
             self._sink.confirmed(channel)
 
@@ -216,6 +238,8 @@ class RedisBroker:
         elif len(names) > 1 and connection is not None:
             for name in names:
                 connection.write_unanswered(b"SUBSCRIBE", name)
+        elif names[0] == self._control_name:
+            self.log.warn("Redis refuses the channel {name}: nobody can be disconnected", name=CONTROL)
         else:
             channel = names[0][len(self._prefix) :].decode()
             self.log.warn("Redis refuses the channel {channel}: {why}", channel=channel, why=why)
@@ -232,6 +256,7 @@ class RedisBroker:
         self._probe.failed()
         self._subscriptions.disconnected()
         self._channels.clear()
+        self._was_interrupted = True
         if self._sink is not None:
             self._sink.interrupted()
 
@@ -268,6 +293,9 @@ class RedisBroker:
     def _probe_back(self) -> None:
         self._subscriber.proved()
         self._commander.proved()
+        if self._was_interrupted and self._sink is not None:
+            self._was_interrupted = False
+            self._sink.resumed()
 
     def _probe_lost(self, problem: str) -> None:
         self._subscriber.restart(problem)

@@ -85,11 +85,49 @@ class Closing(Enum):
         "messages may have been lost: come back",
         True,
         "The link to Redis was interrupted while the client listened, and Redis keeps nothing of what it could not "
-        'deliver. A namespace with `gap = "ignore"` does without.',
+        "deliver. A namespace with `tell_gaps = false` does without.",
+    )
+    NOT_AVAILABLE = (
+        4011,
+        "cannot be found out now: come back",
+        True,
+        "A credential could not be checked, or a channel not be subscribed, because Redis, the keys or the "
+        "application's hook did not answer.",
+    )
+    RECONNECT = (
+        4012,
+        "come back",
+        True,
+        "The application had the client disconnected and wants it to come back, to be looked at anew.",
+    )
+    CREDENTIAL = (
+        4501,
+        "no valid credential",
+        False,
+        "The client was to send a credential as its first message, and sent none in time or one that is not valid. Get "
+        "a new one.",
+    )
+    CREDENTIAL_EXPIRED = (
+        4502,
+        "the credential has expired: get a new one",
+        False,
+        "What vouched for the client, its token or the application's hook, said until when, and that has come.",
     )
     PUBLISH_DENIED = (
         4503,
         "publishing is not permitted on this channel",
         False,
-        "The client sent a message on a channel whose namespace does not let clients publish.",
+        "The client sent a message on a channel where its namespace or its credential does not let it publish.",
+    )
+    NOT_PERMITTED = (
+        4504,
+        "this channel is not permitted",
+        False,
+        "The credential of the first message is good, but not for this channel.",
+    )
+    REVOKED = (
+        4505,
+        "disconnected by the application",
+        False,
+        "The application had the client, its user or its credential disconnected.",
     )

@@ -16,6 +16,8 @@ class Counters:
         opened: Connections that completed their handshake.
         refused: Handshakes answered with an HTTP status, by status.
         closed: Connections that the relay closed, by close code.
+        denied: Who was turned away for want of a credential or a permission, by reason.
+        hook: Questions to the application, by outcome.
         received: Messages from clients.
         relayed: Messages that the broker delivered to this process.
         deliveries: Messages handed to listeners: one for each message and listener.
@@ -28,6 +30,8 @@ class Counters:
     opened: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     closed: Counter[int] = field(default_factory=Counter)
+    denied: Counter[str] = field(default_factory=Counter)
+    hook: Counter[str] = field(default_factory=Counter)
     received: int = 0
     relayed: int = 0
     deliveries: int = 0

@@ -6,6 +6,9 @@
      +-- ChannelError        a channel name or pattern outside the grammar
      +-- ConfigError         a setting that cannot be used; the text is meant for the operator
      +-- RefusedError        a handshake answered with an HTTP status instead of an upgrade
+     +-- ClaimError          a credential says something that cannot be used; the text names the claim
+     +-- DeniedError         somebody is not let in, or not let do something; names the denial
+     +-- FetchError          another server did not answer as it should; the text is meant for the operator
      +-- ProtocolViolation   a client broke the rules of its dialect; names the closing it gets
      +-- BrokerUnavailable   the broker cannot carry out a command now; trying again later may help
 """
@@ -16,12 +19,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wsrelay.core.closing import Closing
+    from wsrelay.core.denials import Denial
     from wsrelay.core.handshake import Refusal
 
 __all__ = [
     "BrokerUnavailable",
     "ChannelError",
+    "ClaimError",
     "ConfigError",
+    "DeniedError",
+    "FetchError",
     "ProtocolViolation",
     "RefusedError",
     "WsrelayError",
@@ -50,6 +57,26 @@ class RefusedError(WsrelayError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"{refusal.status} {refusal.text}")
         self.refusal = refusal
+
+
+class ClaimError(WsrelayError):
+    """A credential says something that cannot be used; the text names the claim and never repeats its value."""
+
+
+class DeniedError(WsrelayError):
+    """Somebody is not let in, or not let do something.
+
+    Attributes:
+        denial: Why not.
+    """
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(denial.reason)
+        self.denial = denial
+
+
+class FetchError(WsrelayError):
+    """Another server, asked by this one over HTTP, did not answer as it should; the text holds no credential."""
 
 
 class ProtocolViolation(WsrelayError):  # noqa: N818 -- the field's own word for it

@@ -3,22 +3,31 @@
 The machine knows rules and nothing else: it holds no socket and no timer, calls nobody, and never learns how its
 effects are carried out. Whoever drives it performs the effects in order and feeds the outcomes back as inputs.
 
-======== ========================== ============================================= ========
-state    input                      effects                                       next
-======== ========================== ============================================= ========
-OPENING  open, all permitted        Listen for each channel                       OPENING
-OPENING  open, one not permitted    Refuse                                        CLOSED
-OPENING  listening, last one        Accept                                        OPEN
-OPENING  not_listening              Refuse, Unlisten for each channel             CLOSED
-OPEN     Publish, permitted         Emit                                          OPEN
-OPEN     Publish, not permitted     Close                                         OPEN
-OPEN     not_emitted                Close                                         OPEN
-any      lost                       Unlisten for each channel                     CLOSED
-CLOSED   anything                   none                                          CLOSED
-======== ========================== ============================================= ========
+=========== ============================ ============================================ ===========
+state       input                        effects                                      next
+=========== ============================ ============================================ ===========
+KNOCKING    open, a channel that nobody  Deny                                         CLOSED
+            may listen to
+KNOCKING    open, shows nothing          as `identified`, with nobody
+KNOCKING    open, shows a credential     Authenticate                                 IDENTIFYING
+KNOCKING    open, shows it later         Accept                                       AWAITING
+AWAITING    shown                        Authenticate                                 IDENTIFYING
+any before  denied                       Deny, Unlisten for each channel              CLOSED
+OPEN
+IDENTIFYING identified, may not listen   Deny                                         CLOSED
+IDENTIFYING identified, may listen       Expire where it does, Listen for each        OPENING
+OPENING     listening, last one          Accept; Welcome where accepted already       OPEN
+OPENING     not_listening                Deny, Unlisten for each channel              CLOSED
+OPEN        Publish, permitted           Emit                                         OPEN
+OPEN        Publish, not permitted       Close                                        OPEN
+OPEN        not_emitted                  Close                                        OPEN
+OPEN        denied                       Close                                        OPEN
+any         lost                         Unlisten for each channel                    CLOSED
+CLOSED      anything                     none                                         CLOSED
+=========== ============================ ============================================ ===========
 
 A Close leaves the machine OPEN on purpose: the connection still exists until it is `lost`, and what it listens to
-is released exactly once, there.
+is released exactly once, there. A Deny is an HTTP answer as long as the client was not accepted, and a Close after.
 """
 
 from __future__ import annotations
@@ -30,17 +39,46 @@ from typing import NamedTuple, TypeAlias
 from wsrelay.core.channels import Namespaces
 from wsrelay.core.closing import Closing
 from wsrelay.core.commands import Publish, Subscribe
-from wsrelay.core.handshake import Refusal
+from wsrelay.core.denials import Denial
+from wsrelay.core.identity import ANONYMOUS, Identity
+from wsrelay.core.permissions import deny_anybody, deny_publish, deny_subscribe
 
-__all__ = ["Accept", "Close", "Effect", "Emit", "Listen", "Refuse", "Session", "Unlisten"]
+__all__ = [
+    "Accept",
+    "Authenticate",
+    "Close",
+    "Deny",
+    "Effect",
+    "Emit",
+    "Expire",
+    "Listen",
+    "Session",
+    "Shows",
+    "Unlisten",
+    "Welcome",
+]
 
-UNKNOWN_CHANNEL = Refusal(
-    404, "This channel does not exist for clients: no namespace of the relay's configuration names it."
-)
-SUBSCRIBE_DENIED = Refusal(403, "The namespace of this channel does not let clients subscribe.")
-NOT_AVAILABLE = Refusal(
-    503, "The relay has no working connection to Redis now. Try again later.", (("Retry-After", "5"),)
-)
+
+class Shows(Enum):
+    """What a client shows when it knocks."""
+
+    NOTHING = "nothing"
+    CREDENTIAL = "a credential, or something else that is to be looked at"
+    LATER = "its credential, as its first message"
+
+
+class Authenticate(NamedTuple):
+    """Find out who the client is; answer with `Session.identified` or `Session.denied`."""
+
+
+class Expire(NamedTuple):
+    """Call `Session.denied` when the credential ends.
+
+    Attributes:
+        at: Seconds since the epoch.
+    """
+
+    at: float
 
 
 class Listen(NamedTuple):
@@ -63,13 +101,20 @@ class Emit(NamedTuple):
 
 
 class Accept(NamedTuple):
-    """Complete the handshake: from here on the client hears its channels."""
+    """Complete the handshake."""
 
 
-class Refuse(NamedTuple):
-    """Answer the handshake with an HTTP status."""
+class Welcome(NamedTuple):
+    """Tell a client that was accepted before that from here on it hears its channels."""
 
-    refusal: Refusal
+    channels: tuple[str, ...]
+
+
+class Deny(NamedTuple):
+    """Turn the client away: with an HTTP status, or with a close if it was accepted already."""
+
+    denial: Denial
+    accepted: bool
 
 
 class Close(NamedTuple):
@@ -78,10 +123,13 @@ class Close(NamedTuple):
     closing: Closing
 
 
-Effect: TypeAlias = Listen | Unlisten | Emit | Accept | Refuse | Close
+Effect: TypeAlias = Authenticate | Expire | Listen | Unlisten | Emit | Accept | Welcome | Deny | Close
 
 
 class _State(Enum):
+    KNOCKING = "knocking"
+    AWAITING = "awaiting"
+    IDENTIFYING = "identifying"
     OPENING = "opening"
     OPEN = "open"
     CLOSED = "closed"
@@ -92,27 +140,84 @@ class Session:
 
     Args:
         namespaces: The rules about channels.
+
+    Attributes:
+        identity: Who the client is, as far as that is known.
     """
 
-    __slots__ = ("_channels", "_missing", "_namespaces", "_state")
+    __slots__ = ("_accepted", "_channels", "_missing", "_namespaces", "_state", "identity")
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
-        self._state = _State.OPENING
+        self._state = _State.KNOCKING
         self._channels: tuple[str, ...] = ()
         self._missing = 0
+        self._accepted = False
+        self.identity = ANONYMOUS
 
-    def open(self, subscriptions: Sequence[Subscribe]) -> list[Effect]:
+    @property
+    def awaits_credential(self) -> bool:
+        """Whether the client's next message is its credential."""
+        return self._state is _State.AWAITING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client is gone, or turned away."""
+        return self._state is _State.CLOSED
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the client asks for, or hears."""
+        return self._channels
+
+    def open(self, subscriptions: Sequence[Subscribe], shows: Shows = Shows.NOTHING) -> list[Effect]:
         """The client knocked, and by that asks for these channels."""
         channels = tuple(dict.fromkeys(subscription.channel for subscription in subscriptions))
         for channel in channels:
-            namespace = self._namespaces.rule(channel)
-            if namespace is None or not namespace.subscribe:
-                self._state = _State.CLOSED
-                return [Refuse(UNKNOWN_CHANNEL if namespace is None else SUBSCRIBE_DENIED)]
+            # Before anything is spent on it: a ticket, a question to the application.
+            if (denial := deny_anybody(self._namespaces, channel)) is not None:
+                return self._deny(denial)
         self._channels = channels
-        self._missing = len(channels)
-        return [Listen(channel) for channel in channels] if channels else self._opened()
+        if shows is Shows.NOTHING:
+            self._state = _State.IDENTIFYING
+            return self.identified(ANONYMOUS)
+        if shows is Shows.CREDENTIAL:
+            self._state = _State.IDENTIFYING
+            return [Authenticate()]
+        self._state = _State.AWAITING
+        self._accepted = True
+        return [Accept()]
+
+    def shown(self) -> list[Effect]:
+        """The client sent its credential as its first message."""
+        if self._state is not _State.AWAITING:
+            return []
+        self._state = _State.IDENTIFYING
+        return [Authenticate()]
+
+    def identified(self, identity: Identity) -> list[Effect]:
+        """It is known who the client is."""
+        if self._state is not _State.IDENTIFYING:
+            return []
+        for channel in self._channels:
+            denial = deny_subscribe(self._namespaces, identity, channel)
+            if denial is not None:
+                return self._deny(identity.rejected or denial if denial is Denial.NO_CREDENTIAL else denial)
+        self.identity = identity
+        self._state = _State.OPENING
+        self._missing = len(self._channels)
+        effects: list[Effect] = [] if identity.expires is None else [Expire(identity.expires)]
+        effects += [Listen(channel) for channel in self._channels]
+        return effects if self._channels else [*effects, *self._opened()]
+
+    def denied(self, denial: Denial) -> list[Effect]:
+        """The client may not be here, or not any more."""
+        if self._state is _State.OPEN:
+            return [Close(denial.closing)]
+        if self._state is _State.CLOSED:
+            return []
+        listened = self._channels if self._state is _State.OPENING else ()
+        return [*self._deny(denial), *(Unlisten(channel) for channel in listened)]
 
     def listening(self) -> list[Effect]:
         """One of the channels asked for is now heard."""
@@ -123,33 +228,39 @@ class Session:
 
     def not_listening(self) -> list[Effect]:
         """One of the channels asked for cannot be heard now."""
-        if self._state is not _State.OPENING:
-            return []
-        return [Refuse(NOT_AVAILABLE), *self.lost()]
+        return self.denied(Denial.NOT_AVAILABLE) if self._state is _State.OPENING else []
 
     def received(self, messages: Iterable[Publish]) -> list[Effect]:
         """The client wants these published."""
         effects: list[Effect] = []
         if self._state is not _State.OPEN:
-            return effects
+            # One that was accepted ahead has to wait for its welcome, or nobody knows what it may do.
+            return [Close(Closing.PUBLISH_DENIED)] if self._accepted and self._state is not _State.CLOSED else effects
         for message in messages:
             channel = self._channels[0] if message.channel is None else message.channel
-            namespace = self._namespaces.rule(channel)
-            if namespace is None or not namespace.publish:
+            if deny_publish(self._namespaces, self.identity, channel) is not None:
                 return [*effects, Close(Closing.PUBLISH_DENIED)]
             effects.append(Emit(channel, message.payload))
         return effects
 
-    def not_emitted(self) -> list[Effect]:
+    def not_emitted(self, closing: Closing = Closing.TRY_AGAIN) -> list[Effect]:
         """A message of this client could not be published: it is told, as nothing is lost in silence."""
-        return [Close(Closing.TRY_AGAIN)] if self._state is _State.OPEN else []
+        return [Close(closing)] if self._state is _State.OPEN else []
 
     def lost(self) -> list[Effect]:
         """The connection is gone, for whatever reason."""
-        channels, self._channels = self._channels, ()
+        listened = self._channels if self._state in (_State.OPENING, _State.OPEN) else ()
+        self._channels = ()
         self._state = _State.CLOSED
-        return [Unlisten(channel) for channel in channels]
+        return [Unlisten(channel) for channel in listened]
+
+    def _deny(self, denial: Denial) -> list[Effect]:
+        self._state = _State.CLOSED
+        return [Deny(denial, self._accepted)]
 
     def _opened(self) -> list[Effect]:
         self._state = _State.OPEN
+        if self._accepted:
+            return [Welcome(self._channels)]
+        self._accepted = True
         return [Accept()]

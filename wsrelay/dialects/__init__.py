@@ -3,9 +3,12 @@
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.interfaces import IDialect
 
-__all__ = ["DIALECTS", "find_dialect"]
+__all__ = ["DIALECTS", "SUBPROTOCOLS", "find_dialect"]
 
 DIALECTS: dict[str, IDialect] = {dialect.name: dialect for dialect in (RawDialect(),)}
+
+SUBPROTOCOLS = frozenset(name for dialect in DIALECTS.values() for name in dialect.subprotocols)
+"""What all of them are called in Sec-WebSocket-Protocol."""
 
 
 def find_dialect(path: str) -> IDialect | None:

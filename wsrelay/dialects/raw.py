@@ -8,10 +8,19 @@
     client -> relay   what is published to the channel, where its namespace permits
 
 Nothing is added in either direction, so `redis-cli PUBLISH` and a browser's `new WebSocket(...)` are all it takes.
+
+A client that can put its credential nowhere else sends it as its first message::
+
+    ws://host/ws/<channel>?auth=message
+
+    client -> relay   {"token": "..."} or {"ticket": "..."}
+    relay -> client   {"subscribed": "<channel>"}, or a close that says why not
+    and from here on as above
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote_to_bytes
 
@@ -19,7 +28,9 @@ from zope.interface import implementer
 
 from wsrelay.core.channels import check_channel
 from wsrelay.core.commands import Publish, Subscribe
+from wsrelay.core.credentials import Credential, read_credential
 from wsrelay.core.errors import ChannelError, RefusedError
+from wsrelay.core.frames import message_frame as plain_frame
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.publication import Publication
 from wsrelay.interfaces import IDialect
@@ -33,6 +44,7 @@ class RawDialect:
 
     name = "raw"
     path = "/ws/"
+    subprotocols = ("wsrelay",)
 
     def open(self, handshake: Handshake) -> Sequence[Subscribe]:
         """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1)."""
@@ -46,6 +58,14 @@ class RawDialect:
     def decode(self, payload: bytes) -> Sequence[Publish]:
         """Every message is a publication on the client's channel."""
         return [Publish(None, payload)]
+
+    def credential(self, payload: bytes) -> Credential:
+        """See `wsrelay.core.credentials.read_credential`."""
+        return read_credential(payload)
+
+    def welcome(self, channels: Sequence[str]) -> bytes:
+        """One text message."""
+        return plain_frame(json.dumps({"subscribed": channels[0]}).encode())
 
     def encode(self, publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
         """One frame for each publication, joined."""

@@ -11,7 +11,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from wsrelay.core.handshake import Refusal
+from wsrelay.core.handshake import ONCE, TWICE, Refusal
 from wsrelay.http.answers import Answer, Exposition, PlainAnswer, harden
 from wsrelay.http.page import page_files
 from wsrelay.http.sockets import SocketPath, Upgrade
@@ -19,7 +19,7 @@ from wsrelay.http.sockets import SocketPath, Upgrade
 __all__ = ["build_site"]
 
 MAX_BODY_BYTES = 64 * 1024
-"""No route takes a body; small ones are read and dropped so that the client sees its answer."""
+"""Where no route takes more: small bodies are read and dropped so that the client sees its answer."""
 
 _BODY_TOO_BIG = Refusal(413, "No route here takes a request body of this size.")
 
@@ -33,12 +33,12 @@ class _Request(Request):
     def gotLength(self, length: int | None) -> None:
         # Not twisted.web's own, which opens a file for a body of unknown length.
         self.content = BytesIO()
-        if length is not None and length > MAX_BODY_BYTES:
+        if length is not None and length > self._most:
             self._too_big()
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received <= MAX_BODY_BYTES:
+        if self._received <= self._most:
             super().handleContentChunk(data)
         else:
             self._too_big()
@@ -49,17 +49,30 @@ class _Request(Request):
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
+        if any(len(self.requestHeaders.getRawHeaders(name, ())) > 1 for name in ONCE):
+            # The front door has looked at the first request of a connection only.
+            self._refuse(TWICE)
+            return
         if self.path == b"*":
             # twisted.web would answer OPTIONS * itself, with its name and version; so it is a path like any other.
             self.path = b"/*"
         super().process()
 
+    @property
+    def _most(self) -> int:
+        channel: Any = self.channel
+        most: int = channel.site.max_body_bytes
+        return most
+
     def _too_big(self) -> None:
         if not self._refused:
-            self._refused = True
-            channel: Any = self.channel
-            channel.transport.write(_BODY_TOO_BIG.to_bytes())
-            channel.loseConnection()
+            self._refuse(_BODY_TOO_BIG)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refused = True
+        channel: Any = self.channel
+        channel.transport.write(refusal.to_bytes())
+        channel.loseConnection()
 
 
 _NOWHERE = PlainAnswer(
@@ -89,6 +102,7 @@ class _Root(_Folder):
 class _Site(Site):
     noisy = False
     displayTracebacks = False
+    max_body_bytes = MAX_BODY_BYTES
 
     def log(self, request: HTTPRequest) -> None:
         """No access log: the router has one, and probes would fill this one."""
@@ -103,6 +117,8 @@ def build_site(
     reactor: IReactorTime,
     liveness: Callable[[], Answer] = lambda: (200, "alive"),
     metrics: Callable[[], bytes] | None = None,
+    api: Resource | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Site:
     """The site of one process.
 
@@ -114,12 +130,16 @@ def build_site(
         reactor: Time.
         liveness: Status and text of ``/healthz``.
         metrics: What ``/metrics`` shows, or None where there is none.
+        api: What is at ``/api``, or None where nothing is.
+        max_body_bytes: The longest body of a request.
     """
     root = _Root()
     root.putChild(b"healthz", PlainAnswer(liveness))
     root.putChild(b"readyz", PlainAnswer(readiness))
     if metrics is not None:
         root.putChild(b"metrics", Exposition(metrics))
+    if api is not None:
+        root.putChild(b"api", api)
     root.putChild(b"ws", SocketPath(upgrade))
     if with_page:
         page = page_files()
@@ -130,4 +150,6 @@ def build_site(
         root.putChild(b"static", static)
     else:
         root.putChild(b"", PlainAnswer(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
-    return _Site(root, requestFactory=_Request, timeout=idle_seconds, reactor=reactor)
+    site = _Site(root, requestFactory=_Request, timeout=idle_seconds, reactor=reactor)
+    site.max_body_bytes = max(max_body_bytes, MAX_BODY_BYTES)
+    return site

@@ -10,7 +10,7 @@ from wsrelay.core.errors import RefusedError
 from wsrelay.core.handshake import Refusal
 from wsrelay.core.limits import TokenBucket
 
-__all__ = ["Admission", "client_address"]
+__all__ = ["Admission", "client_address", "client_is_secure"]
 
 BURST_SECONDS = 2.0
 
@@ -84,3 +84,21 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
         return str(ip_address(hops[-trusted_proxies]))
     except (IndexError, ValueError):
         return peer
+
+
+def client_is_secure(is_tls: bool, forwarded_proto: str, trusted_proxies: int) -> bool | None:
+    """Whether a client's connection is encrypted; None where that cannot be known.
+
+    Args:
+        is_tls: Whether TLS ends here.
+        forwarded_proto: What the request says in X-Forwarded-Proto.
+        trusted_proxies: As for `client_address`. A proxy that nobody told the relay of may be there all the same.
+    """
+    if is_tls:
+        return True
+    hops = [hop.strip().lower() for hop in forwarded_proto.split(",")]
+    if not trusted_proxies or len(hops) < trusted_proxies:
+        # One that overwrites the field instead of adding to it has said what the client speaks, too.
+        hops = hops[-1:] if trusted_proxies else []
+    scheme = hops[-min(trusted_proxies, len(hops))] if hops else ""
+    return {"https": True, "wss": True, "http": False, "ws": False}.get(scheme)

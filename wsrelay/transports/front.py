@@ -9,23 +9,27 @@ door by `FrontDoorFactory.upgrade`.
 from __future__ import annotations
 
 import re
+from secrets import token_hex
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from wsrelay.config import Settings
-from wsrelay.core.errors import RefusedError
+from wsrelay.core.errors import DeniedError, RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
-from wsrelay.dialects import find_dialect
-from wsrelay.transports.admission import client_address
+from wsrelay.core.origin import OriginPolicy
+from wsrelay.dialects import SUBPROTOCOLS, find_dialect
+from wsrelay.transports.admission import client_address, client_is_secure
 from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
 from wsrelay.transports.stream import EagerServer
+from wsrelay.transports.tcp import underlying
 from wsrelay.transports.websocket import STOPPING, RelaySocketFactory
-from wsrelay.transports.wheel import WheelTimer
+from wsrelay.wheel import WheelTimer
 
 __all__ = ["FrontDoor", "FrontDoorFactory"]
 
@@ -83,13 +87,16 @@ class FrontDoor(Protocol):
 
     def _decide(self, head: bytes, rest: bytes) -> None:
         try:
-            request, address = self._house.admit(self.transport, head)
+            request, handshake = self._house.admit(self.transport, head)
         except RefusedError as error:
             self._refuse(error.refusal)
             return
+        except DeniedError as error:
+            self._refuse(error.denial.refusal)
+            return
         self._cancel()
-        if request.upgrade:
-            self._house.hand_to_socket(self.transport, request, address, rest)
+        if handshake is not None:
+            self._house.hand_to_socket(self.transport, request, handshake, rest)
         else:
             self._house.hand_to_site(self.transport, head + rest)
 
@@ -143,6 +150,7 @@ class FrontDoorFactory(Factory):
         self.wheel = sockets.wheel
         self.counters = sockets.node.counters
         self.connections = 0
+        self._origins = OriginPolicy(settings.origins, require=settings.require_origin)
         self.room = sockets.most_connections // 10 + LEAST_ROOM
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
@@ -150,7 +158,7 @@ class FrontDoorFactory(Factory):
 
     def has_room(self, transport: Any) -> bool:
         """Whether there is room for one more connection that is no WebSocket, or not yet; it is counted."""
-        tcp = transport.transport if isinstance(transport, ProtocolWrapper) else transport
+        tcp = underlying(transport)
         if not isinstance(tcp, EagerServer):
             return True
         if self.connections - self._sockets.admission.count >= self.room:
@@ -163,29 +171,49 @@ class FrontDoorFactory(Factory):
     def _left(self) -> None:
         self.connections -= 1
 
-    def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, str]:
-        """Look at a request head; gives it and the address of the client, which is counted if it wants a WebSocket.
+    def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, Handshake | None]:
+        """Look at a request head; gives it, and what a client says that wants a WebSocket, which is then counted.
 
         Raises:
             RefusedError: It is turned away.
+            DeniedError: So is it, because it does not belong here.
         """
-        request = parse_head(head, with_extensions=self.settings.may_compress)
-        if request.upgrade:
-            if self._sockets.stopping:
-                raise RefusedError(STOPPING)
-            if find_dialect(request.path) is None:
-                raise RefusedError(_NO_SOCKET_HERE)
-            peer = getattr(transport.getPeer(), "host", "unix")
-            address = client_address(peer, request.forwarded_for, self.settings.trusted_proxies)
-            self._sockets.admission.enter(address)
-            return request, address
-        return request, ""
+        request = parse_head(head, SUBPROTOCOLS, with_extensions=self.settings.may_compress)
+        if not request.upgrade:
+            return request, None
+        if self._sockets.stopping:
+            raise RefusedError(STOPPING)
+        if find_dialect(request.path) is None:
+            raise RefusedError(_NO_SOCKET_HERE)
+        handshake = self._handshake(transport, request)
+        if (denial := self._origins.denial(handshake)) is not None:
+            self._sockets.node.denials.note(denial)
+            raise DeniedError(denial)
+        self._sockets.admission.enter(handshake.peer)
+        return request, handshake
 
-    def hand_to_socket(self, transport: Any, request: RequestHead, address: str, rest: bytes) -> None:
+    def _handshake(self, transport: Any, request: RequestHead) -> Handshake:
+        peer = getattr(transport.getPeer(), "host", "unix")
+        proxies = self.settings.trusted_proxies
+        fields = request.fields
+        return Handshake(
+            request.path,
+            client_address(peer, request.forwarded_for, proxies),
+            query=request.query,
+            origin=fields.get(b"origin"),
+            host=fields.get(b"host", ""),
+            authorization=fields.get(b"authorization", ""),
+            cookie=fields.get(b"cookie", ""),
+            subprotocols=request.protocols,
+            is_secure=client_is_secure(_is_tls(transport), request.forwarded_proto, proxies),
+            connection=token_hex(8),
+        )
+
+    def hand_to_socket(self, transport: Any, request: RequestHead, handshake: Handshake, rest: bytes) -> None:
         """Give a connection to a WebSocket protocol, with what the client sent behind its head."""
         dialect = find_dialect(request.path)
         assert dialect is not None, "admitted"  # noqa: S101 -- `admit` has looked
-        socket = self._sockets.build(dialect, Handshake(request.path, address))
+        socket = self._sockets.build(dialect, handshake)
         _hand_over(transport, socket)
         socket.dataReceived(request.handshake + rest)
 
@@ -201,12 +229,25 @@ class FrontDoorFactory(Factory):
         Raises:
             RefusedError: It is turned away; the connection is still the caller's.
         """
-        request, address = self.admit(transport, head)
+        try:
+            request, handshake = self.admit(transport, head)
+        except DeniedError as error:
+            raise RefusedError(error.denial.refusal) from None
+        if handshake is None:
+            raise RefusedError(_NO_SOCKET_HERE)
         # HTTPChannel is the transport's producer; the new protocol wants that place.
         transport.unregisterProducer()
-        self.hand_to_socket(transport, request, address, rest)
+        self.hand_to_socket(transport, request, handshake, rest)
         # It may have been paused while the request was served.
         transport.resumeProducing()
+
+
+def _is_tls(transport: Any) -> bool:
+    while isinstance(transport, ProtocolWrapper):
+        if isinstance(transport, TLSMemoryBIOProtocol):
+            return True
+        transport = transport.transport
+    return False
 
 
 def _hand_over(transport: Any, protocol: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
 
 from wsrelay.core.errors import RefusedError
-from wsrelay.core.handshake import Refusal
+from wsrelay.core.handshake import ONCE, TWICE, Refusal
 
 __all__ = ["END_OF_HEAD", "RequestHead", "parse_head"]
 
@@ -19,22 +20,18 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # The fields a WebSocket handshake is made of (RFC 6455 section 4.1). The WebSocket parser gets these and no others:
 # what it never sees it cannot misread, and a browser's long tail of headers costs nothing there. Origin is left out on
-# purpose, because Autobahn refuses the `null` of a sandboxed page or a file; Sec-WebSocket-Extensions is passed on
-# where it is wanted, in one line, because Autobahn refuses the legal form of two.
-_HANDSHAKE_FIELDS = frozenset(
-    (
-        b"host",
-        b"upgrade",
-        b"connection",
-        b"sec-websocket-key",
-        b"sec-websocket-version",
-        b"sec-websocket-protocol",
-    )
-)
+# purpose, because it is looked at before and Autobahn refuses the `null` of a sandboxed page; Sec-WebSocket-Protocol,
+# because a token may stand in it; Sec-WebSocket-Extensions is passed on where it is wanted, in one line, because
+# Autobahn refuses the legal form of two.
+_HANDSHAKE_FIELDS = frozenset((b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"))
+
+# What may stand there several times, or in one line with commas: the same either way.
+_LISTS = (b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto")
 
 _BAD_HEAD = Refusal(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
 _BAD_BYTES = Refusal(400, "The request head holds bytes that have no business there (RFC 9112 section 2.2).")
 _BODY = Refusal(400, "A WebSocket handshake has no body.")
+_TWO_LENGTHS = Refusal(400, "Transfer-Encoding and Content-Length in one request contradict each other.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +41,37 @@ class RequestHead:
     Attributes:
         method: As it was sent.
         path: The request target without its query.
-        upgrade: Whether this asks for a WebSocket.
-        handshake: Where it does, the head that the WebSocket parser gets, else empty.
-        forwarded_for: Where it does, all values of X-Forwarded-For, joined by commas.
+        upgrade: Whether this asks for a WebSocket. The rest is only told where it does.
+        handshake: The head that the WebSocket parser gets.
+        query: What stands behind the question mark of the request target.
+        fields: The values of the fields that stand there once, by their names in lower case.
+        protocols: The items of Sec-WebSocket-Protocol.
+        forwarded_for: All values of X-Forwarded-For, joined by commas.
+        forwarded_proto: All values of X-Forwarded-Proto, joined by commas.
     """
 
     method: bytes
     path: str
     upgrade: bool
-    handshake: bytes
+    handshake: bytes = b""
+    query: str = field(default="", repr=False)
+    fields: dict[bytes, str] = field(default_factory=dict, repr=False)
+    protocols: tuple[str, ...] = field(default=(), repr=False)
     forwarded_for: str = ""
+    forwarded_proto: str = ""
 
 
-def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
+def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: bool = False) -> RequestHead:
     """Look at a head, up to and with the empty line at its end.
 
     Args:
         head: The bytes.
-        with_extensions: Whether the WebSocket parser is to know which extensions the client offers.
+        protocols: The subprotocols that the WebSocket parser is to know of, if the client offers them.
+        with_extensions: Whether it is to know which extensions the client offers.
 
     Raises:
-        RefusedError: It holds forbidden bytes or lines that are no header fields, or it asks for a WebSocket in a
-            way that could be read in two ways.
+        RefusedError: It holds forbidden bytes or lines that are no header fields, contradicts itself, or asks for a
+            WebSocket in a way that could be read in two ways.
     """
     if _FORBIDDEN.search(head) is not None:
         raise RefusedError(_BAD_BYTES)
@@ -73,34 +79,57 @@ def parse_head(head: bytes, *, with_extensions: bool = False) -> RequestHead:
     words = request_line.split(b" ")
     if len(words) != 3 or not request_line.isascii() or _TOKEN.fullmatch(words[0]) is None:
         raise RefusedError(Refusal(400, "The request line is malformed (RFC 9112 section 3)."))
-    method, target, _version = words
-    kept = [request_line]
-    extensions: list[bytes] = []
-    forwarded_for: list[bytes] = []
-    upgrade = body = False
+    method, target, version = words
+    path, _, query = target.partition(b"?")
+    kept: list[bytes] = []
+    once: dict[bytes, bytes] = {}
+    lists: dict[bytes, list[bytes]] = {name: [] for name in _LISTS}
+    upgrade = False
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or _TOKEN.fullmatch(name) is None:
             raise RefusedError(_BAD_HEAD)
         key = name.lower()
+        if key in ONCE:
+            if key in once:
+                raise RefusedError(TWICE)
+            once[key] = value.strip()
         if key in _HANDSHAKE_FIELDS:
             kept.append(line)
             if key == b"upgrade" and b"websocket" in value.lower():
                 upgrade = True
-        elif key == b"sec-websocket-extensions":
-            extensions.append(value.strip())
-        elif key == b"x-forwarded-for":
-            forwarded_for.append(value)
-        elif key == b"transfer-encoding" or (key == b"content-length" and value.strip() != b"0"):
-            body = True
-    path = target.partition(b"?")[0].decode("ascii")
+        elif key in lists:
+            lists[key].append(value.strip())
+    if b"transfer-encoding" in once and b"content-length" in once:
+        raise RefusedError(_TWO_LENGTHS)
     if not upgrade or method != b"GET":
-        return RequestHead(method, path, upgrade=False, handshake=b"")
-    if with_extensions and extensions:
-        kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(extensions))
-    handshake = b"\r\n".join(kept) + END_OF_HEAD
-    if body:
+        return RequestHead(method, path.decode("ascii"), upgrade=False)
+    if b"transfer-encoding" in once or once.get(b"content-length", b"0") != b"0":
         raise RefusedError(_BODY)
+    if not all(value.isascii() for value in lists[b"sec-websocket-protocol"]):
+        raise RefusedError(_BAD_BYTES)
+    offered = _items(lists[b"sec-websocket-protocol"])
+    kept += [b"Sec-WebSocket-Protocol: " + item.encode() for item in offered if item in protocols][:1]
+    if with_extensions and lists[b"sec-websocket-extensions"]:
+        kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(lists[b"sec-websocket-extensions"]))
+    # Without the query, which may hold a ticket: what is behind the door needs no credential.
+    handshake = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
     if not handshake.isascii():
         raise RefusedError(_BAD_BYTES)
-    return RequestHead(method, path, True, handshake, b",".join(forwarded_for).decode("latin-1"))
+    return RequestHead(
+        method,
+        path.decode("ascii"),
+        upgrade=True,
+        handshake=handshake,
+        query=query.decode("ascii"),
+        fields={name: value.decode("latin-1") for name, value in once.items()},
+        protocols=offered,
+        forwarded_for=b",".join(lists[b"x-forwarded-for"]).decode("latin-1"),
+        forwarded_proto=b",".join(lists[b"x-forwarded-proto"]).decode("latin-1"),
+    )
+
+
+def _items(values: list[bytes]) -> tuple[str, ...]:
+    """The items of a list field, each once, in order (RFC 9110 section 5.6.1)."""
+    items = (item.strip() for value in values for item in value.decode("latin-1").split(","))
+    return tuple(dict.fromkeys(item for item in items if item))

@@ -14,7 +14,7 @@ from wsrelay.core.closing import Closing
 from wsrelay.core.outbox import Outbox, SlowPolicy
 from wsrelay.dialects.encodings import Encoding
 from wsrelay.transports.stream import EagerServer
-from wsrelay.transports.wheel import TimerWheel, WheelTimer
+from wsrelay.wheel import TimerWheel, WheelTimer
 
 __all__ = ["Limits", "Outlet", "Owner"]
 

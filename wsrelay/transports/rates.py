@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from wsrelay.core.limits import BURST_SECONDS, TokenBucket
-from wsrelay.transports.wheel import TimerWheel, WheelTimer
+from wsrelay.wheel import TimerWheel, WheelTimer
 
 __all__ = ["Rates"]
 

@@ -1,4 +1,4 @@
-"""What the kernel is told about a connection."""
+"""What is below a transport, and what the kernel is told about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
 
-__all__ = ["tune_socket"]
+__all__ = ["tune_socket", "underlying"]
+
+
+def underlying(transport: Any) -> Any:
+    """The innermost transport: what is below TLS and PROXY headers, or the transport itself where nothing is."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
 
 
 def tune_socket(transport: Any, send_buffer_bytes: int) -> None:
@@ -20,8 +27,7 @@ def tune_socket(transport: Any, send_buffer_bytes: int) -> None:
         transport: A transport of a stream socket, perhaps under TLS; others are left as they are.
         send_buffer_bytes: SO_SNDBUF, which Linux doubles (socket(7)). 0: the kernel decides.
     """
-    if isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
+    transport = underlying(transport)
     # Unix sockets have no Nagle algorithm, and transports in memory have no socket at all.
     with contextlib.suppress(AttributeError, OSError):
         transport.setTcpNoDelay(True)

@@ -30,6 +30,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsrelay.client import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.config import Settings
 from wsrelay.core.closing import Closing
 from wsrelay.core.frames import Opcode, frame
@@ -43,7 +44,7 @@ from wsrelay.transports.lean import HANDSHAKE_ATTRIBUTES, lean_attributes
 from wsrelay.transports.outlet import Outlet
 from wsrelay.transports.rates import Rates
 from wsrelay.transports.tcp import tune_socket
-from wsrelay.transports.wheel import TimerWheel, WheelTimer
+from wsrelay.wheel import WheelTimer
 
 __all__ = ["STOPPING", "RelaySocket", "RelaySocketFactory"]
 
@@ -84,7 +85,7 @@ class RelaySocket(WebSocketServerProtocol):
 
     # What is the same for most connections at most times is an attribute of the class; see `lean`.
     peer = ""
-    _answer: Deferred[None] | None = None
+    _answer: Deferred[Any] | None = None
     _client: Client | None = None
     _handshake: Handshake | None = None
     _linger: WheelTimer | None = None
@@ -109,10 +110,12 @@ class RelaySocket(WebSocketServerProtocol):
         if self._compression is not None:
             self.subscriber.encoding = self.factory.encodings.get(self.dialect, compressed=True)
 
-    def accept(self) -> None:
+    def accept(self, name: str | None = None) -> None:
         """See `Connection.accept`."""
         if self._answer is not None:
-            self._answer.callback(None)
+            # Autobahn knows of no subprotocols but those of dialects.
+            chosen = next((each for each in self.websocket_protocols if each in self.dialect.subprotocols), None)
+            self._answer.callback(chosen if name is None else (chosen, {"X-Connection-Id": name}))
 
     def refuse(self, refusal: Refusal) -> None:
         """See `Connection.refuse`."""
@@ -160,9 +163,9 @@ class RelaySocket(WebSocketServerProtocol):
         elif len(self.data) > self.factory.settings.max_head_bytes:
             self.dropConnection(abort=True)
 
-    def onConnect(self, _request: object) -> Deferred[None]:
+    def onConnect(self, _request: object) -> Deferred[Any]:
         self.factory.waiting[self] = None
-        self._answer = answer = Deferred[None]()
+        self._answer = answer = Deferred[Any]()
         self._client = client = self.factory.node.client(self)
         try:
             if self._handshake is not None:
@@ -332,7 +335,7 @@ class RelaySocketFactory(WebSocketServerFactory):
         super().__init__(server="", reactor=clock)
         self.node = node
         self.settings = settings
-        self.wheel = TimerWheel(clock)
+        self.wheel = node.wheel
         self.most_connections = most_connections
         self.admission = Admission(
             min(settings.max_connections or most_connections, most_connections),
@@ -354,7 +357,7 @@ class RelaySocketFactory(WebSocketServerFactory):
             # Tell the client what it did wrong (1002, 1007, 1009) instead of a silent reset.
             failByDrop=False,
             # The head is complete, in time, when the connection comes here; this is for our own answer.
-            openHandshakeTimeout=SUBSCRIBE_TIMEOUT_SECONDS + 5,
+            openHandshakeTimeout=AUTHENTICATE_TIMEOUT_SECONDS + SUBSCRIBE_TIMEOUT_SECONDS + 5,
             closeHandshakeTimeout=settings.close_timeout_seconds,
             autoPingTimeout=settings.ping_timeout_seconds,
         )

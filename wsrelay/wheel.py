@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable
 
@@ -43,6 +44,8 @@ class TimerWheel:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._buckets: dict[int, dict[WheelTimer, None]] = {}
+        # The slots of the buckets as a heap: credentials end in thousands of different ones.
+        self._slots: list[int] = []
         self._tick: IDelayedCall | None = None
         self._next = 0
 
@@ -57,6 +60,7 @@ class TimerWheel:
         bucket = self._buckets.get(slot)
         if bucket is None:
             bucket = self._buckets[slot] = {}
+            heapq.heappush(self._slots, slot)
         timer = WheelTimer(bucket, call)
         bucket[timer] = None
         if self._tick is None or slot < self._next:
@@ -66,6 +70,7 @@ class TimerWheel:
     def stop(self) -> None:
         """Forget all timers."""
         self._buckets.clear()
+        self._slots.clear()
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
@@ -78,7 +83,8 @@ class TimerWheel:
 
     def _turn(self) -> None:
         self._tick = None
-        bucket = self._buckets.pop(self._next, {})
+        # Every slot of the heap has a bucket until its turn comes, and the wheel is always wound to the first.
+        bucket = self._buckets.pop(heapq.heappop(self._slots))
         while bucket:
             # One by one: a call may cancel another of the same bucket.
             timer = next(iter(bucket))
@@ -89,5 +95,5 @@ class TimerWheel:
                 self.log.failure("a timer failed")
         # Buckets whose timers were all cancelled go as their turn comes; each is at most one empty dict. Winding is due
         # even if a call has wound the wheel already: to its own slot, which may be behind the first one that waits.
-        if self._buckets:
-            self._wind(min(self._buckets), self._clock.seconds())
+        if self._slots:
+            self._wind(self._slots[0], self._clock.seconds())

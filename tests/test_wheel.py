@@ -1,4 +1,4 @@
-"""Tests of wsrelay.transports.wheel."""
+"""Tests of wsrelay.wheel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.transports.wheel import RESOLUTION_SECONDS, TimerWheel, WheelTimer
+from wsrelay.wheel import RESOLUTION_SECONDS, TimerWheel, WheelTimer
 
 # Multiples of 1/64 s are exact in binary: what is late or early here is so by the wheel and not by rounding.
 _DELAYS = st.integers(0, 64 * 20).map(lambda ticks: ticks / 64)

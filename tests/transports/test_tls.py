@@ -1,0 +1,463 @@
+"""Tests of wsrelay.transports.tls: real handshakes, in memory where that shows the same."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+import ssl
+import weakref
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.transports.test_certificates import Issuer, chain_of, key_of
+from wsrelay.core.errors import ConfigError
+from wsrelay.testing import MemoryTransport
+from wsrelay.transports.tls import LOOK_SECONDS, ReloadingTLS
+
+NOW = datetime.now(UTC)
+
+
+class Echo(Protocol):
+    """Says it again."""
+
+    transport: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class Guest:
+    """A client of Python's own TLS, on a protocol that a factory of ours makes, without a socket.
+
+    Args:
+        factory: What makes the relay's side.
+        clock: Time of the relay's side.
+        context: What the client trusts and speaks.
+        name: The server name that it asks for. None: it asks for none.
+        session: One of an earlier connection that it would like to go on with.
+    """
+
+    def __init__(
+        self,
+        factory: Any,
+        clock: Clock,
+        context: ssl.SSLContext,
+        name: str | None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self._clock = clock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._in, self._out, server_hostname=name, session=session)
+        self.protocol = factory.buildProtocol(None)
+        self.transport = MemoryTransport(self.protocol)
+        self.protocol.makeConnection(self.transport)
+
+    def shake_hands(self) -> Guest:
+        """Until both sides are content; raises what the client does where they are not."""
+        for _ in range(4):
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.exchange()
+            except ssl.SSLError:
+                self.exchange()
+                raise
+        return self
+
+    def exchange(self) -> None:
+        """What each side has to say reaches the other."""
+        if (data := self._out.read()) and self.transport.connected:
+            self.protocol.dataReceived(data)
+        self._clock.advance(0)
+        self._in.write(self.transport.drain())
+
+    def echo(self, data: bytes) -> bytes:
+        """What comes back for what is sent."""
+        self.tls.write(data)
+        self.exchange()
+        return self.tls.read(1000)
+
+    def hosts(self) -> list[str]:
+        """Whom the certificate that was shown is for."""
+        shown: Any = self.tls.getpeercert()
+        return [host for _, host in shown["subjectAltName"]]
+
+
+class TLSCase(SynchronousTestCase):
+    """With an authority, a folder, a clock, and a log that is looked at."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.issuer = Issuer(self.folder)
+        self.clock = Clock()
+        self.events: Any = self.enterContext(capturedLogs())
+
+    def logged(self) -> list[str]:
+        """The lines of the log since this was last asked, with their levels and with short names of files."""
+        events, self.events[:] = list(self.events), []
+        lines = [f"{event['log_level'].name}: {formatEvent(event)}" for event in events]
+        return [line.replace(f"{self.folder}/", "") for line in lines]
+
+    def creator(self, *paths: Path, minimum: str = "1.2") -> ReloadingTLS:
+        """Certificates of these paths, else of the whole folder."""
+        given: Any = self.clock
+        return ReloadingTLS(paths or [self.folder], minimum, given, datetime.now(UTC).timestamp)
+
+    def watching(self, *paths: Path) -> ReloadingTLS:
+        """The same, watching their files, and a log that has nothing about it yet."""
+        creator = self.creator(*paths)
+        creator.start()
+        self.addCleanup(creator.stop)
+        self.logged()
+        return creator
+
+    def client(self, *, checks_name: bool = True) -> ssl.SSLContext:
+        """A client that trusts the authority."""
+        context = ssl.create_default_context()
+        self.issuer.authority.configure_trust(context)
+        context.check_hostname = checks_name
+        return context
+
+    def comes(self, creator: ReloadingTLS, name: str | None, context: Any = None, session: Any = None) -> Guest:
+        """A client that has connected and said nothing."""
+        given: Any = self.clock
+        factory = TLSMemoryBIOFactory(creator, False, Factory.forProtocol(Echo), given)
+        return Guest(factory, self.clock, context or self.client(checks_name=False), name, session)
+
+    def hosts(self, creator: ReloadingTLS, name: str | None) -> list[str]:
+        """Whom the certificate is for that a client gets for a name."""
+        return self.comes(creator, name).shake_hands().hosts()
+
+
+class HandshakeTests(TLSCase):
+    """What a client is shown, and what is spoken with it."""
+
+    def test_names(self) -> None:
+        """A client gets the certificate for the name it asks for, else the first one; so does who asks for none."""
+        self.issuer.pem("1.pem", "first.example")
+        self.issuer.pem("2.pem", "*.wild.example")
+        self.issuer.pem("3.pem", "third.example", "in.wild.example")
+        creator = self.creator()
+        for name, expected in (
+            ("first.example", ["first.example"]),
+            ("third.example", ["third.example", "in.wild.example"]),
+            ("THIRD.example", ["third.example", "in.wild.example"]),
+            ("in.wild.example", ["third.example", "in.wild.example"]),
+            ("any.wild.example", ["*.wild.example"]),
+            ("a.b.wild.example", ["first.example"]),
+            ("unknown.example", ["first.example"]),
+            (None, ["first.example"]),
+        ):
+            self.assertEqual(self.hosts(creator, name), expected)
+
+    def test_chain(self) -> None:
+        """The certificates behind the first are sent with it, so that who trusts the root believes; under each name."""
+        child = self.issuer.authority.create_child_ca()
+        for host in ("a.example", "b.example"):
+            leaf = child.issue_cert(host)
+            self.issuer.write(f"{host}.pem", key_of(leaf), chain_of(leaf))
+        creator = self.creator()
+        for host in ("a.example", "b.example"):
+            guest = self.comes(creator, host, self.client()).shake_hands()
+            self.assertEqual(guest.echo(b"hello"), b"hello")
+
+    def version(self, creator: ReloadingTLS, version: ssl.TLSVersion) -> str | None:
+        """What is spoken with a client that speaks nothing else."""
+        context = self.client()
+        # Its own library would refuse the older ones.
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+        self.flushWarnings()
+        return self.comes(creator, "a.example", context).shake_hands().tls.version()
+
+    def test_versions(self) -> None:
+        """TLS 1.2 and 1.3 are spoken, or 1.3 alone, and what is older never."""
+        self.issuer.pem("a.pem", "a.example")
+        both, newest = self.creator(), self.creator(minimum="1.3")
+        self.assertEqual(self.version(both, ssl.TLSVersion.TLSv1_2), "TLSv1.2")
+        self.assertEqual(self.version(both, ssl.TLSVersion.TLSv1_3), "TLSv1.3")
+        self.assertEqual(self.version(newest, ssl.TLSVersion.TLSv1_3), "TLSv1.3")
+        for creator, version in ((both, ssl.TLSVersion.TLSv1_1), (newest, ssl.TLSVersion.TLSv1_2)):
+            with self.assertRaisesRegex(ssl.SSLError, "(?i)protocol.version"):
+                self.version(creator, version)
+
+    def test_application_protocol(self) -> None:
+        """HTTP/1.1 is what is agreed on, under each name, also with who would rather have HTTP/2; none is no matter."""
+        self.issuer.pem("a.pem", "a.example")
+        self.issuer.pem("b.pem", "b.example")
+        creator = self.creator()
+        for name in ("a.example", "b.example"):
+            context = self.client()
+            self.assertIsNone(self.comes(creator, name, context).shake_hands().tls.selected_alpn_protocol())
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            self.assertEqual(self.comes(creator, name, context).shake_hands().tls.selected_alpn_protocol(), "http/1.1")
+            context.set_alpn_protocols(["h2"])
+            self.assertRaises(ssl.SSLError, self.comes(creator, name, context).shake_hands)
+
+    def test_resumption(self) -> None:
+        """No session is resumed: under the same name, or another, each connection is shown its certificate."""
+        self.issuer.pem("a.pem", "a.example")
+        self.issuer.pem("b.pem", "b.example")
+        creator = self.creator()
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = self.client()
+            context.maximum_version = version
+            first = self.comes(creator, "a.example", context).shake_hands()
+            first.echo(b"a session comes with what is read")
+            for name in ("a.example", "b.example"):
+                guest = self.comes(creator, name, context, first.tls.session).shake_hands()
+                self.assertFalse(guest.tls.session_reused)
+                self.assertEqual(guest.hosts(), [name])
+
+    def test_renegotiation(self) -> None:
+        """A client cannot have the relay shake hands again and again on one connection, as TLS 1.2 would have it."""
+        self.issuer.pem("a.pem", "a.example")
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        client = SSL.Connection(context, None)
+        client.set_connect_state()
+        guest = self.comes(self.creator(), None)
+        for _ in range(4):
+            with contextlib.suppress(SSL.WantReadError):
+                client.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                guest.protocol.dataReceived(client.bio_read(65536))
+            if data := guest.transport.drain():
+                client.bio_write(data)
+        client.renegotiate()
+        self.assertRaises(SSL.WantReadError, client.do_handshake)
+        guest.protocol.dataReceived(client.bio_read(65536))
+        client.bio_write(guest.transport.drain())
+        with self.assertRaisesRegex(SSL.Error, "no renegotiation"):
+            client.do_handshake()
+
+    def test_nonsense(self) -> None:
+        """What is no TLS at all ends with the connection, and nothing is written about it."""
+        self.issuer.pem("a.pem", "a.example")
+        creator = self.creator()
+        self.logged()
+        guest = self.comes(creator, "a.example")
+        guest.protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        guest.transport.drain()
+        self.assertFalse(guest.transport.connected)
+        self.assertEqual(self.logged(), [])
+
+
+class ReloadTests(TLSCase):
+    """Certificates that change."""
+
+    def test_at_once(self) -> None:
+        """A reload is at once for who comes then, and one line says what there is; who is there is not touched."""
+        self.issuer.pem("a.pem", "a.example", "old.example")
+        creator = self.creator()
+        self.assertEqual(self.logged(), ["info: certificates loaded: 1, names a.example, old.example"])
+        guest = self.comes(creator, "a.example").shake_hands()
+        self.issuer.pem("a.pem", "a.example")
+        self.issuer.pem("b.pem", "*.b.example")
+        creator.reload()
+        self.assertEqual(self.logged(), ["info: certificates loaded: 2, names a.example, *.b.example"])
+        self.assertEqual(guest.echo(b"hello"), b"hello")
+        self.assertEqual(guest.hosts(), ["a.example", "old.example"])
+        self.assertEqual(self.hosts(creator, "a.example"), ["a.example"])
+        self.assertEqual(self.hosts(creator, "x.b.example"), ["*.b.example"])
+
+    def test_amid_handshakes(self) -> None:
+        """Who connected before a reload and speaks after it gets the new certificate, whichever it asks for."""
+        for name in ("a", "b"):
+            self.issuer.pem(f"{name}.pem", f"{name}.example", "old.example")
+        creator = self.creator()
+        names = ("a.example", "b.example", "unknown.example", "old.example", None)
+        guests = [self.comes(creator, name) for name in names]
+        for name in ("a", "b"):
+            self.issuer.pem(f"{name}.pem", f"{name}.example")
+        creator.reload()
+        hosts = [guest.shake_hands().hosts() for guest in guests]
+        self.assertEqual(hosts, [["a.example"], ["b.example"], ["a.example"], ["a.example"], ["a.example"]])
+
+    def test_what_openssl_refers_to(self) -> None:
+        """The context that a connection began with lives as long as the connection, and no longer."""
+        self.issuer.pem("a.pem", "a.example")
+        self.issuer.pem("b.pem", "b.example")
+        creator = self.creator()
+        began_with = weakref.ref(creator._certificates.default)
+        guest = self.comes(creator, "b.example")
+        creator.reload()
+        guest.shake_hands()
+        gc.collect()
+        self.assertIsNotNone(began_with())
+        self.assertEqual(guest.echo(b"hello"), b"hello")
+        guest.protocol.abortConnection()
+        del guest
+        gc.collect()
+        self.assertIsNone(began_with())
+
+    def test_mistake(self) -> None:
+        """What cannot be used changes nothing; each reload that is asked for says why."""
+        path = self.issuer.pem("a.pem", "a.example")
+        creator = self.creator(path)
+        expires = creator.expires
+        self.logged()
+        self.issuer.write("a.pem", b"nonsense")
+        line = "error: certificates not loaded, the old ones stay: tls_certificates: a.pem holds no certificate"
+        for _ in range(2):
+            creator.reload()
+            self.assertEqual(self.logged(), [line])
+        self.assertEqual(self.hosts(creator, "a.example"), ["a.example"])
+        self.assertEqual(creator.expires, expires)
+
+    def test_mistake_at_the_start(self) -> None:
+        """Without certificates there is no beginning."""
+        with self.assertRaisesRegex(ConfigError, r"^tls_certificates: .*x\.pem cannot be read: No such file"):
+            self.creator(self.folder / "x.pem")
+
+    def test_dates(self) -> None:
+        """What has expired, or is for later, is served all the same, with a warning; when the first ends is known."""
+        day = timedelta(days=1)
+        past = NOW.replace(microsecond=0) - day
+        self.issuer.pem("1.pem", "good.example", not_before=NOW - day, not_after=NOW + day)
+        self.issuer.pem("2.pem", "past.example", not_before=NOW - 9 * day, not_after=past)
+        self.issuer.pem("3.pem", "later.example", not_before=NOW.replace(microsecond=0) + day, not_after=NOW + 2 * day)
+        creator = self.creator()
+        _, *warnings = self.logged()
+        self.assertEqual(
+            warnings,
+            [
+                f"warn: 2.pem holds a certificate that expired {past.isoformat()}",
+                f"warn: 3.pem holds a certificate for later, from {(past + 2 * day).isoformat()}",
+            ],
+        )
+        self.assertEqual(creator.expires, past.timestamp())
+        with self.assertRaisesRegex(ssl.SSLCertVerificationError, "certificate has expired"):
+            self.hosts(creator, "past.example")
+
+
+class WatchTests(TLSCase):
+    """Files that are looked at."""
+
+    def look(self, times: int = 1) -> list[str]:
+        """Let the files be looked at so many times; gives what is logged."""
+        for _ in range(times):
+            self.clock.advance(LOOK_SECONDS)
+        return self.logged()
+
+    def test_quiet(self) -> None:
+        """While nothing changes nothing is read, and nothing is written; a watch that is stopped leaves no timer."""
+        self.issuer.pem("a.pem", "a.example")
+        creator = self.watching()
+        self.assertEqual(self.look(5), [])
+        creator.stop()
+        creator.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_renewed(self) -> None:
+        """A certificate that is renewed is loaded at the second look that finds the same, and once."""
+        path = self.issuer.pair("a", "a.example")
+        creator = self.watching(path)
+        self.issuer.pair("a", "a.example", "more.example")
+        self.assertEqual(self.look(), [])
+        self.assertEqual(self.hosts(creator, "more.example"), ["a.example"])
+        self.assertEqual(self.look(), ["info: certificates loaded: 1, names a.example, more.example"])
+        self.assertEqual(self.hosts(creator, "more.example"), ["a.example", "more.example"])
+        self.assertEqual(self.look(5), [])
+
+    def test_half_written(self) -> None:
+        """Of a pair that is written slowly nothing is read before both files are the same for two looks."""
+        path = self.issuer.pair("a", "a.example")
+        creator = self.watching(path)
+        leaf = self.issuer.authority.issue_cert("new.example")
+        self.issuer.write("a/privkey.pem", key_of(leaf))
+        self.assertEqual(self.look(), [])
+        self.issuer.write("a/fullchain.pem", chain_of(leaf)[:100])
+        self.assertEqual(self.look(), [])
+        self.issuer.write("a/fullchain.pem", chain_of(leaf))
+        self.assertEqual(self.look(), [])
+        self.assertEqual(self.hosts(creator, None), ["a.example"])
+        self.assertEqual(self.look(), ["info: certificates loaded: 1, names new.example"])
+        self.assertEqual(self.hosts(creator, None), ["new.example"])
+
+    def test_mistake(self) -> None:
+        """A mistake is said once, however long it stays; the old certificates serve until it is mended."""
+        path = self.issuer.pair("a", "a.example")
+        creator = self.watching(path)
+        leaf = self.issuer.authority.issue_cert("new.example")
+        self.issuer.write("a/privkey.pem", key_of(leaf))
+        (line,) = self.look(9)
+        self.assertTrue(
+            line.startswith("error: certificates not loaded, the old ones stay: tls_certificates: a/privkey")
+        )
+        self.assertEqual(self.hosts(creator, None), ["a.example"])
+        self.issuer.write("a/fullchain.pem", chain_of(leaf))
+        self.assertEqual(self.look(9), ["info: certificates loaded: 1, names new.example"])
+        self.assertEqual(self.hosts(creator, None), ["new.example"])
+
+    def test_mended_by_what_was_there(self) -> None:
+        """A mistake that is taken back is a change, too."""
+        path = self.issuer.pem("a.pem", "a.example")
+        creator = self.watching(path)
+        before = path.read_bytes()
+        path.unlink()
+        (line,) = self.look(3)
+        self.assertTrue(line.endswith("a.pem cannot be read: No such file or directory"))
+        path.write_bytes(before)
+        self.assertEqual(self.look(3), ["info: certificates loaded: 1, names a.example"])
+        self.assertEqual(self.hosts(creator, None), ["a.example"])
+
+    def test_directory(self) -> None:
+        """In a directory certificates may come and go; the last one stays."""
+        self.issuer.pair("a", "a.example")
+        creator = self.watching()
+        self.issuer.pair("b", "b.example")
+        self.assertEqual(self.look(3), ["info: certificates loaded: 2, names a.example, b.example"])
+        self.assertEqual(self.hosts(creator, "b.example"), ["b.example"])
+        shutil.rmtree(self.folder / "a")
+        self.assertEqual(self.look(3), ["info: certificates loaded: 1, names b.example"])
+        self.assertEqual(self.hosts(creator, "a.example"), ["b.example"])
+        shutil.rmtree(self.folder / "b")
+        (line,) = self.look(3)
+        self.assertIn("the old ones stay: tls_certificates: there is no certificate in ", line)
+        self.assertEqual(self.hosts(creator, None), ["b.example"])
+
+    def test_reload_meanwhile(self) -> None:
+        """What a reload has read already is not read again by the watch; what it came too early for is."""
+        path = self.issuer.pair("a", "a.example")
+        creator = self.watching(path)
+        self.issuer.pair("a", "new.example")
+        self.look()
+        creator.reload()
+        self.assertEqual(self.logged(), ["info: certificates loaded: 1, names new.example"])
+        self.assertEqual(self.look(3), [])
+        leaf = self.issuer.authority.issue_cert("newer.example")
+        self.issuer.write("a/privkey.pem", key_of(leaf))
+        creator.reload()
+        self.assertEqual(len(self.logged()), 1)
+        self.issuer.write("a/fullchain.pem", chain_of(leaf))
+        self.assertEqual(self.look(3), ["info: certificates loaded: 1, names newer.example"])
+
+
+class GuardTests(TLSCase):
+    """Why Twisted's own endpoint `tls:` is not used: where this fails, it may be looked at again."""
+
+    def test_upstream(self) -> None:
+        """A certificate that is renewed is never served by it."""
+        self.issuer.pem("a.pem", "a.example", "old.example")
+        reactor: Any = MemoryReactorClock()
+        endpoint = serverFromString(reactor, f"tls:{self.folder.absolute()}:port=443")
+        endpoint.listen(Factory.forProtocol(Echo))
+        factory = reactor.tcpServers[0][1]
+        for _ in range(2):
+            guest = Guest(factory, reactor, self.client(), "a.example").shake_hands()
+            self.assertEqual(guest.hosts(), ["a.example", "old.example"])
+            self.issuer.pem("a.pem", "a.example")
+            reactor.advance(3600)

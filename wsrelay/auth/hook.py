@@ -1,0 +1,311 @@
+"""Asks the application's own HTTP endpoint who a client is, and whether it may publish.
+
+Nobody is let in by accident: 200 with an object that can be read and 204 let a client in, 401 and 403 are the
+application's no, and everything else, silence too, is no answer. Who waits for one is told to come back.
+
+What an outage costs is bounded: there are so many requests at a time, each with the fetcher's deadline, and after some
+failures in a row the endpoint is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from random import Random
+from typing import Protocol, TypeAlias
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsrelay.core.breaker import CircuitBreaker
+from wsrelay.core.denials import Denial
+from wsrelay.core.errors import ClaimError, DeniedError, FetchError, WsrelayError
+from wsrelay.core.expiring import ExpiringCache
+from wsrelay.core.handshake import Handshake
+from wsrelay.core.identity import ANONYMOUS, Identity, read_identity
+from wsrelay.core.secret import Secret
+
+__all__ = ["MAX_CACHED", "MAX_IN_FLIGHT", "Answered", "Fetches", "Hook"]
+
+MAX_CACHED = 10_000
+"""As many answers are remembered."""
+
+MAX_IN_FLIGHT = 100
+"""As many requests are under way at a time; who would need another one is told to come back."""
+
+SETTLED_SECONDS = 10.0
+"""An endpoint works again when it answers and has not failed for so long: one that fails now and then is one event."""
+
+MAX_TOLD = 10
+"""As many different problems of one outage are logged."""
+
+_Verdict: TypeAlias = Identity | Denial
+"""What the application says about a client, or why it is not let in."""
+
+_CONNECT: dict[int, _Verdict] = {204: ANONYMOUS, 401: Denial.NO_CREDENTIAL, 403: Denial.HOOK}
+"""What statuses mean that say everything by themselves, when a client comes."""
+
+_PUBLISH: dict[int, _Verdict] = {
+    200: ANONYMOUS,
+    204: ANONYMOUS,
+    401: Denial.PUBLISH_DENIED,
+    403: Denial.PUBLISH_DENIED,
+}
+"""The same when it publishes."""
+
+
+class Answered(Protocol):
+    """An HTTP answer, read to its end."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+
+
+class Fetches(Protocol):
+    """Makes HTTP requests, each within a deadline of its own."""
+
+    # Not a Deferred, which mypy takes for one of exactly this type: here one of any kind of answer will do.
+    def fetch(self, method: str, url: str, headers: Mapping[str, str] = ..., body: bytes = ...) -> Awaitable[Answered]:
+        """Make a request; fails with `FetchError`, when there is no answer in time too."""
+
+
+class Hook:
+    """One endpoint of the application.
+
+    Args:
+        fetcher: Makes the requests.
+        url: Where the endpoint is.
+        secret: Shown to the endpoint, so that it knows who asks. None: nothing is.
+        forward: Which of the client's header fields it gets to see, of ``cookie`` and ``authorization``.
+        cache_seconds: How long an answer about a client is good for others who say the same. 0: never.
+        clock: Time.
+        rng: Randomness for when a broken endpoint is tried again.
+        counters: Where what comes of it is counted: requests under `allowed`, `denied` and `failed`, answers from the
+            cache under `cached`, and under `skipped` what was not asked, because the endpoint is left alone or has
+            enough to do.
+        now: The seconds since the epoch, which is what an `exp` is about.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        fetcher: Fetches,
+        url: str,
+        *,
+        secret: Secret | None,
+        forward: Sequence[str],
+        cache_seconds: float,
+        clock: IReactorTime,
+        rng: Random,
+        counters: Counter[str],
+        now: Callable[[], float],
+    ) -> None:
+        self._fetcher = fetcher
+        self._url = url
+        self._secret = secret
+        self._forward = forward
+        self._clock = clock
+        self._counters = counters
+        self._now = now
+        self._breaker = CircuitBreaker(rng)
+        self._kept: ExpiringCache[bytes, _Verdict] = ExpiringCache(MAX_CACHED, cache_seconds)
+        # Who waits for the answer to a question that is under way. Like what is kept they go by the question's digest,
+        # for the question may hold a cookie.
+        self._waiting: dict[bytes, set[Deferred[_Verdict]]] = {}
+        self._in_flight = 0
+        self._told: set[str] = set()
+        self._failed_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the endpoint is left alone because it does not work."""
+        return self._breaker.is_open
+
+    def connect(self, identity: Identity, handshake: Handshake, channels: Sequence[str]) -> Deferred[Identity]:
+        """Ask who a client is that comes.
+
+        Args:
+            identity: What its credential says; what the application says goes before it, piece by piece. The sooner
+                end of both holds.
+            handshake: Its opening request, of which the query is not passed on: it may hold a ticket.
+            channels: What it wants to listen to.
+
+        Returns:
+            Fires with who it is, or fails with `DeniedError`. To cancel it is harmless: others may wait for the same
+            answer, and who comes back at once finds it.
+        """
+        given = {"cookie": handshake.cookie, "authorization": handshake.authorization}
+        question = _encode(
+            event="connect",
+            channels=list(channels),
+            address=handshake.peer,
+            origin=handshake.origin,
+            path=handshake.path,
+            user=identity.subject,
+            headers={name: value for name, value in given.items() if value and name in self._forward},
+        )
+        return Deferred.fromCoroutine(self._connect(identity, question))
+
+    def publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None]:
+        """Ask whether a client may publish a message.
+
+        Returns:
+            Fires with None if it may, or fails with `DeniedError`. To cancel it ends the request.
+        """
+        try:
+            message = {"text": payload.decode()}
+        except UnicodeDecodeError:
+            message = {"base64": b64encode(payload).decode("ascii")}
+        question = _encode(event="publish", channel=channel, user=identity.subject, **message)
+        return Deferred.fromCoroutine(self._publish(question))
+
+    async def _connect(self, identity: Identity, question: bytes) -> Identity:
+        key = sha256(question).digest()
+        verdict = self._kept.get(key, self._clock.seconds())
+        # Who comes back because its time is over wants to hear something new.
+        if verdict is None or self._is_over(verdict):
+            verdict = await self._share(key, question)
+        else:
+            self._counters["cached"] += 1
+        if verdict is Denial.NO_CREDENTIAL and identity.is_known:
+            # It has one, which is good: it would come back with the same.
+            verdict = Denial.HOOK
+        return _join(identity, _said(verdict))
+
+    async def _publish(self, question: bytes) -> None:
+        _said(await self._ask(question, _PUBLISH))
+
+    def _share(self, key: bytes, question: bytes) -> Deferred[_Verdict]:
+        """The answer to a question, which is asked once for all who wait for it at the same time."""
+        is_first = key not in self._waiting
+        waiting = self._waiting.setdefault(key, set())
+        waiter: Deferred[_Verdict] = Deferred(waiting.discard)
+        waiting.add(waiter)
+        if is_first:
+            Deferred.fromCoroutine(self._ask(question, _CONNECT)).addBoth(self._answered, key)
+        return waiter
+
+    def _answered(self, outcome: _Verdict | Failure, key: bytes) -> None:
+        # It is a failure if the fetcher was stopped.
+        verdict = Denial.NOT_CHECKED if isinstance(outcome, Failure) else outcome
+        if verdict is not Denial.NOT_CHECKED:
+            self._kept.put(key, verdict, self._clock.seconds())
+        waiting = self._waiting.pop(key)
+        # One by one, because telling one may make another one leave.
+        while waiting:
+            waiting.pop().callback(verdict)
+
+    async def _ask(self, question: bytes, meanings: Mapping[int, _Verdict]) -> _Verdict:
+        """Make a request; whatever goes wrong is `Denial.NOT_CHECKED`."""
+        asked = self._clock.seconds()
+        if self._in_flight >= MAX_IN_FLIGHT or not self._breaker.allows(asked):
+            self._counters["skipped"] += 1
+            return Denial.NOT_CHECKED
+        self._in_flight += 1
+        try:
+            answer = await self._fetcher.fetch("POST", self._url, self._headers(), question)
+            verdict = self._read(answer, meanings)
+        except CancelledError:
+            self._breaker.given_up(asked)
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it was, nobody is let in by it, and a trial has to end
+            self._failed(error, asked)
+            return Denial.NOT_CHECKED
+        finally:
+            self._in_flight -= 1
+        self._worked(verdict)
+        return verdict
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if self._secret is not None:
+            headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        return headers
+
+    def _read(self, answer: Answered, meanings: Mapping[int, _Verdict]) -> _Verdict:
+        """What an answer means.
+
+        Raises:
+            FetchError: Nothing.
+            ClaimError: Something that cannot be read.
+        """
+        if answer.status in meanings:
+            return meanings[answer.status]
+        if answer.status != 200:
+            raise FetchError(f"it answered with the status {answer.status}")
+        verdict = read_identity(_decode(answer.body))
+        return Denial.NO_CREDENTIAL if self._is_over(verdict) else verdict
+
+    def _is_over(self, verdict: _Verdict) -> bool:
+        return isinstance(verdict, Identity) and verdict.expires is not None and verdict.expires <= self._now()
+
+    def _worked(self, verdict: _Verdict) -> None:
+        self._counters["denied" if isinstance(verdict, Denial) else "allowed"] += 1
+        self._breaker.succeeded()
+        if self._told and self._clock.seconds() - self._failed_at >= SETTLED_SECONDS:
+            self._told.clear()
+            self.log.info("the hook works again")
+
+    def _failed(self, error: Exception, asked: float) -> None:
+        self._counters["failed"] += 1
+        self._failed_at = self._clock.seconds()
+        if isinstance(error, ClaimError):
+            # The endpoint is there. What it says of one client is no reason to let all others wait.
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(self._failed_at, asked)
+        # The text of an exception that is not our own may repeat what it is about: a header, say.
+        problem = str(error) if isinstance(error, WsrelayError) else type(error).__name__
+        if problem not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(problem)
+            self.log.error("the hook does not work, and nobody is let in without it: {problem}", problem=problem)
+
+
+def _encode(**question: object) -> bytes:
+    return json.dumps(question).encode("ascii")
+
+
+def _decode(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise FetchError("its answer is no JSON object")
+    return document
+
+
+def _said(verdict: _Verdict) -> Identity:
+    """What the application says about a client that it lets in.
+
+    Raises:
+        DeniedError: It does not, or has not been heard.
+    """
+    if isinstance(verdict, Denial):
+        raise DeniedError(verdict)
+    return verdict
+
+
+def _join(identity: Identity, said: Identity) -> Identity:
+    """What a credential says, with what the application says in front of it."""
+    ends = [each for each in (identity.expires, said.expires) if each is not None]
+    return replace(
+        identity,
+        subject=identity.subject if said.subject is None else said.subject,
+        channels=identity.channels if said.channels is None else said.channels,
+        publish=identity.publish if said.publish is None else said.publish,
+        expires=min(ends, default=None),
+        is_known=identity.is_known or said.subject is not None,
+    )

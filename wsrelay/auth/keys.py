@@ -1,0 +1,171 @@
+"""The keys that tokens are checked with, each good for the algorithms of its kind and for no other.
+
+Which algorithm a token is checked with is never the token's choice alone (RFC 8725 section 3.1): one that names HS256
+does not get a public key, which everybody knows, taken for a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
+from twisted.internet.defer import Deferred, succeed
+
+from wsrelay.core.errors import ConfigError
+
+__all__ = ["ALGORITHMS", "ASYMMETRIC", "FixedKeys", "Key", "Keys", "fitting", "public_key", "read_keys"]
+
+# RFC 7518 section 3.2: a secret is at least as long as the hash.
+_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_RSA_BITS = 2048  # RFC 7518 sections 3.3 and 3.5
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
+
+ASYMMETRIC = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})
+"""The algorithms for which the key is public."""
+
+ALGORITHMS = frozenset({*_SECRET_BYTES, *ASYMMETRIC})
+"""Every algorithm that there may be a key for (RFC 7518 section 3.1, RFC 8037, RFC 8812)."""
+
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+
+Material: TypeAlias = bytes | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that tokens are checked with.
+
+    Attributes:
+        kid: What tokens call it (RFC 7515 section 4.1.4). None: it has no name, and may be anybody's.
+        algorithms: What it may be used with.
+        material: The secret, or the public key.
+    """
+
+    kid: str | None
+    algorithms: frozenset[str]
+    material: Material = field(repr=False)
+
+
+class Keys(Protocol):
+    """Where keys come from."""
+
+    def find(self, kid: str | None, algorithm: str) -> Deferred[list[Key]]:
+        """The keys that a token may be signed with.
+
+        Args:
+            kid: What the token calls its key. None: it does not say.
+            algorithm: What the token says it is signed with, which each key that is found may be used with.
+
+        Returns:
+            Fires with none if there is no such key; fails with `DeniedError(Denial.NOT_CHECKED)` if that cannot be
+            known now.
+        """
+
+
+class FixedKeys:
+    """The keys that the operator has given.
+
+    Args:
+        keys: The keys.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = tuple(keys)
+
+    def find(self, kid: str | None, algorithm: str) -> Deferred[list[Key]]:
+        """See `Keys.find`."""
+        return succeed(fitting(self._keys, kid, algorithm))
+
+
+def fitting(keys: Iterable[Key], kid: str | None, algorithm: str) -> list[Key]:
+    """Those of the keys that a token may be signed with; `Keys.find` says what the arguments are."""
+    return [key for key in keys if algorithm in key.algorithms and (key.kid is None or kid is None or key.kid == kid)]
+
+
+def public_key(material: object, kid: str | None = None) -> Key:
+    """The key for a public key of `cryptography`.
+
+    Raises:
+        ConfigError: It is of a kind or size that is not accepted.
+    """
+    if isinstance(material, RSAPublicKey):
+        if material.key_size < _RSA_BITS:
+            raise ConfigError(f"an RSA key has at least {_RSA_BITS} bits")
+        return Key(kid, _RSA, material)
+    if isinstance(material, EllipticCurvePublicKey) and material.curve.name in _CURVES:
+        return Key(kid, frozenset({_CURVES[material.curve.name]}), material)
+    if isinstance(material, (Ed25519PublicKey, Ed448PublicKey)):
+        return Key(kid, frozenset({"EdDSA"}), material)
+    raise ConfigError("a public key is RSA, EC on P-256, P-384, P-521 or secp256k1, Ed25519 or Ed448")
+
+
+def read_keys(text: str) -> tuple[Key, ...]:
+    """The keys in a text: PEM public keys or certificates, or secrets with commas or white space between them.
+
+    Of a certificate only the key counts: who gives it here vouches for it, however old it is and whoever signed it.
+
+    Raises:
+        ConfigError: There are none, or one cannot be used. The text never repeats what was given.
+    """
+    if "-----BEGIN" in text:
+        return _read_pem(text)
+    words = text.replace(",", " ").split()
+    if not words:
+        raise ConfigError("there is no key in it")
+    if any(map(_is_der, [*words, "".join(words)])):
+        raise ConfigError("a public key needs its BEGIN and END lines: without them it would be taken for a secret")
+    return tuple(map(_secret, words))
+
+
+def _secret(word: str) -> Key:
+    material = word.encode("utf-8", "surrogateescape")
+    algorithms = frozenset(name for name, least in _SECRET_BYTES.items() if len(material) >= least)
+    if not algorithms:
+        raise ConfigError(
+            f"a secret has at least {min(_SECRET_BYTES.values())} bytes, without commas and spaces in it; "
+            "a good one: openssl rand -base64 48"
+        )
+    return Key(None, algorithms, material)
+
+
+def _is_der(text: str) -> bool:
+    for load in (load_der_public_key, load_der_x509_certificate):
+        try:
+            load(b64decode(text, validate=True))
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        return True
+    return False
+
+
+def _read_pem(text: str) -> tuple[Key, ...]:
+    # Many environments hold no line breaks, and the two characters instead.
+    text = text.replace("\\n", "\n")
+    if "PRIVATE KEY-----" in text:
+        raise ConfigError(
+            "this is a private key, which nobody but the issuer of tokens should have: give the public one "
+            "(openssl pkey -in private.pem -pubout)"
+        )
+    if _PEM.sub("", text).strip(", \t\r\n"):
+        raise ConfigError("there is something beside the PEM blocks, or one of them has no end")
+    return tuple(_read_block(block[1], block[0].encode("utf-8", "replace")) for block in _PEM.finditer(text))
+
+
+def _read_block(label: str, block: bytes) -> Key:
+    try:
+        if label == "CERTIFICATE":
+            return public_key(load_pem_x509_certificate(block).public_key())
+        return public_key(load_pem_public_key(block))
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigError("a PEM block is no public key or certificate, or is damaged") from None

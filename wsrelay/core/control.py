@@ -1,0 +1,83 @@
+"""What the application tells all processes: messages on the control channel.
+
+::
+
+    PUBLISH wsrelay:$control '{"disconnect": {"user": "42"}}'
+
+- ``{"disconnect": {"user": "42"}}``: every connection of this user;
+- ``{"disconnect": {"connection": "5f0c..."}}``: this connection;
+- ``{"disconnect": {"ticket": "..."}}``: the connection that was opened with this ticket;
+- ``{"disconnect": {"token": "..."}}``: the connections that were opened with the token of this `jti`.
+
+With ``"reconnect": true`` beside it they are told to come back (4012), else not to (4505).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wsrelay.core.closing import Closing
+from wsrelay.core.errors import ClaimError
+
+__all__ = ["MAX_CONTROL_BYTES", "TARGETS", "Disconnect", "read_control", "read_disconnect"]
+
+MAX_CONTROL_BYTES = 4096
+
+TARGETS = ("user", "connection", "ticket", "token")
+"""What can be disconnected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Connections are to be closed.
+
+    Attributes:
+        target: Which: one of `TARGETS`, a colon, and the value.
+        closing: With what.
+    """
+
+    target: str
+    closing: Closing
+
+    def to_bytes(self) -> bytes:
+        """The message that says so."""
+        kind, _, value = self.target.partition(":")
+        document = {"disconnect": {kind: value}, "reconnect": self.closing is Closing.RECONNECT}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+def read_control(payload: bytes) -> Disconnect:
+    """What a message on the control channel says.
+
+    Raises:
+        ClaimError: Nothing that is known.
+    """
+    if len(payload) > MAX_CONTROL_BYTES:
+        raise ClaimError(f"a control message has at most {MAX_CONTROL_BYTES} bytes")
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise ClaimError("a control message is a JSON object") from None
+    if not isinstance(document, dict) or not isinstance(document.get("disconnect"), dict):
+        raise ClaimError('a control message looks like {"disconnect": {"user": "42"}}')
+    return read_disconnect(document["disconnect"], reconnect=document.get("reconnect", False))
+
+
+def read_disconnect(target: Mapping[str, object], *, reconnect: object = False) -> Disconnect:
+    """Whom an object with one target names.
+
+    Raises:
+        ClaimError: It names nobody, several, or somebody in an unknown way.
+    """
+    if not isinstance(reconnect, bool):
+        raise ClaimError("reconnect is true or false")
+    if len(target) != 1:
+        raise ClaimError(f"name one of {', '.join(TARGETS)}")
+    ((kind, value),) = target.items()
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if kind not in TARGETS or not isinstance(value, str) or not value or not value.isprintable():
+        raise ClaimError(f"name one of {', '.join(TARGETS)}, as a text")
+    return Disconnect(f"{kind}:{value}", Closing.RECONNECT if reconnect else Closing.REVOKED)

@@ -1,0 +1,57 @@
+"""Who of this process's clients is somebody: found by user, connection, ticket or token, to be disconnected.
+
+Clients that nobody vouches for are not in it and cost nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from wsrelay.core.closing import Closing
+
+__all__ = ["Member", "Roster"]
+
+
+class Member(Protocol):
+    """A client that is known."""
+
+    def dismiss(self, closing: Closing) -> None:
+        """End it, whether it is in already or still knocking."""
+
+
+class Roster:
+    """Members by what they are called: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, dict[Member, None]] = {}
+        self._names: dict[Member, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def enter(self, member: Member, names: Iterable[str]) -> None:
+        """A member is here, under these names; `leave` is owed once."""
+        self._names[member] = tuple(names)
+        for name in self._names[member]:
+            self._by_name.setdefault(name, {})[member] = None
+
+    def leave(self, member: Member) -> None:
+        """A member is gone; one that never entered is forgiven."""
+        for name in self._names.pop(member, ()):
+            of_name = self._by_name[name]
+            del of_name[member]
+            if not of_name:
+                del self._by_name[name]
+
+    def names(self) -> list[str]:
+        """Every name that somebody here has."""
+        return list(self._by_name)
+
+    def dismiss(self, name: str, closing: Closing) -> int:
+        """End all members of a name; gives how many there were."""
+        # A copy, because whoever is ended may leave at once.
+        members = list(self._by_name.get(name, ()))
+        for member in members:
+            member.dismiss(closing)
+        return len(members)
