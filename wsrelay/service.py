@@ -148,6 +148,10 @@ class RelayService(Service):
     def startService(self) -> None:
         """Connect to the broker."""
         super().startService()
+        if self._auth.has_credentials and not self._settings.asks_for_credentials:
+            self.log.warn(
+                "tokens are configured, but every channel is public: set access, or let namespaces ask for a credential"
+            )
         self._lag.start()
         self._auth.start()
         if self._certificates is not None:

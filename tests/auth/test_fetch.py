@@ -31,7 +31,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer, providedBy
 
 from wsrelay import __version__
 from wsrelay.auth.fetch import MAX_BODY_BYTES, Fetcher, check_url
@@ -76,6 +76,9 @@ class Server(Factory):
         answer: The bytes.
         then_close: Whether the connection ends after them.
         greeting: What it says before anybody has said anything.
+
+    Attributes:
+        is_deaf: Whether it stops reading when it answers.
     """
 
     noisy = False
@@ -84,6 +87,7 @@ class Server(Factory):
         self.answer = answer
         self.greeting = greeting
         self.then_close = then_close
+        self.is_deaf = False
         self.peers: list[Peer] = []
         self.heard: Deferred[Peer] = Deferred()
 
@@ -93,6 +97,8 @@ class Server(Factory):
     def asked(self, peer: Peer) -> None:
         """Answer."""
         transport: Any = peer.transport
+        if self.is_deaf:
+            transport.pauseProducing()
         transport.write(self.answer)
         if self.then_close:
             transport.loseConnection()
@@ -139,6 +145,19 @@ class Scripted:
 
     def request(self, *_request: object) -> Deferred[Any]:
         return self._outcome()
+
+
+class ClockedReactor:
+    """The real reactor, with a clock of the test's."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
+        self.seconds = self.clock.seconds
+        directlyProvides(self, *providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
 
 
 class NetworkCase(TestCase):
@@ -226,6 +245,16 @@ class FetchTests(NetworkCase):
         for _ in range(3):
             await fetcher.fetch("POST", url, body=b"x")
         self.assertEqual(len({asked[4] for asked in pages.asked}), 1)
+
+    async def test_connection_is_not_kept_for_long(self) -> None:
+        """A connection ends before the server could end it in the middle of the next request."""
+        server, url = self.serve_bytes(EMPTY)
+        clocked: Any = ClockedReactor()
+        fetcher = Fetcher(clocked, 10.0)
+        await fetcher.fetch("GET", url)
+        clocked.clock.advance(1)
+        await server.peers[0].gone
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
     async def test_longest_body(self) -> None:
         """A body as long as is allowed is read."""
@@ -452,11 +481,28 @@ class SecureTests(NetworkCase):
         self.assertIn("it does not speak TLS", await self.problem(url.replace("http:", "https:")))
 
     async def test_too_long(self) -> None:
-        """A body that is too long ends the connection, even if the peer never agrees to that."""
+        """A body that is too long ends the connection, even if the peer never hears our goodbye."""
         self.trust()
-        server, url = self.serve_tls(HEAD + b"Content-Length: 10000000\r\n\r\n" + b"x" * 100_000)
+        server, url = self.serve_tls(HEAD + b"Content-Length: 50000000\r\n\r\n" + b"x" * 50_000_000)
+        server.is_deaf = True
         self.assertEqual(await self.problem(url), "its answer is longer than 65536 bytes")
         await server.peers[0].gone
+
+    async def test_close(self) -> None:
+        """Closing does not wait for ever for a peer that does not hear our goodbye."""
+        self.trust()
+        server, url = self.serve_tls(EMPTY)
+        server.is_deaf = True
+        clocked: Any = ClockedReactor()
+        fetcher = Fetcher(clocked, 10.0)
+        await fetcher.fetch("GET", url)
+        closing = fetcher.close()
+        self.assertFalse(closing.called)
+        clocked.clock.advance(1)
+        await closing
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+        peer: Any = server.peers[0]
+        peer.transport.abortConnection()
 
 
 class ExplainTests(SynchronousTestCase):

@@ -5,25 +5,41 @@ from __future__ import annotations
 import contextlib
 import gc
 import shutil
+import socket
 import ssl
 import weakref
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, TCP4ServerEndpoint, serverFromString
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from websockets.sync.client import connect
 
+from tests.transports.kit import DEADLINE_SECONDS, REACTOR, EdgeCase, House, RealEdgeCase
 from tests.transports.test_certificates import Issuer, chain_of, key_of
 from wsrelay.core.errors import ConfigError
-from wsrelay.testing import MemoryTransport
-from wsrelay.transports.tls import LOOK_SECONDS, ReloadingTLS
+from wsrelay.core.publication import Publication
+from wsrelay.testing import FakeBroker, MemoryTransport
+from wsrelay.transports.proxied import ProxiedFactory, behind_proxy
+from wsrelay.transports.stream import EagerServer, write_eagerly
+from wsrelay.transports.tcp import underlying
+from wsrelay.transports.tls import LOOK_SECONDS, ReloadingTLS, under_tls
+
+HEADER = b"PROXY TCP4 198.51.100.7 203.0.113.9 1234 443\r\n"
+"""What a balancer sends in front of TLS."""
 
 NOW = datetime.now(UTC)
 
@@ -444,6 +460,171 @@ class WatchTests(TLSCase):
         self.assertEqual(len(self.logged()), 1)
         self.issuer.write("a/fullchain.pem", chain_of(leaf))
         self.assertEqual(self.look(3), ["info: certificates loaded: 1, names newer.example"])
+
+
+class SilentTests(EdgeCase):
+    """Those who do not get as far as a request, below which there is TLS and a PROXY header."""
+
+    def test_silence(self) -> None:
+        """Whoever stops anywhere before the end of a request head is disconnected when the handshake time is over."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        issuer = Issuer(folder)
+        house = self.house(handshake_timeout_seconds=5)
+        creator = ReloadingTLS([issuer.pem("a.pem", "a.example")], "1.2", house.clock, datetime.now(UTC).timestamp)
+        factory = ProxiedFactory(TLSMemoryBIOFactory(creator, False, house.door, house.clock))
+        context = ssl.create_default_context()
+        issuer.authority.configure_trust(context)
+        for header, shakes_hands, words in (
+            (b"", False, b""),
+            (HEADER[:9], False, b""),
+            (HEADER, False, b""),
+            (HEADER, True, b""),
+            (HEADER, True, b"GET / HTTP/1.1\r\n"),
+        ):
+            guest = Guest(factory, house.clock, context, "a.example")
+            guest.protocol.dataReceived(header)
+            if shakes_hands:
+                guest.shake_hands()
+            if words:
+                guest.tls.write(words)
+                guest.exchange()
+            house.pass_time(4.5)
+            self.assertTrue(guest.transport.connected)
+            house.pass_time(4.5)
+            self.assertFalse(guest.transport.connected)
+
+
+class UnderlyingTests(SynchronousTestCase):
+    """What is below."""
+
+    def test_depths(self) -> None:
+        """A transport is below any number of wrappers, or none, also when the connection is gone."""
+        transport = MemoryTransport()
+        self.assertIs(underlying(transport), transport)
+        outer: Any = transport
+        for _ in range(3):
+            inner, outer = outer, ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+            outer.makeConnection(inner)
+            self.assertIs(underlying(outer), transport)
+        outer.connectionLost(Failure(ConnectionDone()))
+        self.assertIs(underlying(outer), transport)
+        self.assertIsNone(underlying(None))
+
+
+class RealTLSTests(RealEdgeCase):
+    """Real sockets, and a client that is none of ours: the `websockets` library on Python's own TLS, in a thread."""
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.issuer = Issuer(folder)
+        self.context = ssl.create_default_context()
+        self.issuer.authority.configure_trust(self.context)
+        self.issuer.pem("1.pem", "a.example")
+        self.issuer.pem("2.pem", "b.example")
+        self.creator = ReloadingTLS([folder], "1.2", REACTOR, datetime.now(UTC).timestamp)
+
+    async def listen(self, below: IStreamServerEndpoint, broker: Any = None) -> House:
+        """A relay under TLS, on top of an endpoint, until the test is over."""
+        house = House(broker, clock=REACTOR)
+        self._port = await under_tls(self.creator, below).listen(house.door)
+        write_eagerly(self._port)
+        self.addCleanup(self._close, house, self._port)
+        return house
+
+    def visit(self, name: str, messages: int = 1, first: bytes = b"") -> tuple[list[str], list[Any]]:
+        """Whom the certificate was for, and what came; called in a thread.
+
+        Args:
+            name: The server that the client believes to talk to.
+            messages: How many it waits for.
+            first: What is sent before TLS begins.
+        """
+        with socket.create_connection(self.address(), timeout=DEADLINE_SECONDS) as plain:
+            plain.sendall(first)
+            with connect(f"wss://{name}/ws/room", sock=plain, ssl=self.context, proxy=None) as client:
+                encrypted: Any = client.socket
+                hosts = [host for _, host in encrypted.getpeercert()["subjectAltName"]]
+                return hosts, [client.recv(timeout=DEADLINE_SECONDS) for _ in range(messages)]
+
+    def address(self) -> tuple[str, int]:
+        """Where the relay listens."""
+        host = self._port.getHost()
+        return host.host, host.port
+
+    async def until(self, happened: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        deadline = REACTOR.seconds() + DEADLINE_SECONDS
+        while not happened():
+            self.assertLess(REACTOR.seconds(), deadline)
+            await deferLater(REACTOR, 0.01)
+
+    async def test_server_names(self) -> None:
+        """Through the front door each client gets the certificate for the name it asks for, and messages."""
+        house = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
+        visits = [deferToThread(self.visit, name) for name in ("a.example", "b.example")]
+        await self.until(lambda: len(house.sockets.sockets) == 2)
+        house.node.deliver(Publication("room", b"hello"))
+        self.assertEqual(await visits[0], (["a.example"], ["hello"]))
+        self.assertEqual(await visits[1], (["b.example"], ["hello"]))
+
+    async def test_reload(self) -> None:
+        """A reload takes nothing from who is there, and gives who comes the new certificate."""
+        house = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
+        first = deferToThread(self.visit, "b.example", 2)
+        await self.until(lambda: house.sockets.sockets)
+        house.node.deliver(Publication("room", b"before"))
+        self.issuer.pem("2.pem", "b.example", "new.example")
+        self.creator.reload()
+        second = deferToThread(self.visit, "b.example")
+        await self.until(lambda: len(house.sockets.sockets) == 2)
+        house.node.deliver(Publication("room", b"after"))
+        self.assertEqual(await first, (["b.example"], ["before", "after"]))
+        self.assertEqual(await second, (["b.example", "new.example"], ["after"]))
+
+    async def from_balancer(self, below: IStreamServerEndpoint) -> None:
+        """A client of whom a balancer says where it comes from, before TLS begins."""
+        broker = FakeBroker()
+        house = await self.listen(below, broker)
+        visit = deferToThread(self.visit, "b.example", first=HEADER)
+        await self.until(lambda: house.sockets.waiting)
+        (guest,) = house.sockets.waiting
+        handshake: Any = guest._handshake
+        self.assertEqual(handshake.peer, "198.51.100.7")
+        # What the front door and the kernel are told reaches through all that is wrapped around the connection.
+        server = underlying(guest.transport)
+        self.assertIsInstance(server, EagerServer)
+        self.assertEqual(house.door.connections, 1)
+        self.assertTrue(server.getTcpNoDelay())
+        self.assertEqual(server.getPeer().host, "127.0.0.1")
+        house.node.confirmed("room")
+        await self.until(lambda: house.sockets.sockets)
+        house.node.deliver(Publication("room", b"hello"))
+        self.assertEqual(await visit, (["b.example"], ["hello"]))
+        await self.until(lambda: not house.door.connections)
+
+    async def test_from_balancer(self) -> None:
+        """The true address of a client reaches the handshake through TLS and our reading of a PROXY header."""
+        await self.from_balancer(behind_proxy(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")))
+
+    async def test_upstream_haproxy(self) -> None:
+        """So it does through Twisted's, for who writes that into a description of an endpoint."""
+        await self.from_balancer(serverFromString(REACTOR, "haproxy:tcp:0:interface=127.0.0.1"))
+
+    async def test_adopted(self) -> None:
+        """A socket that systemd has opened already writes at once, too."""
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            descriptor = listening.detach()
+        house = await self.listen(AdoptedStreamServerEndpoint(REACTOR, descriptor, socket.AF_INET))
+        visit = deferToThread(self.visit, "a.example")
+        await self.until(lambda: house.sockets.sockets)
+        (guest,) = house.sockets.sockets
+        self.assertIsInstance(underlying(guest.transport), EagerServer)
+        house.node.deliver(Publication("room", b"hello"))
+        self.assertEqual(await visit, (["a.example"], ["hello"]))
 
 
 class GuardTests(TLSCase):

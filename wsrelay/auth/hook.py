@@ -88,7 +88,8 @@ class Hook:
         url: Where the endpoint is.
         secret: Shown to the endpoint, so that it knows who asks. None: nothing is.
         forward: Which of the client's header fields it gets to see, of ``cookie`` and ``authorization``.
-        cache_seconds: How long an answer about a client is good for others who say the same. 0: never.
+        cache_seconds: How long an answer about a client is good for others who say the same. 0: never; then the name
+            of the connection is in the question, and no two are the same.
         clock: Time.
         rng: Randomness for when a broken endpoint is tried again.
         counters: Where what comes of it is counted: requests under `allowed`, `denied` and `failed`, answers from the
@@ -124,6 +125,7 @@ class Hook:
         # Who waits for the answer to a question that is under way. Like what is kept they go by the question's digest,
         # for the question may hold a cookie.
         self._waiting: dict[bytes, set[Deferred[_Verdict]]] = {}
+        self._keeps_answers = cache_seconds > 0
         self._in_flight = 0
         self._told: set[str] = set()
         self._failed_at = 0.0
@@ -146,6 +148,8 @@ class Hook:
             Fires with who it is, or fails with `DeniedError`. To cancel it is harmless: others may wait for the same
             answer, and who comes back at once finds it.
         """
+        # Answers that are kept are for all who ask the same, and no two connections would.
+        connection = None if self._keeps_answers else handshake.connection
         given = {"cookie": handshake.cookie, "authorization": handshake.authorization}
         question = _encode(
             event="connect",
@@ -154,6 +158,7 @@ class Hook:
             origin=handshake.origin,
             path=handshake.path,
             user=identity.subject,
+            connection=connection,
             headers={name: value for name, value in given.items() if value and name in self._forward},
         )
         return Deferred.fromCoroutine(self._connect(identity, question))

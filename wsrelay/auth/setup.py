@@ -71,6 +71,12 @@ class Auth:
             explain=explain,
         )
 
+    @property
+    def has_credentials(self) -> bool:
+        """Whether the operator has set up tokens."""
+        settings = self._settings
+        return settings.token_keys is not None or settings.token_jwks_url is not None
+
     def start(self) -> None:
         """Begin to fetch keys, where they come from elsewhere."""
         if self._remote_keys is not None:

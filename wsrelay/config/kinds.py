@@ -91,6 +91,13 @@ def _secrets(value: str | list[Any]) -> tuple[Secret, ...]:
     return tuple(Secret(text) for text in (_items(value) if isinstance(value, str) else _texts(value)))
 
 
+def _level(value: str) -> Access:
+    level = Access(value)
+    if level is Access.NOBODY:
+        raise ValueError(value)
+    return level
+
+
 def _access(value: str | bool) -> Access:
     if isinstance(value, bool):
         return Access.PUBLIC if value else Access.NOBODY
@@ -113,7 +120,7 @@ PATHS = Kind(
 )
 SECRET = Kind("a secret text", (str,), Secret, lambda text: Secret(text.strip()))
 SECRETS = Kind("a list of secret texts (commas between them)", (str, list), _secrets, _secrets)
-ACCESS = Kind("public, authenticated, token or nobody", (str,), _access, _access)
+ACCESS = Kind("public, authenticated or token", (str,), _level, _level)
 ACCESS_OR_SWITCH = Kind("true, false, public, authenticated, token or nobody", (bool, str), _access, _access)
 
 

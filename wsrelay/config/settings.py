@@ -327,7 +327,7 @@ class Settings:
         """The namespaces of the short form: what belongs to one user each is not for everybody."""
         personal = tuple(pattern for pattern in patterns if pattern.endswith(PERSONAL))
         others = tuple(pattern for pattern in patterns if pattern not in personal)
-        known = Access.AUTHENTICATED if self.access is Access.PUBLIC else self.access
+        known = Access.AUTHENTICATED
         return (
             Namespace(name, others, self.access, publish),
             Namespace(f"{name} of users", personal, known, Access.NOBODY if publish is Access.NOBODY else known),
