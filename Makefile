@@ -7,6 +7,7 @@
 #   make bench   what it costs, beside others: tables, JSON and a picture
 #   make faults  real relays, real Redis, and everything that can break between them: three minutes
 #   make conformance   the Autobahn test suite against the front door; wants a CPython 2.7, else skips
+#   make audit   what is pinned, compared with published advisories
 #   make docs    what is generated in docs/
 #   make pins    requirements*.txt from the newest releases
 
@@ -14,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint bench faults conformance docs pins clean
+.PHONY: run test lint audit bench faults conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -50,6 +51,15 @@ bench: .venv/run
 	$(BIN)/python -m bench setup
 	$(BIN)/python -m bench run --plot docs/performance.png $(ARGS)
 
+# In an environment of its own: what it needs is nobody else's affair.
+audit: .venv/dev .venv-audit/done
+	@$(BIN)/python -m tools.audit .venv-audit/bin/pip-audit
+
+.venv-audit/done:
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip --quiet --disable-pip-version-check install 'pip-audit==2.10.1'
+	@touch $@
+
 docs: .venv/dev
 	$(BIN)/python -m tools.docs
 
@@ -73,4 +83,4 @@ pins: .venv/dev
 		{ echo 'No environment could be made. On Debian and Ubuntu: apt-get install python3-venv'; rm -rf .venv; exit 1; }
 
 clean:
-	rm -rf .venv bench/.cache conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-audit bench/.cache conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info

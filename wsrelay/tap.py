@@ -24,6 +24,7 @@ from wsrelay.config import Setting, Settings, load, nearest, table
 from wsrelay.core.errors import ConfigError
 from wsrelay.interfaces import IBroker
 from wsrelay.service import RelayService
+from wsrelay.transports.proxied import behind_proxy
 from wsrelay.transports.tls import ReloadingTLS, under_tls
 
 __all__ = ["Options", "makeService"]
@@ -203,8 +204,10 @@ def _endpoint(reactor: Any, name: str, text: str) -> IStreamServerEndpoint:
             name=name,
             kind=text[:4],
         )
+    below = text.removeprefix("haproxy:")
     try:
-        return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, text))
+        endpoint = cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, below))
+        return endpoint if below == text else behind_proxy(endpoint)
     except Exception as error:  # noqa: BLE001 -- parsers of endpoints, which may be plugins, raise what they like
         raise ConfigError(f"{name}: {text!r} is not an endpoint that can be used: {error}") from None
 

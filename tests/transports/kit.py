@@ -34,9 +34,13 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from wsrelay.auth.setup import Auth
 from wsrelay.brokers.memory import MemoryBroker
 from wsrelay.config import Settings
+from wsrelay.core.counters import Counters
 from wsrelay.core.publication import Publication
+from wsrelay.denied import DenialLog
+from wsrelay.http.api import API
 from wsrelay.http.site import build_site
 from wsrelay.node import Node
 from wsrelay.testing import MemoryTransport
@@ -173,11 +177,15 @@ class House:
     ) -> None:
         self.clock = Clock() if clock is None else clock
         if broker is None:
-            broker = MemoryBroker()
+            broker = MemoryBroker(self.clock.seconds)
             broker.start()
         self.broker = broker
         self.settings = Settings(**settings)
-        self.node = Node(broker, self.settings.rules(), self.clock)
+        rules = self.settings.rules()
+        counters = Counters()
+        denials = DenialLog(counters, self.clock.seconds)
+        auth = Auth(self.settings, broker.store, self.clock, Random(7), counters, denials.explain, self.clock.seconds)
+        self.node = Node(broker, rules, self.clock, None, counters, auth.authenticator, denials)
         self.sockets = RelaySocketFactory(self.node, self.settings, self.clock, rng or Random(7))
         self.ready = (200, "ready")
         site = build_site(
@@ -186,6 +194,8 @@ class House:
             with_page=with_page,
             idle_seconds=self.settings.http_idle_seconds,
             reactor=self.clock,
+            api=API(broker, rules, self.settings.api_keys, denials, self.clock) if self.settings.api_keys else None,
+            max_body_bytes=self.settings.max_message_bytes if self.settings.api_keys else 0,
         )
         self.door = FrontDoorFactory(self.sockets, site, self.settings)
         self.wires: list[Wire] = []

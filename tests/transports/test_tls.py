@@ -29,7 +29,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import connect
 
 from tests.transports.kit import DEADLINE_SECONDS, REACTOR, EdgeCase, House, RealEdgeCase
-from tests.transports.test_certificates import Issuer, chain_of, key_of
+from tests.transports.test_certificates import KUBERNETES, Issuer, chain_of, key_of
 from wsrelay.core.errors import ConfigError
 from wsrelay.core.publication import Publication
 from wsrelay.testing import FakeBroker, MemoryTransport
@@ -443,6 +443,21 @@ class WatchTests(TLSCase):
         shutil.rmtree(self.folder / "b")
         (line,) = self.look(3)
         self.assertIn("the old ones stay: tls_certificates: there is no certificate in ", line)
+        self.assertEqual(self.hosts(creator, None), ["b.example"])
+
+    def test_kubernetes(self) -> None:
+        """A secret that Kubernetes replaces, by turning one hidden link, is a change."""
+        self.issuer.pair("mount/..1", "a.example", files=KUBERNETES)
+        self.issuer.pair("mount/..2", "b.example", files=KUBERNETES)
+        mount = self.folder / "mount"
+        (mount / "..data").symlink_to("..1")
+        for file in KUBERNETES:
+            (mount / file).symlink_to(Path("..data") / file)
+        creator = self.watching(mount)
+        self.assertEqual(self.hosts(creator, None), ["a.example"])
+        (mount / "..data_tmp").symlink_to("..2")
+        (mount / "..data_tmp").rename(mount / "..data")
+        self.assertEqual(self.look(3), ["info: certificates loaded: 1, names b.example"])
         self.assertEqual(self.hosts(creator, None), ["b.example"])
 
     def test_reload_meanwhile(self) -> None:

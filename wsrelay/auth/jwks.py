@@ -76,7 +76,7 @@ class RemoteKeys:
         self._asked = 0.0
         self._fetching: Deferred[Any] | None = None
         self._timer: IDelayedCall | None = None
-        self._waiting: set[Deferred[None]] = set()
+        self._waiting: list[Deferred[None]] = []
 
     def start(self) -> None:
         """Fetch the set now, and from now on."""
@@ -116,8 +116,9 @@ class RemoteKeys:
 
     def _look(self) -> Deferred[None]:
         """Fires after a fetch: the one that is under way, or one that begins now."""
-        waiter: Deferred[None] = Deferred(self._waiting.discard)
-        self._waiting.add(waiter)
+        # Without a canceller: one that does not wait any more may be told all the same.
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
         if self._fetching is None:
             self._fetch()
         return waiter
@@ -156,9 +157,9 @@ class RemoteKeys:
         self._fetching = None
         if self._is_running:
             self._timer = self._clock.callLater(seconds, self._fetch)
-        # One by one, because telling one may make another one leave.
-        while self._waiting:
-            self._waiting.pop().callback(None)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None and self._timer.active():

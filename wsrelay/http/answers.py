@@ -50,17 +50,19 @@ class PlainAnswer(Resource):
 
     Args:
         answer: Gives status and text.
+        any_method: Whether it is the answer to any method, as it is where nothing is.
     """
 
     isLeaf = True
 
-    def __init__(self, answer: Callable[[], Answer]) -> None:
+    def __init__(self, answer: Callable[[], Answer], *, any_method: bool = False) -> None:
         super().__init__()
         self._answer = answer
+        self._any_method = any_method
 
     def render(self, request: Request) -> bytes:
         """Answer GET and HEAD; tell any other method so."""
-        if request.method not in (b"GET", b"HEAD"):
+        if request.method not in (b"GET", b"HEAD") and not self._any_method:
             return not_allowed(request)
         return plain(request, *self._answer())
 

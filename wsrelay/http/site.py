@@ -76,8 +76,10 @@ class _Request(Request):
 
 
 _NOWHERE = PlainAnswer(
-    lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.")
+    lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz."),
+    any_method=True,
 )
+_NO_API = PlainAnswer(lambda: (404, "There is no API here: the setting api_keys opens it."), any_method=True)
 
 
 class _Folder(Resource):
@@ -138,8 +140,7 @@ def build_site(
     root.putChild(b"readyz", PlainAnswer(readiness))
     if metrics is not None:
         root.putChild(b"metrics", Exposition(metrics))
-    if api is not None:
-        root.putChild(b"api", api)
+    root.putChild(b"api", _NO_API if api is None else api)
     root.putChild(b"ws", SocketPath(upgrade))
     if with_page:
         page = page_files()

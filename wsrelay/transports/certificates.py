@@ -9,6 +9,7 @@ The texts of errors name files and never show what is in them: one of the two is
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,27 +132,27 @@ def look_at(paths: Iterable[Path]) -> object:
 
 def _look_at(path: Path) -> object:
     try:
-        return [(str(file), _stamp(file)) for file in _candidates(path)]
+        return [(file, _stamp(file)) for file in _candidates(path)]
     except OSError as error:
         return error.errno
 
 
-def _stamp(file: Path) -> tuple[int, ...] | None:
+def _stamp(file: str) -> tuple[int, ...] | None:
     try:
-        found = file.stat()
+        found = os.stat(file)
     except OSError:
         return None
     # The time of the last change as well: a file that could not be read is mended by chmod.
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def _candidates(path: Path) -> list[Path]:
+def _candidates(path: Path) -> list[str]:
     if not path.is_dir():
-        return [path]
+        return [str(path)]
     files, directories = _children(path)
-    names = [name for pair in _PAIRS for name in pair]
-    inside = [directory / name for directory in (path, *directories) for name in names]
-    return [*files, *inside]
+    # Strings: a Path for each of them would cost more than to look at it.
+    inside = [f"{directory}/{name}" for directory in (path, *directories) for pair in _PAIRS for name in pair]
+    return [*map(str, files), *inside]
 
 
 def _children(path: Path) -> tuple[list[Path], list[Path]]:

@@ -1,8 +1,8 @@
 """TLS at the front door, with certificates that are read anew when their files change.
 
 Connections that exist are never touched: they keep the context that they were made with, and a new certificate is for
-those that come. Files are read on the reactor's thread: they are a few kilobytes each, and half a millisecond a
-certificate every few weeks is less than one fan-out. To look whether they have changed takes some microseconds a file.
+those that come. Files are read on the reactor's thread: they are a few kilobytes each, and half a millisecond for each
+certificate every few weeks is less than one fan-out. To look whether they have changed takes two microseconds a file.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class ReloadingTLS:
         return self._certificates.context_for(server_name)
 
     def _load(self) -> None:
-        # Before they are read, so that what changes meanwhile is a change; and once, whatever comes of it.
+        # Before they are read: what changes meanwhile is a change. And whether or not they can be used: a mistake that
+        # stays is no reason to say it again.
         self._loaded = look_at(self._paths)
         self._certificates = certificates = load_certificates(self._paths, self._minimum, self._choose)
         self.log.info(
