@@ -452,3 +452,108 @@ class CannotWorkTests(SynchronousTestCase):
         """What Kubernetes puts into the environment for a service of our name is none of our settings."""
         load({}, {"WSRELAY_SERVICE_HOST": "10.0.0.1", "WSRELAY_PORT_80_TCP": "tcp://10.0.0.1:80"})
         self.assertEqual(load({}, {"WSRELAY_PORT": "tcp://10.0.0.1:80"}).port, 8080)
+
+    def test_tls(self) -> None:
+        """Endpoints with TLS want certificates, and certificates endpoints."""
+        text = "listen_tls and tls_certificates belong together: set both or none"
+        self.assertEqual(complaint({"listen_tls": "tcp:1"}, {}), text)
+        self.assertEqual(complaint({"tls_certificates": "/x"}, {}), text)
+        self.assertEqual(complaint({"tls_minimum": "1.1"}, {}), "tls_minimum must be 1.2 or 1.3, not '1.1'")
+
+    def test_where_to_listen(self) -> None:
+        """TLS takes the place of a port that nobody asked for, and stands beside one that somebody did."""
+        tls = {"listen_tls": "tcp:1", "tls_certificates": "/x"}
+        self.assertFalse(load(tls, {}).listens_on_port)
+        for flags, environ in (({"port": "1"}, {}), ({"host": "::1"}, {}), ({}, {"PORT": "1"})):
+            self.assertTrue(load({**tls, **flags}, environ).listens_on_port, flags)
+        self.assertFalse(load({**tls, "listen": "tcp:2"}, {}).listens_on_port)
+        self.assertTrue(load({}, {}).listens_on_port)
+
+    def test_origins(self) -> None:
+        """What is no origin is told at the start."""
+        self.assertIn("'example.com' is no origin", complaint({"origins": "https://a.example,example.com"}, {}))
+
+    def test_tokens(self) -> None:
+        """Settings about tokens mean nothing where no token can be checked, and keys come from one place."""
+        for name, value in (("token_audience", "a"), ("token_issuer", "i"), ("token_cookie", "c")):
+            said = complaint({name: value}, {})
+            self.assertEqual(said, f"{name} means nothing without token_keys or token_jwks_url")
+        both = complaint({"token_jwks_url": "https://a.example/"}, {"WSRELAY_TOKEN_KEYS": SECRET})
+        self.assertEqual(
+            both, "token_keys and token_jwks_url both say which keys tokens are checked with: leave one out"
+        )
+        self.assertIn("name of a cookie", complaint({"token_cookie": "a b"}, {"WSRELAY_TOKEN_KEYS": SECRET}))
+
+    def test_hook(self) -> None:
+        """Settings about the hook mean nothing without one, and it is told two fields at most."""
+        self.assertEqual(complaint({"hook_publish": "true"}, {}), "hook_publish means nothing without hook_url")
+        said = complaint({"hook_url": "https://a.example/", "hook_forward": "cookie,host"}, {})
+        self.assertEqual(said, "hook_forward may hold cookie and authorization, not 'host'")
+
+    def test_api_keys(self) -> None:
+        """A key that could be guessed is refused, and not repeated."""
+        said = complaint({}, {"WSRELAY_API_KEYS": f"{'x' * 16},{SECRET}"})
+        self.assertIn("at least 16 characters", said)
+        self.assertNotIn(SECRET, said)
+        self.assertEqual(len(load_env(WSRELAY_API_KEYS=f"{'x' * 16},{'y' * 16}").api_keys), 2)
+
+    def test_access(self) -> None:
+        """The short form says for whom it is; what belongs to one user is never for everybody."""
+        settings = load({"channels": "room:*,user:{sub}", "publish": "chat", "access": "token"}, {})
+        rules = settings.rules()
+        levels = {name: getattr(rules.rule(name), "subscribe", None) for name in ("room:1", "user:1", "chat", "x")}
+        self.assertEqual(
+            levels, {"room:1": Access.TOKEN, "user:1": Access.AUTHENTICATED, "chat": Access.TOKEN, "x": None}
+        )
+        self.assertEqual(getattr(rules.rule("chat"), "publish", None), Access.TOKEN)
+        public = load({"channels": "user:{sub}"}, {}).rules().rule("user:1")
+        self.assertEqual(getattr(public, "subscribe", None), Access.AUTHENTICATED)
+        everything = load({"access": "authenticated"}, {}).rules().rule("x")
+        self.assertEqual(getattr(everything, "subscribe", None), Access.AUTHENTICATED)
+        self.assertIn("--access must be public, authenticated or token", complaint({"access": "nobody"}, {}))
+
+    def test_asks_for_credentials(self) -> None:
+        """It is known whether any channel is only for some."""
+        for flags, asks in (({}, False), ({"access": "token"}, True), ({"channels": "user:{sub}"}, True)):
+            self.assertEqual(load(flags, {}).asks_for_credentials, asks)
+
+
+class SecretTests(SynchronousTestCase):
+    """Credentials among the settings."""
+
+    def test_never_shown(self) -> None:
+        """No secret is in what settings look like, nor in what is said about them."""
+        settings = load_env(
+            WSRELAY_API_KEYS=f"{SECRET}-{SECRET}-{SECRET}",
+            WSRELAY_TOKEN_KEYS=SECRET * 9,
+            REDIS_URL=f"redis://:{SECRET}@h",
+        )
+        self.assertNotIn(SECRET, repr(settings))
+        self.assertNotIn(SECRET, f"{settings}")
+
+    def test_from_a_file(self) -> None:
+        """A variable may name a file that holds a secret, white space at its ends aside."""
+        path = Path(self.mktemp())
+        path.write_text(f"\n{'k' * 40}\n")
+        settings = load_env(WSRELAY_TOKEN_KEYS_FILE=str(path))
+        assert settings.token_keys is not None
+        self.assertEqual(settings.token_keys.reveal(), "k" * 40)
+        path.write_text(f"redis://:{SECRET}@h\n")
+        url = load_env(WSRELAY_REDIS_URL_FILE=str(path)).redis_url
+        self.assertEqual(getattr(url, "password", None), SECRET)
+
+    def test_files_that_cannot_be_read(self) -> None:
+        """A file that is missing, no text, or one too many is told by the name of its variable."""
+        path = Path(self.mktemp())
+        said = complaint({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path)})
+        self.assertEqual(
+            said, f"the file that WSRELAY_TOKEN_KEYS_FILE names cannot be read: No such file or directory: {path}"
+        )
+        path.write_bytes(b"\xff")
+        self.assertIn("is not text", complaint({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path)}))
+        both = complaint({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path), "WSRELAY_TOKEN_KEYS": SECRET})
+        self.assertEqual(both, "WSRELAY_TOKEN_KEYS_FILE and WSRELAY_TOKEN_KEYS say the same: leave one out")
+
+    def test_only_secrets(self) -> None:
+        """What is no secret has no such variable."""
+        self.assertIn("unknown environment variable", complaint({}, {"WSRELAY_HOST_FILE": "/x"}))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
+
+import trustme
 
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
@@ -18,8 +21,10 @@ from zope.interface.verify import verifyObject
 from wsrelay import tap
 from wsrelay.brokers.memory import MemoryBroker
 from wsrelay.brokers.redis import RedisBroker
+from wsrelay.transports.proxied import behind_proxy
 
 REACTOR: Any = reactor
+ADD_TRIGGER = REACTOR.addSystemEventTrigger
 
 
 class TapTests(SynchronousTestCase):
@@ -36,8 +41,7 @@ class TapTests(SynchronousTestCase):
         triggers: list[Any] = []
         # The reactor of the tests keeps its clock.
         self.patch(REACTOR, "seconds", REACTOR.seconds)
-        add = REACTOR.addSystemEventTrigger
-        self.patch(REACTOR, "addSystemEventTrigger", lambda *given: triggers.append(add(*given)))
+        self.patch(REACTOR, "addSystemEventTrigger", lambda *given: triggers.append(ADD_TRIGGER(*given)))
         service = tap.makeService(self.options(*flags, **environ))
         for trigger in triggers:
             REACTOR.removeSystemEventTrigger(trigger)
@@ -66,11 +70,78 @@ class TapTests(SynchronousTestCase):
         service = self.service("--listen", r"tcp6:0:interface=\:\:1")
         self.assertIsInstance(service._endpoints[0], TCP6ServerEndpoint)
 
+    def test_several_endpoints(self) -> None:
+        """A list may be given by one flag or by several, and each endpoint is listened on."""
+        service = self.service("--listen", "tcp:0", "--listen", "tcp:1,unix:relay")
+        self.assertEqual(service._settings.listen, ("tcp:0", "tcp:1", "unix:relay"))
+        self.assertEqual(len(service._endpoints), 3)
+        self.assertEqual(self.service("--channels", "a", "--channels", "b")._settings.channels, ("a", "b"))
+
+    def test_proxy_protocol(self) -> None:
+        """Twisted's prefix for the PROXY protocol means our own reader of it."""
+        (endpoint,) = self.service("--listen", "haproxy:tcp:0")._endpoints
+        self.assertEqual(type(endpoint), type(behind_proxy(endpoint)))
+
+    def test_tls(self) -> None:
+        """With certificates TLS is listened on, alone or beside a port that somebody asked for."""
+        flags = ("--listen-tls", "tcp:0", "--tls-certificates", self.certificate())
+        self.assertEqual(len(self.service(*flags)._endpoints), 1)
+        service = self.service(*flags, "--port", "8081")
+        self.assertEqual(len(service._endpoints), 2)
+        self.assertIsInstance(service._endpoints[0], TCP4ServerEndpoint)
+
+    def certificate(self) -> str:
+        """A path of a certificate with its key."""
+        path = Path(self.mktemp())
+        path.write_bytes(trustme.CA().issue_cert("relay.example").private_key_and_cert_chain_pem.bytes())
+        return str(path)
+
+    def test_endpoints_that_are_never_read_again(self) -> None:
+        """Who takes Twisted's own endpoints with TLS is told what they do not do."""
+        path = self.certificate()
+        with capturedLogs() as events:
+            self.service("--listen", f"ssl:0:privateKey={path}")
+        self.assertIn("listen_tls", "".join(event["log_format"] or "" for event in events))
+
+    def test_hangup(self) -> None:
+        """SIGHUP has the certificates read again, and not in the middle of something else."""
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        later: list[Any] = []
+        reloads: list[None] = []
+
+        class Reactor:
+            callFromThread = staticmethod(later.append)  # noqa: N815 -- Twisted's name
+
+        class Relay:
+            def reload(self) -> None:
+                reloads.append(None)
+
+        given: Any = (Reactor, Relay())
+        tap._reload_on_hangup(*given)
+        signal.raise_signal(signal.SIGHUP)
+        self.assertEqual(reloads, [])
+        later[0]()
+        self.assertEqual(reloads, [None])
+
+    def test_secrets_have_no_flags(self) -> None:
+        """What may hold a credential is taken from the environment or a file, and help says so."""
+        said = f"{self.options()}"
+        for name in ("token-keys", "hook-secret", "api-keys", "redis-url"):
+            self.assertNotIn(f"--{name}", said)
+        self.assertIn("WSRELAY_API_KEYS", said)
+        self.assertIn("_FILE", said)
+
     def test_mistakes(self) -> None:
         """What only building the service can find ends with one line as well."""
         for flags, environ in (
             (("--listen", "nonsense"), {}),
             ((), {"REDIS_URL": "rediss://h", "WSRELAY_REDIS_CA_FILE": "/nonexistent"}),
+            (("--listen-tls", "tcp:0", "--tls-certificates", "/nonexistent"), {}),
+            ((), {"WSRELAY_TOKEN_KEYS": "too-short"}),
+            (("--hook-url", "http://example.com/"), {}),
+            (("--token-jwks-url", "ftp://example.com/"), {}),
+            (("--token-algorithms", "RS256"), {"WSRELAY_TOKEN_KEYS": "s" * 40}),
+            (("--token-algorithms", "none"), {"WSRELAY_TOKEN_KEYS": "s" * 40}),
         ):
             with self.assertRaisesRegex(SystemExit, "^wsrelay: "):
                 self.service(*flags, **environ)

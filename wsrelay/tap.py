@@ -58,8 +58,10 @@ class Options(usage.Options):
     longdesc = (
         "Put WebSockets in front of Redis: what any program PUBLISHes on wsrelay:<channel> reaches every client at "
         "/ws/<channel>. Each setting is taken from its flag, else its environment variable, else the TOML file named "
-        "by --config, else its default. What may hold a password has no flag, because the arguments of a process are "
-        "public: " + " ".join(f"{row.name} ({', '.join(row.environ)}): {row.help}" for row in table() if row.secret)
+        "by --config, else its default. Flags that take a list may be given several times. What may hold a credential "
+        "has no flag, because the arguments of a process are public; a variable with _FILE behind its name may say "
+        "which file holds it, as in WSRELAY_API_KEYS_FILE. "
+        + " ".join(f"{row.name} ({', '.join(row.environ)}): {row.help}" for row in table() if row.secret)
     )
 
     optParameters: ClassVar[list[list[str | None]]] = [  # noqa: N815 -- usage.Options reads it

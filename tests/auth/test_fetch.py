@@ -10,7 +10,7 @@ from typing import Any
 import trustme
 from OpenSSL import SSL
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
@@ -26,8 +26,10 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web._newclient import TransportProxyProducer
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.http import Request as HTTPRequest
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -547,6 +549,31 @@ class ExplainTests(SynchronousTestCase):
         fetching.cancel()
         self.failureResultOf(fetching, CancelledError)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class Whole:
+    """A response that had come to its end before anybody read it."""
+
+    code = 200
+    headers = Headers()
+
+    def deliverBody(self, protocol: Protocol) -> None:
+        """See `IResponse.deliverBody`."""
+        transport: Any = TransportProxyProducer(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"x" * (MAX_BODY_BYTES + 1))
+        protocol.connectionLost(Failure(ResponseDone()))
+
+
+class WholeTests(SynchronousTestCase):
+    """Answers that are there at once."""
+
+    def test_too_long(self) -> None:
+        """A body that is too long is no answer, even if there is no connection left to end."""
+        clock: Any = Clock()
+        fetching = Fetcher(clock, 5.0, Scripted(lambda: succeed(Whole()))).fetch("GET", "https://example.org/")
+        failure = self.failureResultOf(fetching, FetchError)
+        self.assertEqual(failure.getErrorMessage(), "its answer is longer than 65536 bytes")
 
 
 class CheckUrlTests(SynchronousTestCase):

@@ -45,14 +45,15 @@ class SiteTests(EdgeCase):
 
     def test_other_methods(self) -> None:
         """Any other method gets 405 and the list of those that are served."""
-        for path in ("/healthz", "/readyz", "/", "/static/chat.js", "/static/nothing", "/nothing"):
+        for path in ("/healthz", "/readyz", "/", "/static/chat.js"):
             for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
                 answer = self.ask(f"{method} {path}")
                 self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
                 self.assertEqual(answer.body, b"Only GET and HEAD are served here.\n")
 
     def test_nothing_there(self) -> None:
-        """Every other path gets 404 and is told where to look."""
+        """Every other path gets 404, by any method, and is told where to look."""
+        self.assertEqual(self.ask("POST /nothing").status, 404)
         for path in ("/nothing", "/index.html", "/ws.html", "/static", "/static/", "/static/a/b", "/%00", "/../etc"):
             answer = self.ask(f"GET {path}")
             self.assertEqual((answer.status, answer.body), (404, _NOTHING))
