@@ -11,12 +11,15 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transports.kit import Visitor
 from wsrelay.config import Settings
+from wsrelay.core.channels import Access
 from wsrelay.core.errors import ConfigError
 from wsrelay.core.publication import Publication
+from wsrelay.core.secret import Secret
 from wsrelay.service import RelayService
 from wsrelay.testing import FakeBroker
 
@@ -215,3 +218,41 @@ class ServiceTests(SynchronousTestCase):
         self.endpoint.port.stopListening = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
         self.successResultOf(self.service.stopService())
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_certificates(self) -> None:
+        """Certificates are watched while the service runs, and read again when they are asked to be."""
+
+        class Certificates:
+            expires = 4711.0
+
+            def __init__(self) -> None:
+                self.calls: list[str] = []
+
+            def __getattr__(self, name: str) -> Any:
+                return lambda: self.calls.append(name)
+
+        certificates = Certificates()
+        given: Any = (Settings(host="127.0.0.1", metrics=True), self.broker, [self.endpoint], self.clock, Random(1), 10)
+        self.service = RelayService(*given, certificates)
+        self.start()
+        self.service.reload()
+        self.assertEqual(certificates.calls, ["start", "reload"])
+        self.assertIn(b"wsrelay_certificate_expiry_timestamp_seconds 4711.0", self.service.metrics())
+        stopping = self.service.stopService()
+        self.clock.pump([0.1] * 20)
+        self.successResultOf(stopping)
+        self.assertEqual(certificates.calls, ["start", "reload", "stop"])
+
+    def test_nothing_to_read_again(self) -> None:
+        """Without certificates there is nothing to read again, and that is fine."""
+        self.service.reload()
+        self.assertIn(b"wsrelay_certificate_expiry_timestamp_seconds 0.0", self.service.metrics())
+
+    def test_tokens_for_nothing(self) -> None:
+        """Who configures tokens and leaves every channel public is told: nobody would be asked for one."""
+        for settings, told in (({}, 1), ({"access": Access.TOKEN}, 0)):
+            self.make(Settings(host="127.0.0.1", token_keys=Secret("s" * 40), **settings))
+            with capturedLogs() as events:
+                self.start()
+            said = [event for event in events if "every channel is public" in (event["log_format"] or "")]
+            self.assertEqual(len(said), told)

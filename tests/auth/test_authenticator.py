@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.auth.outcome import outcome
 from wsrelay.auth.authenticator import Authenticator
 from wsrelay.auth.keys import FixedKeys, read_keys
 from wsrelay.auth.tickets import TicketOffice
@@ -81,7 +82,7 @@ class AuthenticatorTests(SynchronousTestCase):
         """Who it is, or why nobody."""
         try:
             credential = shown or authenticator.find(handshake)
-            return self.successResultOf(authenticator.authenticate(credential, handshake, ["room"]))
+            return outcome(authenticator.authenticate(credential, handshake, ["room"]))
         except DeniedError as error:
             return error.denial
 

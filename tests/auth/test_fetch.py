@@ -557,7 +557,7 @@ class Whole:
     code = 200
     headers = Headers()
 
-    def deliverBody(self, protocol: Protocol) -> None:
+    def deliverBody(self, protocol: Protocol) -> None:  # noqa: N802 -- twisted.web's name
         """See `IResponse.deliverBody`."""
         transport: Any = TransportProxyProducer(None)
         protocol.makeConnection(transport)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.auth.outcome import outcome
 from wsrelay.auth.tickets import TicketOffice
 from wsrelay.brokers.credentials import MemoryCredentials
 from wsrelay.core.denials import Denial
-from wsrelay.core.errors import BrokerUnavailable, DeniedError
+from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.identity import Identity
 from wsrelay.core.secret import Secret
 
@@ -46,10 +47,8 @@ class TicketOfficeTests(SynchronousTestCase):
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.store.mint(TICKET, data, 30)
         office = TicketOffice(store or self.store, self.explained.append, lambda: 1000.0)
-        try:
-            return self.successResultOf(Deferred.fromCoroutine(office.redeem(Secret(TICKET), address)))
-        except DeniedError as error:
-            return error.denial
+        found: Identity | Denial = outcome(Deferred.fromCoroutine(office.redeem(Secret(TICKET), address)))
+        return found
 
     def test_once(self) -> None:
         """A ticket lets in whom it says, once."""
