@@ -83,7 +83,6 @@ class IdentityTests(SynchronousTestCase):
             Identity("42", reference="token:x").names_for("5f0c"), ["connection:5f0c", "user:42", "token:x"]
         )
         self.assertEqual(Identity(reference="ticket:x").names_for("5f0c"), ["connection:5f0c", "ticket:x"])
-        self.assertEqual(Identity("").names_for("5f0c"), ["connection:5f0c", "user:"])
 
 
 class ReadTests(SynchronousTestCase):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import pickle
@@ -72,12 +71,6 @@ class HidingTests(SynchronousTestCase):
             with self.assertRaises(TypeError) as caught:
                 way(Secret(TEXT))
             self.assertNotIn(TEXT, str(caught.exception))
-
-    def test_copies(self) -> None:
-        """A copy of what holds it holds the same one."""
-        secret = Secret(TEXT)
-        self.assertIs(copy.copy(secret), secret)
-        self.assertIs(copy.deepcopy([secret])[0], secret)
 
 
 class EqualityTests(SynchronousTestCase):

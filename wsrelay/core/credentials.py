@@ -65,15 +65,15 @@ class Credential:
     is_ambient: bool = False
 
 
-def check_credential(kind: Kind, text: str, *, is_ambient: bool = False) -> Credential:
+def check_credential(kind: Kind, text: str) -> Credential:
     """A credential of this kind.
 
     Raises:
         DeniedError: The text is outside the kind's grammar.
     """
-    if len(text) > MAX_CREDENTIAL_BYTES or _FORMS[kind].fullmatch(text) is None:
+    if not _is_within_grammar(kind, text):
         raise DeniedError(Denial.TICKET if kind is Kind.TICKET else Denial.TOKEN)
-    return Credential(kind, Secret(text), is_ambient)
+    return Credential(kind, Secret(text))
 
 
 def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bearer: bool = True) -> Credential | None:
@@ -85,7 +85,7 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
         with_bearer: Whether a token in the Authorization field is for the relay, and not for a proxy in front of it.
 
     Raises:
-        DeniedError: There is more than one, or the one is outside its grammar.
+        DeniedError: There is more than one, here or promised, or the one is outside its grammar.
     """
     found: list[tuple[Kind, str]] = []
     scheme, _, text = handshake.authorization.partition(" ")
@@ -97,18 +97,20 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
             if item.startswith(f"{SUBPROTOCOL_PREFIX}{carried.value}."):
                 found.append((carried, item.removeprefix(f"{SUBPROTOCOL_PREFIX}{carried.value}.")))
     found += [(Kind.TICKET, text) for text in handshake.parameters("ticket")]
-    if len(found) > 1:
+    if len(found) + handshake.promises_credential > 1:
+        # Of one here and one to come as the first message the second would be published, if this one is good.
         raise DeniedError(Denial.AMBIGUOUS)
     if found:
         # What the client says on purpose goes before what its browser adds.
         return check_credential(*found[0])
-    if cookie is not None:
+    if cookie is not None and not handshake.promises_credential:
         values = handshake.cookies(cookie)
         if len(values) > 1:
             # A neighbour's subdomain can plant a second one of the same name (RFC 6265 section 8.6).
             raise DeniedError(Denial.AMBIGUOUS)
-        if values and values[0]:
-            return check_credential(Kind.TOKEN, values[0], is_ambient=True)
+        # One that is no token is none: a browser cannot help sending what it has, and what is public stays so.
+        if values and _is_within_grammar(Kind.TOKEN, values[0]):
+            return Credential(Kind.TOKEN, Secret(values[0]), is_ambient=True)
     return None
 
 
@@ -131,3 +133,7 @@ def read_credential(message: bytes) -> Credential:
     if name not in kinds or not isinstance(text, str):
         raise DeniedError(Denial.MALFORMED)
     return check_credential(kinds[name], text)
+
+
+def _is_within_grammar(kind: Kind, text: str) -> bool:
+    return len(text) <= MAX_CREDENTIAL_BYTES and _FORMS[kind].fullmatch(text) is not None

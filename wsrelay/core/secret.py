@@ -5,12 +5,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import NoReturn
 
 __all__ = ["Secret", "is_one_of"]
 
 
 class Secret:
-    """Holds a credential. Its `str` and `repr` never show it, so that no log, error or dump does.
+    """Holds a credential. Its `str` and `repr` never show it, so that no log, error or dump does; it is not pickled.
 
     Args:
         text: The credential.
@@ -32,6 +33,9 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not to be written down")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and hmac.compare_digest(self.digest, other.digest)
