@@ -232,8 +232,9 @@ class ServiceTests(SynchronousTestCase):
                 return lambda: self.calls.append(name)
 
         certificates = Certificates()
-        given: Any = (Settings(host="127.0.0.1", metrics=True), self.broker, [self.endpoint], self.clock, Random(1), 10)
-        self.service = RelayService(*given, certificates)
+        settings = Settings(host="127.0.0.1", metrics=True)
+        given: Any = (settings, self.broker, [self.endpoint], self.clock, Random(1), 10, certificates)
+        self.service = RelayService(*given)
         self.start()
         self.service.reload()
         self.assertEqual(certificates.calls, ["start", "reload"])
@@ -250,8 +251,8 @@ class ServiceTests(SynchronousTestCase):
 
     def test_tokens_for_nothing(self) -> None:
         """Who configures tokens and leaves every channel public is told: nobody would be asked for one."""
-        for settings, told in (({}, 1), ({"access": Access.TOKEN}, 0)):
-            self.make(Settings(host="127.0.0.1", token_keys=Secret("s" * 40), **settings))
+        for access, told in ((Access.PUBLIC, 1), (Access.TOKEN, 0)):
+            self.make(Settings(host="127.0.0.1", token_keys=Secret("s" * 40), access=access))
             with capturedLogs() as events:
                 self.start()
             said = [event for event in events if "every channel is public" in (event["log_format"] or "")]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.defer import fail
@@ -110,7 +109,7 @@ class TapTests(SynchronousTestCase):
         reloads: list[None] = []
 
         class Reactor:
-            callFromThread = staticmethod(later.append)  # noqa: N815 -- Twisted's name
+            callFromThread = staticmethod(later.append)
 
         class Relay:
             def reload(self) -> None:

@@ -1,7 +1,7 @@
 """Compares what is pinned with published advisories: `make audit`.
 
 pip-audit asks PyPI about every pinned release. It can say nothing where its data cannot be reached, behind a mirror for
-instance; that is told, and what is left is the list below: advisories of the packages that the relay stands on, with the
+instance; that is told, and what is left is the list below: advisories of the packages that the relay stands on, and the
 release that mended each. So a pin that falls back behind one of them is seen everywhere.
 
 The status is 1 if anything pinned is known to be vulnerable, or pinned otherwise than it is installed.
@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-__all__ = ["KNOWN", "pins", "vulnerable"]
+__all__ = ["KNOWN", "ask_pip_audit", "pins", "vulnerable"]
 
 ROOT = Path(__file__).parent.parent
 FILES = ("requirements.txt", "requirements-dev.txt")
@@ -73,7 +73,7 @@ def _installed_otherwise(pinned: dict[str, str]) -> list[str]:
     return found
 
 
-def _ask_pip_audit(program: str, pinned: dict[str, str]) -> tuple[list[str], int]:
+def ask_pip_audit(program: str, pinned: dict[str, str]) -> tuple[list[str], int]:
     """What pip-audit finds, as lines, and for how many releases it had data."""
     text = "".join(f"{name}=={release}\n" for name, release in pinned.items())
     options = ("--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off", "-r", "/dev/stdin")
@@ -85,17 +85,15 @@ def _ask_pip_audit(program: str, pinned: dict[str, str]) -> tuple[list[str], int
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError):
         return [], 0
     audited = [each for each in dependencies if "skip_reason" not in each]
-    return [f"{each['name']} {each['version']}: {hole['id']}" for each in audited for hole in each["vulns"]], len(audited)
+    holes = [f"{each['name']} {each['version']}: {hole['id']}" for each in audited for hole in each["vulns"]]
+    return holes, len(audited)
 
 
 def main() -> int:
     """Look, tell, and give the exit status."""
     pinned = pins()
-    found, audited = _ask_pip_audit(sys.argv[1], pinned)
-    if audited == len(pinned):
-        print(f"audit: pip-audit has looked at all {audited} pins")
-    else:
-        print(f"audit: pip-audit has no data here for {len(pinned) - audited} of {len(pinned)} pins: they were not looked at")
+    found, audited = ask_pip_audit(sys.argv[1], pinned)
+    print(f"audit: pip-audit has looked at {audited} of {len(pinned)} pins; for the others it has no data here")
     print(f"audit: compared with {len(KNOWN)} advisories of our own list")
     for line in (problems := [*found, *vulnerable(pinned), *_installed_otherwise(pinned)]):
         print(f"audit: {line}")

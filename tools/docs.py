@@ -19,7 +19,8 @@ def configuration() -> str:
 
 Each setting is taken from its flag, else its environment variable (the first one that is set), else the TOML file named
 by `--config` or `WSRELAY_CONFIG`, else its default. An unknown flag, variable or key ends the start with the nearest
-name that exists. What may hold a password has no flag, because the arguments of a process are public.
+name that exists. Flags that take a list may be given several times. What may hold a credential has no flag, because the
+arguments of a process are public; a variable with `_FILE` behind its name may say which file holds it.
 
 This page is made from the table in `wsrelay/config/settings.py` by `make docs`.
 
@@ -43,8 +44,8 @@ The long form is a table for each namespace in the file:
 ```toml
 [namespaces.rooms]
 channels = ["room:*", "lobby"]   # names, or beginnings with * at the end
-subscribe = true                 # may clients listen? (default true)
-publish = true                   # may clients publish through their socket? (default false)
+subscribe = "public"             # who may listen: public, authenticated, token or nobody (default public)
+publish = "authenticated"        # who may publish through their socket (default nobody); true is public, false nobody
 slow = "close"                   # what a client gets that does not read fast enough, see below (default close)
 tell_gaps = true                 # close with 4010 when messages may have been lost on the way here? (default true)
 compress = true                  # compress messages for clients that can take it? (default: the setting)
@@ -56,6 +57,8 @@ channels = ["news"]
 `slow` says what a client gets that is behind: `close`, everything until its outbox is full, and then a close with
 4008; `drop`, everything until its outbox is full, and then nothing until there is room; `latest`, only the newest
 message that waits, for tickers and positions.
+
+What the levels mean, and `user:{sub}` for channels that belong to one user each, is told in [who is let in](access.md).
 
 The exact name wins, then the longest beginning; the order in the file never matters, and a pattern cannot stand in two
 namespaces.
@@ -73,7 +76,8 @@ def _row(row: Setting) -> str:
     ]
     limits = "; " + ", ".join(bound for bound in bounds if bound) if any(bounds) else ""
     flag = f"`--{row.flag}`" if row.flag else "no flag"
-    names = ", ".join(f"`{name}`" for name in row.environ)
+    variables = (*row.environ, row.environ_file) if row.environ_file else row.environ
+    names = ", ".join(f"`{name}`" for name in variables)
     return f"### `{row.name}`\n\n{row.help}\n\n{row.kind.name}{limits}. Default: {default}. {flag}; {names}\n"
 
 

@@ -226,6 +226,8 @@ class Client:
     def _not_identified(self, failure: Failure) -> None:
         failure.trap(DeniedError, BrokerUnavailable, CancelledError, DeferredTimeout)
         error = failure.value
+        if isinstance(error, BrokerUnavailable):
+            self._node.denials.explain(f"Redis cannot be asked who is denied: {error.code}")
         self._perform(self._session.denied(error.denial if isinstance(error, DeniedError) else Denial.NOT_CHECKED))
 
     def _expire(self, at: float) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from wsrelay.core.denials import Denial
 from wsrelay.core.errors import DeniedError
 
 __all__ = ["outcome"]
@@ -19,8 +18,8 @@ def outcome(deferred: Deferred[Any]) -> Any:
     deferred.addBoth(results.append)
     (result,) = results or [None]
     if isinstance(result, Failure):
-        if not result.check(DeniedError):
+        error = result.value
+        if not isinstance(error, DeniedError):
             result.raiseException()
-        denial: Denial = result.value.denial
-        return denial
+        return error.denial
     return result

@@ -100,7 +100,7 @@ class TicketOfficeTests(SynchronousTestCase):
         for why, told in (
             ("NOPERM this user may not run getdel", "NOPERM"),
             ("ERR unknown command 'GETDEL', with args beginning with: 'wsrelay:ticket:secret'", "ERR"),
-            ("not connected yet", "Redis does not answer"),
+            ("not connected yet", "no answer"),
         ):
             self.assertIs(self.show(store=Away(why)), Denial.NOT_CHECKED)
             self.assertEqual(self.explained.pop(), f"a ticket cannot be looked up: {told}")

@@ -6,8 +6,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core import errors
 from wsrelay.core.closing import Closing
-from wsrelay.core.errors import ProtocolViolation, RefusedError, WsrelayError
+from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation, RefusedError, WsrelayError
 from wsrelay.core.handshake import Refusal
+
+
+class CodeTests(SynchronousTestCase):
+    """What is told of an error of Redis."""
+
+    def test_code(self) -> None:
+        """The code and nothing behind it, which may repeat a credential."""
+        self.assertEqual(BrokerUnavailable("NOPERM no permission for key x").code, "NOPERM")
+        self.assertEqual(BrokerUnavailable("not connected yet").code, "no answer")
 
 
 class ErrorTests(SynchronousTestCase):

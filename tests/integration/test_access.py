@@ -1,4 +1,4 @@
-"""Who is let in, with real processes, a real Redis, and an application that knows nothing but HTTP and plain commands."""
+"""Who is let in, with real processes, a real Redis, and an application that knows HTTP and plain commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -138,6 +139,27 @@ class RedisAccessTests(AccessCase):
             client.publish("wsrelay:room:1", "still here")
         self.assertEqual(other.recv(DEADLINE), "still here")
         other.close()
+
+
+class NarrowAccessTests(AccessCase):
+    """A user of Redis that may do no more than the documents say."""
+
+    def test_acl(self) -> None:
+        """With the line of docs/security.md everything works, and Redis has nothing to complain about."""
+        require_redis()
+        page = Path(__file__).parents[2] / "docs" / "security.md"
+        (line,) = [line for line in page.read_text().splitlines() if line.startswith("ACL SETUSER wsrelay ")]
+        with RedisServer() as redis, redis.client() as client:
+            client.execute_command(*line.replace(">password", ">pw").split())
+            url = redis.url.replace("//", "//wsrelay:pw@")
+            relay = self.relay("--access", "authenticated", REDIS_URL=url)
+            client.set("wsrelay:ticket:0123456789abcdef", '{"sub": "42"}', ex=30)
+            with connect(relay.ws("chat?ticket=0123456789abcdef"), open_timeout=DEADLINE) as socket:
+                client.publish("wsrelay:chat", "hello")
+                self.assertEqual(socket.recv(DEADLINE), "hello")
+                client.publish("wsrelay:$control", '{"disconnect": {"ticket": "0123456789abcdef"}}')
+                self.assertEqual(goodbye(socket), 4505)
+            self.assertEqual(client.execute_command("ACL", "LOG"), [])
 
 
 class ApplicationAccessTests(AccessCase):

@@ -89,12 +89,12 @@ class Authenticator:
         return identity
 
     async def _look_at(self, credential: Credential, handshake: Handshake) -> Identity:
+        if credential.kind is Kind.TICKET:
+            return await self._office.redeem(credential.secret, handshake.peer)
+        if self._verifier is None:
+            self._explain("a token came, and there are neither token_keys nor token_jwks_url to check it with")
+            raise DeniedError(Denial.TOKEN)
         try:
-            if credential.kind is Kind.TICKET:
-                return await self._office.redeem(credential.secret, handshake.peer)
-            if self._verifier is None:
-                self._explain("a token came, and there are neither token_keys nor token_jwks_url to check it with")
-                raise DeniedError(Denial.TOKEN)
             return await self._verifier.verify(credential.secret.reveal())
         except DeniedError as error:
             # A browser sends its cookies whether or not they are still good, and what is public stays so.

@@ -46,7 +46,7 @@ class TicketOffice:
         try:
             document = await self._store.redeem(ticket.reveal())
         except BrokerUnavailable as error:
-            self._explain(f"a ticket cannot be looked up: {_code(error)}")
+            self._explain(f"a ticket cannot be looked up: {error.code}")
             raise DeniedError(Denial.NOT_CHECKED) from None
         if document is None:
             raise DeniedError(Denial.TICKET)
@@ -65,9 +65,3 @@ class TicketOffice:
             raise ClaimError("it has expired")
         if claims.get("ip") is not None and not is_within(address, claims["ip"]):
             raise ClaimError("it is bound to another address")
-
-
-def _code(error: BrokerUnavailable) -> str:
-    """The code that an error of Redis begins with; what stands behind it may repeat the ticket."""
-    code = str(error).partition(" ")[0]
-    return code if code.isupper() else "Redis does not answer"

@@ -145,6 +145,9 @@ class Namespaces:
                 else:
                     owner = self._exact.setdefault(pattern, namespace)
                     taken = owner is not namespace
+                if taken and owner is namespace:
+                    stem = pattern.removesuffix("*").removesuffix(PERSONAL)
+                    raise ChannelError(f"the namespace {namespace.name} has both {stem + '*'!r} and {stem + PERSONAL!r}")
                 if taken:
                     raise ChannelError(
                         f"the pattern {pattern!r} stands in two namespaces, {owner.name} and {namespace.name}"

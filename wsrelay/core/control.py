@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from wsrelay.core.closing import Closing
 from wsrelay.core.errors import ClaimError
+from wsrelay.core.identity import MAX_SUBJECT_BYTES, is_name
 
 __all__ = ["MAX_CONTROL_BYTES", "TARGETS", "Disconnect", "read_control", "read_disconnect"]
 
@@ -78,6 +79,7 @@ def read_disconnect(target: Mapping[str, object], *, reconnect: object = False) 
     ((kind, value),) = target.items()
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if kind not in TARGETS or not isinstance(value, str) or not value or not value.isprintable():
-        raise ClaimError(f"name one of {', '.join(TARGETS)}, as a text")
+    # Whoever can be let in can be named here, whatever is in the name; connections and credentials have shorter ones.
+    if kind not in TARGETS or not isinstance(value, str) or not is_name(value):
+        raise ClaimError(f"name one of {', '.join(TARGETS)}, as a text of 1 to {MAX_SUBJECT_BYTES} bytes")
     return Disconnect(f"{kind}:{value}", Closing.RECONNECT if reconnect else Closing.REVOKED)

@@ -93,3 +93,9 @@ class ProtocolViolation(WsrelayError):  # noqa: N818 -- the field's own word for
 
 class BrokerUnavailable(WsrelayError):  # noqa: N818 -- a state, not a mistake
     """The broker cannot carry out a command now; trying again later may help."""
+
+    @property
+    def code(self) -> str:
+        """What the text begins with if Redis said it, such as NOPERM; what stands behind it may repeat the command."""
+        code = str(self).partition(" ")[0]
+        return code if code.isupper() else "no answer"

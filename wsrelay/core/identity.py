@@ -10,7 +10,7 @@ from wsrelay.core.channels import check_pattern, matches
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import ChannelError, ClaimError
 
-__all__ = ["ANONYMOUS", "MAX_PATTERNS", "MAX_SUBJECT_BYTES", "Identity", "read_identity"]
+__all__ = ["ANONYMOUS", "MAX_PATTERNS", "MAX_SUBJECT_BYTES", "Identity", "is_name", "read_identity"]
 
 MAX_SUBJECT_BYTES = 255
 MAX_PATTERNS = 100
@@ -78,7 +78,7 @@ def read_identity(claims: Mapping[str, object], reference: str | None = None) ->
     if isinstance(subject, int) and not isinstance(subject, bool):
         # Many applications count their users; JSON keeps the difference, nobody means one.
         subject = str(subject)
-    if subject is not None and not (isinstance(subject, str) and _is_text(subject)):
+    if subject is not None and not (isinstance(subject, str) and is_name(subject)):
         raise ClaimError(f"sub must be a text of 1 to {MAX_SUBJECT_BYTES} bytes")
     expires = claims.get("exp")
     if expires is not None and (isinstance(expires, bool) or not isinstance(expires, (int, float))):
@@ -92,9 +92,10 @@ def read_identity(claims: Mapping[str, object], reference: str | None = None) ->
     )
 
 
-def _is_text(subject: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a user may be called so."""
     try:
-        return 0 < len(subject.encode()) <= MAX_SUBJECT_BYTES
+        return 0 < len(text.encode()) <= MAX_SUBJECT_BYTES
     except UnicodeEncodeError:
         # JSON can spell half of a surrogate pair, which is no text.
         return False

@@ -17,7 +17,9 @@ from wsrelay.core.handshake import Handshake
 __all__ = ["OriginPolicy"]
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII)
+# No label is empty, lest .example.com be taken for *.example.com; a dot at the end is part of a name (RFC 3986 3.2.2).
+_LABEL = "[a-z0-9_-]+"
+_ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://(?:(\*\.)?{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?")
 
 _Origin = tuple[str, str, int | None]
 """Scheme, host in lower case, port."""
@@ -54,7 +56,7 @@ class OriginPolicy:
                     f"{text!r} is no origin: it should look like https://example.com, https://*.example.com, "
                     "http://localhost:3000, null or *"
                 )
-            (self._below if found[2] else self._exact).add(origin)
+            (self._below if found[1] else self._exact).add(origin)
 
     def denial(self, handshake: Handshake) -> Denial | None:
         """Why a handshake's origin is not let in; None where it is."""
@@ -92,13 +94,12 @@ class OriginPolicy:
 
 def _parse(text: str) -> _Origin | None:
     found = _ORIGIN.fullmatch(text)
-    if found is None or found[2]:
+    if found is None or found[1]:
         return None
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         return None
-    if not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname, port or _PORTS.get(parts.scheme)
+    # There is a host: the grammar sees to it, which the types do not know.
+    return parts.scheme, parts.hostname or "", _PORTS.get(parts.scheme) if port is None else port

@@ -55,7 +55,8 @@ def is_within(address: str, network: str) -> bool:
     except ValueError:
         # A unix socket: it has none.
         return False
-    # A dual-stack socket shows the same client as ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2).
+    # A dual-stack socket, ours or the application's, shows the same client as ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2).
     if isinstance(own, IPv6Address) and own.ipv4_mapped is not None:
         own = own.ipv4_mapped
-    return own in ip_network(network, strict=False)
+    found = ip_network(network, strict=False)
+    return own in found or (own.version == 4 and IPv6Address(f"::ffff:{own}") in found)

@@ -123,9 +123,10 @@ class API(Resource):
         return scheme.lower() == b"bearer" and is_one_of(Secret(key.strip().decode("latin-1")), self._keys)
 
     async def _publish(self, request: Request) -> _Answer:
-        if len(request.postpath) != 1:
+        path = request.postpath or []
+        if len(path) != 1:
             raise _Mistake(400, "Name the channel in the path: /api/publish/<channel>.")
-        channel = check_channel(request.postpath[0].decode("latin-1"))
+        channel = check_channel(path[0].decode("latin-1"))
         if self._namespaces.rule(channel) is None:
             raise _Mistake(404, Denial.UNKNOWN_CHANNEL.refusal.text)
         await self._broker.publish(channel, _body(request))
