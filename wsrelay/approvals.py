@@ -44,6 +44,9 @@ class Approvals:
 
     def add(self, channel: str, payload: bytes, answer: Deferred[None]) -> None:
         """One more message, and the answer to the question whether it may be published."""
+        if self._stopped:
+            answer.addErrback(lambda _failure: None)
+            return
         message = _Message(channel, payload)
         self._waiting.append(message)
         answer.addCallbacks(self._approved, self._denied, callbackArgs=(message,))

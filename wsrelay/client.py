@@ -214,12 +214,12 @@ class Client:
         channels = self._session.channels
         self._name = handshake.connection
         identity = await self._node.authenticator.authenticate(credential, handshake, channels)
-        if not identity.is_known or self._session.is_over:
+        if self._session.is_over:
             return identity
         names = identity.names_for(self._name)
         # Before it is asked, so that a revocation that comes meanwhile finds the client here.
         self._node.roster.enter(self, names)
-        if any(await self._node.are_denied(names)):
+        if identity.is_known and any(await self._node.are_denied(names)):
             raise DeniedError(Denial.REVOKED)
         return identity
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from twisted.logger import Logger
+
 from wsrelay.core.closing import Closing
 
 __all__ = ["Member", "Roster"]
@@ -23,6 +25,8 @@ class Member(Protocol):
 class Roster:
     """Members by what they are called: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``."""
 
+    log = Logger()
+
     def __init__(self) -> None:
         self._by_name: dict[str, dict[Member, None]] = {}
         self._names: dict[Member, tuple[str, ...]] = {}
@@ -32,7 +36,7 @@ class Roster:
 
     def enter(self, member: Member, names: Iterable[str]) -> None:
         """A member is here, under these names; `leave` is owed once."""
-        self._names[member] = tuple(names)
+        self._names[member] = tuple(dict.fromkeys(names))
         for name in self._names[member]:
             self._by_name.setdefault(name, {})[member] = None
 
@@ -53,5 +57,8 @@ class Roster:
         # A copy, because whoever is ended may leave at once.
         members = list(self._by_name.get(name, ()))
         for member in members:
-            member.dismiss(closing)
+            try:
+                member.dismiss(closing)
+            except Exception:  # noqa: BLE001 -- one that cannot be ended must not save the others
+                self.log.failure("a client could not be disconnected")
         return len(members)

@@ -9,7 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.channels import MAX_CHANNEL_BYTES, Access, Namespace, Namespaces, check_channel, check_pattern
+from wsrelay.core.channels import (
+    MAX_CHANNEL_BYTES,
+    PERSONAL,
+    Access,
+    Namespace,
+    Namespaces,
+    check_channel,
+    check_pattern,
+    matches,
+)
 from wsrelay.core.errors import ChannelError
 
 FIRST = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
@@ -25,6 +34,7 @@ NAMES = st.builds(str.__add__, st.sampled_from(FIRST), st.text(REST, max_size=MA
 # Of two letters, so that patterns meet names often.
 SHORT_NAMES = st.text("ab", min_size=1, max_size=5)
 PATTERNS = st.one_of(SHORT_NAMES, SHORT_NAMES.map(lambda name: name + "*"), st.just("*"))
+OWNED = SHORT_NAMES.map(lambda name: name + PERSONAL)
 
 
 def complaint(check: Callable[[str], str], text: str) -> str:
@@ -89,6 +99,38 @@ class PatternTests(SynchronousTestCase):
         )
 
 
+class MatchesTests(SynchronousTestCase):
+    """Which channels patterns name."""
+
+    def test_table(self) -> None:
+        """A pattern is one name, or what begins with it, which the beginning alone does too."""
+        cases = {
+            ("room", "room"): True,
+            ("room", "room:1"): False,
+            ("room:1", "room"): False,
+            ("room:*", "room:1"): True,
+            ("room:*", "room:"): True,
+            ("room:*", "room"): False,
+            ("room:*", "xroom:1"): False,
+            ("*", "room"): True,
+            ("Room", "room"): False,
+            ("r.om", "room"): False,
+        }
+        self.assertEqual({(pattern, name): matches([pattern], name) for pattern, name in cases}, cases)
+
+    def test_several(self) -> None:
+        """Any pattern of several is enough, wherever it stands; no pattern at all names no channel."""
+        self.assertTrue(matches(["x", "room", "y"], "room"))
+        self.assertFalse(matches(["x", "y"], "room"))
+        self.assertFalse(matches([], "room"))
+
+    @given(st.lists(PATTERNS, max_size=4), SHORT_NAMES)
+    def test_agrees_with_namespaces(self, patterns: list[str], channel: str) -> None:
+        """A credential's pattern names the same channels as a namespace's."""
+        rules = Namespaces([Namespace("n", tuple(patterns))])
+        self.assertEqual(matches(patterns, channel), rules.rule(channel) is not None)
+
+
 class NamespacesTests(SynchronousTestCase):
     """Which rule a channel has."""
 
@@ -143,3 +185,134 @@ class NamespacesTests(SynchronousTestCase):
             found = rules.rule(channel)
             self.assertEqual(found.name if found is not None else None, expected)
             self.assertIs(again.rule(channel), found)
+
+
+def own(name: str, *patterns: str, subscribe: Access = Access.AUTHENTICATED) -> Namespace:
+    """A namespace whose channels may belong to one user each."""
+    return Namespace(name, patterns, subscribe)
+
+
+class OwnedTests(SynchronousTestCase):
+    """Channels that belong to one user each."""
+
+    def test_owner(self) -> None:
+        """The user is what stands in the place of {sub}, all of it."""
+        rules = Namespaces([own("n", "user:{sub}")])
+        owners = {"user:42": "42", "user:4:2": "4:2", "user:user:42": "user:42", "user::": ":"}
+        for channel, owner in owners.items():
+            found = rules.find(channel)
+            assert found is not None
+            self.assertEqual((found[0].name, found[1]), ("n", owner))
+
+    def test_outside(self) -> None:
+        """The beginning alone belongs to nobody, and is ruled by what is shorter, if anything."""
+        rest = Namespace("rest", ("us*",))
+        for channel in ("user:", "user", "xuser:42"):
+            self.assertIsNone(Namespaces([own("n", "user:{sub}")]).find(channel))
+        rules = Namespaces([own("n", "user:{sub}"), rest])
+        self.assertEqual([rules.find(channel) for channel in ("user:", "user")], [(rest, None)] * 2)
+
+    def test_others_belong_to_nobody(self) -> None:
+        """Channels of other patterns belong to nobody, also in the same namespace."""
+        namespace = own("n", "user:{sub}", "room:*", "lobby")
+        rules = Namespaces([namespace])
+        found = [rules.find(channel) for channel in ("user:1", "room:1", "lobby", "other")]
+        self.assertEqual(found, [(namespace, "1"), (namespace, None), (namespace, None), None])
+
+    def test_precedence(self) -> None:
+        """The exact name rules before an owner's pattern, and of beginnings the longest one, owned or not."""
+        rules = Namespaces(
+            [own("own", "user:{sub}"), Namespace("name", ("user:1",)), Namespace("long", ("user:a*",)), own("longer", "user:ab{sub}")]
+        )
+        found = {channel: rules.find(channel) for channel in ("user:1", "user:12", "user:a1", "user:abc", "user:ab")}
+        self.assertEqual(
+            {channel: pair and (pair[0].name, pair[1]) for channel, pair in found.items()},
+            {
+                "user:1": ("name", None),
+                "user:12": ("own", "12"),
+                "user:a1": ("long", None),
+                "user:abc": ("longer", "c"),
+                "user:ab": ("long", None),
+            },
+        )
+
+    def test_clashes(self) -> None:
+        """What is one user's in one place cannot be everybody's in another, in whatever order it is written."""
+        ours, theirs = own("ours", "user:{sub}"), own("theirs", "user:*")
+        for namespaces, text in (
+            ([ours, theirs], "the pattern 'user:*' stands in two namespaces, ours and theirs"),
+            ([theirs, ours], "the pattern 'user:{sub}' stands in two namespaces, theirs and ours"),
+            ([ours, own("more", "user:{sub}")], "the pattern 'user:{sub}' stands in two namespaces, ours and more"),
+        ):
+            with self.assertRaises(ChannelError) as caught:
+                Namespaces(namespaces)
+            self.assertEqual(str(caught.exception), text)
+
+    def test_clash_in_one(self) -> None:
+        """The same in one namespace is refused in words that are true of it."""
+        for patterns in (("user:{sub}", "user:*"), ("user:*", "user:{sub}")):
+            with self.assertRaises(ChannelError) as caught:
+                Namespaces([own("n", *patterns)])
+            self.assertEqual(str(caught.exception), "the namespace n has both 'user:*' and 'user:{sub}'")
+
+    def test_twice_in_one(self) -> None:
+        """The same pattern written twice in one namespace is no contradiction."""
+        namespace = own("n", "user:{sub}", "user:{sub}")
+        self.assertEqual(Namespaces([namespace]).find("user:1"), (namespace, "1"))
+
+    def test_not_public(self) -> None:
+        """What belongs to one user each is not for everybody, neither to listen nor to publish."""
+        for subscribe, publish in ((Access.PUBLIC, Access.NOBODY), (Access.TOKEN, Access.PUBLIC)):
+            with self.assertRaises(ChannelError) as caught:
+                Namespaces([Namespace("n", ("room", "user:{sub}"), subscribe, publish)])
+            self.assertEqual(
+                str(caught.exception),
+                "'user:{sub}' belongs to one user each, and the namespace n is public: let it be authenticated, token "
+                "or nobody",
+            )
+        for access in (Access.AUTHENTICATED, Access.TOKEN, Access.NOBODY):
+            Namespaces([Namespace("n", ("user:{sub}",), access, access)])
+
+    def test_bad_patterns(self) -> None:
+        """{sub} stands once, at the end, behind a beginning that a channel's name can have."""
+        causes = {"{sub}": EMPTY, "$u{sub}": ALPHABET, "a/{sub}": ALPHABET, "a*{sub}": ALPHABET}
+        causes |= {"{sub}:{sub}": ALPHABET, "a{sub}{sub}": ALPHABET, "x" * 256 + "{sub}": LONG}
+        for pattern, cause in causes.items():
+            with self.assertRaises(ChannelError) as caught:
+                Namespaces([own("n", pattern)])
+            self.assertEqual(
+                str(caught.exception), f"{pattern!r} is no pattern (a beginning and {{sub}}, as in user:{{sub}}): {cause}"
+            )
+        for pattern in ("{sub}*", "{sub}:inbox", "a{sub}b", "a{sub}*", "a{SUB}", "a{user}", "a{sub", "asub}"):
+            with self.assertRaises(ChannelError):
+                Namespaces([own("n", pattern)])
+
+    def test_no_credential_names_them_all(self) -> None:
+        """A credential cannot hold {sub}: that is for the operator to say."""
+        with self.assertRaises(ChannelError):
+            check_pattern("user:{sub}")
+
+    @given(st.sets(PATTERNS | OWNED, max_size=8), SHORT_NAMES)
+    def test_specification(self, patterns: set[str], channel: str) -> None:
+        """The exact name, else the longest beginning that has room for a user where it needs one, else nothing."""
+        try:
+            rules = Namespaces([own(pattern, pattern) for pattern in sorted(patterns)])
+        except ChannelError:
+            beginnings = [pattern.removesuffix(PERSONAL) for pattern in patterns if pattern.endswith(PERSONAL)]
+            self.assertTrue({beginning + "*" for beginning in beginnings} & patterns)
+            return
+        fitting = {
+            pattern: channel.removeprefix(pattern.removesuffix(PERSONAL)) if pattern.endswith(PERSONAL) else None
+            for pattern in patterns
+            if (pattern.endswith("*") and channel.startswith(pattern[:-1]))
+            or (pattern.endswith(PERSONAL) and channel.startswith(pattern.removesuffix(PERSONAL)) and channel + PERSONAL != pattern)
+        }
+        longest = max(fitting, key=lambda pattern: len(pattern.removesuffix(PERSONAL).removesuffix("*")), default=None)
+        found = rules.find(channel)
+        if channel in patterns:
+            self.assertEqual(found and (found[0].name, found[1]), (channel, None))
+        elif longest is None:
+            self.assertIsNone(found)
+        else:
+            self.assertEqual(found and (found[0].name, found[1]), (longest, fitting[longest]))
+        self.assertIs(rules.rule(channel), found and found[0])

@@ -44,8 +44,10 @@ class RefusalTests(SynchronousTestCase):
             b"Content-Type: text/plain; charset=utf-8\r\n"
             b"Content-Length: 11\r\n"
             b"Connection: close\r\n"
-            b"Cache-Control: no-store\r\n"
             b"X-Content-Type-Options: nosniff\r\n"
+            b"Referrer-Policy: no-referrer\r\n"
+            b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+            b"Cache-Control: no-store\r\n"
             b"Retry-After: 5\r\n"
             b"\r\n"
             b"Come back.\n",

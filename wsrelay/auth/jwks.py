@@ -192,10 +192,10 @@ def _read_key(entry: object, algorithms: frozenset[str]) -> Key | None:
     if not isinstance(entry, dict) or not _is_for_signatures(entry):
         return None
     kid, kind, algorithm = entry.get("kid"), entry.get("kty"), entry.get("alg")
-    # A private key that is published is anybody's.
-    if not (kid is None or isinstance(kid, str)) or not isinstance(kind, str) or kind not in _KINDS or "d" in entry:
+    if not (kid is None or isinstance(kid, str)) or not isinstance(kind, str) or kind not in _KINDS:
         return None
     try:
+        # A private key is read as one, and refused as no public one: what is published is anybody's to sign with.
         key = public_key(jwt.PyJWK(entry, _KINDS[kind]).key, kid)
     except (ConfigError, jwt.PyJWTError, UnsupportedAlgorithm, TypeError, ValueError):
         return None

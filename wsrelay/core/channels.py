@@ -146,8 +146,8 @@ class Namespaces:
                     owner = self._exact.setdefault(pattern, namespace)
                     taken = owner is not namespace
                 if taken and owner is namespace:
-                    stem = pattern.removesuffix("*").removesuffix(PERSONAL)
-                    raise ChannelError(f"the namespace {namespace.name} has both {stem + '*'!r} and {stem + PERSONAL!r}")
+                    both = f"{beginning + '*'!r} and {beginning + PERSONAL!r}"
+                    raise ChannelError(f"the namespace {namespace.name} has both {both}")
                 if taken:
                     raise ChannelError(
                         f"the pattern {pattern!r} stands in two namespaces, {owner.name} and {namespace.name}"

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-__all__ = ["ONCE", "TWICE", "Handshake", "Refusal"]
+__all__ = ["GUARDS", "ONCE", "TWICE", "Handshake", "Refusal"]
+
+GUARDS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cache-Control", "no-store"),
+)
+"""Header fields of every answer: no guessing of types, no framing, no script, no copy in a cache."""
 
 # What may stand in a head once only. Of two, one party would take the first and another the last, and a proxy in
 # between has checked only one of them (RFC 9112 sections 3.2 and 6.3, RFC 6455 section 11.3, RFC 6454 section 7.3,
@@ -95,9 +103,7 @@ class Refusal:
             "Content-Type: text/plain; charset=utf-8",
             f"Content-Length: {len(body)}",
             "Connection: close",
-            "Cache-Control: no-store",
-            "X-Content-Type-Options: nosniff",
-            *(f"{name}: {value}" for name, value in self.headers),
+            *(f"{name}: {value}" for name, value in (*GUARDS, *self.headers)),
             "",
             "",
         ]

@@ -15,9 +15,11 @@ AWAITING    shown                        Authenticate                           
 any before  denied                       Deny, Unlisten for each channel              CLOSED
 OPEN
 IDENTIFYING identified, may not listen   Deny                                         CLOSED
-IDENTIFYING identified, may listen       Expire where it does, Listen for each        OPENING
+IDENTIFYING identified, may listen       Listen for each, Expire where it does        OPENING
 OPENING     listening, last one          Accept; Welcome where accepted already       OPEN
 OPENING     not_listening                Deny, Unlisten for each channel              CLOSED
+any before  Publish, accepted already    Close                                        the same
+OPEN
 OPEN        Publish, permitted           Emit                                         OPEN
 OPEN        Publish, not permitted       Close                                        OPEN
 OPEN        not_emitted                  Close                                        OPEN
@@ -172,6 +174,8 @@ class Session:
 
     def open(self, subscriptions: Sequence[Subscribe], shows: Shows = Shows.NOTHING) -> list[Effect]:
         """The client knocked, and by that asks for these channels."""
+        if self._state is not _State.KNOCKING:
+            return []
         channels = tuple(dict.fromkeys(subscription.channel for subscription in subscriptions))
         for channel in channels:
             # Before anything is spent on it: a ticket, a question to the application.
@@ -206,9 +210,9 @@ class Session:
         self.identity = identity
         self._state = _State.OPENING
         self._missing = len(self._channels)
-        effects: list[Effect] = [] if identity.expires is None else [Expire(identity.expires)]
-        effects += [Listen(channel) for channel in self._channels]
-        return effects if self._channels else [*effects, *self._opened()]
+        effects: list[Effect] = [Listen(channel) for channel in self._channels] or self._opened()
+        # Behind them, for it may be over already, and then what is listened to is given up.
+        return effects if identity.expires is None else [*effects, Expire(identity.expires)]
 
     def denied(self, denial: Denial) -> list[Effect]:
         """The client may not be here, or not any more."""

@@ -9,19 +9,18 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from wsrelay.core.handshake import GUARDS
+
 __all__ = ["Exposition", "PlainAnswer", "body", "harden", "not_allowed", "plain"]
 
 Answer = tuple[int, str]
 
 
 def harden(request: HTTPRequest) -> None:
-    """Give an answer the headers that all have: no version of ours, no guessing of types, no framing, no script."""
-    headers = request.responseHeaders
-    headers.removeHeader(b"server")
-    headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
-    headers.setRawHeaders(b"referrer-policy", [b"no-referrer"])
-    headers.setRawHeaders(b"content-security-policy", [b"default-src 'none'; frame-ancestors 'none'"])
-    headers.setRawHeaders(b"cache-control", [b"no-store"])
+    """Give an answer the header fields that all have, and none that says what made it."""
+    request.responseHeaders.removeHeader(b"server")
+    for name, value in GUARDS:
+        request.setHeader(name.encode(), value.encode())
 
 
 def body(request: Request, content_type: bytes, content: bytes) -> bytes:
