@@ -307,7 +307,7 @@ class FailureTests(NetworkCase):
 
     async def test_too_long(self) -> None:
         """A longer body is no answer, and the connection ends however much is to come."""
-        endless = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n%b\r\n" % (b"x" * 0xFFFF) * 3
+        endless = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n%b\r\n" % (b"x" * 1000) * 200
         sized = HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 200_000
         for answer in (endless, sized, HEAD + b"\r\n" + b"x" * 200_000):
             server, url = self.serve_bytes(answer)
@@ -451,19 +451,29 @@ class SecureTests(NetworkCase):
         self.addCleanup(lambda: gatherResults([peer.gone for peer in server.peers]))
         return server, url.replace("http:", "https:")
 
-    def trust(self) -> None:
-        """Make the platform trust our authority."""
+    def trust(self) -> Path:
+        """Make the platform trust our authority; returns the file that makes it."""
         path = Path(self.mktemp())
         path.write_bytes(self.authority.cert_pem.bytes())
         before = os.environ.get("SSL_CERT_FILE")
         os.environ["SSL_CERT_FILE"] = str(path)
         self.addCleanup(lambda: os.environ.update(SSL_CERT_FILE=before) if before else os.environ.pop("SSL_CERT_FILE"))
+        return path
 
     async def test_trusted(self) -> None:
         """Whom the platform trusts is trusted."""
         self.trust()
         _server, url = self.serve_tls(EMPTY)
         self.assertEqual((await self.fetcher().fetch("GET", url)).status, 200)
+
+    async def test_read_once(self) -> None:
+        """Whom to trust is read once: a second connection does not make everything wait for that again."""
+        path = self.trust()
+        _server, url = self.serve_tls(HEAD + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        fetcher = self.fetcher()
+        await fetcher.fetch("GET", url)
+        path.unlink()
+        await fetcher.fetch("GET", url)
 
     async def test_not_trusted(self) -> None:
         """Nobody else is, and gets nothing of the request."""

@@ -238,6 +238,10 @@ class RefreshTests(RemoteCase):
         self.start(None)
         for algorithm in ("HS256", "none", "ES521", "x"):
             self.assertEqual(self.find("a", algorithm), [])
+        self.keys = self.remote(frozenset({"HS256", "RS256"}))
+        self.start(None)
+        for algorithm in ("HS256", "ES256"):
+            self.assertEqual(self.find("a", algorithm), [])
 
     def test_stop(self) -> None:
         """Stopping leaves no timer, nobody who waits, and no line of the log."""
@@ -300,8 +304,8 @@ class OutageTests(RemoteCase):
         began = self.clock.seconds()
         while self.clock.seconds() < began + KEEP_SECONDS:
             self.assertEqual(len(self.find("a")), 1)
+            self.assert_not_checked(self.keys.find("b", "RS256"))
             self.clock.advance(RETRY_MOST_SECONDS)
-        self.assert_not_checked(self.keys.find("b", "RS256"))
         self.clock.advance(RETRY_MOST_SECONDS)
         self.assert_not_checked(self.keys.find("a", "RS256"))
         self.assertEqual(self.logged(), ["the keys for tokens cannot be fetched: away"])
@@ -406,8 +410,9 @@ class ReadTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         """A secret that is published is none, and neither is a private key."""
-        private = {**jwk(EC), "d": "AQAB"}
-        self.assertEqual(self.read({"kty": "oct", "k": "A" * 64, "alg": "HS256"}, private), [])
+        private = [RSAAlgorithm.to_jwk(RSA, as_dict=True) | {"key_ops": ["sign", "verify"]}]
+        private += [ECAlgorithm.to_jwk(EC, as_dict=True), OKPAlgorithm.to_jwk(ED, as_dict=True)]
+        self.assertEqual(self.read({"kty": "oct", "k": "A" * 64, "alg": "HS256"}, *private), [])
 
     def test_others(self) -> None:
         """A key of a kind that is not known, or one that is broken, is left out; the others count."""

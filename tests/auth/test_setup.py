@@ -82,6 +82,8 @@ class AuthTests(SynchronousTestCase):
 
     def test_remote_keys(self) -> None:
         """Keys from elsewhere are fetched from the start on, and until the stop."""
+        with self.assertRaisesRegex(ConfigError, "names none that keys from token_jwks_url"):
+            self.make(token_jwks_url="https://keys.example/jwks.json", token_algorithms=("HS256",))
         auth = self.make(token_jwks_url="https://keys.example/jwks.json")
         self.assertTrue(auth.has_credentials)
         auth.start()

@@ -12,7 +12,7 @@ from wsrelay.auth.authenticator import Authenticator
 from wsrelay.auth.fetch import Fetcher, check_url
 from wsrelay.auth.hook import Hook
 from wsrelay.auth.jwks import RemoteKeys
-from wsrelay.auth.keys import ALGORITHMS, FixedKeys, Keys, read_keys
+from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Keys, read_keys
 from wsrelay.auth.tickets import TicketOffice
 from wsrelay.auth.tokens import TokenVerifier
 from wsrelay.config import Settings
@@ -100,6 +100,8 @@ class Auth:
         keys: Keys
         if settings.token_jwks_url is not None:
             url = check_url(settings.token_jwks_url, "token_jwks_url")
+            if algorithms is not None and not algorithms & ASYMMETRIC:
+                raise ConfigError("token_algorithms names none that keys from token_jwks_url can be used with")
             fetcher = self._fetcher(KEYS_TIMEOUT_SECONDS)
             keys = self._remote_keys = RemoteKeys(fetcher, url, self._reactor, self._rng, algorithms)
         elif settings.token_keys is not None:

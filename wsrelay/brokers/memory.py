@@ -77,6 +77,8 @@ class MemoryBroker:
 
     def tell(self, payload: bytes) -> Deferred[None]:
         """See `IBroker.tell`."""
+        if not self.ready:
+            return fail(BrokerUnavailable(self.problem))
         if self._sink is not None:
             self._sink.controlled(payload)
         return succeed(None)
