@@ -38,6 +38,7 @@ HANDSHAKE = Handshake(
     origin="https://example.org",
     authorization=TOKEN,
     cookie=COOKIE,
+    connection="5f0c",
 )
 SOMEBODY = Identity("7", ("room", "room.*"), ("room",), EPOCH + 100, "jti:1")
 SILENT_STATUSES = (100, 201, 202, 206, 301, 302, 304, 400, 404, 405, 410, 422, 429, 500, 502, 503, 599)
@@ -183,6 +184,7 @@ class QuestionTests(HookCase):
                 "origin": "https://example.org",
                 "path": "/ws/room",
                 "user": "7",
+                "connection": "5f0c",
                 "headers": {},
             },
         )
@@ -406,6 +408,15 @@ class CacheTests(HookCase):
         self.assertEqual(self.denied(Answer(403)), Denial.HOOK)
         self.assertEqual(self.denial(self.connect()), Denial.HOOK)
         self.assertEqual((len(self.endpoint.requests), self.counters), (2, {"allowed": 1, "denied": 1, "cached": 2}))
+
+    def test_connections_are_alike(self) -> None:
+        """The name of the connection is not in a question whose answer is for all who ask the same."""
+        self.becomes(says(sub="8"))
+        self.assertEqual(
+            self.successResultOf(self.hook.connect(ANONYMOUS, replace(HANDSHAKE, connection="6"), ["room"])).subject,
+            "8",
+        )
+        self.assertIsNone(self.endpoint.requests[0].question["connection"])
 
     def test_other_question(self) -> None:
         """Whoever says anything else is asked about anew."""
