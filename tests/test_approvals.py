@@ -21,7 +21,9 @@ class ApprovalsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.published: list[tuple[str, bytes]] = []
         self.refusals: list[Failure] = []
-        self.approvals = Approvals(lambda channel, payload: self.published.append((channel, payload)), self.refusals.append)
+        self.approvals = Approvals(
+            lambda channel, payload: self.published.append((channel, payload)), self.refusals.append
+        )
 
     def add(self, *payloads: bytes) -> list[Deferred[None]]:
         """More messages, and the questions about them."""

@@ -94,9 +94,7 @@ class DenialLogTests(SynchronousTestCase):
         )
         self.clock.advance(EVERY_SECONDS)
         self.denied.explain("a ticket: it has expired")
-        self.assertEqual(
-            self.lines, ["denied: a ticket: it has expired (2 more like it since the last such line)"]
-        )
+        self.assertEqual(self.lines, ["denied: a ticket: it has expired (2 more like it since the last such line)"])
         self.assertEqual(self.counters.denied, {"ticket": 3})
 
     def test_braces(self) -> None:

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from tests.wire import read_frames
+from wsrelay.brokers.credentials import MemoryCredentials
 from wsrelay.brokers.memory import MemoryBroker
 from wsrelay.core.channels import Access, Namespace, Namespaces
 from wsrelay.core.closing import Closing
 from wsrelay.core.commands import Publish, Subscribe
+from wsrelay.core.credentials import Credential, Kind
 from wsrelay.core.errors import BrokerUnavailable, ProtocolViolation
 from wsrelay.core.frames import message_frame
 from wsrelay.core.handshake import Handshake, Refusal
+from wsrelay.core.identity import Identity
 from wsrelay.core.outbox import SlowPolicy
 from wsrelay.core.publication import Publication
+from wsrelay.core.secret import Secret
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.hub import HELD_BYTES
-from wsrelay.interfaces import IDialect
-from wsrelay.node import LINGER_SECONDS, SUBSCRIBE_TIMEOUT_SECONDS, Client, Node
+from wsrelay.interfaces import IAuthenticator, IDialect
+from wsrelay.node import (
+    LINGER_SECONDS,
+    LOOK_AGAIN_SECONDS,
+    SUBSCRIBE_TIMEOUT_SECONDS,
+    TARGETS_PER_QUESTION,
+    Anonymity,
+    Client,
+    Node,
+)
 from wsrelay.testing import FakeBroker, RecordingConnection
+from wsrelay.wheel import RESOLUTION_SECONDS
 
 RULES = Namespaces(
     [
@@ -530,3 +546,260 @@ class FanOutTests(NodeCase):
         # It could not even be closed, which is logged as well.
         errors = [str(failure.value) for failure in self.flushLoggedErrors(RuntimeError)]
         self.assertEqual(errors, ["cannot send", "cannot close"])
+
+
+@implementer(IAuthenticator)
+class Trusting(Anonymity):
+    """Takes everybody for the user that the query names, with a token of that name."""
+
+    def find(self, handshake: Handshake) -> Credential | None:
+        """See `IAuthenticator.find`."""
+        return Credential(Kind.TOKEN, Secret(handshake.query)) if handshake.query else None
+
+    def authenticate(
+        self, _credential: Credential | None, handshake: Handshake, _channels: Sequence[str]
+    ) -> Deferred[Identity]:
+        """See `IAuthenticator.authenticate`."""
+        return succeed(Identity(handshake.query, reference=f"token:{handshake.query}"))
+
+
+class Register(MemoryCredentials):
+    """A store that writes down who it is asked about, and fails when the test wants it to.
+
+    Attributes:
+        questions: The targets of each question.
+        failure: What it fails with. None: it answers.
+        answers: What it owes, if it is slow.
+        is_slow: Whether the test gives the answers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 0.0)
+        self.questions: list[list[str]] = []
+        self.failure: Exception | None = None
+        self.is_slow = False
+        self.answers: list[Deferred[Sequence[bool]]] = []
+
+    def denied(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """See `ICredentialStore.denied`."""
+        self.questions.append(list(targets))
+        if self.failure is not None:
+            return fail(self.failure)
+        if self.is_slow:
+            self.answers.append(Deferred())
+            return self.answers[-1]
+        return super().denied(targets)
+
+
+class KnownCase(NodeCase):
+    """A node whose clients are somebody."""
+
+    def setUp(self) -> None:
+        """Make a node, and note what it logs."""
+        super().setUp()
+        self.broker.store = self.register = Register()
+        self.node = Node(self.broker, RULES, self.clock, authenticator=Trusting())
+        self.events = self.enterContext(capturedLogs())
+        self.count = 0
+
+    def come(self, user: str, connection: RecordingConnection | None = None) -> tuple[RecordingConnection, Client]:
+        """A user comes and listens; nobody in particular where it has no name."""
+        connection = connection or RecordingConnection()
+        client = self.node.client(connection)
+        self.count += 1
+        client.open(Handshake("/ws/room", "192.0.2.1", query=user, connection=f"c{self.count}"))
+        self.broker.sink.confirmed("room")
+        self.assertTrue(connection.accepted)
+        return connection, client
+
+    @property
+    def lines(self) -> list[tuple[Any, str]]:
+        """What was logged, and how grave it is."""
+        return [
+            (event["log_level"], eventAsText(event, includeTimestamp=False, includeSystem=False))
+            for event in self.events
+        ]
+
+
+class ControlTests(KnownCase):
+    """What the application tells all processes."""
+
+    def say(self, **document: object) -> None:
+        """The application says something."""
+        self.node.controlled(json.dumps(document).encode())
+
+    def test_disconnect(self) -> None:
+        """The clients that are meant are closed with what is meant for them, and the log says how many, not who."""
+        mine, other, nobody = [self.come("42")[0] for _ in range(2)], self.come("43")[0], self.come("")[0]
+        self.say(disconnect={"user": "42"})
+        self.say(disconnect={"token": "43"}, reconnect=True)
+        self.say(disconnect={"connection": "c2"})
+        self.assertEqual([connection.closings for connection in mine], [[Closing.REVOKED], [Closing.REVOKED] * 2])
+        self.assertEqual((other.closings, nobody.closings), ([Closing.RECONNECT], []))
+        self.assertEqual(
+            self.lines,
+            [
+                (LogLevel.info, "disconnecting 2 clients of one user"),
+                (LogLevel.info, "disconnecting 1 clients of one token"),
+                (LogLevel.info, "disconnecting 1 clients of one connection"),
+            ],
+        )
+
+    def test_nobody(self) -> None:
+        """Where nobody of that name is here nobody is closed, which is as good: other processes hear it, too."""
+        connection, client = self.come("42")
+        for target in ({"user": "4"}, {"token": "user:42"}, {"connection": "42"}, {"ticket": "42"}):
+            self.say(disconnect=target)
+        client.lost()
+        self.say(disconnect={"user": "42"})
+        self.assertEqual(connection.closings, [])
+
+    def test_nonsense(self) -> None:
+        """What means nothing is told to the operator, without a word of it, and does nothing."""
+        connection, _ = self.come("42")
+        for payload in (b"", b"secret-ticket", b'{"disconnect": {"user": "42", "token": "secret-ticket"}}', b"\xff"):
+            self.node.controlled(payload)
+        self.assertEqual(connection.closings, [])
+        self.assertEqual({level for level, _ in self.lines}, {LogLevel.warn})
+        self.assertEqual(len(self.lines), 4)
+        self.assertFalse(any("secret-ticket" in line for _, line in self.lines))
+
+    def test_one_that_fails(self) -> None:
+        """A connection that cannot be closed is logged, keeps nobody else, and is not the broker's affair."""
+        self.come("42", Mean())
+        last, _ = self.come("42")
+        self.say(disconnect={"user": "42"})
+        self.assertEqual(last.closings, [Closing.REVOKED])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class ResumedTests(KnownCase):
+    """After an interruption, in which the application may have said something."""
+
+    def setUp(self) -> None:
+        """Make a node that nobody has been asked about."""
+        super().setUp()
+        self.users = [self.come(user) for user in ("41", "42", "42", "43")]
+        self.register.questions.clear()
+
+    @property
+    def closings(self) -> list[list[Closing]]:
+        """What everybody was closed with."""
+        return [connection.closings for connection, _ in self.users]
+
+    def test_denied_meanwhile(self) -> None:
+        """Who was denied meanwhile, by whatever name, is closed; the others are not."""
+        self.register.deny("user:42", 60)
+        self.register.deny("token:43", 60)
+        self.register.deny("user:somebody else", 60)
+        self.assertEqual(self.closings, [[], [], [], []])
+        self.broker.sink.interrupted()
+        self.broker.sink.resumed()
+        self.assertEqual(self.closings, [[], [Closing.REVOKED], [Closing.REVOKED], [Closing.REVOKED]])
+
+    def test_by_connection(self) -> None:
+        """One connection of a user can be meant."""
+        self.register.deny("connection:c3", 60)
+        self.broker.sink.resumed()
+        self.assertEqual(self.closings, [[], [], [Closing.REVOKED], []])
+
+    def test_question(self) -> None:
+        """It is asked once about every name that somebody here has, and about no other."""
+        self.users.pop()[1].lost()
+        self.come("")
+        self.broker.sink.resumed()
+        names = ["connection:c1", "user:41", "token:41", "connection:c2", "user:42", "token:42", "connection:c3"]
+        self.assertEqual(self.register.questions, [names])
+
+    def test_many(self) -> None:
+        """Of many it is asked in several questions, one after the other, and about each once."""
+        crowd = [self.come(str(number))[0] for number in range(1000, 1000 + TARGETS_PER_QUESTION)]
+        self.register.questions.clear()
+        self.register.is_slow = True
+        self.broker.sink.resumed()
+        total = len(self.node.roster.names())
+        sizes = []
+        while self.register.answers:
+            (answer,), self.register.answers = self.register.answers, []
+            asked = self.register.questions[-1]
+            sizes.append(len(asked))
+            answer.callback([name == f"user:{999 + TARGETS_PER_QUESTION}" for name in asked])
+        self.assertEqual((sum(sizes), max(sizes), len(sizes)), (total, TARGETS_PER_QUESTION, 4))
+        self.assertEqual(len({name for asked in self.register.questions for name in asked}), total)
+        self.assertEqual(sum(len(connection.closings) for connection in crowd), 1)
+        self.assertEqual(crowd[-1].closings, [Closing.REVOKED])
+
+    def test_nobody_here(self) -> None:
+        """Where nobody is known nobody is asked about."""
+        for _, client in self.users:
+            client.lost()
+        self.come("")
+        self.broker.sink.resumed()
+        self.assertEqual((self.register.questions, self.lines), ([], []))
+
+    def test_leaves_meanwhile(self) -> None:
+        """Who leaves while the question is out is left alone, whatever the answer is."""
+        self.register.is_slow = True
+        self.broker.sink.resumed()
+        self.users[0][1].lost()
+        (asked,) = self.register.questions
+        self.register.answers[0].callback([True] * len(asked))
+        self.assertEqual([len(closings) > 0 for closings in self.closings], [False, True, True, True])
+
+    def test_one_that_fails(self) -> None:
+        """A connection that cannot be closed is logged and keeps nobody else."""
+        self.come("42", Mean())
+        last, _ = self.come("42")
+        self.register.deny("user:42", 60)
+        self.broker.sink.resumed()
+        self.assertEqual(last.closings, [Closing.REVOKED])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_away_again(self) -> None:
+        """Without an answer it is asked again a while later, until there is one: nobody who was denied stays."""
+        self.register.deny("user:42", 60)
+        self.register.failure = BrokerUnavailable("the test says so")
+        self.broker.sink.resumed()
+        self.broker.sink.resumed()
+        for _ in range(3):
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.clock.advance(LOOK_AGAIN_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual((len(self.register.questions), self.closings, self.lines), (5, [[], [], [], []], []))
+        self.register.failure = None
+        self.clock.advance(LOOK_AGAIN_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual(self.closings, [[], [Closing.REVOKED], [Closing.REVOKED], []])
+        self.clock.advance(10 * LOOK_AGAIN_SECONDS)
+        self.assertEqual((len(self.register.questions), self.clock.getDelayedCalls()), (6, []))
+
+    def test_fails(self) -> None:
+        """A failure of ours is logged once, closes nobody, and is asked again as well."""
+        self.register.failure = ZeroDivisionError()
+        self.broker.sink.resumed()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.closings, [[], [], [], []])
+        self.register.failure = None
+        self.register.deny("user:41", 60)
+        self.clock.advance(LOOK_AGAIN_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual(self.closings, [[Closing.REVOKED], [], [], []])
+
+    def test_stop(self) -> None:
+        """A stopped node asks nobody again."""
+        self.register.failure = BrokerUnavailable("the test says so")
+        self.broker.sink.resumed()
+        self.node.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class AnonymityTests(SynchronousTestCase):
+    """Where nobody is anybody."""
+
+    def test_provides(self) -> None:
+        """It is an authenticator that finds nothing, asks for nothing, and lets the rules alone say what may be done."""
+        anonymity, handshake = Anonymity(), Handshake("/ws/room", "192.0.2.1", query="ticket=0123456789abcdef")
+        verifyObject(IAuthenticator, anonymity)
+        # All through the interface: as attributes of the class they say that they return nothing.
+        authenticator: Any = anonymity
+        self.assertIsNone(authenticator.find(handshake))
+        self.assertFalse(authenticator.asks(handshake))
+        self.assertFalse(self.successResultOf(authenticator.authenticate(None, handshake, ["room"])).is_known)
+        self.assertIsNone(authenticator.may_publish(Identity(), "room", b"x"))

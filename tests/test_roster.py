@@ -38,7 +38,10 @@ class RosterTests(SynchronousTestCase):
         guest = self.enter("connection:1", "user:42", "token:x")
         other = self.enter("connection:2", "user:43")
         self.assertEqual(
-            [self.roster.dismiss(name, Closing.REVOKED) for name in ("connection:1", "user:42", "token:x", "user:4", "")],
+            [
+                self.roster.dismiss(name, Closing.REVOKED)
+                for name in ("connection:1", "user:42", "token:x", "user:4", "")
+            ],
             [1, 1, 1, 0, 0],
         )
         self.assertEqual((guest.closings, other.closings), ([Closing.REVOKED] * 3, []))

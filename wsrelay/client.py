@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -118,6 +118,7 @@ class Client:
             shows = Shows.LATER
         if shows is not Shows.NOTHING:
             self._knock = handshake, credential
+            self._name = handshake.connection
         self._perform(self._session.open(subscriptions, shows))
         if self._session.awaits_credential:
             self._timer = self._node.wheel.call_later(CREDENTIAL_TIMEOUT_SECONDS, self._too_late)
@@ -148,11 +149,11 @@ class Client:
     def dismiss(self, closing: Closing) -> None:
         """See `Member.dismiss`."""
         denied = self._session.denied(Denial.REVOKED)
-        # Who is in already is told what the application chose; who is not gets the one answer there is for that.
-        if denied and not isinstance(denied[0], Deny):
+        # Who was accepted is told what the application chose; who was not gets the one answer there is for that.
+        if denied and not (isinstance(denied[0], Deny) and not denied[0].accepted):
             self._connection.close(closing)
-        else:
-            self._perform(denied)
+            denied = denied[1:]
+        self._perform(denied)
 
     @property
     def _dialect(self) -> IDialect:
@@ -212,11 +213,10 @@ class Client:
 
     async def _identify(self, handshake: Handshake, credential: Credential | None) -> Identity:
         channels = self._session.channels
-        self._name = handshake.connection
         identity = await self._node.authenticator.authenticate(credential, handshake, channels)
         if self._session.is_over:
             return identity
-        names = identity.names_for(self._name)
+        names = identity.names_for(handshake.connection)
         # Before it is asked, so that a revocation that comes meanwhile finds the client here.
         self._node.roster.enter(self, names)
         if identity.is_known and any(await self._node.are_denied(names)):
@@ -234,7 +234,8 @@ class Client:
         left = at - self._node.now()
         if left <= 0:
             self._perform(self._session.denied(Denial.TOKEN_EXPIRED))
-        else:
+        elif not self._session.is_over:
+            # As it is where the client went in the moment in which it was let in.
             self._timer = self._node.wheel.call_later(min(left, LONGEST_TIMER_SECONDS), lambda: self._expire(at))
 
     def _stop_timer(self) -> None:
@@ -249,12 +250,13 @@ class Client:
             self._connection.close(Closing.TOO_FAST)
             return
         answer = self._node.authenticator.may_publish(self._session.identity, channel, payload)
-        if answer is None:
+        if answer is None and self._approvals is None:
             self._publish(channel, payload)
             return
         if self._approvals is None:
             self._approvals = Approvals(self._publish, self._not_approved)
-        self._approvals.add(channel, payload, answer)
+        # Also what nobody has to be asked about, lest it overtake what waits.
+        self._approvals.add(channel, payload, succeed(None) if answer is None else answer)
 
     def _publish(self, channel: str, payload: bytes) -> None:
         outcome = self._node.publish(channel, payload)

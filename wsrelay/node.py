@@ -33,7 +33,7 @@ from wsrelay.gaps import GapTeller
 from wsrelay.hub import Hub, Subscriber
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink, ICredentialStore
 from wsrelay.roster import Roster
-from wsrelay.wheel import TimerWheel
+from wsrelay.wheel import TimerWheel, WheelTimer
 
 __all__ = ["Client", "Connection", "Node"]
 
@@ -45,6 +45,9 @@ LINGER_SECONDS = 5.0
 
 TARGETS_PER_QUESTION = 500
 """How many users are asked about at once whether they have been denied while the broker was away."""
+
+LOOK_AGAIN_SECONDS = 5.0
+"""After how long that is asked again, where there was no answer."""
 
 
 @implementer(IAuthenticator)
@@ -128,6 +131,7 @@ class Node:
         # Channels without interest and when to give them up, oldest first: one timer serves them all.
         self._lingering: dict[str, float] = {}
         self._sweep: IDelayedCall | None = None
+        self._look_again: WheelTimer | None = None
         broker.attach(self)
 
     @property
@@ -273,9 +277,12 @@ class Node:
                     self.roster.dismiss(name, Closing.REVOKED)
 
     def _not_dismissed(self, failure: Failure) -> None:
-        # The broker is away again, and will be back.
         if failure.check(BrokerUnavailable) is None:
             self.log.failure("looking for clients that were denied meanwhile failed", failure)
+        # Nobody stays because the broker had enough to do, or went away without an interruption of its own.
+        if self._look_again is not None:
+            self._look_again.cancel()
+        self._look_again = self.wheel.call_later(LOOK_AGAIN_SECONDS, self.resumed)
 
     @staticmethod
     def _not_confirmed(_failure: object, seconds: float) -> None:

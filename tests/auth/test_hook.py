@@ -266,9 +266,10 @@ class YesTests(HookCase):
         self.assertEqual(self.counters, {"allowed": 9})
 
     def test_vouches(self) -> None:
-        """A client that the application knows by name is known from then on, and no other one."""
+        """A client that the application knows by name, or names channels for, is known from then on, and no other one."""
         self.assertTrue(self.becomes(says(sub="8")).is_known)
-        self.assertFalse(self.becomes(says(channels=["a"])).is_known)
+        self.assertTrue(self.becomes(says(channels=["a"])).is_known)
+        self.assertFalse(self.becomes(says(publish=["a"])).is_known)
 
     def test_sooner_end(self) -> None:
         """Whoever of the two gives less time, it holds."""

@@ -1,4 +1,4 @@
-"""What every broker promises, as a suite that each one runs."""
+"""What every broker promises, and the store of each, as suites that each one runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zope.interface.verify import verifyObject
 
 from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.publication import Publication
-from wsrelay.interfaces import IBroker
+from wsrelay.interfaces import IBroker, ICredentialStore
 from wsrelay.testing import RecordingSink
 
-__all__ = ["BrokerContract", "WaitingSink", "until"]
+__all__ = ["BrokerContract", "StoreContract", "WaitingSink", "until"]
 
 DEADLINE_SECONDS = 20.0
 LOOK_SECONDS = 0.01
@@ -55,6 +55,14 @@ class WaitingSink(RecordingSink):
 
     def interrupted(self) -> None:
         super().interrupted()
+        self._look()
+
+    def resumed(self) -> None:
+        super().resumed()
+        self._look()
+
+    def controlled(self, payload: bytes) -> None:
+        super().controlled(payload)
         self._look()
 
     def _look(self) -> None:
@@ -169,16 +177,19 @@ class BrokerContract(unittest.TestCase):
         await sink.when(lambda: sink.confirmations == ["chat"])
 
     async def test_not_ready(self) -> None:
-        """Publishing before the start or after the stop fails, and the broker says that it is not ready, and why."""
-        broker = self.make_broker()
-        broker.attach(WaitingSink())
+        """Publishing and telling before the start or after the stop fail; the broker says that it is not ready, and why."""
+        broker, sink = self.make_broker(), WaitingSink()
+        broker.attach(sink)
         for _ in range(2):
             self.assertFalse(broker.ready)
             self.assertNotEqual(broker.problem, "")
             with self.assertRaises(BrokerUnavailable):
                 await broker.publish("chat", b"lost")
+            with self.assertRaises(BrokerUnavailable):
+                await broker.tell(b"lost")
             broker.start()
             await broker.stop()
+        self.assertEqual(sink.controls, [])
 
     async def test_ready(self) -> None:
         """A broker that works says so, and has no problem to tell."""
@@ -187,3 +198,157 @@ class BrokerContract(unittest.TestCase):
         self.assertEqual(broker.problem, "")
         await broker.publish("chat", b"x")
         await sink.when(lambda: bool(sink.delivered))
+
+    async def test_tell(self) -> None:
+        """What is told to all processes comes byte for byte, from another one and from the same, in order."""
+        payloads = [b'{"disconnect": {"user": "42"}}', b"", b"007", b"\xff\x00\r\n", b"x" * 70_000]
+        broker, sink = await self.listening("chat")
+        for teller in (await self.other(broker), broker):
+            for payload in payloads:
+                await teller.tell(payload)
+        await sink.when(lambda: len(sink.controls) == 2 * len(payloads))
+        self.assertEqual(sink.controls, payloads * 2)
+
+    async def test_tell_nobody_else(self) -> None:
+        """What is told to processes is no message of any channel, and no message is told to them."""
+        broker, sink = await self.listening("chat", "control")
+        await broker.publish("control", b"message")
+        await broker.tell(b"told")
+        await broker.publish("chat", b"last")
+        await sink.when(lambda: len(sink.delivered) == 2 and bool(sink.controls))
+        self.assertEqual(sink.delivered, [Publication("control", b"message"), Publication("chat", b"last")])
+        self.assertEqual(sink.controls, [b"told"])
+
+    async def test_never_interrupted(self) -> None:
+        """A broker that has only just come up has resumed nothing: nothing was missed."""
+        _, sink = await self.listening("chat")
+        self.assertEqual((sink.interruptions, sink.resumptions), (0, 0))
+
+    def test_store(self) -> None:
+        """A broker has a store that provides ICredentialStore in full, the same one at all times."""
+        broker = self.make_broker()
+        verifyObject(ICredentialStore, broker.store)
+        self.assertIs(broker.store, broker.store)
+
+
+class StoreContract(unittest.TestCase):
+    """The suite for tickets and denials. Subclass it in a test module, and import this module there."""
+
+    timeout = 60
+
+    def make_broker(self) -> IBroker:
+        """The broker whose store it is, not yet attached nor started."""
+        raise NotImplementedError
+
+    async def second_passes(self) -> None:
+        """Let the time that keys live by go on by a second."""
+        raise NotImplementedError
+
+    async def store(self) -> ICredentialStore:
+        """The store of a broker that is ready, stopped at the end of the test."""
+        broker = self.make_broker()
+        broker.attach(WaitingSink())
+        broker.start()
+        self.addCleanup(broker.stop)
+        await until(lambda: broker.ready)
+        store: ICredentialStore = broker.store
+        return store
+
+    async def test_once(self) -> None:
+        """A ticket is redeemed once, and its document comes out byte for byte."""
+        store = await self.store()
+        documents = [b"{}", b"", b"007", b"\xff\x00\r\n", '{"sub": "J\u00fc"}'.encode(), b"x" * 16384]
+        for number, document in enumerate(documents):
+            self.assertIs(await store.mint(f"ticket-{number}", document, 30), True)
+        redeemed = [await store.redeem(f"ticket-{number}") for number in range(len(documents))]
+        again = [await store.redeem(f"ticket-{number}") for number in range(len(documents))]
+        self.assertEqual((redeemed, again), (documents, [None] * len(documents)))
+
+    async def test_unknown(self) -> None:
+        """A ticket that was never there is none."""
+        store = await self.store()
+        await store.mint("ticket", b"{}", 30)
+        self.assertEqual([await store.redeem(name) for name in ("ticke", "tickets", "TICKET", "*", "")], [None] * 5)
+        self.assertEqual(await store.redeem("ticket"), b"{}")
+
+    async def test_minted_twice(self) -> None:
+        """A ticket of a name that there is already is not made, and takes nothing from the one that is."""
+        store = await self.store()
+        self.assertEqual([await store.mint("ticket", b"%d" % number, 30) for number in range(2)], [True, False])
+        self.assertEqual(await store.redeem("ticket"), b"0")
+        self.assertIs(await store.mint("ticket", b"2", 30), True)
+        self.assertEqual(await store.redeem("ticket"), b"2")
+
+    async def test_expired(self) -> None:
+        """A ticket is good for as long as was said; afterwards it is none, and its name is free."""
+        store = await self.store()
+        await store.mint("short", b"1", 1)
+        await store.mint("long", b"2", 30)
+        await self.second_passes()
+        self.assertEqual([await store.redeem(name) for name in ("short", "long")], [None, b"2"])
+        self.assertIs(await store.mint("short", b"3", 1), True)
+        self.assertEqual(await store.redeem("short"), b"3")
+
+    async def test_torn(self) -> None:
+        """A ticket that was torn is none; others are, and tearing what is none does no harm."""
+        store = await self.store()
+        await store.mint("one", b"1", 30)
+        await store.mint("two", b"2", 30)
+        for name in ("one", "one", "three"):
+            await store.tear(name)
+        self.assertEqual([await store.redeem(name) for name in ("one", "two", "three")], [None, b"2", None])
+
+    async def test_denied(self) -> None:
+        """Who is denied is told apart from who is not, in the order of the question, as often as it is asked."""
+        store = await self.store()
+        for target in ("user:42", "token:x"):
+            await store.deny(target, 30)
+        asked = ["user:4", "user:42", "user:422", "token:x", "token:42", "user:x", "connection:1", "user:42", "42"]
+        expected = [False, True, False, True, False, False, False, True, False]
+        for _ in range(2):
+            self.assertEqual(list(await store.denied(asked)), expected)
+
+    async def test_denied_for_a_while(self) -> None:
+        """A denial holds for as long as was said, counted from the last time that it was."""
+        store = await self.store()
+        await store.deny("user:1", 1)
+        await store.deny("user:2", 1)
+        await store.deny("user:2", 30)
+        self.assertEqual(list(await store.denied(["user:1", "user:2"])), [True, True])
+        await self.second_passes()
+        self.assertEqual(list(await store.denied(["user:1", "user:2"])), [False, True])
+
+    async def test_apart(self) -> None:
+        """A ticket is no denial, nor a denial a ticket, whatever they are called."""
+        store = await self.store()
+        await store.mint("user:1", b"{}", 30)
+        await store.deny("user:2", 30)
+        self.assertEqual(list(await store.denied(["user:1", "user:2"])), [False, True])
+        await store.tear("user:2")
+        self.assertIsNone(await store.redeem("user:2"))
+        self.assertEqual(list(await store.denied(["user:2"])), [True])
+
+    async def test_any_name(self) -> None:
+        """Users may be called anything that is a text, and no name is taken for another one."""
+        store = await self.store()
+        names = [
+            "user:J\u00fc \U0001f98a",
+            "user:a\r\nb",
+            "user:*",
+            "user:[ab]",
+            "user:\0",
+            "user:" + "x" * 255,
+            "user:a:b",
+        ]
+        for name in names:
+            await store.deny(name, 30)
+        self.assertEqual(list(await store.denied(names)), [True] * len(names))
+        self.assertEqual(list(await store.denied(["user:J\u00fc", "user:a", "user:", "user:b"])), [False] * 4)
+
+    async def test_many(self) -> None:
+        """Hundreds can be asked about at once, as is done after an interruption."""
+        store = await self.store()
+        await store.deny("user:499", 30)
+        found = await store.denied([f"user:{number}" for number in range(500)])
+        self.assertEqual([number for number, denied in enumerate(found) if denied], [499])
+        self.assertEqual(len(found), 500)

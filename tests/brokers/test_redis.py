@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import valkey
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, eventAsText
 
 from tests.brokers import contract
 from tests.brokers.contract import WaitingSink, until
 from tests.redis_server import RedisServer
 from wsrelay.brokers.endpoint import redis_endpoint
 from wsrelay.brokers.redis import RedisBroker
+from wsrelay.core.errors import BrokerUnavailable
 from wsrelay.core.publication import Publication
 from wsrelay.core.redis_url import RedisURL
-from wsrelay.interfaces import IBroker
+from wsrelay.interfaces import IBroker, ICredentialStore
 
 PREFIX = "wsrelay:"
 
@@ -236,6 +239,202 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.redis().config_set("requirepass", "right")
         broker, _ = self.connected()
         await until(lambda: "NOAUTH" in broker.problem)
+
+    async def test_resumed(self) -> None:
+        """After an interruption the sink is told once that messages flow again, when commands are answered, too."""
+        broker, sink = await self.listening("chat")
+        told: list[tuple[bool, int]] = []
+        asked: list[Any] = []
+
+        def resumed() -> None:
+            WaitingSink.resumed(sink)
+            told.append((broker.ready, sink.interruptions))
+            asked.append(broker.store.denied(["user:42"]))
+
+        self.patch(sink, "resumed", resumed)
+        for each in self.connections():
+            self.redis().client_kill_filter(_id=each["id"])
+        await until(lambda: bool(asked))
+        self.assertEqual(list(await asked[0]), [False])
+        await broker.publish("chat", b"again")
+        await sink.when(lambda: sink.delivered == [Publication("chat", b"again")])
+        self.assertEqual(told, [(True, 1)])
+
+    async def test_resumed_after_a_restart(self) -> None:
+        """A server that was away for a while is told of once when it is back, however often it was tried."""
+        broker, sink = await self.listening("chat")
+        self.server.kill()
+        await until(lambda: "refused" in broker.problem)
+        self.assertEqual(sink.resumptions, 0)
+        self.server.start()
+        await until(lambda: sink.resumptions == 1)
+        self.assertTrue(broker.ready)
+
+    async def test_plain_control(self) -> None:
+        """What any program PUBLISHes on the control channel comes to all processes, and to those of no other prefix."""
+        sinks = [(await self.listening("chat"))[1] for _ in range(2)]
+        theirs, stranger = self.make_broker("other:"), WaitingSink()
+        theirs.attach(stranger)
+        theirs.start()
+        self.addCleanup(theirs.stop)
+        await until(lambda: theirs.ready)
+        message = b'{"disconnect": {"user": "42"}}'
+        self.assertEqual(self.redis().publish("wsrelay:$control", message), 2)
+        for sink in sinks:
+            await sink.when(lambda sink=sink: sink.controls == [message])
+        self.redis().publish("other:$control", b"theirs")
+        await stranger.when(lambda: stranger.controls == [b"theirs"])
+        self.assertEqual([sink.controls for sink in sinks], [[message]] * 2)
+
+    async def test_control_forbidden(self) -> None:
+        """An ACL that forbids the control channel costs what is told there and nothing else; the operator is told."""
+        events = self.enterContext(capturedLogs())
+        self.redis().execute_command(
+            *("ACL", "SETUSER", "relay", "on", ">x", "resetchannels", "&wsrelay:chat", "&wsrelay:$probe:*"),
+            *("~wsrelay:*", "+@pubsub", "+ping", "+set", "+getdel", "+mget"),
+        )
+        self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
+        broker, sink = await self.listening("chat")
+        await broker.publish("chat", b"x")
+        await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
+        await broker.store.mint("ticket", b"{}", 30)
+        self.assertEqual(await broker.store.redeem("ticket"), b"{}")
+        self.assertEqual(list(await broker.store.denied(["user:42"])), [False])
+        with self.assertRaises(BrokerUnavailable) as caught:
+            await broker.tell(b"x")
+        self.assertIn("NOPERM", str(caught.exception))
+        self.assertEqual((broker.ready, broker.problem, sink.interruptions, sink.refusals), (True, "", 0, []))
+        lines = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
+        told = "Redis refuses the channel $control: nobody can be disconnected"
+        self.assertEqual(lines.count(told), 1)
+
+
+class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object):  # type: ignore[misc]
+    """The store of a broker on a server of its own."""
+
+    async def second_passes(self) -> None:
+        """Let every key end a second earlier: nothing is waited for, and what never ends is found out."""
+        client = self.redis()
+        keys: Any = client.keys("wsrelay:*")
+        for key in keys:
+            left: Any = client.pttl(key)
+            self.assertGreater(left, 0, "a key that never ends")
+            client.pexpire(key, left - 1000) if left > 1000 else client.delete(key)
+
+    async def stores(self) -> list[ICredentialStore]:
+        """Those of two processes."""
+        return [await self.store(), await self.store()]
+
+    async def test_race(self) -> None:
+        """Of two processes that are shown the same ticket at the same moment exactly one gets it."""
+        stores, client = await self.stores(), self.redis()
+        tickets = [f"ticket-{number}" for number in range(300)]
+        for ticket in tickets:
+            client.set(f"wsrelay:ticket:{ticket}", ticket, ex=30, nx=True)
+        # One process begins at each end, so that both win some.
+        shown = [stores[index].redeem(ticket) for ticket in tickets for index in (0, 1)]
+        answers = await gatherResults(shown)
+        pairs = list(zip(answers[::2], answers[1::2], strict=True))
+        for ticket, pair in zip(tickets, pairs, strict=True):
+            self.assertEqual({*pair}, {None, ticket.encode()}, ticket)
+        self.assertEqual(client.keys("wsrelay:ticket:*"), [])
+
+    async def test_plain_ticket(self) -> None:
+        """What any program writes with one plain SET is a ticket, for the process that is shown it first."""
+        first, second = await self.stores()
+        client = self.redis()
+        client.execute_command("SET", "wsrelay:ticket:0123456789abcdef", '{"sub": "42"}', "EX", "30", "NX")
+        client.execute_command("SET", "ticket:fedcba9876543210", "{}", "EX", "30", "NX")
+        self.assertEqual(await second.redeem("0123456789abcdef"), b'{"sub": "42"}')
+        self.assertIsNone(await first.redeem("0123456789abcdef"))
+        self.assertIsNone(await first.redeem("fedcba9876543210"))
+        self.assertEqual(client.exists("wsrelay:ticket:0123456789abcdef"), 0)
+
+    async def test_plain_keys(self) -> None:
+        """What is minted and denied are plain keys, which end when they should."""
+        store, client = await self.store(), self.redis()
+        await store.mint("ticket", b"{}", 30)
+        await store.deny("user:42", 3600)
+        self.assertEqual(client.get("wsrelay:ticket:ticket"), b"{}")
+        ends: Any = [client.pttl(key) for key in ("wsrelay:ticket:ticket", "wsrelay:denied:user:42")]
+        self.assertTrue(0 < ends[0] <= 30_000 and 3_500_000 < ends[1] <= 3_600_000, ends)
+        self.assertEqual(sorted(client.keys("*")), [b"wsrelay:denied:user:42", b"wsrelay:ticket:ticket"])
+
+    async def test_plain_denial(self) -> None:
+        """What any program writes under denied: is a denial for all processes until it is deleted, whatever it holds."""
+        stores, client = await self.stores(), self.redis()
+        client.set("wsrelay:denied:user:42", "", ex=3600)
+        self.assertEqual([list(await store.denied(["user:42"])) for store in stores], [[True]] * 2)
+        client.delete("wsrelay:denied:user:42")
+        self.assertEqual([list(await store.denied(["user:42"])) for store in stores], [[False]] * 2)
+
+    async def test_other_kinds(self) -> None:
+        """A key that holds no text is no ticket, and stays as it is."""
+        store, client = await self.store(), self.redis()
+        client.lpush("wsrelay:ticket:list", "{}")
+        client.hset("wsrelay:ticket:hash", "sub", "42")
+        client.sadd("wsrelay:ticket:set", "{}")
+        for name in ("list", "hash", "set"):
+            self.assertIsNone(await store.redeem(name))
+            self.assertEqual(client.exists(f"wsrelay:ticket:{name}"), 1)
+        # And the next one is redeemed as ever.
+        await store.mint("ticket", b"{}", 30)
+        self.assertEqual([await store.redeem("ticket"), await store.redeem("ticket")], [b"{}", None])
+
+    async def test_away(self) -> None:
+        """While the server cannot be asked everything fails, and nothing is taken for unknown or not denied."""
+        store = await self.store()
+        self.server.kill()
+        for ask in (
+            lambda: store.mint("ticket", b"{}", 30),
+            lambda: store.redeem("ticket"),
+            lambda: store.tear("ticket"),
+            lambda: store.deny("user:42", 30),
+            lambda: store.denied(["user:42"]),
+        ):
+            with self.assertRaises(BrokerUnavailable):
+                await ask()
+
+
+class RedisStoreTests(OnRedisStore, contract.StoreContract):
+    """The contract of the store, and tickets as other programs write them."""
+
+    async def test_forbidden(self) -> None:
+        """A server that does not let this process look fails, and the ticket is neither unknown nor spent."""
+        client = self.redis()
+        client.execute_command(
+            *("ACL", "SETUSER", "relay", "on", ">x", "allchannels", "+@pubsub", "+ping", "~other:*", "+getdel", "+mget")
+        )
+        client.set("wsrelay:ticket:ticket", "{}", ex=30)
+        self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
+        store = await self.store()
+        for ask in (lambda: store.redeem("ticket"), lambda: store.denied(["user:42"])):
+            with self.assertRaises(BrokerUnavailable) as caught:
+                await ask()
+            self.assertIn("NOPERM", str(caught.exception))
+        self.assertEqual(client.get("wsrelay:ticket:ticket"), b"{}")
+
+
+class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
+    """The same on a server that does not know GETDEL, which came with Redis 6.2."""
+
+    def setUp(self) -> None:
+        self.server = RedisServer("--rename-command", "GETDEL", "").start()
+        self.addCleanup(self.server.close)
+
+    async def test_really_without(self) -> None:
+        """The server does not know the command; it is asked for it once, and from then on for the script."""
+        client = self.redis()
+        with self.assertRaises(valkey.ResponseError):
+            client.getdel("x")
+        store = await self.store()
+        before: Any = client.info("errorstats")
+        for number in range(3):
+            await store.mint(f"ticket-{number}", b"{}", 30)
+            self.assertEqual(await store.redeem(f"ticket-{number}"), b"{}")
+        stats, after = client.info("commandstats"), client.info("errorstats")
+        self.assertEqual(stats["cmdstat_eval"]["calls"], 3)  # type: ignore[index]
+        self.assertEqual(after["errorstat_ERR"]["count"] - before["errorstat_ERR"]["count"], 1)  # type: ignore[index]
 
 
 class RedisOnUnixSocketTests(OnRedis, contract.BrokerContract):

@@ -222,7 +222,12 @@ class OwnedTests(SynchronousTestCase):
     def test_precedence(self) -> None:
         """The exact name rules before an owner's pattern, and of beginnings the longest one, owned or not."""
         rules = Namespaces(
-            [own("own", "user:{sub}"), Namespace("name", ("user:1",)), Namespace("long", ("user:a*",)), own("longer", "user:ab{sub}")]
+            [
+                own("own", "user:{sub}"),
+                Namespace("name", ("user:1",)),
+                Namespace("long", ("user:a*",)),
+                own("longer", "user:ab{sub}"),
+            ]
         )
         found = {channel: rules.find(channel) for channel in ("user:1", "user:12", "user:a1", "user:abc", "user:ab")}
         self.assertEqual(
@@ -281,7 +286,8 @@ class OwnedTests(SynchronousTestCase):
             with self.assertRaises(ChannelError) as caught:
                 Namespaces([own("n", pattern)])
             self.assertEqual(
-                str(caught.exception), f"{pattern!r} is no pattern (a beginning and {{sub}}, as in user:{{sub}}): {cause}"
+                str(caught.exception),
+                f"{pattern!r} is no pattern (a beginning and {{sub}}, as in user:{{sub}}): {cause}",
             )
         for pattern in ("{sub}*", "{sub}:inbox", "a{sub}b", "a{sub}*", "a{SUB}", "a{user}", "a{sub", "asub}"):
             with self.assertRaises(ChannelError):
@@ -305,7 +311,11 @@ class OwnedTests(SynchronousTestCase):
             pattern: channel.removeprefix(pattern.removesuffix(PERSONAL)) if pattern.endswith(PERSONAL) else None
             for pattern in patterns
             if (pattern.endswith("*") and channel.startswith(pattern[:-1]))
-            or (pattern.endswith(PERSONAL) and channel.startswith(pattern.removesuffix(PERSONAL)) and channel + PERSONAL != pattern)
+            or (
+                pattern.endswith(PERSONAL)
+                and channel.startswith(pattern.removesuffix(PERSONAL))
+                and channel + PERSONAL != pattern
+            )
         }
         longest = max(fitting, key=lambda pattern: len(pattern.removesuffix(PERSONAL).removesuffix("*")), default=None)
         found = rules.find(channel)

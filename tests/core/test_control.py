@@ -54,7 +54,11 @@ class ReadTests(SynchronousTestCase):
 
     def test_targets(self) -> None:
         """What can be disconnected is what a client can be found by: its connection, its user, its credential."""
-        found = [name.partition(":")[0] for kind in Kind for name in Identity("1", reference=f"{kind.value}:1").names_for("1")]
+        found = [
+            name.partition(":")[0]
+            for kind in Kind
+            for name in Identity("1", reference=f"{kind.value}:1").names_for("1")
+        ]
         self.assertEqual(set(found), set(TARGETS))
 
     def test_numbers(self) -> None:
@@ -109,7 +113,9 @@ class ReadTests(SynchronousTestCase):
         st.binary()
         | st.builds(
             dict,
-            disconnect=st.dictionaries(st.sampled_from([*TARGETS, "x"]), st.none() | st.text() | st.integers(), max_size=2),
+            disconnect=st.dictionaries(
+                st.sampled_from([*TARGETS, "x"]), st.none() | st.text() | st.integers(), max_size=2
+            ),
             reconnect=st.booleans() | st.none(),
         )
     )

@@ -77,7 +77,20 @@ class GrammarTests(SynchronousTestCase):
 
     def test_bad_tokens(self) -> None:
         """Anything else is no token, and is told so in the same words as one whose signature is wrong."""
-        texts = ["", "a", "a.b", "a.b.c.d", ".b.c", "a..c", "a.b.c=", "a.b.c\n", " a.b.c", "a b.b.c", "a.b.+/", "a.b.\u00fc"]
+        texts = [
+            "",
+            "a",
+            "a.b",
+            "a.b.c.d",
+            ".b.c",
+            "a..c",
+            "a.b.c=",
+            "a.b.c\n",
+            " a.b.c",
+            "a b.b.c",
+            "a.b.+/",
+            "a.b.\u00fc",
+        ]
         texts.append("a." + "b" * (MAX_CREDENTIAL_BYTES - 3) + ".c")
         self.assertEqual({text: check(Kind.TOKEN, text) for text in texts}, dict.fromkeys(texts, Denial.TOKEN))
 
@@ -251,7 +264,15 @@ class FirstMessageTests(SynchronousTestCase):
     def test_malformed(self) -> None:
         """Anything else is refused with the sentence that says what it should look like."""
         messages: list[object] = [b"", b"{", b"hello", b"\xff", b"[" * 8000, TOKEN.encode(), b"{}", b"NaN"]
-        messages += [[], [{"token": TOKEN}], "x", None, {}, {"token": TOKEN, "ticket": TICKET}, {"token": TOKEN, "x": 1}]
+        messages += [
+            [],
+            [{"token": TOKEN}],
+            "x",
+            None,
+            {},
+            {"token": TOKEN, "ticket": TICKET},
+            {"token": TOKEN, "x": 1},
+        ]
         messages += [{"x": TOKEN}, {"Token": TOKEN}, {"token": None}, {"token": [TOKEN]}, {"ticket": 1234567890123456}]
         messages += [{"token": "a." + "b" * (MAX_CREDENTIAL_BYTES + 50) + ".c"}, b'{"token": "' + b" " * 9000 + b'"}']
         self.assertEqual([read(message) for message in messages], [Denial.MALFORMED] * len(messages))

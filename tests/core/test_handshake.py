@@ -109,7 +109,16 @@ class ParameterTests(SynchronousTestCase):
         """The client promises its credential with auth=message, said once, and with nothing else."""
         for text in ("auth=message", "a=b&auth=message", "auth=message&a=b", "auth=message&"):
             self.assertTrue(query(text).promises_credential, text)
-        for text in ("", "auth", "auth=", "auth=messages", "auth=message2", "xauth=message", "auth=Message", "AUTH=message"):
+        for text in (
+            "",
+            "auth",
+            "auth=",
+            "auth=messages",
+            "auth=message2",
+            "xauth=message",
+            "auth=Message",
+            "AUTH=message",
+        ):
             self.assertFalse(query(text).promises_credential, text)
         for text in ("auth=message&auth=message", "auth=message&auth=x", "a=auth=message", "a=%26auth=message"):
             self.assertFalse(query(text).promises_credential, text)

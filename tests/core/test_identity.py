@@ -68,7 +68,9 @@ class IdentityTests(SynchronousTestCase):
         identity = Identity(channels=("room:1", "team:*"))
         asked = ("room:1", "room:12", "room:", "team:", "team:7", "x")
         self.assertEqual([identity.names(channel) for channel in asked], [True, False, False, True, True, False])
-        self.assertEqual([Identity(channels=given).names("room:1") for given in (None, (), ("*",))], [False, False, True])
+        self.assertEqual(
+            [Identity(channels=given).names("room:1") for given in (None, (), ("*",))], [False, False, True]
+        )
 
     def test_names_to_publish(self) -> None:
         """What it names to listen to and what to publish to are two things."""
@@ -135,9 +137,33 @@ class ReadTests(SynchronousTestCase):
     def test_bad_patterns(self) -> None:
         """What is no list of so many patterns is refused as a whole, not taken for what is good in it."""
         for claim in ("channels", "publish"):
-            for value in ("room", "*", 1, True, {}, {"a": 1}, ("a",), ["a"] * (MAX_PATTERNS + 1), ["a", 1], [None], [["a"]]):
+            for value in (
+                "room",
+                "*",
+                1,
+                True,
+                {},
+                {"a": 1},
+                ("a",),
+                ["a"] * (MAX_PATTERNS + 1),
+                ["a", 1],
+                [None],
+                [["a"]],
+            ):
                 self.assertEqual(complaint(**{claim: value}), few(claim), repr(value)[:30])
-            for pattern in ("", "**", "a*b", "*a", "a b", "user:{sub}", "$control", "a/b", "\u00fc", "\ud800", "x" * 256):
+            for pattern in (
+                "",
+                "**",
+                "a*b",
+                "*a",
+                "a b",
+                "user:{sub}",
+                "$control",
+                "a/b",
+                "\u00fc",
+                "\ud800",
+                "x" * 256,
+            ):
                 self.assertEqual(complaint(**{claim: ["ok", pattern]}), names(claim), repr(pattern)[:30])
 
     def test_never_repeats(self) -> None:

@@ -106,13 +106,20 @@ class ListedTests(PolicyCase):
 
     def test_forms(self) -> None:
         """Space around an entry and a slash behind it are forgiven, as they come with copying."""
-        self.assert_permits(OriginPolicy([" https://example.com/ "]), ("https://example.com",), ("https://example.org",))
+        self.assert_permits(
+            OriginPolicy([" https://example.com/ "]), ("https://example.com",), ("https://example.org",)
+        )
 
     def test_wildcard(self) -> None:
         """A wildcard stands for any number of labels before the host, but not for none, nor for part of one."""
         self.assert_permits(
             OriginPolicy(["https://*.example.com", "http://*.example.org:8080"]),
-            ("https://a.example.com", "https://a.b.c.example.com", "https://a.example.com:443", "http://a.example.org:8080"),
+            (
+                "https://a.example.com",
+                "https://a.b.c.example.com",
+                "https://a.example.com:443",
+                "http://a.example.org:8080",
+            ),
             (
                 "https://example.com",
                 "https://.example.com",
@@ -154,7 +161,9 @@ class ListedTests(PolicyCase):
     def test_port_0(self) -> None:
         """Port 0 is a port like others, and not the scheme's own."""
         self.assert_permits(OriginPolicy(["https://example.com"]), (), ("https://example.com:0",))
-        self.assert_permits(OriginPolicy(["https://example.com:0"]), ("https://example.com:0",), ("https://example.com",))
+        self.assert_permits(
+            OriginPolicy(["https://example.com:0"]), ("https://example.com:0",), ("https://example.com",)
+        )
 
     def test_no_same_origin(self) -> None:
         """Where anything is listed the relay's own host is let in only if it is listed, too."""
@@ -185,7 +194,11 @@ class AllTests(PolicyCase):
 
     def test_required_and_there(self) -> None:
         """That one is required says nothing about which."""
-        for origin, denial in (("https://example.com", None), ("https://evil.test", Denial.ORIGIN), ("", Denial.ORIGIN)):
+        for origin, denial in (
+            ("https://example.com", None),
+            ("https://evil.test", Denial.ORIGIN),
+            ("", Denial.ORIGIN),
+        ):
             self.assertIs(OriginPolicy(["https://example.com"], require=True).denial(handshake(origin)), denial)
 
 
@@ -241,7 +254,16 @@ class SameOriginTests(SynchronousTestCase):
 
     def test_bad_host(self) -> None:
         """A Host that is missing or malformed is nobody's own."""
-        for host in ("", ":443", "example.com:", "example.com:x", "user@example.com", "*.example.com", "example.com/", "a b"):
+        for host in (
+            "",
+            ":443",
+            "example.com:",
+            "example.com:x",
+            "user@example.com",
+            "*.example.com",
+            "example.com/",
+            "a b",
+        ):
             for origin in ("https://example.com", "https://", f"https://{host}", f"https://*.{host}"):
                 self.assertFalse(self.permits(origin, host), (origin, host))
 
@@ -277,7 +299,11 @@ class ConfigTests(SynchronousTestCase):
 
     def test_mistakes(self) -> None:
         """What is no origin is refused at the start, with what it should look like, wherever it stands in the list."""
-        mistakes = [text for text in MALFORMED if text not in ("*", "https://example.com/", "https://*.example.com", "https://example.com\n")]
+        mistakes = [
+            text
+            for text in MALFORMED
+            if text not in ("*", "https://example.com/", "https://*.example.com", "https://example.com\n")
+        ]
         mistakes += [
             "*.example.com",
             "https://*.*.example.com",
@@ -310,7 +336,14 @@ class ConfigTests(SynchronousTestCase):
     def test_good(self) -> None:
         """What is in the documentation, and what browsers send, can be written down."""
         OriginPolicy(["https://example.com", "https://*.example.com", "http://localhost:3000", "null", "*"])
-        OriginPolicy(["https://example.com.", "http://127.0.0.1:8000", "https://a_b.example.com", "https://xn--bcher-kva.example"])
+        OriginPolicy(
+            [
+                "https://example.com.",
+                "http://127.0.0.1:8000",
+                "https://a_b.example.com",
+                "https://xn--bcher-kva.example",
+            ]
+        )
 
     @given(st.lists(st.text() | st.text("https://*.example.com:[]", max_size=30), max_size=3))
     def test_anything(self, allowed: list[str]) -> None:

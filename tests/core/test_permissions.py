@@ -44,8 +44,12 @@ MAY_PUBLISH = {
 }
 UNKNOWN = ("nobody", "rejected", "claims")
 
-SUBJECTS = st.none() | st.text(max_size=4) | st.text("a:b4{}sub*", min_size=1, max_size=6) | st.sampled_from(["4", "42"])
-PATTERNS = st.none() | st.lists(st.sampled_from(["*", "user:*", "user:42", "user:4*", "room", "u*"]), max_size=3).map(tuple)
+SUBJECTS = (
+    st.none() | st.text(max_size=4) | st.text("a:b4{}sub*", min_size=1, max_size=6) | st.sampled_from(["4", "42"])
+)
+PATTERNS = st.none() | st.lists(st.sampled_from(["*", "user:*", "user:42", "user:4*", "room", "u*"]), max_size=3).map(
+    tuple
+)
 IDENTITIES = st.builds(
     Identity, subject=SUBJECTS, channels=PATTERNS, publish=PATTERNS, is_known=st.booleans(), rejected=st.none()
 )
@@ -144,8 +148,19 @@ class OwnerTests(SynchronousTestCase):
             (Access.NOBODY, set()),
         ):
             rules = ruled(access, access, "user:{sub}")
-            for patterns, name in ((None, ""), (("user:42",), ", names it"), (("*",), ", names all"), (("x",), ", names x")):
-                for subject, who in (("42", "owner"), ("4", "other"), ("422", "other"), (None, "other"), ("user:42", "other")):
+            for patterns, name in (
+                (None, ""),
+                (("user:42",), ", names it"),
+                (("*",), ", names all"),
+                (("x",), ", names x"),
+            ):
+                for subject, who in (
+                    ("42", "owner"),
+                    ("4", "other"),
+                    ("422", "other"),
+                    (None, "other"),
+                    ("user:42", "other"),
+                ):
                     identity = Identity(subject, channels=patterns, publish=patterns)
                     heard = deny_subscribe(rules, identity, "user:42") is None
                     spoken = deny_publish(rules, identity, "user:42") is None
@@ -215,5 +230,9 @@ class PropertyTests(SynchronousTestCase):
         narrow = Identity(identity.subject, channels=patterns, publish=patterns)
         rules = ruled(subscribe, publish, "user:*")
         if not narrow.names(channel):
-            self.assertEqual(deny_subscribe(rules, narrow, channel) is None, subscribe is Access.PUBLIC and channel[:5] == "user:")
-            self.assertEqual(deny_publish(rules, narrow, channel) is None, publish is Access.PUBLIC and channel[:5] == "user:")
+            self.assertEqual(
+                deny_subscribe(rules, narrow, channel) is None, subscribe is Access.PUBLIC and channel[:5] == "user:"
+            )
+            self.assertEqual(
+                deny_publish(rules, narrow, channel) is None, publish is Access.PUBLIC and channel[:5] == "user:"
+            )

@@ -57,7 +57,9 @@ class HidingTests(SynchronousTestCase):
     def test_logs(self) -> None:
         """A log event that has it in a field is written without it."""
         with capturedLogs() as events:
-            Logger().info("{secret} {secret!r} {key.secret}", secret=Secret(TEXT), key=Credential(Kind.TOKEN, Secret("")))
+            Logger().info(
+                "{secret} {secret!r} {key.secret}", secret=Secret(TEXT), key=Credential(Kind.TOKEN, Secret(""))
+            )
         self.assertEqual([TEXT in eventAsText(event) for event in events], [False])
         record = logging.LogRecord("x", 20, "x", 1, "%s", (Secret(TEXT),), None)
         self.assertEqual(record.getMessage(), "Secret(...)")

@@ -442,16 +442,17 @@ class SessionMachine(RuleBasedStateMachine):
         return ("Welcome" if self.shows is Shows.LATER else "Accept") in self.seen
 
     def see_authenticate(self, _effect: Authenticate) -> None:
-        """It is asked who a client is that shows something, once, and before everything else."""
+        """It is asked who a client is that shows something, once, and before anything is done for it."""
         assert self.shows is not Shows.NOTHING
-        assert self.seen == (["Accept"] if self.shows is Shows.LATER else [])
+        assert {"Authenticate", "Listen", "Expire", "Welcome", "Deny"}.isdisjoint(self.seen)
+        assert ("Accept" in self.seen) is (self.shows is Shows.LATER)
 
     def see_expire(self, effect: Expire) -> None:
-        """The end of a credential is told once, before anything is listened to."""
+        """The end of a credential is told once, behind all that is listened to: it may be over already."""
         assert self.identity is not None
         assert effect.at == self.identity.expires
         assert "Expire" not in self.seen
-        assert "Listen" not in self.seen
+        assert self.held == self.asked
 
     def see_listen(self, effect: Listen) -> None:
         """What was asked for is listened to once, when it is known who asks, and never for somebody denied."""

@@ -54,12 +54,32 @@ class TicketTests(SynchronousTestCase):
 
     def test_addresses(self) -> None:
         """The address may be one or a network of either family, or missing, or null."""
-        for ip in (None, "192.0.2.7", "192.0.2.0/24", "192.0.2.7/24", "0.0.0.0/0", "2001:db8::1", "2001:db8::/32", "::/0"):
+        for ip in (
+            None,
+            "192.0.2.7",
+            "192.0.2.0/24",
+            "192.0.2.7/24",
+            "0.0.0.0/0",
+            "2001:db8::1",
+            "2001:db8::/32",
+            "::/0",
+        ):
             self.assertEqual(check_ticket({"ip": ip}), Identity())
 
     def test_bad_addresses(self) -> None:
         """A ticket whose address cannot be read is good for nobody, not for everybody."""
-        for ip in ("", "localhost", "192.0.2", "192.0.2.0/33", "192.0.2.256", "192.0.2.1 ", "::1/129", "192.0.2.1/", 1, True):
+        for ip in (
+            "",
+            "localhost",
+            "192.0.2",
+            "192.0.2.0/33",
+            "192.0.2.256",
+            "192.0.2.1 ",
+            "::1/129",
+            "192.0.2.1/",
+            1,
+            True,
+        ):
             with self.assertRaises(ClaimError) as caught:
                 check_ticket({"ip": ip})
             self.assertEqual(str(caught.exception), NO_ADDRESS, ip)
@@ -102,7 +122,13 @@ class AddressTests(SynchronousTestCase):
     def test_mapped(self) -> None:
         """The same client seen through a dual-stack socket, here or by the application, is at the same address."""
         for address in ("192.0.2.7", "::ffff:192.0.2.7", "::FFFF:c000:207"):
-            for network in ("192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207/128", "192.0.2.0/24", "::ffff:192.0.2.0/120"):
+            for network in (
+                "192.0.2.7",
+                "::ffff:192.0.2.7",
+                "::ffff:c000:207/128",
+                "192.0.2.0/24",
+                "::ffff:192.0.2.0/120",
+            ):
                 self.assertTrue(is_within(address, network), (address, network))
             for network in ("192.0.2.8", "::ffff:192.0.2.8", "192.0.3.0/24", "::ffff:192.0.3.0/120", "::ffff:0:0:0/96"):
                 self.assertFalse(is_within(address, network), (address, network))

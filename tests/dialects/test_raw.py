@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
+from zope.interface.verify import verifyObject
 
 from tests.wire import read_frames
 from wsrelay.core.channels import check_channel
 from wsrelay.core.commands import Publish, Subscribe
-from wsrelay.core.errors import RefusedError
+from wsrelay.core.credentials import SUBPROTOCOL_PREFIX, Credential, Kind
+from wsrelay.core.denials import Denial
+from wsrelay.core.errors import DeniedError, RefusedError
 from wsrelay.core.frames import message_frame
 from wsrelay.core.handshake import Handshake, Refusal
 from wsrelay.core.publication import Publication
+from wsrelay.core.secret import Secret
 from wsrelay.dialects.raw import RawDialect
+from wsrelay.interfaces import IDialect
 
 RAW = RawDialect()
 ALPHABET = (
@@ -108,3 +114,46 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(
                 RAW.encode(batch, lambda payload: b"<%s>" % payload), b"".join(b"<%s>" % p for p in payloads)
             )
+
+
+class CredentialTests(SynchronousTestCase):
+    """A client that shows its credential as its first message."""
+
+    def test_credential(self) -> None:
+        """A token or a ticket in a JSON object is the credential."""
+        for kind, text in ((Kind.TOKEN, "a.b.c"), (Kind.TICKET, "0123456789abcdef")):
+            message = json.dumps({kind.value: text}).encode()
+            self.assertEqual(RAW.credential(message), Credential(kind, Secret(text)))
+
+    def test_no_credential(self) -> None:
+        """Anything else is denied, and is not published instead."""
+        cases = {b"hello": Denial.MALFORMED, b'{"token": "x"}': Denial.TOKEN, b'{"ticket": "x"}': Denial.TICKET}
+        for message, denial in cases.items():
+            with self.assertRaises(DeniedError) as caught:
+                RAW.credential(message)
+            self.assertIs(caught.exception.denial, denial)
+
+    def test_welcome(self) -> None:
+        """The welcome is one text message, a JSON object that names the channel."""
+        (frame,) = read_frames(RAW.welcome(["room:1"]))
+        self.assertEqual((frame.opcode, bytes(frame.data)), (Opcode.TEXT, b'{"subscribed": "room:1"}'))
+
+    @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True))
+    def test_any_welcome(self, channel: str) -> None:
+        """Whatever channel it is, any client can read which."""
+        (frame,) = read_frames(RAW.welcome([channel]))
+        self.assertEqual(json.loads(bytes(frame.data)), {"subscribed": channel})
+
+
+class NameTests(SynchronousTestCase):
+    """What the dialect is called."""
+
+    def test_provides(self) -> None:
+        """The dialect is one in full, and spoken below /ws/."""
+        verifyObject(IDialect, RAW)
+        self.assertEqual((RAW.name, RAW.path), ("raw", "/ws/"))
+
+    def test_subprotocols(self) -> None:
+        """It answers to wsrelay and to nothing that could hold a credential (RFC 6455 section 11.3.4)."""
+        self.assertEqual(RAW.subprotocols, ("wsrelay",))
+        self.assertFalse(any(name.startswith(SUBPROTOCOL_PREFIX) for name in RAW.subprotocols))

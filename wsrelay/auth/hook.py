@@ -312,5 +312,6 @@ def _join(identity: Identity, said: Identity) -> Identity:
         channels=identity.channels if said.channels is None else said.channels,
         publish=identity.publish if said.publish is None else said.publish,
         expires=min(ends, default=None),
-        is_known=identity.is_known or said.subject is not None,
+        # Who names what a client may hear vouches for it, even where it has no name.
+        is_known=identity.is_known or said.subject is not None or said.channels is not None,
     )

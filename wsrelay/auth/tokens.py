@@ -5,7 +5,6 @@ PyJWT does the cryptography, and reads the parts. Time is checked here, because 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from twisted.internet.defer import Deferred
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import ClaimError, DeniedError
-from wsrelay.core.identity import Identity, read_identity
+from wsrelay.core.identity import Identity, read_identity, read_instant
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -138,7 +137,7 @@ class TokenVerifier:
     def _read_identity(self, claims: dict[str, Any]) -> Identity:
         try:
             identity = read_identity(claims, _reference(claims))
-            begins = max(_instant(claims, "nbf"), _instant(claims, "iat"))
+            begins = [read_instant(claims, name) or 0.0 for name in ("nbf", "iat")]
         except ClaimError as error:
             raise self._denied(Denial.TOKEN_CLAIMS, str(error)) from None
         now = self._now()
@@ -147,26 +146,13 @@ class TokenVerifier:
         if expires <= now:
             raise self._denied(Denial.TOKEN_EXPIRED, "expired")
         # RFC 7519 section 4.1.5. Nothing there forbids an iat to come, but the clock that made it made exp as well.
-        if begins - self._leeway > now:
+        if max(begins) - self._leeway > now:
             raise self._denied(Denial.TOKEN_EXPIRED, "not yet valid")
         return replace(identity, expires=expires)
 
     def _denied(self, denial: Denial, why: str) -> DeniedError:
         self._tell(why)
         return DeniedError(denial)
-
-
-def _instant(claims: dict[str, Any], name: str) -> float:
-    """The seconds since the epoch that a claim is (RFC 7519 section 2, NumericDate); before all times if missing."""
-    value = claims.get(name)
-    if value is None:
-        return -math.inf
-    try:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass
-    raise ClaimError(f"{name} must be a number: seconds since 1970")
 
 
 def _reference(claims: dict[str, Any]) -> str | None:

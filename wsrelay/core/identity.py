@@ -80,14 +80,11 @@ def read_identity(claims: Mapping[str, object], reference: str | None = None) ->
         subject = str(subject)
     if subject is not None and not (isinstance(subject, str) and is_name(subject)):
         raise ClaimError(f"sub must be a text of 1 to {MAX_SUBJECT_BYTES} bytes")
-    expires = claims.get("exp")
-    if expires is not None and (isinstance(expires, bool) or not isinstance(expires, (int, float))):
-        raise ClaimError("exp must be a number: seconds since 1970")
     return Identity(
         subject=subject,
         channels=_patterns(claims, "channels"),
         publish=_patterns(claims, "publish"),
-        expires=None if expires is None else _finite(expires),
+        expires=read_instant(claims, "exp"),
         reference=reference,
     )
 
@@ -101,14 +98,22 @@ def is_name(text: str) -> bool:
         return False
 
 
-def _finite(number: float) -> float:
+def read_instant(claims: Mapping[str, object], name: str) -> float | None:
+    """The seconds since the epoch that a claim is (RFC 7519 section 2, NumericDate); None if it is missing or null.
+
+    Raises:
+        ClaimError: It is something else, or no number that there is a time for.
+    """
+    value = claims.get(name)
+    if value is None:
+        return None
     try:
-        result = float(number)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
     except OverflowError:
-        raise ClaimError("exp must be a number: seconds since 1970") from None
-    if not math.isfinite(result):
-        raise ClaimError("exp must be a number: seconds since 1970")
-    return result
+        # An integer of JSON has no bound; a float has.
+        pass
+    raise ClaimError(f"{name} must be a number: seconds since 1970")
 
 
 def _patterns(claims: Mapping[str, object], name: str) -> tuple[str, ...] | None:

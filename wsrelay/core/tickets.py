@@ -55,7 +55,7 @@ def is_within(address: str, network: str) -> bool:
     except ValueError:
         # A unix socket: it has none.
         return False
-    # A dual-stack socket, ours or the application's, shows the same client as ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2).
+    # A dual-stack socket, ours or the application's, shows a client as ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2).
     if isinstance(own, IPv6Address) and own.ipv4_mapped is not None:
         own = own.ipv4_mapped
     found = ip_network(network, strict=False)
