@@ -112,7 +112,7 @@ class ApprovalsTests(SynchronousTestCase):
         self.assertEqual((self.published, self.refusals, self.flushLoggedErrors()), ([], [], []))
 
     def test_full(self) -> None:
-        """There is room for so many that wait; what has been published makes room, what only has its answer does not."""
+        """There is room for so many that wait: what is published makes room, what has only its answer does not."""
         answers = self.add(*(b"%d" % number for number in range(MOST_WAITING - 1)))
         self.assertFalse(self.approvals.is_full)
         answers += self.add(b"last")
@@ -141,7 +141,7 @@ class ApprovalsTests(SynchronousTestCase):
 
     @given(st.lists(st.booleans(), max_size=8), st.randoms())
     def test_model(self, verdicts: list[bool], random: object) -> None:
-        """Whatever is answered in whatever order: what is published is a beginning of what came, and all if all may be."""
+        """Whatever is answered in whatever order: what came first is published, and all of it if all of it may be."""
         self.setUp()
         answers = self.add(*(b"%d" % number for number in range(len(verdicts))))
         order = sorted(range(len(verdicts)), key=lambda _: random.random())  # type: ignore[attr-defined]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -192,6 +191,7 @@ class ClientCase(SynchronousTestCase):
         for client in clients:
             client.lost()
         self.assertEqual((len(node.roster), node.roster.names()), (0, []))
+        self.assertFalse(any(node.wheel._buckets.values()), "somebody who is gone has a timer")
         clock.pump([LINGER_SECONDS, LONGEST_TIMER_SECONDS + RESOLUTION_SECONDS])
         self.assertEqual((broker.wanted, node._interests, clock.getDelayedCalls()), (set(), {}, []))
 
@@ -341,7 +341,7 @@ class HandshakeTests(ClientCase):
         self.assertEqual((len(self.node.roster), self.broker.log, dict(self.node.counters.denied)), (0, [], {}))
 
     def test_no_answer(self) -> None:
-        """Without an answer in time the client is told to come back, the question is given up, a late answer is lost."""
+        """Without an answer in time the client is told to come back, and the question is given up."""
         connection, _ = self.knock()
         self.clock.advance(AUTHENTICATE_TIMEOUT_SECONDS - MOMENT)
         self.assertEqual(connection.refusals, [])
@@ -605,7 +605,7 @@ class RevocationTests(ClientCase):
     """The application takes it back."""
 
     def test_open(self) -> None:
-        """Who is in is closed with what the application says, by any of its names, and heard no more when it is gone."""
+        """Who is in is closed with what the application says, by any of its names, until it is gone."""
         for target in ("user", "42"), ("token", "jti"), ("connection", NAME):
             for reconnect, closing in ((False, Closing.REVOKED), (True, Closing.RECONNECT)):
                 connection, client = self.join()
@@ -622,8 +622,8 @@ class RevocationTests(ClientCase):
         self.assertEqual([connection.closings for connection in mine], [[Closing.REVOKED]] * 3)
         self.assertEqual((other.closings, nobody.closings), ([], []))
 
-    def test_while_it_is_asked_about(self) -> None:
-        """Who is revoked while the oracle is asked is found denied; who is while the store looks is turned away at once."""
+    def test_while_it_is_looked_for(self) -> None:
+        """Who is revoked while the store looks for denials is turned away at once; a late answer lets nobody in."""
         self.broker.store = archive = Archive()
         connection, _ = self.knock()
         self.oracle.say(SOMEBODY)
@@ -824,7 +824,7 @@ class PublishTests(ClientCase):
         self.assertEqual((self.broker.published, connection.closings), ([Publication("room", b"1")], []))
 
     def test_asked(self) -> None:
-        """Where somebody has to be it is asked who wants to publish what where, and published when the answer is yes."""
+        """Where somebody has to be it is asked who publishes what and where, and published when the answer is yes."""
         connection, client = self.asked_join()
         client.received(b"\xff1")
         (message,) = self.oracle.messages

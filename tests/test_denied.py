@@ -21,14 +21,15 @@ class DenialLogTests(SynchronousTestCase):
         self.clock = Clock()
         self.counters = Counters()
         self.denied = DenialLog(self.counters, self.clock.seconds)
+        self.seen = 0
         self.events = self.enterContext(capturedLogs())
 
     @property
     def lines(self) -> list[str]:
         """What was logged since it was last looked at."""
-        lines = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in self.events]
-        self.events.clear()
-        return lines
+        new = self.events[self.seen :]
+        self.seen = len(self.events)
+        return [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in new]
 
     def test_first(self) -> None:
         """The first of a reason is a line at once, in the words that the client gets, and no error."""

@@ -549,18 +549,25 @@ class FanOutTests(NodeCase):
 
 
 @implementer(IAuthenticator)
-class Trusting(Anonymity):
+class Trusting:
     """Takes everybody for the user that the query names, with a token of that name."""
 
     def find(self, handshake: Handshake) -> Credential | None:
         """See `IAuthenticator.find`."""
         return Credential(Kind.TOKEN, Secret(handshake.query)) if handshake.query else None
 
+    def asks(self, _handshake: Handshake) -> bool:
+        """See `IAuthenticator.asks`."""
+        return False
+
     def authenticate(
         self, _credential: Credential | None, handshake: Handshake, _channels: Sequence[str]
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
         return succeed(Identity(handshake.query, reference=f"token:{handshake.query}"))
+
+    def may_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
+        """See `IAuthenticator.may_publish`."""
 
 
 class Register(MemoryCredentials):
@@ -794,7 +801,7 @@ class AnonymityTests(SynchronousTestCase):
     """Where nobody is anybody."""
 
     def test_provides(self) -> None:
-        """It is an authenticator that finds nothing, asks for nothing, and lets the rules alone say what may be done."""
+        """It is an authenticator that finds nothing and asks for nothing: the rules alone say what may be done."""
         anonymity, handshake = Anonymity(), Handshake("/ws/room", "192.0.2.1", query="ticket=0123456789abcdef")
         verifyObject(IAuthenticator, anonymity)
         # All through the interface: as attributes of the class they say that they return nothing.

@@ -97,9 +97,8 @@ class RelayService(Service):
             api=API(broker, rules, settings.api_keys, denials, clock) if settings.api_keys else None,
             max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
             readiness=self.readiness,
-            upgrade=lambda *connection: self._door.upgrade(*connection),
             with_page=settings.has_demo,
-            idle_seconds=settings.http_idle_seconds,
+            body_seconds=settings.handshake_timeout_seconds,
             reactor=clock,
         )
         self._door = FrontDoorFactory(self._sockets, site, settings)

@@ -598,14 +598,21 @@ class OutageTests(HookCase):
     """An endpoint that does not work."""
 
     def test_left_alone(self) -> None:
-        """After some failures in a row nothing is asked any more, for whatever reason they were."""
-        for answer in (Answer(500), Answer(404), Answer(429), Answer(200, b"ok"), FetchError("refused")):
+        """After some failures in a row nothing is asked any more: no answer, or one that says there is too much to do."""
+        for answer in (Answer(502), Answer(503), Answer(504), Answer(429), FetchError("refused")):
             self.assertFalse(self.hook.is_open)
             self.denied(answer)
         self.assertTrue(self.hook.is_open)
         self.assertEqual(self.denial(self.connect()), Denial.NOT_CHECKED)
         self.assertEqual(self.denial(self.publish()), Denial.NOT_CHECKED)
         self.assertEqual((len(self.endpoint.requests), self.counters), (5, {"failed": 5, "skipped": 2}))
+
+    def test_odd_answers(self) -> None:
+        """What is no answer lets nobody in, and shuts nobody else out: one client may know how to cause it."""
+        for answer in [Answer(500), Answer(404), Answer(302), Answer(200, b"ok"), says(sub={})] * 3:
+            self.denied(answer)
+        self.assertFalse(self.hook.is_open)
+        self.assertEqual(self.becomes(Answer(204)), ANONYMOUS)
 
     def test_trial(self) -> None:
         """After a pause one request is made, and when it is answered, all are."""

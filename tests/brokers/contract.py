@@ -177,7 +177,7 @@ class BrokerContract(unittest.TestCase):
         await sink.when(lambda: sink.confirmations == ["chat"])
 
     async def test_not_ready(self) -> None:
-        """Publishing and telling before the start or after the stop fail; the broker says that it is not ready, and why."""
+        """Publishing and telling fail before the start and after the stop, and the broker says why it is not ready."""
         broker, sink = self.make_broker(), WaitingSink()
         broker.attach(sink)
         for _ in range(2):

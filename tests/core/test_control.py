@@ -81,7 +81,17 @@ class ReadTests(SynchronousTestCase):
         """What is no such object is refused with what it should look like."""
         for message in (b"", b"hello", b"{", b"\xff", b"[" * 4000):
             self.assertEqual(read(message), NO_JSON, message[:10])
-        for document in (None, 1, "disconnect", [], ["disconnect"], {}, {"connect": {}}, {"disconnect": "user:42"}):
+        documents: list[object] = [
+            None,
+            1,
+            "disconnect",
+            [],
+            ["disconnect"],
+            {},
+            {"connect": {}},
+            {"disconnect": "user:42"},
+        ]
+        for document in documents:
             self.assertEqual(read(document), FORM, document)
         for target in (None, ["user"], 42, True):
             self.assertEqual(read({"disconnect": target}), FORM, target)
@@ -94,13 +104,15 @@ class ReadTests(SynchronousTestCase):
     def test_wrong_targets(self) -> None:
         """A target of unknown kind, or whose name is no text, is refused: nobody else is disconnected for it."""
         targets: list[dict[str, object]] = [{"x": "1"}, {"User": "1"}, {"": "1"}, {"user:": "1"}, {"origin": "null"}]
-        targets += [{"user": value} for value in ("", None, True, False, 1.0, [], ["1"], {}, "\ud800", "x" * 256)]
+        values: list[object] = ["", None, True, False, 1.0, [], ["1"], {}, "\ud800", "x" * 256]
+        targets += [{"user": value} for value in values]
         for target in targets:
             self.assertEqual(read({"disconnect": target}), AS_TEXT, target)
 
     def test_wrong_reconnect(self) -> None:
         """Whether to come back is true or false and nothing like it: the two tell clients opposite things."""
-        for value in (None, 0, 1, "true", "false", "", [], {}):
+        values: list[object] = [None, 0, 1, "true", "false", "", [], {}]
+        for value in values:
             self.assertEqual(read({"disconnect": {"user": "1"}, "reconnect": value}), RECONNECT, value)
 
     def test_longest(self) -> None:

@@ -113,19 +113,34 @@ class ReadTests(SynchronousTestCase):
 
     def test_bad_subjects(self) -> None:
         """What cannot be the name of a user is refused, not taken for nobody."""
-        for subject in ("", "x" * 256, "\u00fc" * 128, "\ud800", "a\udfff", True, False, 1.0, [], ["42"], {}, b"42"):
+        subjects: list[object] = [
+            "",
+            "x" * 256,
+            "\u00fc" * 128,
+            "\ud800",
+            "a\udfff",
+            True,
+            False,
+            1.0,
+            [],
+            ["42"],
+            {},
+            b"42",
+        ]
+        for subject in subjects:
             self.assertEqual(complaint(sub=subject), SUBJECT, repr(subject))
 
     def test_expires(self) -> None:
         """The end is a number of seconds, whole or not, at any time, past ones too."""
-        for given, expires in ((0, 0.0), (-1, -1.0), (1_800_000_000, 1.8e9), (1.25, 1.25), (1e300, 1e300)):
-            found = read_identity({"exp": given}).expires
+        for number, expires in ((0, 0.0), (-1, -1.0), (1_800_000_000, 1.8e9), (1.25, 1.25), (1e300, 1e300)):
+            found = read_identity({"exp": number}).expires
             self.assertEqual(found, expires)
             self.assertIsInstance(found, float)
 
     def test_bad_ends(self) -> None:
         """What is no moment is refused: neither does it never end, nor has it ended."""
-        for expires in ("1800000000", True, False, [], {}, math.inf, -math.inf, math.nan, 10**400, -(10**400)):
+        ends: list[object] = ["1800000000", True, False, [], {}, math.inf, -math.inf, math.nan, 10**400, -(10**400)]
+        for expires in ends:
             self.assertEqual(complaint(exp=expires), EXPIRES, repr(expires)[:20])
 
     def test_patterns(self) -> None:

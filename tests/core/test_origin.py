@@ -69,7 +69,7 @@ class ListedTests(PolicyCase):
     """Where the operator lists origins."""
 
     def test_exact(self) -> None:
-        """An origin is let in when scheme, host and port are all the same, the scheme's own port being left out or not."""
+        """An origin is let in when scheme, host and port are the same; the scheme's own port may be left out."""
         self.assert_permits(
             OriginPolicy(["https://example.com", "http://localhost:3000", "http://example.org:80"]),
             (
@@ -175,14 +175,14 @@ class AllTests(PolicyCase):
     """The two words."""
 
     def test_null(self) -> None:
-        """null lets pages in that have no origin to tell, and no others; it is not part of anything else."""
+        """The word null lets pages in that have no origin to tell, and no others; it is not part of anything else."""
         self.assert_permits(OriginPolicy(["null"]), ("null",), ("https://example.com", "https://null", "NULL"))
         self.assert_permits(OriginPolicy(["https://*.example.com"]), (), ("null",))
         self.assert_permits(OriginPolicy(["https://example.com", "null"]), ("null", "https://example.com"), ())
         self.assert_permits(OriginPolicy(), (), ("null",))
 
     def test_all(self) -> None:
-        """* lets everybody in, without a look at what they say."""
+        """An asterisk lets everybody in, without a look at what they say."""
         for policy in (OriginPolicy(["*"]), OriginPolicy(["https://example.com", "*"])):
             self.assert_permits(policy, ("https://evil.test", "null", *MALFORMED), ())
 

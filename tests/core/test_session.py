@@ -308,7 +308,7 @@ class FirstMessageTests(SynchronousTestCase):
     def test_speaks_too_early(self) -> None:
         """What it sends before its welcome is not published: nobody knows yet whether it may; it is told so."""
         session, _ = asking(Shows.LATER, "talk")
-        for step in (lambda: [], session.shown, lambda: session.identified(SOMEBODY)):
+        for step in (list, session.shown, lambda: session.identified(SOMEBODY)):
             step()
             self.assertEqual(session.received([Publish(None, b"x")]), [Close(Closing.PUBLISH_DENIED)])
         session.listening()

@@ -83,9 +83,10 @@ class TicketTests(SynchronousTestCase):
             with self.assertRaises(ClaimError) as caught:
                 check_ticket({"ip": ip})
             self.assertEqual(str(caught.exception), NO_ADDRESS, ip)
-        for more in (3221225985, 0, [], ["192.0.2.7"], {}, b"\xc0\x00\x02\x07", 1.5):
+        others: list[object] = [3221225985, 0, [], ["192.0.2.7"], {}, b"\xc0\x00\x02\x07", 1.5]
+        for other in others:
             with self.assertRaises(ClaimError):
-                check_ticket({"ip": more})
+                check_ticket({"ip": other})
 
     def test_bad_claims(self) -> None:
         """What is wrong with any other claim makes the ticket as bad."""

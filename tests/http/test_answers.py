@@ -19,6 +19,7 @@ class AnswerTests(EdgeCase):
             {
                 "content-type": "text/plain; charset=utf-8",
                 "content-length": "6",
+                "connection": "close",
                 "cache-control": "no-store",
                 "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
                 "referrer-policy": "no-referrer",
@@ -28,9 +29,9 @@ class AnswerTests(EdgeCase):
 
     def test_all_hardened(self) -> None:
         """Whatever is asked, the answer has a policy and a fixed type, names no server and no software."""
-        wire = Wire(self.house())
         for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "NONSENSE"):
             for path in ("/", "/healthz", "/readyz", "/ws/chat", "/static/chat.js", "/static/", "/static", "/no", "*"):
+                wire = Wire(self.house())
                 wire.send(head(f"{method} {path} HTTP/1.1", "Host: x"))
                 data = wire.read()
                 (answer,) = answers(data, to_head=method == "HEAD")
@@ -43,8 +44,8 @@ class AnswerTests(EdgeCase):
 
     def test_nothing_repeated(self) -> None:
         """No answer repeats what was asked for."""
-        wire = Wire(self.house())
         for path in ("/mirror", "/static/mirror", "/ws/mirror", "/?mirror", "/healthz?mirror=mirror"):
             for method in ("GET", "POST", "mirror"):
+                wire = Wire(self.house())
                 wire.send(head(f"{method} {path} HTTP/1.1", "Host: mirror", "X-Mirror: mirror"))
                 self.assertNotIn(b"mirror", wire.read().lower())

@@ -20,8 +20,8 @@ class PageTests(EdgeCase):
 
     def test_files(self) -> None:
         """Each file comes as it is in the package, with its type and a policy that lets it work and nothing else."""
-        wire = Wire(self.house())
         for path, (name, content_type) in _FILES.items():
+            wire = Wire(self.house())
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual(answer.status, 200)

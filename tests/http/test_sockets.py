@@ -15,7 +15,7 @@ class SocketPathTests(EdgeCase):
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual(answer.status, 426)
-            self.assertEqual((answer.headers["upgrade"], answer.headers["connection"]), ("websocket", "Upgrade"))
+            self.assertEqual((answer.headers["upgrade"], answer.headers["connection"]), ("websocket", "Upgrade, close"))
             self.assertEqual(
                 answer.body,
                 b"This is the address of a WebSocket. Connect with a WebSocket client, in a browser: "
@@ -23,13 +23,12 @@ class SocketPathTests(EdgeCase):
             )
 
     def test_head(self) -> None:
-        """HEAD gets the same without the body, upgrade or not, and the connection goes on."""
-        wire = Wire(self.house())
+        """HEAD gets the same without the body, upgrade or not."""
         for request in (head("HEAD /ws/chat HTTP/1.1", "Host: x"), upgrade().replace(b"GET", b"HEAD", 1)):
+            wire = Wire(self.house())
             wire.send(request)
             (answer,) = answers(wire.read(), to_head=True)
             self.assertEqual(answer.status, 426)
-        self.assertFalse(wire.closed)
 
     def test_other_upgrade(self) -> None:
         """An upgrade to something else is a plain request."""
@@ -39,8 +38,8 @@ class SocketPathTests(EdgeCase):
 
     def test_other_methods(self) -> None:
         """Any other method gets 405: a handshake is a GET."""
-        wire = Wire(self.house())
         for method in ("POST", "PUT", "OPTIONS"):
+            wire = Wire(self.house())
             wire.send(head(f"{method} /ws/chat HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))

@@ -190,9 +190,8 @@ class House:
         self.ready = (200, "ready")
         site = build_site(
             readiness=lambda: self.ready,
-            upgrade=lambda *connection: self.door.upgrade(*connection),
             with_page=with_page,
-            idle_seconds=self.settings.http_idle_seconds,
+            body_seconds=self.settings.handshake_timeout_seconds,
             reactor=self.clock,
             api=API(broker, rules, self.settings.api_keys, denials, self.clock) if self.settings.api_keys else None,
             max_body_bytes=self.settings.max_message_bytes if self.settings.api_keys else 0,

@@ -20,6 +20,7 @@ from tests.transports.kit import (
     Caller,
     EdgeCase,
     House,
+    Pipe,
     RealEdgeCase,
     Wire,
     answers,
@@ -28,6 +29,7 @@ from tests.transports.kit import (
     upgrade,
 )
 from wsrelay.core.frames import message_frame
+from wsrelay.http import channel as http
 from wsrelay.testing import FakeBroker, MemoryTransport
 from wsrelay.transports.front import LINGER_SECONDS
 from wsrelay.transports.stream import write_eagerly
@@ -78,11 +80,6 @@ class FrontDoorTests(EdgeCase):
         _, wire = self.knock(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), house)
         house.turn()
         self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
-
-    def test_pipelined_requests(self) -> None:
-        """Requests that come in one piece are answered in order."""
-        _, wire = self.knock(_HEALTH + head("GET /readyz HTTP/1.1", "Host: x"))
-        self.assertEqual([answer.body for answer in answers(wire.read())], [b"alive\n", b"ready\n"])
 
     def test_empty_lines_first(self) -> None:
         """Empty lines before the request line are ignored."""
@@ -272,96 +269,97 @@ class FrontDoorTests(EdgeCase):
         self.assertEqual(house.leftovers(), [])
 
 
-class KeptAliveUpgradeTests(EdgeCase):
-    """An upgrade on a connection that twisted.web has served before."""
+class OneRequestTests(EdgeCase):
+    """There is one request on an HTTP connection."""
 
-    def test_let_in(self) -> None:
-        """The connection becomes a WebSocket that reads on, and the HTTP channel lets go of it for good."""
+    def test_nothing_behind_it(self) -> None:
+        """What comes behind a request is not looked at, be it a request or a handshake, in one piece or later."""
+        for behind in (_HEALTH, upgrade(), b"nonsense", b"\r\n\r\n"):
+            for cut in (True, False):
+                house = self.house()
+                wire = Wire(house)
+                wire.send(_HEALTH + (b"" if cut else behind))
+                if cut:
+                    wire.send(behind)
+                (answer,) = answers(wire.read())
+                self.assertEqual((answer.status, answer.headers["connection"]), (200, "close"))
+                self.assertTrue(wire.closed)
+                self.assertEqual(house.broker._wanted, set())
+
+    def test_answer_that_nobody_reads(self) -> None:
+        """A client that does not read its answer is reset after a while."""
         house = self.house()
         wire = Wire(house)
         wire.send(_HEALTH)
-        answers(wire.read())
-        wire.transport.pauseProducing()
+        self.assertFalse(wire.closed)
+        house.pass_time(http.LINGER_SECONDS)
+        self.assertTrue(wire.transport.aborted)
+
+    def test_body_that_does_not_come(self) -> None:
+        """A body has as long as a head, however slowly it drips."""
+        for head_lines in (("Content-Length: 100",), ("Transfer-Encoding: chunked",)):
+            house = self.house(handshake_timeout_seconds=5)
+            wire = Wire(house)
+            wire.send(head("POST /healthz HTTP/1.1", "Host: x", *head_lines))
+            for _ in range(5):
+                house.pass_time(1)
+                wire.send(b"1")
+            self.assertTrue(wire.transport.aborted)
+
+
+class RoomTests(EdgeCase):
+    """Room for connections that are no WebSockets, or not yet."""
+
+    def guest(self, house: House) -> tuple[Wire, Pipe]:
+        """A connection that is counted."""
+        pipe = Pipe(house.clock)
+        return Wire(house, pipe), pipe
+
+    def test_oldest_goes(self) -> None:
+        """Where there is no more room the oldest has to go, and who comes is served."""
+        house = self.house(max_connections=10)
+        guests = [self.guest(house) for _ in range(house.door.room + 3)]
+        house.turn()
+        self.assertEqual([pipe.connected for _, pipe in guests], [0] * 3 + [1] * house.door.room)
+        wire, _ = guests[-1]
         wire.send(upgrade())
         self.assertIn(_ACCEPT, wire.read())
-        self.assertEqual(list(house.sockets.sockets), [wire.socket])
-        wire.transport.producer.pauseProducing()
-        self.assertFalse(wire.socket.subscriber.clear)
-        wire.transport.producer.resumeProducing()
-        self.assertTrue(wire.socket.subscriber.clear)
-        self.assertEqual(wire.transport.producerState, "producing")
-        house.pass_time(20)
-        house.publish(b"hello")
-        self.assertEqual(wire.read(), b"\x81\x05hello")
-        self.assertFalse(wire.closed)
+        self.assertEqual(house.node.counters.refused[503], 3)
 
-    @given(st.integers(1, 400), st.sampled_from([b"", _HEALTH]))
-    def test_pipelined(self, cut: int, before: bytes) -> None:
-        """Bytes behind the handshake reach the WebSocket wherever the reads of the connection were cut."""
-        house = House(publish=("room",))
-        wire = Wire(house)
-        wire.send(_HEALTH)
-        answers(wire.read())
-        data = before + upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second")
-        wire.send(data[:cut])
-        wire.send(data[cut:])
-        house.turn()
-        self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
-        self.assertEqual(house.leftovers(), [])
-
-    def test_refused(self) -> None:
-        """What the door refuses is answered by HTTP, and the connection stays in use."""
+    def test_sockets_do_not_count(self) -> None:
+        """Who has become a WebSocket takes no room, and is never the one that has to go."""
         house = self.house()
-        wire = Wire(house)
-        wire.send(_HEALTH)
-        house.sockets.stopping = True
+        wire, pipe = self.guest(house)
         wire.send(upgrade())
-        house.sockets.stopping = False
-        wire.send(upgrade("/ws/room", "Content-Length: 2") + b"xx")
-        wire.send(upgrade("/ws"))
-        wire.send(_HEALTH)
-        found = answers(wire.read())
-        self.assertEqual([answer.status for answer in found], [200, 503, 400, 404, 200])
-        self.assertEqual(found[1].headers["retry-after"], "1")
+        self.assertEqual(house.door.guests, 0)
+        for _ in range(house.door.room + 1):
+            self.guest(house)
+        self.assertTrue(pipe.connected)
 
-    def test_elsewhere(self) -> None:
-        """An upgrade where no WebSocket lives is a request like any other."""
+    def test_who_left_does_not_count(self) -> None:
+        """Who has gone by itself takes no room."""
         house = self.house()
-        wire = Wire(house)
-        wire.send(_HEALTH)
-        wire.send(upgrade("/elsewhere"))
-        self.assertEqual([answer.status for answer in answers(wire.read())], [200, 404])
-
-    def test_waiting(self) -> None:
-        """A client that waits for the broker and leaves, leaves nothing."""
-        house = self.house(FakeBroker())
-        wire = Wire(house)
-        wire.send(_HEALTH)
-        answers(wire.read())
-        wire.send(upgrade())
-        self.assertEqual(wire.read(), b"")
-        wire.leave()
-        house.node.confirmed("room")
-        self.assertEqual(house.sockets.sockets, {})
+        for _ in range(house.door.room * 2):
+            _, pipe = self.guest(house)
+            pipe.hang_up()
+        self.assertEqual((house.door.guests, house.node.counters.refused[503]), (0, 0))
 
 
 class RealConnectionTests(RealEdgeCase):
     """What only a kernel can show."""
 
     async def test_room(self) -> None:
-        """Connections that say nothing, or are served over HTTP, are bounded, and released when they go."""
+        """Connections that say nothing are bounded: the oldest goes; and they are released when they go."""
         house = await self.open()
         write_eagerly(self._port)
         room = house.door.room = 5
-        callers = [await self.connect() for _ in range(room)]
-        callers[0].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        await callers[0].until(b"alive\n")
-        one_more = await self.connect()
-        await one_more.ended
-        self.assertEqual((house.door.connections, house.node.counters.refused[503]), (room, 1))
+        oldest, *callers = [await self.connect() for _ in range(room)]
+        callers.append(await self.connect())
+        await oldest.ended
+        self.assertEqual((house.door.guests, house.node.counters.refused[503]), (room, 1))
         for caller in callers:
             caller.transport.abortConnection()
-        while house.door.connections:
+        while house.door.guests:
             await self.later()
 
     async def test_tcp(self) -> None:
@@ -406,28 +404,6 @@ class RealConnectionTests(RealEdgeCase):
         await client.ended
         (answer,) = answers(client.data)
         self.assertEqual(answer.status, 404)
-
-    async def test_tls_kept_alive(self) -> None:
-        """Over TLS an HTTP connection can become a WebSocket, too."""
-        house = await self.open(tls=True)
-        client = await self.connect()
-        client.write(_HEALTH)
-        await client.until(b"alive\n")
-        client.write(upgrade() + client_frame(0x89, b"ahead"))
-        await client.until(b"\x8a\x05ahead")
-        self.assertEqual(len(house.sockets.sockets), 1)
-
-    async def test_kept_alive(self) -> None:
-        """An HTTP connection becomes a WebSocket, with what came behind the handshake, and reads on."""
-        house = await self.open()
-        client = await self.connect()
-        client.write(_HEALTH)
-        await client.until(b"alive\n")
-        client.write(upgrade() + client_frame(0x89, b"ahead"))
-        await client.until(b"\x8a\x05ahead")
-        client.write(client_frame(0x89, b"later"))
-        await client.until(b"\x8a\x05later")
-        self.assertEqual(len(house.sockets.sockets), 1)
 
     async def test_kernel_is_told(self) -> None:
         """The accepted socket of a WebSocket has no Nagle algorithm and the send buffer of the settings."""

@@ -117,8 +117,29 @@ class ParseHeadTests(SynchronousTestCase):
 
     def test_body(self) -> None:
         """A handshake that announces a body could be read in two ways and is refused."""
-        for line in ("Content-Length: 1", "Content-Length: 00", "Transfer-Encoding: chunked", "transfer-encoding: x"):
+        for line in (
+            "Content-Length: 1",
+            "Content-Length: 00",
+            "Transfer-Encoding: chunked",
+            "transfer-encoding: CHUNKED",
+        ):
             self.assertEqual(self.refused(upgrade("/ws/room", line)), "A WebSocket handshake has no body.")
+
+    def test_other_codings(self) -> None:
+        """A body whose end only others could find is refused."""
+        for coding in ("identity", "gzip, chunked", "chunked, identity", "x", ""):
+            error = self.assertRaises(
+                RefusedError, parse_head, head("POST / HTTP/1.1", "Host: x", f"Transfer-Encoding: {coding}")
+            )
+            self.assertEqual(error.refusal.status, 501, coding)
+
+    def test_targets(self) -> None:
+        """A target begins with its slash, or is a URL or an asterisk; all else would be taken for another path."""
+        for target in ("xmetrics", ".metrics", "?metrics", "\\metrics", "relay.example:80", "*/metrics", "ws://x/y"):
+            text = self.refused(head(f"GET {target} HTTP/1.1", "Host: x"))
+            self.assertEqual(text, "The request target is malformed: it begins with a slash (RFC 9112 section 3.2).")
+        for target in ("/", "*", "http://relay.example/metrics", "https://relay.example"):
+            self.assertFalse(parse_head(head(f"GET {target} HTTP/1.1", "Host: x")).upgrade)
 
     def test_forbidden_bytes(self) -> None:
         """Each control character but the tab is refused, wherever it stands, and so is CR or LF alone."""

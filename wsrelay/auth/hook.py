@@ -51,6 +51,9 @@ _Verdict: TypeAlias = Identity | Denial
 _CONNECT: dict[int, _Verdict] = {204: ANONYMOUS, 401: Denial.NO_CREDENTIAL, 403: Denial.HOOK}
 """What statuses mean that say everything by themselves, when a client comes."""
 
+_OVERLOADED = frozenset((429, 502, 503, 504))
+"""Statuses of an endpoint, or of a proxy in front of it, that wants to be left alone."""
+
 _PUBLISH: dict[int, _Verdict] = {
     200: ANONYMOUS,
     204: ANONYMOUS,
@@ -78,6 +81,10 @@ class Fetches(Protocol):
     # Not a Deferred, which mypy takes for one of exactly this type: here one of any kind of answer will do.
     def fetch(self, method: str, url: str, headers: Mapping[str, str] = ..., body: bytes = ...) -> Awaitable[Answered]:
         """Make a request; fails with `FetchError`, when there is no answer in time too."""
+
+
+class _OddAnswerError(FetchError):
+    """The endpoint is there, and what it says about this one client is no answer."""
 
 
 class Hook:
@@ -243,13 +250,14 @@ class Hook:
         """What an answer means.
 
         Raises:
-            FetchError: Nothing.
+            FetchError: That the endpoint has too much to do, or something that is no answer.
             ClaimError: Something that cannot be read.
         """
         if answer.status in meanings:
             return meanings[answer.status]
         if answer.status != 200:
-            raise FetchError(f"it answered with the status {answer.status}")
+            kind = FetchError if answer.status in _OVERLOADED else _OddAnswerError
+            raise kind(f"it answered with the status {answer.status}")
         verdict = read_identity(_decode(answer.body))
         return Denial.NO_CREDENTIAL if self._is_over(verdict) else verdict
 
@@ -266,8 +274,8 @@ class Hook:
     def _failed(self, error: Exception, asked: float) -> None:
         self._counters["failed"] += 1
         self._failed_at = self._clock.seconds()
-        if isinstance(error, ClaimError):
-            # The endpoint is there. What it says of one client is no reason to let all others wait.
+        if isinstance(error, (ClaimError, _OddAnswerError)):
+            # The endpoint is there. That one client can make it stumble is no reason to turn all others away.
             self._breaker.succeeded()
         else:
             self._breaker.failed(self._failed_at, asked)
@@ -288,7 +296,7 @@ def _decode(body: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise FetchError("its answer is no JSON object")
+        raise _OddAnswerError("its answer is no JSON object")
     return document
 
 

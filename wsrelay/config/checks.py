@@ -54,6 +54,8 @@ def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
         raise ConfigError(str(error)) from None
     if not settings.prefix.isascii() or any(character.isspace() for character in settings.prefix):
         raise ConfigError("prefix must be ASCII without white space")
+    if settings.prefix == "_" or settings.prefix.startswith("__"):
+        raise ConfigError("prefix must not make names that begin with two underscores, as those of Redis itself do")
     idle = settings.router_idle_seconds
     if idle and settings.ping_interval_seconds >= idle:
         raise ConfigError(

@@ -211,18 +211,10 @@ class Settings:
         least=0,
     )
     handshake_timeout_seconds: float = _setting(
-        NUMBER, 10.0, "How long a client may take for its request head.", "seconds", least=1
+        NUMBER, 10.0, "How long a client may take for its request head, and again for a body.", "seconds", least=1
     )
     close_timeout_seconds: float = _setting(
         NUMBER, 5.0, "How long a client may take to answer a close.", "seconds", least=1
-    )
-    http_idle_seconds: float = _setting(
-        NUMBER,
-        95.0,
-        "How long an idle kept-alive HTTP connection stays open. Longer than the router's own 90 s, or it "
-        "meets connections that have just been closed.",
-        "seconds",
-        least=1,
     )
     drain_seconds: float = _setting(
         NUMBER,

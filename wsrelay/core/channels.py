@@ -46,6 +46,9 @@ def check_channel(name: str) -> str:
         raise ChannelError("the channel name is empty")
     if len(name) > MAX_CHANNEL_BYTES:
         raise ChannelError(f"the channel name is longer than {MAX_CHANNEL_BYTES} bytes")
+    if name.startswith("__"):
+        # On such Redis tells of its keys, among them tickets, where it is configured to (notify-keyspace-events).
+        raise ChannelError("the channel name begins with two underscores, as those of Redis itself do")
     if _CHANNEL.fullmatch(name) is None:
         raise ChannelError(
             "the channel name may hold ASCII letters, digits and _ . : ~ @ = + , ; ! ' ( ) & - "

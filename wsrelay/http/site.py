@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,69 +10,15 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from wsrelay.core.handshake import ONCE, TWICE, Refusal
 from wsrelay.http.answers import Answer, Exposition, PlainAnswer, harden
+from wsrelay.http.channel import OneRequest, OneRequestChannel
 from wsrelay.http.page import page_files
-from wsrelay.http.sockets import SocketPath, Upgrade
+from wsrelay.http.sockets import SocketPath
 
 __all__ = ["build_site"]
 
 MAX_BODY_BYTES = 64 * 1024
 """Where no route takes more: small bodies are read and dropped so that the client sees its answer."""
-
-_BODY_TOO_BIG = Refusal(413, "No route here takes a request body of this size.")
-
-
-class _Request(Request):
-    """A request that cannot fill the memory or the disk with its body."""
-
-    _received = 0
-    _refused = False
-
-    def gotLength(self, length: int | None) -> None:
-        # Not twisted.web's own, which opens a file for a body of unknown length.
-        self.content = BytesIO()
-        if length is not None and length > self._most:
-            self._too_big()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self._received += len(data)
-        if self._received <= self._most:
-            super().handleContentChunk(data)
-        else:
-            self._too_big()
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # The end of a refused body may stand in the buffer already; a second answer must not.
-        if not self._refused:
-            super().requestReceived(command, path, version)
-
-    def process(self) -> None:
-        if any(len(self.requestHeaders.getRawHeaders(name, ())) > 1 for name in ONCE):
-            # The front door has looked at the first request of a connection only.
-            self._refuse(TWICE)
-            return
-        if self.path == b"*":
-            # twisted.web would answer OPTIONS * itself, with its name and version; so it is a path like any other.
-            self.path = b"/*"
-        super().process()
-
-    @property
-    def _most(self) -> int:
-        channel: Any = self.channel
-        most: int = channel.site.max_body_bytes
-        return most
-
-    def _too_big(self) -> None:
-        if not self._refused:
-            self._refuse(_BODY_TOO_BIG)
-
-    def _refuse(self, refusal: Refusal) -> None:
-        self._refused = True
-        channel: Any = self.channel
-        channel.transport.write(refusal.to_bytes())
-        channel.loseConnection()
-
 
 _NOWHERE = PlainAnswer(
     lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz."),
@@ -104,6 +49,7 @@ class _Root(_Folder):
 class _Site(Site):
     noisy = False
     displayTracebacks = False
+    protocol: Any = OneRequestChannel
     max_body_bytes = MAX_BODY_BYTES
 
     def log(self, request: HTTPRequest) -> None:
@@ -113,9 +59,8 @@ class _Site(Site):
 def build_site(
     *,
     readiness: Callable[[], Answer],
-    upgrade: Upgrade,
     with_page: bool,
-    idle_seconds: float,
+    body_seconds: float,
     reactor: IReactorTime,
     liveness: Callable[[], Answer] = lambda: (200, "alive"),
     metrics: Callable[[], bytes] | None = None,
@@ -126,9 +71,8 @@ def build_site(
 
     Args:
         readiness: Status and text of ``/readyz``.
-        upgrade: Takes a connection that asks for a WebSocket back to the front door.
         with_page: Whether the chat page is served.
-        idle_seconds: How long a kept-alive connection may be idle.
+        body_seconds: How long the body of a request may take to come.
         reactor: Time.
         liveness: Status and text of ``/healthz``.
         metrics: What ``/metrics`` shows, or None where there is none.
@@ -141,7 +85,7 @@ def build_site(
     if metrics is not None:
         root.putChild(b"metrics", Exposition(metrics))
     root.putChild(b"api", _NO_API if api is None else api)
-    root.putChild(b"ws", SocketPath(upgrade))
+    root.putChild(b"ws", SocketPath())
     if with_page:
         page = page_files()
         root.putChild(b"", page.pop(""))
@@ -151,6 +95,6 @@ def build_site(
         root.putChild(b"static", static)
     else:
         root.putChild(b"", PlainAnswer(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
-    site = _Site(root, requestFactory=_Request, timeout=idle_seconds, reactor=reactor)
+    site = _Site(root, requestFactory=OneRequest, timeout=body_seconds, reactor=reactor)
     site.max_body_bytes = max(max_body_bytes, MAX_BODY_BYTES)
     return site

@@ -2,8 +2,7 @@
 
 The door reads a request head, at most so long and for at most so long, refuses what has no business there, and only
 then decides whose connection this is: an upgrade gets a WebSocket protocol, everything else twisted.web. The other
-one's objects are never made. An upgrade that comes later, on a kept-alive HTTP connection, is brought back to the
-door by `FrontDoorFactory.upgrade`.
+one's objects are never made. There is one request on an HTTP connection, so that every head is read here.
 """
 
 from __future__ import annotations
@@ -34,7 +33,8 @@ from wsrelay.wheel import WheelTimer
 __all__ = ["FrontDoor", "FrontDoorFactory"]
 
 LEAST_ROOM = 64
-"""Connections that are no WebSockets, beside a tenth of those that are: requests, and handshakes that have begun."""
+"""Connections that are no WebSockets, beside a tenth of those that are: requests, and handshakes that have begun. Where
+there are more the oldest has to go, and not who comes: that one has had its time."""
 
 LINGER_SECONDS = 2.0
 """How long a refused client may take to read why before its connection is reset."""
@@ -60,11 +60,7 @@ class FrontDoor(Protocol):
         self._refused = False
 
     def connectionMade(self) -> None:
-        if not self._house.has_room(self.transport):
-            # Without a word: there is no descriptor to spare for the time that an answer takes.
-            transport: Any = self.transport
-            transport.abortConnection()
-            return
+        self._house.receive(self.transport)
         self._wait(self._house.settings.handshake_timeout_seconds, self._too_slow)
 
     def dataReceived(self, data: bytes) -> None:
@@ -149,27 +145,36 @@ class FrontDoorFactory(Factory):
         self.settings = settings
         self.wheel = sockets.wheel
         self.counters = sockets.node.counters
-        self.connections = 0
+        self._guests: dict[EagerServer, None] = {}
         self._origins = OriginPolicy(settings.origins, require=settings.require_origin)
         self.room = sockets.most_connections // 10 + LEAST_ROOM
+
+    @property
+    def guests(self) -> int:
+        """How many connections are no WebSockets, or not yet."""
+        return len(self._guests)
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return FrontDoor(self)
 
-    def has_room(self, transport: Any) -> bool:
-        """Whether there is room for one more connection that is no WebSocket, or not yet; it is counted."""
+    def receive(self, transport: Any) -> None:
+        """Count one more connection that is no WebSocket, or not yet; if it is one too many the oldest goes."""
         tcp = underlying(transport)
         if not isinstance(tcp, EagerServer):
-            return True
-        if self.connections - self._sockets.admission.count >= self.room:
+            return
+        if len(self._guests) >= self.room:
             self.counters.refused[503] += 1
-            return False
-        self.connections += 1
-        tcp.when_lost = self._left
-        return True
+            oldest = next(iter(self._guests))
+            del self._guests[oldest]
+            # Without a word: there is no descriptor to spare for the time that an answer takes.
+            oldest.abortConnection()
+        self._guests[tcp] = None
+        tcp.when_lost = lambda: self._left(tcp)
 
-    def _left(self) -> None:
-        self.connections -= 1
+    def _left(self, transport: Any) -> None:
+        if transport in self._guests:
+            del self._guests[transport]
+            transport.when_lost = None
 
     def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, Handshake | None]:
         """Look at a request head; gives it, and what a client says that wants a WebSocket, which is then counted.
@@ -214,6 +219,7 @@ class FrontDoorFactory(Factory):
         dialect = find_dialect(request.path)
         assert dialect is not None, "admitted"  # noqa: S101 -- `admit` has looked
         socket = self._sockets.build(dialect, handshake)
+        self._left(underlying(transport))
         _hand_over(transport, socket)
         socket.dataReceived(request.handshake + rest)
 
@@ -222,24 +228,6 @@ class FrontDoorFactory(Factory):
         channel = self._site.buildProtocol(transport.getPeer())
         _hand_over(transport, channel)
         channel.dataReceived(data)
-
-    def upgrade(self, transport: Any, head: bytes, rest: bytes) -> None:
-        """A connection that twisted.web served so far asks for a WebSocket.
-
-        Raises:
-            RefusedError: It is turned away; the connection is still the caller's.
-        """
-        try:
-            request, handshake = self.admit(transport, head)
-        except DeniedError as error:
-            raise RefusedError(error.denial.refusal) from None
-        if handshake is None:
-            raise RefusedError(_NO_SOCKET_HERE)
-        # HTTPChannel is the transport's producer; the new protocol wants that place.
-        transport.unregisterProducer()
-        self.hand_to_socket(transport, request, handshake, rest)
-        # It may have been paused while the request was served.
-        transport.resumeProducing()
 
 
 def _is_tls(transport: Any) -> bool:

@@ -31,6 +31,8 @@ _LISTS = (b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-
 _BAD_HEAD = Refusal(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
 _BAD_BYTES = Refusal(400, "The request head holds bytes that have no business there (RFC 9112 section 2.2).")
 _BODY = Refusal(400, "A WebSocket handshake has no body.")
+_BAD_TARGET = Refusal(400, "The request target is malformed: it begins with a slash (RFC 9112 section 3.2).")
+_BAD_CODING = Refusal(501, "No transfer coding but chunked is understood here (RFC 9112 section 6.1).")
 _TWO_LENGTHS = Refusal(400, "Transfer-Encoding and Content-Length in one request contradict each other.")
 
 
@@ -80,6 +82,9 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
     if len(words) != 3 or not request_line.isascii() or _TOKEN.fullmatch(words[0]) is None:
         raise RefusedError(Refusal(400, "The request line is malformed (RFC 9112 section 3)."))
     method, target, version = words
+    # RFC 9112 section 3.2. Without its slash twisted.web would take the rest for the path, unlike any proxy.
+    if not target.startswith((b"/", b"http://", b"https://")) and target != b"*":
+        raise RefusedError(_BAD_TARGET)
     path, _, query = target.partition(b"?")
     kept: list[bytes] = []
     once: dict[bytes, bytes] = {}
@@ -100,8 +105,12 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
                 upgrade = True
         elif key in lists:
             lists[key].append(value.strip())
-    if b"transfer-encoding" in once and b"content-length" in once:
-        raise RefusedError(_TWO_LENGTHS)
+    if (coding := once.get(b"transfer-encoding")) is not None:
+        if b"content-length" in once:
+            raise RefusedError(_TWO_LENGTHS)
+        # RFC 9112 section 6.1: what is not understood; RFC 7230 had `identity`, which ends nowhere.
+        if coding.lower() != b"chunked":
+            raise RefusedError(_BAD_CODING)
     if not upgrade or method != b"GET":
         return RequestHead(method, path.decode("ascii"), upgrade=False)
     if b"transfer-encoding" in once or once.get(b"content-length", b"0") != b"0":
