@@ -45,6 +45,7 @@ RULES = Namespaces(
         Namespace("room", ("room",), Access.AUTHENTICATED, Access.AUTHENTICATED),
         Namespace("inbox", ("user:{sub}",), Access.AUTHENTICATED),
         Namespace("deaf", ("deaf",), Access.NOBODY),
+        Namespace("packed", ("packed",), Access.AUTHENTICATED, compress=True),
     ]
 )
 EPOCH = 1_800_000_000.0
@@ -368,6 +369,12 @@ class HandshakeTests(ClientCase):
             self.assertEqual((each.closings, each.accepted), ([Closing.INTERNAL_ERROR], False))
         self.assertEqual(self.broker.log, [])
 
+    def test_compression(self) -> None:
+        """Whether its messages are compressed goes by the channel, and is agreed on before it is accepted."""
+        for channel, compressed in (("packed", True), ("room", False)):
+            connection, plain = self.join(channel=channel)[0], RecordingConnection()
+            self.assertEqual(connection.encoding is not plain.encoding, compressed)
+
     def test_broker_is_away(self) -> None:
         """Who may come in and cannot be subscribed is told to come back, and is on the roster until it is gone."""
         connection, client = self.knock()
@@ -538,6 +545,7 @@ class FirstMessageTests(ClientCase):
         self.oracle.say(SOMEBODY)
         client.received(b"early")
         self.assertEqual((connection.closings, self.broker.published), ([Closing.PUBLISH_DENIED] * 2, []))
+        self.assertEqual(dict(self.node.counters.denied), {"publish_denied": 2})
 
     def test_denied(self) -> None:
         """Whatever keeps it out is told with the close code for that."""
@@ -837,7 +845,8 @@ class PublishTests(ClientCase):
         self.oracle.wants_messages = lambda _payload: True
         connection, client = self.join(channel="user:42")
         client.received(b"1")
-        self.assertEqual((self.oracle.messages, connection.closings), ([], [Closing.PUBLISH_DENIED]))
+        self.assertEqual(self.oracle.messages, [])
+        self.assert_thrown_out(connection, Denial.PUBLISH_DENIED)
 
     def test_order(self) -> None:
         """However slow the answers are: messages are published in the order in which they came."""

@@ -20,6 +20,7 @@ from wsrelay.core.identity import Identity
 from wsrelay.core.session import (
     Accept,
     Authenticate,
+    Close,
     Deny,
     Effect,
     Emit,
@@ -130,7 +131,10 @@ class Client:
             if self._session.awaits_credential:
                 self._show(self._dialect.credential(payload))
             else:
-                self._perform(self._session.received(self._dialect.decode(payload)))
+                effects = self._session.received(self._dialect.decode(payload))
+                if Close(Closing.PUBLISH_DENIED) in effects:
+                    self._node.denials.note(Denial.PUBLISH_DENIED)
+                self._perform(effects)
         except ProtocolViolation as violation:
             self._connection.close(violation.closing)
         except DeniedError as error:

@@ -352,3 +352,8 @@ class StoreContract(unittest.TestCase):
         found = await store.denied([f"user:{number}" for number in range(500)])
         self.assertEqual([number for number, denied in enumerate(found) if denied], [499])
         self.assertEqual(len(found), 500)
+
+    async def test_none(self) -> None:
+        """Who asks about nobody gets no answer about nobody, and no failure."""
+        store = await self.store()
+        self.assertEqual(list(await store.denied([])), [])

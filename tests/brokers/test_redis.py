@@ -258,6 +258,10 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertEqual(list(await asked[0]), [False])
         await broker.publish("chat", b"again")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"again")])
+        # The next probe that comes back is no news.
+        prober: Any = broker
+        prober._probe.start()
+        await until(lambda: broker.ready)
         self.assertEqual(told, [(True, 1)])
 
     async def test_resumed_after_a_restart(self) -> None:
@@ -435,6 +439,20 @@ class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
         stats, after = client.info("commandstats"), client.info("errorstats")
         self.assertEqual(stats["cmdstat_eval"]["calls"], 3)  # type: ignore[index]
         self.assertEqual(after["errorstat_ERR"]["count"] - before["errorstat_ERR"]["count"], 1)  # type: ignore[index]
+
+    async def test_script_forbidden(self) -> None:
+        """Where the script is not allowed either it fails, and the ticket is neither unknown nor spent."""
+        client = self.redis()
+        client.execute_command(
+            *("ACL", "SETUSER", "relay", "on", ">x", "allchannels", "~wsrelay:*", "+@pubsub", "+ping", "+set")
+        )
+        self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
+        store = await self.store()
+        await store.mint("ticket", b"{}", 30)
+        with self.assertRaises(BrokerUnavailable) as caught:
+            await store.redeem("ticket")
+        self.assertIn("NOPERM", str(caught.exception))
+        self.assertEqual(client.get("wsrelay:ticket:ticket"), b"{}")
 
 
 class RedisOnUnixSocketTests(OnRedis, contract.BrokerContract):

@@ -58,6 +58,8 @@ class RedisCredentials:
 
     def denied(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """See `ICredentialStore.denied`."""
+        if not targets:
+            return succeed([])
         found = self._command(b"MGET", *(self._denials + target.encode() for target in targets))
         return found.addCallback(lambda values: [value is not None for value in values])
 
