@@ -44,6 +44,10 @@ def require_redis() -> str:
     return program
 
 
+class PortTakenError(AssertionError):
+    """A server ended before it answered: most likely its port was taken."""
+
+
 def free_port() -> int:
     """A TCP port that was free a moment ago."""
     with socket.socket() as probe:
@@ -73,9 +77,21 @@ class RedisServer:
         self.path = str(Path(self._folder) / "socket")
         self.url = f"redis://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_run = False
 
     def start(self) -> RedisServer:
-        """Start and wait until it answers."""
+        """Start and wait until it answers; on another port if somebody else was faster to take a free one."""
+        try:
+            return self._start()
+        except PortTakenError:
+            if self._has_run:
+                # Whoever knows its port would look for it there.
+                raise
+            self.port = free_port()
+            self.url = f"redis://127.0.0.1:{self.port}"
+            return self._start()
+
+    def _start(self) -> RedisServer:
         self._process = subprocess.Popen(
             [
                 self._program,
@@ -89,12 +105,13 @@ class RedisServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise AssertionError(f"the Redis server ended with status {self._process.returncode}")
+                raise PortTakenError(f"the Redis server ended with status {self._process.returncode}")
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
                     probe.sendall(b"PING\r\n")
                     # Without its password it answers -NOAUTH, which is as good a sign of life.
                     if probe.recv(16)[:1] in (b"+", b"-"):
+                        self._has_run = True
                         return self
             except OSError:
                 time.sleep(0.01)

@@ -49,6 +49,9 @@ CREDENTIAL_TIMEOUT_SECONDS = 10.0
 LONGEST_TIMER_SECONDS = 3600.0
 """A credential that ends later than this is looked at again then: the clock that it goes by may have been set."""
 
+# Made once: it is looked for with every message of a client.
+_MAY_NOT_PUBLISH = Close(Closing.PUBLISH_DENIED)
+
 
 class Connection(Protocol):
     """What carries a client."""
@@ -132,7 +135,7 @@ class Client:
                 self._show(self._dialect.credential(payload))
             else:
                 effects = self._session.received(self._dialect.decode(payload))
-                if Close(Closing.PUBLISH_DENIED) in effects:
+                if _MAY_NOT_PUBLISH in effects:
                     self._node.denials.note(Denial.PUBLISH_DENIED)
                 self._perform(effects)
         except ProtocolViolation as violation:

@@ -1,6 +1,6 @@
 """Who of this process's clients is somebody: found by user, connection, ticket or token, to be disconnected.
 
-Clients that nobody vouches for are not in it and cost nothing here.
+Clients that show nothing, where nobody is asked about them, are not in it and cost nothing here.
 """
 
 from __future__ import annotations

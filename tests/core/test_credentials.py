@@ -122,7 +122,6 @@ class HandshakeTests(SynchronousTestCase):
         """A handshake that shows nothing has nothing; parameters and fields of other meaning are none."""
         for fields in (
             {},
-            {"query": "ticket="},
             {"query": f"token={TOKEN}&Ticket={TICKET}&xticket={TICKET}"},
             {"authorization": f"Basic {TOKEN}"},
             {"authorization": TOKEN},
@@ -196,6 +195,11 @@ class HandshakeTests(SynchronousTestCase):
         for query in (f"ticket={TICKET}&ticket={TICKET}", f"ticket={TICKET}&ticket=x", "ticket=x&ticket=y"):
             self.assertEqual(look(query=query), Denial.AMBIGUOUS)
         self.assertEqual(look(subprotocols=(f"wsrelay.token.{TOKEN}",) * 2), Denial.AMBIGUOUS)
+
+    def test_promises_something_else(self) -> None:
+        """Who promises what there is not is told: its first message would be published."""
+        for query in ("auth", "auth=", "auth=messages", "auth=Message", "auth=token", "auth=message&auth=message"):
+            self.assertIs(look(query=query), Denial.MALFORMED, query)
 
     def test_promised_as_well(self) -> None:
         """Who shows a credential and says that the first message is one shows two: it must not be published."""

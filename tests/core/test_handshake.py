@@ -82,8 +82,10 @@ class ParameterTests(SynchronousTestCase):
         self.assertEqual([handshake.parameters(name) for name in ("b", "A", "c", "")], [["2"], ["4"], [], []])
 
     def test_empty(self) -> None:
-        """A parameter without a value is none."""
-        for text in ("", "a", "a=", "&", "=", "a=&a=", "?", "a;a=1;"):
+        """A parameter without a value has an empty one; what is no parameter of the name is none."""
+        for text, values in (("a", [""]), ("a=", [""]), ("a=&a=", ["", ""]), ("b&a&c", [""])):
+            self.assertEqual(query(text).parameters("a"), values, text)
+        for text in ("", "&", "=", "?", "a;a=1;"):
             self.assertEqual(query(text).parameters("a"), [], text)
 
     def test_too_many(self) -> None:

@@ -80,8 +80,9 @@ class Probe:
         """This came in on the probe's channel."""
         if payload == self._payload and self._timer is not None:
             self.is_back, self.problem, self._is_out = True, "", False
-            self._back()
+            # Before it is told, for whoever hears of it may stop it.
             self._wait(INTERVAL_SECONDS, self._probe)
+            self._back()
 
     def stop(self) -> None:
         """Send nothing any more."""

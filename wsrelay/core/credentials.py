@@ -97,6 +97,9 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
             if item.startswith(f"{SUBPROTOCOL_PREFIX}{carried.value}."):
                 found.append((carried, item.removeprefix(f"{SUBPROTOCOL_PREFIX}{carried.value}.")))
     found += [(Kind.TICKET, text) for text in handshake.parameters("ticket")]
+    if handshake.parameters("auth") not in ([], ["message"]):
+        # Whoever promises something else may send a credential that would be taken for a message to all.
+        raise DeniedError(Denial.MALFORMED)
     if len(found) + handshake.promises_credential > 1:
         # Of one here and one to come as the first message the second would be published, if this one is good.
         raise DeniedError(Denial.AMBIGUOUS)

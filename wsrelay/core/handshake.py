@@ -67,11 +67,11 @@ class Handshake:
         return "auth=message" in self.query and self.parameters("auth") == ["message"]
 
     def parameters(self, name: str) -> list[str]:
-        """The values of a parameter of the query, in order."""
+        """The values of a parameter of the query, in order, empty ones too."""
         if not self.query:
             return []
         try:
-            return [value for key, value in parse_qsl(self.query, max_num_fields=64) if key == name]
+            return [value for key, value in parse_qsl(self.query, True, max_num_fields=64) if key == name]
         except ValueError:
             return []
 

@@ -16,7 +16,7 @@ from wsrelay.core.handshake import Handshake
 
 __all__ = ["OriginPolicy"]
 
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_PORTS = {"http": 80, "https": 443}
 # No label is empty, lest .example.com be taken for *.example.com; a dot at the end is part of a name (RFC 3986 3.2.2).
 _LABEL = "[a-z0-9_-]+"
 _ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://(?:(\*\.)?{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?")
@@ -51,7 +51,7 @@ class OriginPolicy:
                 continue
             found = _ORIGIN.fullmatch(text.removesuffix("/"))
             origin = _parse(text.removesuffix("/").replace("://*.", "://", 1))
-            if found is None or origin is None:
+            if found is None or origin is None or origin[0] in ("ws", "wss"):
                 raise ConfigError(
                     f"{text!r} is no origin: it should look like https://example.com, https://*.example.com, "
                     "http://localhost:3000, null or *"
