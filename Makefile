@@ -6,6 +6,7 @@
 #   make test COVER=1   the tests, and the coverage that must hold
 #   make bench   what it costs, beside others: tables, JSON and a picture
 #   make faults  real relays, real Redis, and everything that can break between them: three minutes
+#   make attack  real relays, and everything that should not be let in: half a minute
 #   make conformance   the Autobahn test suite against the front door; wants a CPython 2.7, else skips
 #   make audit   what is pinned, compared with published advisories
 #   make docs    what is generated in docs/
@@ -42,6 +43,9 @@ lint: .venv/dev
 
 faults: .venv/dev
 	@$(BIN)/python -m faults run $(ARGS)
+
+attack: .venv/dev
+	@$(BIN)/python -m attacks run $(ARGS)
 
 conformance: .venv/dev
 	@$(BIN)/python -m conformance $(ARGS)

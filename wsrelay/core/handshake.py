@@ -33,7 +33,7 @@ ONCE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handshake:
     """The opening request of a client, already checked for bytes that have no business in a head.
 

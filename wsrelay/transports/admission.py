@@ -96,9 +96,9 @@ def client_is_secure(is_tls: bool, forwarded_proto: str, trusted_proxies: int) -
     """
     if is_tls:
         return True
+    if not trusted_proxies or not forwarded_proto:
+        return None
     hops = [hop.strip().lower() for hop in forwarded_proto.split(",")]
-    if not trusted_proxies or len(hops) < trusted_proxies:
-        # One that overwrites the field instead of adding to it has said what the client speaks, too.
-        hops = hops[-1:] if trusted_proxies else []
-    scheme = hops[-min(trusted_proxies, len(hops))] if hops else ""
+    # A proxy that overwrites the field, instead of adding to it, has said what the client speaks, too.
+    scheme = hops[-min(trusted_proxies, len(hops))]
     return {"https": True, "wss": True, "http": False, "ws": False}.get(scheme)

@@ -26,7 +26,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HANDSHAKE_FIELDS = frozenset((b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"))
 
 # What may stand there several times, or in one line with commas: the same either way.
-_LISTS = (b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto")
+_LISTS = frozenset((b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto"))
 
 _BAD_HEAD = Refusal(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
 _BAD_BYTES = Refusal(400, "The request head holds bytes that have no business there (RFC 9112 section 2.2).")
@@ -36,7 +36,8 @@ _BAD_CODING = Refusal(501, "No transfer coding but chunked is understood here (R
 _TWO_LENGTHS = Refusal(400, "Transfer-Encoding and Content-Length in one request contradict each other.")
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, and neither is a handshake: they are made for every client, and freezing doubles what that costs.
+@dataclass(slots=True)
 class RequestHead:
     """A request's head.
 
@@ -88,7 +89,7 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
     path, _, query = target.partition(b"?")
     kept: list[bytes] = []
     once: dict[bytes, bytes] = {}
-    lists: dict[bytes, list[bytes]] = {name: [] for name in _LISTS}
+    lists: dict[bytes, list[bytes]] = {}
     upgrade = False
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -103,8 +104,8 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
             kept.append(line)
             if key == b"upgrade" and b"websocket" in value.lower():
                 upgrade = True
-        elif key in lists:
-            lists[key].append(value.strip())
+        elif key in _LISTS:
+            lists.setdefault(key, []).append(value.strip())
     if (coding := once.get(b"transfer-encoding")) is not None:
         if b"content-length" in once:
             raise RefusedError(_TWO_LENGTHS)
@@ -115,12 +116,12 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
         return RequestHead(method, path.decode("ascii"), upgrade=False)
     if b"transfer-encoding" in once or once.get(b"content-length", b"0") != b"0":
         raise RefusedError(_BODY)
-    if not all(value.isascii() for value in lists[b"sec-websocket-protocol"]):
-        raise RefusedError(_BAD_BYTES)
-    offered = _items(lists[b"sec-websocket-protocol"])
-    kept += [b"Sec-WebSocket-Protocol: " + item.encode() for item in offered if item in protocols][:1]
-    if with_extensions and lists[b"sec-websocket-extensions"]:
-        kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(lists[b"sec-websocket-extensions"]))
+    offered: tuple[str, ...] = ()
+    if (found := lists.get(b"sec-websocket-protocol")) is not None:
+        offered = _items(found)
+        kept += [b"Sec-WebSocket-Protocol: " + item.encode("latin-1") for item in offered if item in protocols][:1]
+    if with_extensions and (extensions := lists.get(b"sec-websocket-extensions")) is not None:
+        kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(extensions))
     # Without the query, which may hold a ticket: what is behind the door needs no credential.
     handshake = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
     if not handshake.isascii():
@@ -133,12 +134,22 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
         query=query.decode("ascii"),
         fields={name: value.decode("latin-1") for name, value in once.items()},
         protocols=offered,
-        forwarded_for=b",".join(lists[b"x-forwarded-for"]).decode("latin-1"),
-        forwarded_proto=b",".join(lists[b"x-forwarded-proto"]).decode("latin-1"),
+        forwarded_for=_joined(lists.get(b"x-forwarded-for")),
+        forwarded_proto=_joined(lists.get(b"x-forwarded-proto")),
     )
 
 
+def _joined(values: list[bytes] | None) -> str:
+    return "" if values is None else b",".join(values).decode("latin-1")
+
+
 def _items(values: list[bytes]) -> tuple[str, ...]:
-    """The items of a list field, each once, in order (RFC 9110 section 5.6.1)."""
+    """The items of a list field, each once, in order (RFC 9110 section 5.6.1).
+
+    Raises:
+        RefusedError: They are no text.
+    """
+    if not all(value.isascii() for value in values):
+        raise RefusedError(_BAD_BYTES)
     items = (item.strip() for value in values for item in value.decode("latin-1").split(","))
     return tuple(dict.fromkeys(item for item in items if item))

@@ -113,8 +113,10 @@ class RelaySocket(WebSocketServerProtocol):
     def accept(self, name: str | None = None) -> None:
         """See `Connection.accept`."""
         if self._answer is not None:
-            # Autobahn knows of no subprotocols but those of dialects.
-            chosen = next((each for each in self.websocket_protocols if each in self.dialect.subprotocols), None)
+            # The door lets Autobahn know of one at most, and only of a dialect's.
+            chosen = self.websocket_protocols[0] if self.websocket_protocols else None
+            if chosen not in self.dialect.subprotocols:
+                chosen = None
             self._answer.callback(chosen if name is None else (chosen, {"X-Connection-Id": name}))
 
     def refuse(self, refusal: Refusal) -> None:
