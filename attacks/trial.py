@@ -164,15 +164,15 @@ class Trial:
         """What a request is answered."""
         return told(*await self.answered(name, request))
 
-    async def answered(self, name: Name, request: bytes) -> tuple[Line, Answer | None]:
+    async def answered(self, name: Name, request: bytes, *, source: str = "127.0.0.1") -> tuple[Line, Answer | None]:
         """The same with the answer itself; the connection stays."""
-        line = await self.line(name)
+        line = await self.line(name, source=source)
         line.send(request)
         return line, await line.answer()
 
-    async def knock(self, name: Name, path: str = ROOM, *fields: str | bytes) -> str:
+    async def knock(self, name: Name, path: str = ROOM, *fields: str | bytes, source: str = "127.0.0.1") -> str:
         """What a handshake is answered that is like any other but for its path and more fields; then it hangs up."""
-        line, answer = await self.answered(name, upgrade(path, *fields))
+        line, answer = await self.answered(name, upgrade(path, *fields), source=source)
         line.leave()
         return told(line, answer)
 

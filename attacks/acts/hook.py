@@ -107,6 +107,28 @@ async def hook_fails_for_one(trial: Trial) -> None:
 
 
 @attack(alone=Name.HOOKED)
+async def hook_hangs_for_one(trial: Trial) -> None:
+    """One client knows how to make the application hang for itself, a hundred and fifty times at once: others want in."""
+    await _good(trial)
+
+    async def spoil() -> None:
+        while True:
+            await trial.knock(Name.HOOKED, "/ws/hook:hangs", source="127.0.0.2")
+            # Those that there is no room for are answered at once, and are to stay below the limit on handshakes.
+            await asyncio.sleep(0.5)
+
+    spoiling = [asyncio.get_running_loop().create_task(spoil()) for _ in range(150)]
+    seen = []
+    for _ in range(16):
+        await asyncio.sleep(0.2)
+        seen.append(await trial.knock(Name.HOOKED, OK))
+    for each in spoiling:
+        each.cancel()
+    trial.safe("others get in", seen.count("101") == len(seen), f"one client shuts others out: {seen}")
+    await _good(trial)
+
+
+@attack(alone=Name.HOOKED)
 async def hook_gets_a_foreign_cookie(trial: Trial) -> None:
     """A cookie that the hook is told of, from a page of another site, and from nobody knows where."""
     await _good(trial)

@@ -18,9 +18,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.auth.hook import MAX_CACHED, MAX_IN_FLIGHT, MAX_TOLD, SETTLED_SECONDS, Hook
+from wsrelay.auth.endpoint import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_ONE, MAX_TOLD, SETTLED_SECONDS
+from wsrelay.auth.hook import MAX_CACHED, Hook
 from wsrelay.core.denials import Denial
-from wsrelay.core.errors import ClaimError, DeniedError, FetchError
+from wsrelay.core.errors import ClaimError, DeniedError, FetchError, FetchTimeoutError
 from wsrelay.core.handshake import Handshake
 from wsrelay.core.identity import ANONYMOUS, Identity, read_identity
 from wsrelay.core.secret import Secret
@@ -266,7 +267,7 @@ class YesTests(HookCase):
         self.assertEqual(self.counters, {"allowed": 9})
 
     def test_vouches(self) -> None:
-        """A client that the application knows by name, or names channels for, is known from then on, and no other one."""
+        """A client that the application knows by name, or names channels for, is known from then on; no other is."""
         self.assertTrue(self.becomes(says(sub="8")).is_known)
         self.assertTrue(self.becomes(says(channels=["a"])).is_known)
         self.assertFalse(self.becomes(says(publish=["a"])).is_known)
@@ -586,19 +587,28 @@ class ShareTests(HookCase):
 
     def test_message_is_cancelled(self) -> None:
         """A message that is not to be published any more takes no room."""
-        messages = [self.publish() for _ in range(MAX_IN_FLIGHT)]
+        messages = [self.publish() for _ in range(MAX_IN_FLIGHT_OF_ONE)]
         messages[0].cancel()
         self.failureResultOf(messages[0], CancelledError)
         self.assertTrue(self.endpoint.requests[0].is_cancelled)
         self.publish()
-        self.assertEqual((len(self.endpoint.requests), self.counters), (MAX_IN_FLIGHT + 1, {}))
+        self.assertEqual((len(self.endpoint.requests), self.counters), (MAX_IN_FLIGHT_OF_ONE + 1, {}))
+
+    def test_room_of_one(self) -> None:
+        """One client cannot take all the room, be it one address that comes or one user that publishes."""
+        for number in range(MAX_IN_FLIGHT):
+            asked = self.hook.connect(ANONYMOUS, replace(HANDSHAKE, connection=str(number)), ["room"])
+            asked.addErrback(lambda failure: failure.trap(DeniedError) and None)
+        self.assertEqual((len(self.endpoint.requests), self.counters["skipped"]), (MAX_IN_FLIGHT_OF_ONE,) * 2)
+        self.connect(peer="192.0.2.8")
+        self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_OF_ONE + 1)
 
 
 class OutageTests(HookCase):
     """An endpoint that does not work."""
 
     def test_left_alone(self) -> None:
-        """After some failures in a row nothing is asked any more: no answer, or one that says there is too much to do."""
+        """After some failures in a row nothing is asked any more: no answer, or one that there is too much to do."""
         for answer in (Answer(502), Answer(503), Answer(504), Answer(429), FetchError("refused")):
             self.assertFalse(self.hook.is_open)
             self.denied(answer)
@@ -613,6 +623,30 @@ class OutageTests(HookCase):
             self.denied(answer)
         self.assertFalse(self.hook.is_open)
         self.assertEqual(self.becomes(Answer(204)), ANONYMOUS)
+
+    def test_no_answer_about_one(self) -> None:
+        """That there is no answer about one client counts once, however often it comes; about several, each time."""
+        late = FetchTimeoutError("there was no whole answer within 5 s")
+        for _ in range(20):
+            self.denied(late)
+        self.assertFalse(self.hook.is_open)
+        for peer in "123":
+            self.endpoint.answers.append(Answer(504))
+            self.denial(self.connect(peer=peer))
+            self.assertFalse(self.hook.is_open)
+        self.endpoint.answers.append(late)
+        self.denial(self.connect(peer="4"))
+        self.assertTrue(self.hook.is_open)
+
+    def test_answer_about_anybody(self) -> None:
+        """An answer about anybody has all counting begin anew."""
+        late = FetchTimeoutError("there was no whole answer within 5 s")
+        for _ in range(3):
+            for peer in "1234":
+                self.endpoint.answers.append(late)
+                self.denial(self.connect(peer=peer))
+            self.becomes(Answer(204))
+        self.assertFalse(self.hook.is_open)
 
     def test_trial(self) -> None:
         """After a pause one request is made, and when it is answered, all are."""

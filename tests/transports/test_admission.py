@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transports.kit import EdgeCase, Visitor, Wire, answers, upgrade
 from wsrelay.core.errors import RefusedError
-from wsrelay.transports.admission import Admission, client_address
+from wsrelay.transports.admission import Admission, client_address, client_is_secure
 
 
 class AdmissionTests(SynchronousTestCase):
@@ -113,3 +113,31 @@ class DoorTests(EdgeCase):
             wire.send(upgrade())
             statuses.append(answers(wire.read())[0].status)
         self.assertEqual(statuses, [101, 101, 503, 503])
+
+
+class ClientIsSecureTests(SynchronousTestCase):
+    """Whether a client's connection is encrypted."""
+
+    def test_here(self) -> None:
+        """Where TLS ends here it is, whatever anybody writes."""
+        self.assertIs(client_is_secure(True, "http", 1), True)
+
+    def test_unknown(self) -> None:
+        """Without a proxy that is trusted nobody knows: there may be one all the same, and anybody can write it."""
+        for forwarded, proxies in (("https", 0), ("", 0), ("", 1), ("gopher", 1), (",", 1)):
+            self.assertIsNone(client_is_secure(False, forwarded, proxies), forwarded)
+
+    def test_proxies(self) -> None:
+        """The first of the trusted proxies has seen it, or the one that overwrites what others wrote."""
+        for forwarded, proxies, secure in (
+            ("https", 1, True),
+            ("http", 1, False),
+            ("HTTPS", 1, True),
+            ("http, https", 1, True),
+            ("https, http", 1, False),
+            ("https, http", 2, True),
+            ("https", 2, True),
+            ("wss", 1, True),
+            ("ws", 1, False),
+        ):
+            self.assertIs(client_is_secure(False, forwarded, proxies), secure, forwarded)

@@ -41,7 +41,7 @@ from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
 from wsrelay import __version__
-from wsrelay.core.errors import ConfigError, FetchError
+from wsrelay.core.errors import ConfigError, FetchError, FetchTimeoutError
 
 __all__ = ["MAX_BODY_BYTES", "Fetched", "Fetcher", "check_url"]
 
@@ -204,7 +204,7 @@ def _max_age(headers: Headers) -> float | None:
 
 
 def _too_late(_outcome: object, seconds: float) -> NoReturn:
-    raise FetchError(f"there was no whole answer within {seconds:g} s")
+    raise FetchTimeoutError(f"there was no whole answer within {seconds:g} s")
 
 
 def _explain(failure: Failure) -> NoReturn:

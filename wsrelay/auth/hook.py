@@ -2,9 +2,6 @@
 
 Nobody is let in by accident: 200 with an object that can be read and 204 let a client in, 401 and 403 are the
 application's no, and everything else, silence too, is no answer. Who waits for one is told to come back.
-
-What an outage costs is bounded: there are so many requests at a time, each with the fetcher's deadline, and after some
-failures in a row the endpoint is left alone for a while.
 """
 
 from __future__ import annotations
@@ -12,47 +9,34 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.core.breaker import CircuitBreaker
+from wsrelay.auth.endpoint import Answered, Endpoint, Fetches, OddAnswerError, check_status
 from wsrelay.core.denials import Denial
-from wsrelay.core.errors import ClaimError, DeniedError, FetchError, WsrelayError
+from wsrelay.core.errors import DeniedError
 from wsrelay.core.expiring import ExpiringCache
 from wsrelay.core.handshake import Handshake
 from wsrelay.core.identity import ANONYMOUS, Identity, read_identity
 from wsrelay.core.secret import Secret
 
-__all__ = ["MAX_CACHED", "MAX_IN_FLIGHT", "Answered", "Fetches", "Hook"]
+__all__ = ["MAX_CACHED", "Hook"]
 
 MAX_CACHED = 10_000
 """As many answers are remembered."""
-
-MAX_IN_FLIGHT = 100
-"""As many requests are under way at a time; who would need another one is told to come back."""
-
-SETTLED_SECONDS = 10.0
-"""An endpoint works again when it answers and has not failed for so long: one that fails now and then is one event."""
-
-MAX_TOLD = 10
-"""As many different problems of one outage are logged."""
 
 _Verdict: TypeAlias = Identity | Denial
 """What the application says about a client, or why it is not let in."""
 
 _CONNECT: dict[int, _Verdict] = {204: ANONYMOUS, 401: Denial.NO_CREDENTIAL, 403: Denial.HOOK}
 """What statuses mean that say everything by themselves, when a client comes."""
-
-_OVERLOADED = frozenset((429, 502, 503, 504))
-"""Statuses of an endpoint, or of a proxy in front of it, that wants to be left alone."""
 
 _PUBLISH: dict[int, _Verdict] = {
     200: ANONYMOUS,
@@ -61,30 +45,6 @@ _PUBLISH: dict[int, _Verdict] = {
     403: Denial.PUBLISH_DENIED,
 }
 """The same when it publishes."""
-
-
-class Answered(Protocol):
-    """An HTTP answer, read to its end."""
-
-    @property
-    def status(self) -> int:
-        """The status code."""
-
-    @property
-    def body(self) -> bytes:
-        """The body."""
-
-
-class Fetches(Protocol):
-    """Makes HTTP requests, each within a deadline of its own."""
-
-    # Not a Deferred, which mypy takes for one of exactly this type: here one of any kind of answer will do.
-    def fetch(self, method: str, url: str, headers: Mapping[str, str] = ..., body: bytes = ...) -> Awaitable[Answered]:
-        """Make a request; fails with `FetchError`, when there is no answer in time too."""
-
-
-class _OddAnswerError(FetchError):
-    """The endpoint is there, and what it says about this one client is no answer."""
 
 
 class Hook:
@@ -105,8 +65,6 @@ class Hook:
         now: The seconds since the epoch, which is what an `exp` is about.
     """
 
-    log = Logger()
-
     def __init__(
         self,
         fetcher: Fetches,
@@ -120,27 +78,21 @@ class Hook:
         counters: Counter[str],
         now: Callable[[], float],
     ) -> None:
-        self._fetcher = fetcher
-        self._url = url
-        self._secret = secret
+        self._endpoint = Endpoint(fetcher, url, secret, clock, rng, counters)
         self._forward = forward
         self._clock = clock
         self._counters = counters
         self._now = now
-        self._breaker = CircuitBreaker(rng)
         self._kept: ExpiringCache[bytes, _Verdict] = ExpiringCache(MAX_CACHED, cache_seconds)
         # Who waits for the answer to a question that is under way. Like what is kept they go by the question's digest,
         # for the question may hold a cookie.
         self._waiting: dict[bytes, set[Deferred[_Verdict]]] = {}
         self._keeps_answers = cache_seconds > 0
-        self._in_flight = 0
-        self._told: set[str] = set()
-        self._failed_at = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether the endpoint is left alone because it does not work."""
-        return self._breaker.is_open
+        return self._endpoint.is_open
 
     def connect(self, identity: Identity, handshake: Handshake, channels: Sequence[str]) -> Deferred[Identity]:
         """Ask who a client is that comes.
@@ -168,7 +120,7 @@ class Hook:
             connection=connection,
             headers={name: value for name, value in given.items() if value and name in self._forward},
         )
-        return Deferred.fromCoroutine(self._connect(identity, question))
+        return Deferred.fromCoroutine(self._connect(identity, question, handshake.peer))
 
     def publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None]:
         """Ask whether a client may publish a message.
@@ -181,14 +133,14 @@ class Hook:
         except UnicodeDecodeError:
             message = {"base64": b64encode(payload).decode("ascii")}
         question = _encode(event="publish", channel=channel, user=identity.subject, **message)
-        return Deferred.fromCoroutine(self._publish(question))
+        return Deferred.fromCoroutine(self._publish(question, identity.subject or ""))
 
-    async def _connect(self, identity: Identity, question: bytes) -> Identity:
+    async def _connect(self, identity: Identity, question: bytes, who: str) -> Identity:
         key = sha256(question).digest()
         verdict = self._kept.get(key, self._clock.seconds())
         # Who comes back because its time is over wants to hear something new.
         if verdict is None or self._is_over(verdict):
-            verdict = await self._share(key, question)
+            verdict = await self._share(key, question, who)
         else:
             self._counters["cached"] += 1
         if verdict is Denial.NO_CREDENTIAL and identity.is_known:
@@ -196,17 +148,17 @@ class Hook:
             verdict = Denial.HOOK
         return _join(identity, _said(verdict))
 
-    async def _publish(self, question: bytes) -> None:
-        _said(await self._ask(question, _PUBLISH))
+    async def _publish(self, question: bytes, who: str) -> None:
+        _said(await self._ask(question, _PUBLISH, who))
 
-    def _share(self, key: bytes, question: bytes) -> Deferred[_Verdict]:
+    def _share(self, key: bytes, question: bytes, who: str) -> Deferred[_Verdict]:
         """The answer to a question, which is asked once for all who wait for it at the same time."""
         is_first = key not in self._waiting
         waiting = self._waiting.setdefault(key, set())
         waiter: Deferred[_Verdict] = Deferred(waiting.discard)
         waiting.add(waiter)
         if is_first:
-            Deferred.fromCoroutine(self._ask(question, _CONNECT)).addBoth(self._answered, key)
+            Deferred.fromCoroutine(self._ask(question, _CONNECT, who)).addBoth(self._answered, key)
         return waiter
 
     def _answered(self, outcome: _Verdict | Failure, key: bytes) -> None:
@@ -219,32 +171,13 @@ class Hook:
         while waiting:
             waiting.pop().callback(verdict)
 
-    async def _ask(self, question: bytes, meanings: Mapping[int, _Verdict]) -> _Verdict:
-        """Make a request; whatever goes wrong is `Denial.NOT_CHECKED`."""
-        asked = self._clock.seconds()
-        if self._in_flight >= MAX_IN_FLIGHT or not self._breaker.allows(asked):
-            self._counters["skipped"] += 1
+    async def _ask(self, question: bytes, meanings: Mapping[int, _Verdict], who: str) -> _Verdict:
+        """Ask the endpoint; whatever goes wrong is `Denial.NOT_CHECKED`."""
+        verdict = await self._endpoint.ask(question, who, lambda answer: self._read(answer, meanings))
+        if verdict is None:
             return Denial.NOT_CHECKED
-        self._in_flight += 1
-        try:
-            answer = await self._fetcher.fetch("POST", self._url, self._headers(), question)
-            verdict = self._read(answer, meanings)
-        except CancelledError:
-            self._breaker.given_up(asked)
-            raise
-        except Exception as error:  # noqa: BLE001 -- whatever it was, nobody is let in by it, and a trial has to end
-            self._failed(error, asked)
-            return Denial.NOT_CHECKED
-        finally:
-            self._in_flight -= 1
-        self._worked(verdict)
+        self._counters["denied" if isinstance(verdict, Denial) else "allowed"] += 1
         return verdict
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        if self._secret is not None:
-            headers["Authorization"] = f"Bearer {self._secret.reveal()}"
-        return headers
 
     def _read(self, answer: Answered, meanings: Mapping[int, _Verdict]) -> _Verdict:
         """What an answer means.
@@ -256,34 +189,12 @@ class Hook:
         if answer.status in meanings:
             return meanings[answer.status]
         if answer.status != 200:
-            kind = FetchError if answer.status in _OVERLOADED else _OddAnswerError
-            raise kind(f"it answered with the status {answer.status}")
+            check_status(answer.status)
         verdict = read_identity(_decode(answer.body))
         return Denial.NO_CREDENTIAL if self._is_over(verdict) else verdict
 
     def _is_over(self, verdict: _Verdict) -> bool:
         return isinstance(verdict, Identity) and verdict.expires is not None and verdict.expires <= self._now()
-
-    def _worked(self, verdict: _Verdict) -> None:
-        self._counters["denied" if isinstance(verdict, Denial) else "allowed"] += 1
-        self._breaker.succeeded()
-        if self._told and self._clock.seconds() - self._failed_at >= SETTLED_SECONDS:
-            self._told.clear()
-            self.log.info("the hook works again")
-
-    def _failed(self, error: Exception, asked: float) -> None:
-        self._counters["failed"] += 1
-        self._failed_at = self._clock.seconds()
-        if isinstance(error, (ClaimError, _OddAnswerError)):
-            # The endpoint is there. That one client can make it stumble is no reason to turn all others away.
-            self._breaker.succeeded()
-        else:
-            self._breaker.failed(self._failed_at, asked)
-        # The text of an exception that is not our own may repeat what it is about: a header, say.
-        problem = str(error) if isinstance(error, WsrelayError) else type(error).__name__
-        if problem not in self._told and len(self._told) < MAX_TOLD:
-            self._told.add(problem)
-            self.log.error("the hook does not work, and nobody is let in without it: {problem}", problem=problem)
 
 
 def _encode(**question: object) -> bytes:
@@ -296,7 +207,7 @@ def _decode(body: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise _OddAnswerError("its answer is no JSON object")
+        raise OddAnswerError("its answer is no JSON object")
     return document
 
 

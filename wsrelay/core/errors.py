@@ -9,6 +9,7 @@
      +-- ClaimError          a credential says something that cannot be used; the text names the claim
      +-- DeniedError         somebody is not let in, or not let do something; names the denial
      +-- FetchError          another server did not answer as it should; the text is meant for the operator
+     |    +-- FetchTimeoutError   it did not answer in time
      +-- ProtocolViolation   a client broke the rules of its dialect; names the closing it gets
      +-- BrokerUnavailable   the broker cannot carry out a command now; trying again later may help
 """
@@ -29,6 +30,7 @@ __all__ = [
     "ConfigError",
     "DeniedError",
     "FetchError",
+    "FetchTimeoutError",
     "ProtocolViolation",
     "RefusedError",
     "WsrelayError",
@@ -77,6 +79,10 @@ class DeniedError(WsrelayError):
 
 class FetchError(WsrelayError):
     """Another server, asked by this one over HTTP, did not answer as it should; the text holds no credential."""
+
+
+class FetchTimeoutError(FetchError):
+    """Another server did not answer in time."""
 
 
 class ProtocolViolation(WsrelayError):  # noqa: N818 -- the field's own word for it
