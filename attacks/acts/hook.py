@@ -108,7 +108,7 @@ async def hook_fails_for_one(trial: Trial) -> None:
 
 @attack(alone=Name.HOOKED)
 async def hook_hangs_for_one(trial: Trial) -> None:
-    """One client knows how to make the application hang for itself, a hundred and fifty times at once: others want in."""
+    """One client knows how to make the application hang for itself, 150 times at once: others want in."""
     await _good(trial)
 
     async def spoil() -> None:
