@@ -48,7 +48,8 @@ class Closing(Enum):
         1008,
         "too much at once: slow down",
         False,
-        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow.",
+        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow, or than may wait for what "
+        "the application's hook says about it.",
     )
     TOO_BIG = (
         1009,
