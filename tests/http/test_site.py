@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.transports.kit import Answer, EdgeCase, House, Wire, answers, head
-from wsrelay.http.site import MAX_BODY_BYTES
+from wsrelay.http.channel import MAX_DROPPED_BYTES as MAX_BODY_BYTES
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
 _NOTHING = b"Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"

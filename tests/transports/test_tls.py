@@ -610,7 +610,7 @@ class RealTLSTests(RealEdgeCase):
         # What the front door and the kernel are told reaches through all that is wrapped around the connection.
         server = underlying(guest.transport)
         self.assertIsInstance(server, EagerServer)
-        self.assertIsNone(server.when_lost)
+        self.assertEqual(house.door.guests, 0)
         self.assertTrue(server.getTcpNoDelay())
         self.assertEqual(server.getPeer().host, "127.0.0.1")
         house.node.confirmed("room")

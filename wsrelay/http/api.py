@@ -17,11 +17,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from secrets import token_urlsafe
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -30,7 +31,7 @@ from wsrelay.core.control import read_disconnect
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import BrokerUnavailable, ChannelError, ClaimError
 from wsrelay.core.secret import Secret, is_one_of
-from wsrelay.core.tickets import check_ticket
+from wsrelay.core.tickets import MAX_DOCUMENT_BYTES, check_ticket
 from wsrelay.denied import DenialLog
 from wsrelay.http.answers import body
 from wsrelay.interfaces import IBroker
@@ -96,7 +97,7 @@ class API(Resource):
         return _Call(self._answer, None).render(request)
 
     async def _answer(self, request: Request, call: _Handler | None) -> _Answer:
-        if not self._is_permitted(request):
+        if not self.is_permitted(request):
             self._denials.note(Denial.API_KEY)
             for name, value in Denial.API_KEY.refusal.headers:
                 request.setHeader(name, value)
@@ -117,7 +118,8 @@ class API(Resource):
             request.setHeader(b"retry-after", b"5")
             return 503, {"error": Denial.NOT_AVAILABLE.refusal.text}
 
-    def _is_permitted(self, request: Request) -> bool:
+    def is_permitted(self, request: HTTPRequest) -> bool:
+        """Whether a request shows one of the keys."""
         fields: Sequence[bytes] = request.requestHeaders.getRawHeaders(b"authorization") or ()
         scheme, _, key = (fields[0] if len(fields) == 1 else b"").partition(b" ")
         return scheme.lower() == b"bearer" and is_one_of(Secret(key.strip().decode("latin-1")), self._keys)
@@ -141,7 +143,10 @@ class API(Resource):
             )
         check_ticket(document)
         ticket = token_urlsafe(24)
-        if not await self._broker.store.mint(ticket, json.dumps(document).encode(), seconds):
+        data = json.dumps(document).encode()
+        if len(data) > MAX_DOCUMENT_BYTES:
+            raise _Mistake(400, f"What a ticket says has at most {MAX_DOCUMENT_BYTES} bytes.")
+        if not await self._broker.store.mint(ticket, data, seconds):
             raise _Mistake(500, "The same ticket was made twice; ask again.")
         return 201, {"ticket": ticket, "expires_in": seconds}
 
@@ -172,23 +177,21 @@ class _Call(Resource):
         self._call = call
 
     def render(self, request: Request) -> int:
+        # Not to be cancelled when the client leaves: it has been heard, and half of a call may be done.
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
         answered = Deferred.fromCoroutine(self._answer(request, self._call))
-        # A client that leaves meanwhile has been heard all the same; only nobody is told.
-        gone = request.notifyFinish()
-        gone.addErrback(lambda _failure: answered.cancel())
         answered.addErrback(self._failed)
         answered.addCallback(self._finish, request, gone)
         return NOT_DONE_YET
 
-    def _failed(self, failure: Failure) -> _Answer | None:
-        if failure.check(CancelledError):
-            return None
+    def _failed(self, failure: Failure) -> _Answer:
         self.log.failure("an API call failed", failure)
         return 500, {"error": "The relay failed; its log has the traceback."}
 
     @staticmethod
-    def _finish(answer: _Answer | None, request: Request, _gone: object) -> None:
-        if answer is None:
+    def _finish(answer: _Answer, request: Request, gone: list[object]) -> None:
+        if gone:
             return
         status, document = answer
         request.setResponseCode(status)

@@ -7,6 +7,7 @@ nobody reads would pile up, and idle connections would take the room of those wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -19,10 +20,13 @@ from twisted.web.server import Request
 
 from wsrelay.core.handshake import Refusal
 
-__all__ = ["OneRequest", "OneRequestChannel"]
+__all__ = ["MAX_DROPPED_BYTES", "OneRequest", "OneRequestChannel"]
 
 LINGER_SECONDS = 5.0
 """How long a client may take to read its answer before its connection is reset."""
+
+MAX_DROPPED_BYTES = 64 * 1024
+"""As much of a body that nobody wants is read, so that the client sees its answer."""
 
 _BODY_TOO_BIG = Refusal(413, "No route here takes a request body of this size.")
 
@@ -31,6 +35,7 @@ class OneRequestChannel(HTTPChannel):
     """The connection: its request is complete in time, or it ends; its answer is read in time, or it is reset."""
 
     site: Any
+    when_lost: Callable[[], None] | None = None
     _timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -53,6 +58,8 @@ class OneRequestChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel()
+        if self.when_lost is not None:
+            self.when_lost()
         super().connectionLost(reason)
 
     def _abort(self) -> None:
@@ -77,19 +84,24 @@ class OneRequest(Request):
 
     _received = 0
     _refused = False
+    _is_wanted = False
+    _most = 0
 
     def gotLength(self, length: int | None) -> None:
         # Not twisted.web's own, which opens a file for a body of unknown length.
         self.content = BytesIO()
+        # The body of a request that no route takes, or whose sender has no key, is read and dropped.
+        self._is_wanted = self.channel.site.wants_body(self)
+        self._most = self.channel.site.max_body_bytes if self._is_wanted else MAX_DROPPED_BYTES
         if length is not None and length > self._most:
             self._too_big()
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received <= self._most:
-            super().handleContentChunk(data)
-        else:
+        if self._received > self._most:
             self._too_big()
+        elif self._is_wanted:
+            super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         # The end of a refused body may stand in the buffer already; a second answer must not.
@@ -102,11 +114,6 @@ class OneRequest(Request):
             # twisted.web would answer OPTIONS * itself, with its name and version; so it is a path like any other.
             self.path = b"/*"
         super().process()
-
-    @property
-    def _most(self) -> int:
-        most: int = self.channel.site.max_body_bytes
-        return most
 
     def _too_big(self) -> None:
         if not self._refused:

@@ -11,14 +11,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from wsrelay.http.answers import Answer, Exposition, PlainAnswer, harden
-from wsrelay.http.channel import OneRequest, OneRequestChannel
+from wsrelay.http.api import API
+from wsrelay.http.channel import MAX_DROPPED_BYTES, OneRequest, OneRequestChannel
 from wsrelay.http.page import page_files
 from wsrelay.http.sockets import SocketPath
 
 __all__ = ["build_site"]
-
-MAX_BODY_BYTES = 64 * 1024
-"""Where no route takes more: small bodies are read and dropped so that the client sees its answer."""
 
 _NOWHERE = PlainAnswer(
     lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz."),
@@ -50,7 +48,12 @@ class _Site(Site):
     noisy = False
     displayTracebacks = False
     protocol: Any = OneRequestChannel
-    max_body_bytes = MAX_BODY_BYTES
+    max_body_bytes = 0
+    api: API | None = None
+
+    def wants_body(self, request: HTTPRequest) -> bool:
+        """Whether the body of a request is to be kept, of which the header fields are here."""
+        return self.api is not None and self.api.is_permitted(request)
 
     def log(self, request: HTTPRequest) -> None:
         """No access log: the router has one, and probes would fill this one."""
@@ -64,8 +67,8 @@ def build_site(
     reactor: IReactorTime,
     liveness: Callable[[], Answer] = lambda: (200, "alive"),
     metrics: Callable[[], bytes] | None = None,
-    api: Resource | None = None,
-    max_body_bytes: int = MAX_BODY_BYTES,
+    api: API | None = None,
+    max_body_bytes: int = MAX_DROPPED_BYTES,
 ) -> Site:
     """The site of one process.
 
@@ -77,7 +80,7 @@ def build_site(
         liveness: Status and text of ``/healthz``.
         metrics: What ``/metrics`` shows, or None where there is none.
         api: What is at ``/api``, or None where nothing is.
-        max_body_bytes: The longest body of a request.
+        max_body_bytes: The longest body of a request to the API; it is not less than what is read and dropped.
     """
     root = _Root()
     root.putChild(b"healthz", PlainAnswer(liveness))
@@ -96,5 +99,6 @@ def build_site(
     else:
         root.putChild(b"", PlainAnswer(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
     site = _Site(root, requestFactory=OneRequest, timeout=body_seconds, reactor=reactor)
-    site.max_body_bytes = max(max_body_bytes, MAX_BODY_BYTES)
+    site.api = api
+    site.max_body_bytes = max(max_body_bytes, MAX_DROPPED_BYTES)
     return site

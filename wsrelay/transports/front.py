@@ -25,7 +25,6 @@ from wsrelay.core.origin import OriginPolicy
 from wsrelay.dialects import SUBPROTOCOLS, find_dialect
 from wsrelay.transports.admission import client_address, client_is_secure
 from wsrelay.transports.head import END_OF_HEAD, RequestHead, parse_head
-from wsrelay.transports.stream import EagerServer
 from wsrelay.transports.tcp import underlying
 from wsrelay.transports.websocket import STOPPING, RelaySocketFactory
 from wsrelay.wheel import WheelTimer
@@ -60,7 +59,7 @@ class FrontDoor(Protocol):
         self._refused = False
 
     def connectionMade(self) -> None:
-        self._house.receive(self.transport)
+        self._house.receive(underlying(self.transport))
         self._wait(self._house.settings.handshake_timeout_seconds, self._too_slow)
 
     def dataReceived(self, data: bytes) -> None:
@@ -80,6 +79,7 @@ class FrontDoor(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel()
+        self._house.left(underlying(self.transport))
 
     def _decide(self, head: bytes, rest: bytes) -> None:
         try:
@@ -145,9 +145,10 @@ class FrontDoorFactory(Factory):
         self.settings = settings
         self.wheel = sockets.wheel
         self.counters = sockets.node.counters
-        self._guests: dict[EagerServer, None] = {}
+        # By the innermost transport, which stays the same whatever protocol a connection is given to.
+        self._guests: dict[Any, None] = {}
         self._origins = OriginPolicy(settings.origins, require=settings.require_origin)
-        self.room = sockets.most_connections // 10 + LEAST_ROOM
+        self.room = sockets.admission.most // 10 + LEAST_ROOM
 
     @property
     def guests(self) -> int:
@@ -157,11 +158,8 @@ class FrontDoorFactory(Factory):
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return FrontDoor(self)
 
-    def receive(self, transport: Any) -> None:
+    def receive(self, tcp: Any) -> None:
         """Count one more connection that is no WebSocket, or not yet; if it is one too many the oldest goes."""
-        tcp = underlying(transport)
-        if not isinstance(tcp, EagerServer):
-            return
         if len(self._guests) >= self.room:
             self.counters.refused[503] += 1
             oldest = next(iter(self._guests))
@@ -169,12 +167,10 @@ class FrontDoorFactory(Factory):
             # Without a word: there is no descriptor to spare for the time that an answer takes.
             oldest.abortConnection()
         self._guests[tcp] = None
-        tcp.when_lost = lambda: self._left(tcp)
 
-    def _left(self, transport: Any) -> None:
-        if transport in self._guests:
-            del self._guests[transport]
-            transport.when_lost = None
+    def left(self, tcp: Any) -> None:
+        """It is gone, or it has become a WebSocket."""
+        self._guests.pop(tcp, None)
 
     def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, Handshake | None]:
         """Look at a request head; gives it, and what a client says that wants a WebSocket, which is then counted.
@@ -219,13 +215,15 @@ class FrontDoorFactory(Factory):
         dialect = find_dialect(request.path)
         assert dialect is not None, "admitted"  # noqa: S101 -- `admit` has looked
         socket = self._sockets.build(dialect, handshake)
-        self._left(underlying(transport))
+        self.left(underlying(transport))
         _hand_over(transport, socket)
         socket.dataReceived(request.handshake + rest)
 
     def hand_to_site(self, transport: Any, data: bytes) -> None:
         """Give a connection to twisted.web, with what the client sent so far."""
-        channel = self._site.buildProtocol(transport.getPeer())
+        channel: Any = self._site.buildProtocol(transport.getPeer())
+        tcp = underlying(transport)
+        channel.when_lost = lambda: self.left(tcp)
         _hand_over(transport, channel)
         channel.dataReceived(data)
 

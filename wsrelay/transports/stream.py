@@ -12,12 +12,10 @@ A listening port that is not one of TCP keeps its own transport: slower, and jus
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort
-from twisted.python.failure import Failure
 
 __all__ = ["EagerServer", "WriteListener", "write_eagerly"]
 
@@ -36,13 +34,6 @@ class EagerServer(tcp.Server):
     """An accepted connection that offers bytes to the kernel before it queues them."""
 
     listener: WriteListener | None = None
-    when_lost: Callable[[], None] | None = None
-
-    def connectionLost(self, reason: Failure) -> None:
-        told, self.when_lost = self.when_lost, None
-        if told is not None:
-            told()
-        super().connectionLost(reason)
 
     def write(self, data: bytes) -> None:
         if self.connected and not self._tempDataBuffer and not self.dataBuffer and not self.TLS:
