@@ -458,7 +458,27 @@ class CannotWorkTests(SynchronousTestCase):
         text = "listen_tls and tls_certificates belong together: set both or none"
         self.assertEqual(complaint({"listen_tls": "tcp:1"}, {}), text)
         self.assertEqual(complaint({"tls_certificates": "/x"}, {}), text)
-        self.assertEqual(complaint({"tls_minimum": "1.1"}, {}), "tls_minimum must be 1.2 or 1.3, not '1.1'")
+        tls = {"listen_tls": "tcp:1", "tls_certificates": "/x"}
+        self.assertEqual(complaint({**tls, "tls_minimum": "1.1"}, {}), "tls_minimum must be 1.2 or 1.3, not '1.1'")
+        self.assertEqual(complaint({"tls_minimum": "1.3"}, {}), "tls_minimum means nothing without listen_tls")
+
+    def test_two_addresses(self) -> None:
+        """A client's address comes from one place: what it writes itself must not go before what the balancer says."""
+        for name in ("listen", "listen_tls"):
+            flags = {"tls_certificates": "/x", "listen_tls": "tcp:2", name: "haproxy:tcp:1"}
+            self.assertIn("leave one of the two out", complaint({**flags, "trusted_proxies": "1"}, {}))
+            self.assertEqual(complaint(flags, {}), "nothing")
+
+    def test_cookies_and_any_origin(self) -> None:
+        """Where cookies count the pages have to be named: any other could use its visitors'."""
+        for origins in ("*", "null", "https://a.example,*"):
+            for flags, environ in (
+                ({"token_cookie": "c"}, {"WSRELAY_TOKEN_KEYS": SECRET * 9}),
+                ({"hook_url": "https://a.example/"}, {}),
+            ):
+                self.assertIn("where cookies count", complaint({**flags, "origins": origins}, environ))
+        open_to_all = {"hook_url": "https://a.example/", "hook_forward": "authorization", "origins": "*"}
+        self.assertEqual(complaint(open_to_all, {}), "nothing")
 
     def test_where_to_listen(self) -> None:
         """TLS takes the place of a port that nobody asked for, and stands beside one that somebody did."""
@@ -495,6 +515,7 @@ class CannotWorkTests(SynchronousTestCase):
         said = complaint({}, {"WSRELAY_API_KEYS": f"{'x' * 16},{SECRET}"})
         self.assertIn("at least 16 characters", said)
         self.assertNotIn(SECRET, said)
+        self.assertIn("ASCII", complaint({}, {"WSRELAY_API_KEYS": "\u00fc" * 16}))
         self.assertEqual(len(load_env(WSRELAY_API_KEYS=f"{'x' * 16},{'y' * 16}").api_keys), 2)
 
     def test_access(self) -> None:

@@ -561,10 +561,13 @@ class Trusting:
         return False
 
     def authenticate(
-        self, _credential: Credential | None, handshake: Handshake, _channels: Sequence[str]
+        self, _credential: Credential | None, handshake: Handshake, _channels: Sequence[str], _met: Any
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
         return succeed(Identity(handshake.query, reference=f"token:{handshake.query}"))
+
+    def forget(self) -> None:
+        """See `IAuthenticator.forget`."""
 
     def may_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
         """See `IAuthenticator.may_publish`."""
@@ -808,5 +811,7 @@ class AnonymityTests(SynchronousTestCase):
         authenticator: Any = anonymity
         self.assertIsNone(authenticator.find(handshake))
         self.assertFalse(authenticator.asks(handshake))
-        self.assertFalse(self.successResultOf(authenticator.authenticate(None, handshake, ["room"])).is_known)
+        self.assertFalse(
+            self.successResultOf(authenticator.authenticate(None, handshake, ["room"], lambda _identity: None)).is_known
+        )
         self.assertIsNone(authenticator.may_publish(Identity(), "room", b"x"))

@@ -15,11 +15,12 @@ MOST_WAITING = 16
 
 
 class _Message:
-    __slots__ = ("channel", "is_approved", "payload")
+    __slots__ = ("answer", "channel", "is_approved", "payload")
 
-    def __init__(self, channel: str, payload: bytes) -> None:
+    def __init__(self, channel: str, payload: bytes, answer: Deferred[None]) -> None:
         self.channel = channel
         self.payload = payload
+        self.answer = answer
         self.is_approved = False
 
 
@@ -47,14 +48,18 @@ class Approvals:
         if self._stopped:
             answer.addErrback(lambda _failure: None)
             return
-        message = _Message(channel, payload)
+        message = _Message(channel, payload, answer)
         self._waiting.append(message)
         answer.addCallbacks(self._approved, self._denied, callbackArgs=(message,))
 
     def stop(self) -> None:
         """Publish nothing any more."""
         self._stopped = True
+        waiting = list(self._waiting)
         self._waiting.clear()
+        for message in waiting:
+            # Nobody wants to know any more, and the question takes others' room.
+            message.answer.cancel()
 
     def _approved(self, _answer: object, message: _Message) -> None:
         message.is_approved = True

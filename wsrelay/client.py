@@ -16,7 +16,7 @@ from wsrelay.core.credentials import Credential
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import BrokerUnavailable, DeniedError, ProtocolViolation, RefusedError
 from wsrelay.core.handshake import Handshake, Refusal
-from wsrelay.core.identity import Identity
+from wsrelay.core.identity import ANONYMOUS, Identity
 from wsrelay.core.session import (
     Accept,
     Authenticate,
@@ -125,7 +125,8 @@ class Client:
             self._name = handshake.connection
         self._perform(self._session.open(subscriptions, shows))
         if self._session.awaits_credential:
-            self._timer = self._node.wheel.call_later(CREDENTIAL_TIMEOUT_SECONDS, self._too_late)
+            self._timer = self._node.wheel.call_later(CREDENTIAL_TIMEOUT_SECONDS, self.give_up)
+            self._node.await_credential(self)
 
     def received(self, payload: bytes) -> None:
         """The client sent a message."""
@@ -139,7 +140,7 @@ class Client:
                     self._node.denials.note(Denial.PUBLISH_DENIED)
                 self._perform(effects)
         except ProtocolViolation as violation:
-            self._connection.close(violation.closing)
+            self._close(violation.closing)
         except DeniedError as error:
             self._perform(self._session.denied(error.denial))
 
@@ -147,18 +148,24 @@ class Client:
         """The connection is gone; calling it again does nothing."""
         self._knock = None
         self._stop_timer()
+        self._node.credential_came(self)
         if self._name is not None:
             self._node.roster.leave(self)
         if self._approvals is not None:
             self._approvals.stop()
         self._perform(self._session.lost())
 
+    def give_up(self) -> None:
+        """No credential has come in time, or there is no room to wait for it any longer."""
+        self._node.credential_came(self)
+        self._perform(self._session.denied(Denial.TOO_LATE))
+
     def dismiss(self, closing: Closing) -> None:
         """See `Member.dismiss`."""
         denied = self._session.denied(Denial.REVOKED)
         # Who was accepted is told what the application chose; who was not gets the one answer there is for that.
         if denied and not (isinstance(denied[0], Deny) and not denied[0].accepted):
-            self._connection.close(closing)
+            self._close(closing)
             denied = denied[1:]
         self._perform(denied)
 
@@ -189,12 +196,18 @@ class Client:
                 case Deny(denial, accepted):
                     self._deny(denial, accepted=accepted)
                 case _:  # Close, the one that is left; mypy sees to that
-                    self._connection.close(effect.closing)
+                    self._close(effect.closing)
+
+    def _close(self, closing: Closing) -> None:
+        # What waits for a yes is not published for somebody who has been told goodbye.
+        if self._approvals is not None:
+            self._approvals.stop()
+        self._connection.close(closing)
 
     def _deny(self, denial: Denial, *, accepted: bool) -> None:
         self._node.denials.note(denial)
         if accepted:
-            self._connection.close(denial.closing)
+            self._close(denial.closing)
         else:
             self._connection.refuse(denial.refusal)
 
@@ -203,11 +216,9 @@ class Client:
     def _show(self, credential: Credential) -> None:
         assert self._knock is not None, "awaits its credential"  # noqa: S101 -- `open` has kept it
         self._stop_timer()
+        self._node.credential_came(self)
         self._knock = self._knock[0], credential
         self._perform(self._session.shown())
-
-    def _too_late(self) -> None:
-        self._perform(self._session.denied(Denial.TOO_LATE))
 
     def _authenticate(self) -> None:
         assert self._knock is not None, "knocked"  # noqa: S101 -- `open` has kept it
@@ -219,14 +230,18 @@ class Client:
         outcome.addErrback(self._broken)
 
     async def _identify(self, handshake: Handshake, credential: Credential | None) -> Identity:
+        roster = self._node.roster
+
+        def met(identity: Identity) -> None:
+            if not self._session.is_over:
+                roster.enter(self, identity.names_for(handshake.connection))
+
+        # Each time before the next one is asked, so that a revocation that comes meanwhile finds the client here.
+        met(ANONYMOUS)
         channels = self._session.channels
-        identity = await self._node.authenticator.authenticate(credential, handshake, channels)
-        if self._session.is_over:
-            return identity
-        names = identity.names_for(handshake.connection)
-        # Before it is asked, so that a revocation that comes meanwhile finds the client here.
-        self._node.roster.enter(self, names)
-        if identity.is_known and any(await self._node.are_denied(names)):
+        identity = await self._node.authenticator.authenticate(credential, handshake, channels, met)
+        met(identity)
+        if identity.is_known and any(await self._node.are_denied(roster.names_of(self))):
             raise DeniedError(Denial.REVOKED)
         return identity
 
@@ -254,7 +269,7 @@ class Client:
 
     def _emit(self, channel: str, payload: bytes) -> None:
         if self._approvals is not None and self._approvals.is_full:
-            self._connection.close(Closing.TOO_FAST)
+            self._close(Closing.TOO_FAST)
             return
         answer = self._node.authenticator.may_publish(self._session.identity, channel, payload)
         if answer is None and self._approvals is None:
@@ -275,6 +290,9 @@ class Client:
         if isinstance(error, DeniedError):
             self._node.denials.note(error.denial)
             self._perform(self._session.not_emitted(error.denial.closing))
+        elif isinstance(error, CancelledError):
+            # Nobody asks any more: the process stops.
+            self._perform(self._session.not_emitted(Closing.NOT_AVAILABLE))
         else:
             self._broken(failure)
 
@@ -284,4 +302,4 @@ class Client:
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("a client's request failed; closing its connection", failure)
-        self._connection.close(Closing.INTERNAL_ERROR)
+        self._close(Closing.INTERNAL_ERROR)

@@ -123,12 +123,18 @@ class IAuthenticator(Interface):
         """Whether a client is to be authenticated even though it shows nothing."""
 
     def authenticate(
-        credential: Credential | None, handshake: Handshake, channels: Sequence[str]
+        credential: Credential | None,
+        handshake: Handshake,
+        channels: Sequence[str],
+        met: Callable[[Identity], None],
     ) -> Deferred[Identity]:
-        """Who the client is; within a bounded time.
+        """Who the client is; within a bounded time. `met` is called with who it is as far as that is known by now.
 
         Fails with `wsrelay.core.errors.DeniedError` if it is not let in, also where that cannot be found out.
         """
+
+    def forget() -> None:
+        """Somebody is to be looked at anew: what has been found out is not to be relied on any more."""
 
     def may_publish(identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
         """Whether somebody may publish what the rules permit; None: yes, nobody has to be asked.

@@ -46,6 +46,9 @@ LINGER_SECONDS = 5.0
 TARGETS_PER_QUESTION = 500
 """How many users are asked about at once whether they have been denied while the broker was away."""
 
+MOST_AWAITED = 1000
+"""As many clients may be in that have not shown yet who they are; whoever builds on a node may say otherwise."""
+
 LOOK_AGAIN_SECONDS = 5.0
 """After how long that is asked again, where there was no answer."""
 
@@ -62,10 +65,17 @@ class Anonymity:
         return False
 
     def authenticate(
-        self, _credential: Credential | None, _handshake: Handshake, _channels: Sequence[str]
+        self,
+        _credential: Credential | None,
+        _handshake: Handshake,
+        _channels: Sequence[str],
+        _met: Callable[[Identity], None],
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
         return succeed(ANONYMOUS)
+
+    def forget(self) -> None:
+        """See `IAuthenticator.forget`."""
 
     def may_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
         """See `IAuthenticator.may_publish`."""
@@ -101,6 +111,7 @@ class Node:
     Attributes:
         wheel: The timers of all clients.
         roster: The clients that are known.
+        most_awaited: How many clients may be in that have not shown yet who they are.
     """
 
     log = Logger()
@@ -122,6 +133,8 @@ class Node:
         self.now = now or clock.seconds
         self.wheel = TimerWheel(clock)
         self.roster = Roster()
+        self.most_awaited = MOST_AWAITED
+        self._awaited: dict[Client, None] = {}
         self.denials = denials or DenialLog(self.counters, clock.seconds)
         self._broker = broker
         self._namespaces = namespaces
@@ -195,6 +208,16 @@ class Node:
         """Publish a message to every process; fails with `BrokerUnavailable`."""
         return self._broker.publish(channel, payload)
 
+    def await_credential(self, client: Client) -> None:
+        """A client is in that nobody knows; if it is one too many the one that has had the most time has to go."""
+        if len(self._awaited) >= self.most_awaited:
+            next(iter(self._awaited)).give_up()
+        self._awaited[client] = None
+
+    def credential_came(self, client: Client) -> None:
+        """It has shown its credential, or gone."""
+        self._awaited.pop(client, None)
+
     def are_denied(self, names: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Whether clients of these names are to be let in no more; fails with `BrokerUnavailable`."""
         store: ICredentialStore = self._broker.store
@@ -262,6 +285,7 @@ class Node:
         except ClaimError as error:
             self.log.warn("a control message means nothing: {why}", why=str(error))
             return
+        self.authenticator.forget()
         count = self.roster.dismiss(disconnect.target, disconnect.closing)
         kind = disconnect.target.partition(":")[0]
         self.log.info("disconnecting {count} clients of one {kind}", count=count, kind=kind)

@@ -5,7 +5,7 @@ Clients that show nothing, where nobody is asked about them, are not in it and c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -35,8 +35,8 @@ class Roster:
         return len(self._names)
 
     def enter(self, member: Member, names: Iterable[str]) -> None:
-        """A member is here, under these names; `leave` is owed once."""
-        self._names[member] = tuple(dict.fromkeys(names))
+        """A member is here, under these names and those that it has already; `leave` is owed once."""
+        self._names[member] = tuple(dict.fromkeys((*self._names.get(member, ()), *names)))
         for name in self._names[member]:
             self._by_name.setdefault(name, {})[member] = None
 
@@ -47,6 +47,10 @@ class Roster:
             del of_name[member]
             if not of_name:
                 del self._by_name[name]
+
+    def names_of(self, member: Member) -> Sequence[str]:
+        """What a member is called."""
+        return self._names.get(member, ())
 
     def names(self) -> list[str]:
         """Every name that somebody here has."""

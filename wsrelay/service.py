@@ -45,6 +45,9 @@ FAREWELLS_PER_SECOND = 500.0
 FAREWELL_SHARE = 0.6
 """The part of the drain time over which farewells are spread; the rest is for the last ones to leave."""
 
+CALLS_SECONDS = 3.0
+"""How long requests over HTTP that are under way may take to end; among them are connections that say nothing."""
+
 _LOOK_AGAIN_SECONDS = 0.05
 
 
@@ -195,7 +198,10 @@ class RelayService(Service):
             else:
                 socket.close(Closing.RESTART)
         # Half a second is left for what comes after: aborts, and the broker.
-        while self._sockets.sockets and self._clock.seconds() < deadline - 0.5:
+        calls_until = min(deadline - 0.5, self._clock.seconds() + CALLS_SECONDS)
+        while (self._sockets.sockets and self._clock.seconds() < deadline - 0.5) or (
+            self._door.guests and self._clock.seconds() < calls_until
+        ):
             await deferLater(self._clock, _LOOK_AGAIN_SECONDS)
         if left := list(self._sockets.sockets):
             self.log.info("{count} connections did not leave in time", count=len(left))

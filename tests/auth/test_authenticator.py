@@ -82,7 +82,7 @@ class AuthenticatorTests(SynchronousTestCase):
         """Who it is, or why nobody."""
         try:
             credential = shown or authenticator.find(handshake)
-            return outcome(authenticator.authenticate(credential, handshake, ["room"]))
+            return outcome(authenticator.authenticate(credential, handshake, ["room"], lambda _identity: None))
         except DeniedError as error:
             return error.denial
 

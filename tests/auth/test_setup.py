@@ -39,7 +39,7 @@ class AuthTests(SynchronousTestCase):
         """Who comes with a token, or why nobody."""
         handshake = Handshake("/ws/room", "192.0.2.7", authorization=f"Bearer {token}")
         credential = auth.authenticator.find(handshake)
-        return outcome(auth.authenticator.authenticate(credential, handshake, ["room"]))
+        return outcome(auth.authenticator.authenticate(credential, handshake, ["room"], lambda _identity: None))
 
     def test_nothing(self) -> None:
         """With nothing said there are tickets and nothing else, and nothing to stop."""

@@ -69,10 +69,19 @@ class Authenticator:
         return self._hook is not None
 
     def authenticate(
-        self, credential: Credential | None, handshake: Handshake, channels: Sequence[str]
+        self,
+        credential: Credential | None,
+        handshake: Handshake,
+        channels: Sequence[str],
+        met: Callable[[Identity], None],
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
-        return Deferred.fromCoroutine(self._authenticate(credential, handshake, channels))
+        return Deferred.fromCoroutine(self._authenticate(credential, handshake, channels, met))
+
+    def forget(self) -> None:
+        """See `IAuthenticator.forget`."""
+        if self._hook is not None:
+            self._hook.forget()
 
     def may_publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
         """See `IAuthenticator.may_publish`."""
@@ -81,10 +90,15 @@ class Authenticator:
         return self._hook.publish(identity, channel, payload)
 
     async def _authenticate(
-        self, credential: Credential | None, handshake: Handshake, channels: Sequence[str]
+        self,
+        credential: Credential | None,
+        handshake: Handshake,
+        channels: Sequence[str],
+        met: Callable[[Identity], None],
     ) -> Identity:
         identity = ANONYMOUS if credential is None else await self._look_at(credential, handshake)
         if self._hook is not None:
+            met(identity)
             identity = await self._hook.connect(identity, handshake, channels)
         return identity
 

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from wsrelay.auth.endpoint import Answered, Endpoint, Fetches, OddAnswerError, check_status
+from wsrelay.core.addresses import block
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import DeniedError
 from wsrelay.core.expiring import ExpiringCache
@@ -120,7 +121,12 @@ class Hook:
             connection=connection,
             headers={name: value for name, value in given.items() if value and name in self._forward},
         )
-        return Deferred.fromCoroutine(self._connect(identity, question, handshake.peer))
+        outcome = Deferred.fromCoroutine(self._connect(identity, question, f"address:{block(handshake.peer)}"))
+        return outcome.addCallback(replace, address=handshake.peer)
+
+    def forget(self) -> None:
+        """Keep no answer: the application wants to be asked again."""
+        self._kept.clear()
 
     def publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None]:
         """Ask whether a client may publish a message.
@@ -133,7 +139,7 @@ class Hook:
         except UnicodeDecodeError:
             message = {"base64": b64encode(payload).decode("ascii")}
         question = _encode(event="publish", channel=channel, user=identity.subject, **message)
-        return Deferred.fromCoroutine(self._publish(question, identity.subject or ""))
+        return Deferred.fromCoroutine(self._publish(question, _name(identity)))
 
     async def _connect(self, identity: Identity, question: bytes, who: str) -> Identity:
         key = sha256(question).digest()
@@ -195,6 +201,11 @@ class Hook:
 
     def _is_over(self, verdict: _Verdict) -> bool:
         return isinstance(verdict, Identity) and verdict.expires is not None and verdict.expires <= self._now()
+
+
+def _name(identity: Identity) -> str:
+    """Whom a message is from, as far as that tells one from others: a user, or else an address."""
+    return f"address:{block(identity.address)}" if identity.subject is None else f"user:{identity.subject}"
 
 
 def _encode(**question: object) -> bytes:

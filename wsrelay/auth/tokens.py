@@ -156,12 +156,21 @@ class TokenVerifier:
 
 
 def _reference(claims: dict[str, Any]) -> str | None:
+    """What the token is revoked by.
+
+    Raises:
+        ClaimError: It has a name that nobody could revoke it by.
+    """
     jti = claims.get("jti")
-    if not isinstance(jti, str):
+    if jti is None:
         return None
+    if isinstance(jti, int) and not isinstance(jti, bool):
+        # As with `sub`: applications count, and a control message may say it either way.
+        jti = str(jti)
     try:
-        length = len(jti.encode())
+        if isinstance(jti, str) and 0 < len(jti.encode()) <= MAX_JTI_BYTES:
+            return f"token:{jti}"
     except UnicodeEncodeError:
-        # JSON can spell half of a surrogate pair, which nobody could name to revoke it.
-        return None
-    return f"token:{jti}" if 0 < length <= MAX_JTI_BYTES else None
+        # JSON can spell half of a surrogate pair, which is no text.
+        pass
+    raise ClaimError(f"jti must be a text of 1 to {MAX_JTI_BYTES} bytes")

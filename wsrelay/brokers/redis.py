@@ -130,7 +130,10 @@ class RedisBroker:
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         """See `IBroker.unsubscribe`."""
-        self._subscriptions.unwant(channels)
+        names = list(channels)
+        self._subscriptions.unwant(names)
+        for name in names:
+            self._asked.pop(name, None)
         self._ask_for_flush()
 
     def hold(self, held: bool) -> None:

@@ -33,7 +33,11 @@ class Subscriptions:
         """These channels are wanted no more."""
         for channel in channels:
             self.wanted.pop(channel, None)
-            self._touched[channel] = None
+            if channel in self._sent:
+                self._touched[channel] = None
+            else:
+                # Nothing has been written for it, and nothing need be: names must not pile up while there is no link.
+                self._touched.pop(channel, None)
 
     def changes(self) -> tuple[list[str], list[str]]:
         """What to SUBSCRIBE and what to UNSUBSCRIBE now; the caller writes both, in this order."""

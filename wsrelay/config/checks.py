@@ -46,7 +46,7 @@ def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
             raise ConfigError(
                 "redis_tls_fingerprint names the one certificate to trust: leave redis_ca_file and redis_tls_verify out"
             )
-    _check_tls(settings)
+    _check_tls(settings, sources)
     _check_credentials(settings, sources)
     try:
         settings.rules()
@@ -68,9 +68,17 @@ def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
     return dataclasses.replace(settings, host="127.0.0.1")
 
 
-def _check_tls(settings: Settings) -> None:
+def _check_tls(settings: Settings, sources: Mapping[str, str]) -> None:
     if bool(settings.listen_tls) != bool(settings.tls_certificates):
         raise ConfigError("listen_tls and tls_certificates belong together: set both or none")
+    if "tls_minimum" in sources and not settings.listen_tls:
+        raise ConfigError("tls_minimum means nothing without listen_tls")
+    endpoints = (*settings.listen, *settings.listen_tls)
+    if settings.trusted_proxies and any(text.startswith("haproxy:") for text in endpoints):
+        raise ConfigError(
+            "haproxy: takes the client's address from the PROXY protocol, trusted_proxies from X-Forwarded-For, which "
+            "the client itself may write: leave one of the two out"
+        )
     if settings.tls_minimum not in ("1.2", "1.3"):
         raise ConfigError(f"tls_minimum must be 1.2 or 1.3, not {settings.tls_minimum!r}")
 
@@ -86,6 +94,16 @@ def _check_credentials(settings: Settings, sources: Mapping[str, str]) -> None:
         raise ConfigError("token_cookie must be the name of a cookie")
     if strange := [name for name in settings.hook_forward if name not in ("cookie", "authorization")]:
         raise ConfigError(f"hook_forward may hold cookie and authorization, not {strange[0]!r}")
+    takes_cookies = settings.token_cookie is not None or (
+        settings.hook_url is not None and "cookie" in settings.hook_forward
+    )
+    if takes_cookies and {"*", "null"} & set(settings.origins):
+        raise ConfigError(
+            "origins must not hold * or null where cookies count: any page could use its visitors'. List the pages, or "
+            "leave token_cookie out, and cookie out of hook_forward"
+        )
+    if not all(key.reveal().isascii() for key in settings.api_keys):
+        raise ConfigError("api_keys must be ASCII: HTTP has no other characters for them")
     if any(len(key.reveal()) < LEAST_KEY_CHARACTERS for key in settings.api_keys):
         raise ConfigError(
             f"each of api_keys must have at least {LEAST_KEY_CHARACTERS} characters, for instance from: "

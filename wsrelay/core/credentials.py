@@ -9,7 +9,7 @@ from enum import Enum
 
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import DeniedError
-from wsrelay.core.handshake import Handshake
+from wsrelay.core.handshake import MAX_PARAMETERS, Handshake
 from wsrelay.core.secret import Secret
 
 __all__ = [
@@ -97,8 +97,8 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
             if item.startswith(f"{SUBPROTOCOL_PREFIX}{carried.value}."):
                 found.append((carried, item.removeprefix(f"{SUBPROTOCOL_PREFIX}{carried.value}.")))
     found += [(Kind.TICKET, text) for text in handshake.parameters("ticket")]
-    if handshake.parameters("auth") not in ([], ["message"]):
-        # Whoever promises something else may send a credential that would be taken for a message to all.
+    if handshake.query.count("&") >= MAX_PARAMETERS or handshake.parameters("auth") not in ([], ["message"]):
+        # Whoever promises something else, or where nobody looks, may send a credential that would go to everybody.
         raise DeniedError(Denial.MALFORMED)
     if len(found) + handshake.promises_credential > 1:
         # Of one here and one to come as the first message the second would be published, if this one is good.

@@ -29,6 +29,10 @@ class ExpiringCache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._entries.clear()
+
     def get(self, key: K, now: float) -> V | None:
         """The value of a key, or None if there is none or its time is over."""
         entry = self._entries.get(key)

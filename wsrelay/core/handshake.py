@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-__all__ = ["GUARDS", "ONCE", "TWICE", "Handshake", "Refusal"]
+__all__ = ["GUARDS", "MAX_PARAMETERS", "ONCE", "TWICE", "Handshake", "Refusal"]
+
+MAX_PARAMETERS = 64
+"""As many parameters of a query are looked at."""
 
 GUARDS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -71,7 +74,7 @@ class Handshake:
         if not self.query:
             return []
         try:
-            return [value for key, value in parse_qsl(self.query, True, max_num_fields=64) if key == name]
+            return [value for key, value in parse_qsl(self.query, True, max_num_fields=MAX_PARAMETERS) if key == name]
         except ValueError:
             return []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wsrelay.core.channels import check_pattern, matches
 from wsrelay.core.denials import Denial
@@ -31,6 +31,7 @@ class Identity:
         is_known: Whether a credential or the application vouches for the client.
         rejected: Why the credential that its browser sent by itself is not good, where there was one: what to tell a
             client that would have needed it.
+        address: Where it is, if the application was asked about it.
     """
 
     subject: str | None = None
@@ -40,6 +41,7 @@ class Identity:
     reference: str | None = None
     is_known: bool = True
     rejected: Denial | None = None
+    address: str = field(default="", compare=False)
 
     def names(self, channel: str) -> bool:
         """Whether the credential names a channel."""

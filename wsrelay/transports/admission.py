@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from wsrelay.core.addresses import block
 from wsrelay.core.errors import RefusedError
 from wsrelay.core.handshake import Refusal
 from wsrelay.core.limits import TokenBucket
@@ -52,6 +53,7 @@ class Admission:
         """
         if self.count >= self.most:
             raise RefusedError(_FULL)
+        address = block(address) if self.most_per_address else address
         if self.most_per_address and self._by_address[address] >= self.most_per_address:
             raise RefusedError(_TOO_MANY)
         if self._handshakes is not None and not self._handshakes.take(1, self._seconds()):
@@ -64,6 +66,7 @@ class Admission:
         """One connection less."""
         self.count -= 1
         if self.most_per_address:
+            address = block(address)
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]

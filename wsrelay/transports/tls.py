@@ -33,6 +33,9 @@ LOOK_SECONDS = 10.0
 and then its private key has this long for it."""
 
 
+MOST_NAMES_TOLD = 20
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class ReloadingTLS:
     """Makes the TLS side of connections, each with the certificates of the moment.
@@ -96,7 +99,8 @@ class ReloadingTLS:
         self.log.info(
             "certificates loaded: {count}, names {names}",
             count=len(certificates.leaves),
-            names=", ".join(certificates.names),
+            names=", ".join(certificates.names[:MOST_NAMES_TOLD])
+            + (", ..." if len(certificates.names) > MOST_NAMES_TOLD else ""),
         )
         for leaf in certificates.leaves:
             self._look_at_dates(leaf)

@@ -133,6 +133,9 @@ class RelaySocket(WebSocketServerProtocol):
             self.factory.node.counters.closed[closing.code] += 1
             self.subscriber.shut()
             self.sendCloseFrame(closing.code, closing.reason.encode())
+            if closing is Closing.CREDENTIAL:
+                # Without waiting for an answer: who has not shown who it is does not keep its place by silence.
+                self.dropConnection(abort=False)
         elif self.state == self.STATE_CONNECTING:
             self.refuse(STOPPING if closing is Closing.RESTART else Refusal(500, _HANDSHAKE_REFUSALS[500]))
 
@@ -345,6 +348,8 @@ class RelaySocketFactory(WebSocketServerFactory):
             settings.max_handshakes_per_second,
             clock.seconds,
         )
+        # Strangers that promise a credential and do not send it get a tenth of the room, and not all of it.
+        node.most_awaited = max(1, self.admission.most // 10)
         self.rates = Rates(settings.max_frames_per_second, settings.max_bytes_per_second, self.wheel)
         self._batched_timer = self.wheel
         self._rng = rng
