@@ -123,7 +123,11 @@ class Oracle:
         return self.is_curious
 
     def authenticate(
-        self, credential: Credential | None, handshake: Handshake, channels: Sequence[str], met: Any
+        self,
+        credential: Credential | None,
+        handshake: Handshake,
+        channels: Sequence[str],
+        met: Callable[[Identity], None],
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
         if self.broken is not None:

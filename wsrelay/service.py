@@ -97,7 +97,9 @@ class RelayService(Service):
         site = build_site(
             liveness=self.liveness,
             metrics=self.metrics if settings.metrics else None,
-            api=API(broker, rules, settings.api_keys, denials, clock) if settings.api_keys else None,
+            api=API(broker, rules, settings.api_keys, denials, clock, now or clock.seconds)
+            if settings.api_keys
+            else None,
             max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
             readiness=self.readiness,
             with_page=settings.has_demo,
@@ -142,6 +144,8 @@ class RelayService(Service):
         for endpoint in self._endpoints:
             endpoint.listen(self._door).addCallbacks(self._listening, failures.append)
         if failures:
+            if failures[0].check(OSError):
+                raise ConfigError(f"cannot listen: {failures[0].getErrorMessage()}")
             failures[0].trap(CannotListenError)
             error: Any = failures[0].value
             reason = getattr(error.socketError, "strerror", None) or error.socketError
@@ -150,6 +154,11 @@ class RelayService(Service):
     def startService(self) -> None:
         """Connect to the broker."""
         super().startService()
+        if self._settings.asks_for_credentials and not (self._auth.has_ways or self._settings.uses_redis):
+            self.log.warn(
+                "some channels want a credential, and there is no way to have one: set token_keys, token_jwks_url, "
+                "hook_url, or api_keys to mint tickets"
+            )
         if self._auth.has_credentials and not self._settings.asks_for_credentials:
             self.log.warn(
                 "tokens are configured, but every channel is public: set access, or let namespaces ask for a credential"
@@ -162,7 +171,9 @@ class RelayService(Service):
 
     def reload(self) -> None:
         """Read the certificates again; what is open stays open, and what cannot be used changes nothing."""
-        if self._certificates is not None:
+        if self._certificates is None:
+            self.log.info("there is nothing to read again: no certificates are configured")
+        else:
             self._certificates.reload()
 
     def stopService(self) -> Deferred[None]:

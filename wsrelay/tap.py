@@ -119,6 +119,9 @@ for _row in table():
 
 def _meant(message: str) -> str:
     words = [word for word in message.replace("=", " ").split() if word.startswith("--")]
+    for row in table():
+        if words and row.flag is None and words[0].removeprefix("--").replace("-", "_") == row.name:
+            return f": it has no flag, for it may hold a credential; set {row.environ[-1]} or {row.environ_file}"
     return nearest(words[0], [f"--{row.flag}" for row in table() if row.flag]) if words else ""
 
 
@@ -159,8 +162,8 @@ def makeService(options: Options) -> IService:
         relay = _Relay(settings, broker, endpoints, reactor, rng, most, certificates, _wall_clock)
     except ConfigError as error:
         raise _StartFailed(f"wsrelay: {error}") from None
-    if certificates is not None:
-        # Only where there is something to read again: without, a terminal that is closed ends the process as ever.
+    if not sys.stdin.isatty():
+        # On a terminal the signal means that it is closed, and ends the process as ever.
         reactor.callWhenRunning(_reload_on_hangup, reactor, relay)
     return relay
 

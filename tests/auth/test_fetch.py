@@ -567,6 +567,8 @@ class Whole:
     code = 200
     headers = Headers()
 
+    version = (b"HTTP", 1, 1)
+
     def deliverBody(self, protocol: Protocol) -> None:  # noqa: N802 -- twisted.web's name
         """See `IResponse.deliverBody`."""
         transport: Any = TransportProxyProducer(None)

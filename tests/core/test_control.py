@@ -15,7 +15,7 @@ from wsrelay.core.credentials import Kind
 from wsrelay.core.errors import ClaimError
 from wsrelay.core.identity import Identity, read_identity
 
-WHICH = "name one of user, connection, ticket, token"
+WHICH = "name one of user, connection, ticket, token, and nothing else but reconnect"
 AS_TEXT = "name one of user, connection, ticket, token, as a text of 1 to 255 bytes"
 FORM = 'a control message looks like {"disconnect": {"user": "42"}}'
 NO_JSON = "a control message is a JSON object"
@@ -101,6 +101,15 @@ class ReadTests(SynchronousTestCase):
         for target in ({}, {"user": "1", "token": "2"}, {"user": "1", "x": "2"}):
             self.assertEqual(read({"disconnect": target}), WHICH, target)
 
+    def test_reconnect_within(self) -> None:
+        """Whether to come back may stand beside whom it is about, or within."""
+        expected = Disconnect("user:1", Closing.RECONNECT)
+        for document in (
+            {"disconnect": {"user": "1"}, "reconnect": True},
+            {"disconnect": {"user": "1", "reconnect": True}},
+        ):
+            self.assertEqual(read(document), expected)
+
     def test_wrong_targets(self) -> None:
         """A target of unknown kind, or whose name is no text, is refused: nobody else is disconnected for it."""
         targets: list[dict[str, object]] = [{"x": "1"}, {"User": "1"}, {"": "1"}, {"user:": "1"}, {"origin": "null"}]
@@ -152,7 +161,7 @@ class RoundTripTests(SynchronousTestCase):
     @example("user", '"' * 255, False)
     def test_round_trip(self, kind: str, value: str, reconnect: bool) -> None:
         """Whatever can be asked for can be written down, and is read as the same."""
-        disconnect = read_disconnect({kind: value}, reconnect=reconnect)
+        disconnect = read_disconnect({kind: value, "reconnect": reconnect})
         self.assertEqual(read(disconnect.to_bytes()), disconnect)
 
     @given(VALUES)

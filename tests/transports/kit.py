@@ -193,7 +193,9 @@ class House:
             with_page=with_page,
             body_seconds=self.settings.handshake_timeout_seconds,
             reactor=self.clock,
-            api=API(broker, rules, self.settings.api_keys, denials, self.clock) if self.settings.api_keys else None,
+            api=API(broker, rules, self.settings.api_keys, denials, self.clock, self.clock.seconds)
+            if self.settings.api_keys
+            else None,
             max_body_bytes=self.settings.max_message_bytes if self.settings.api_keys else 0,
         )
         self.door = FrontDoorFactory(self.sockets, site, self.settings)

@@ -148,6 +148,9 @@ class Fetcher:
             fields.setRawHeaders(name, [value])
         producer = _Payload(body) if body else None
         response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), fields, producer)
+        if response.version[1:] < (1, 1):
+            # Its connection ends with its answer, which twisted.web does not see before it uses it again.
+            self._pool.persistent = False
         collector = _Collector()
         response.deliverBody(collector)
         return Fetched(response.code, await collector.done, _max_age(response.headers))

@@ -25,7 +25,7 @@ from wsrelay.core.denials import Denial
 from wsrelay.core.errors import DeniedError
 from wsrelay.core.expiring import ExpiringCache
 from wsrelay.core.handshake import Handshake
-from wsrelay.core.identity import ANONYMOUS, Identity, read_identity
+from wsrelay.core.identity import ANONYMOUS, Identity, check_names, read_identity
 from wsrelay.core.secret import Secret
 
 __all__ = ["MAX_CACHED", "Hook"]
@@ -196,7 +196,9 @@ class Hook:
             return meanings[answer.status]
         if answer.status != 200:
             check_status(answer.status)
-        verdict = read_identity(_decode(answer.body))
+        claims = _decode(answer.body)
+        check_names(claims, ("sub", "channels", "publish", "exp"))
+        verdict = read_identity(claims)
         return Denial.NO_CREDENTIAL if self._is_over(verdict) else verdict
 
     def _is_over(self, verdict: _Verdict) -> bool:

@@ -77,6 +77,11 @@ class Auth:
         settings = self._settings
         return settings.token_keys is not None or settings.token_jwks_url is not None
 
+    @property
+    def has_ways(self) -> bool:
+        """Whether anybody can be known, where nobody writes tickets to Redis."""
+        return self.has_credentials or self._settings.hook_url is not None or bool(self._settings.api_keys)
+
     def start(self) -> None:
         """Begin to fetch keys, where they come from elsewhere."""
         if self._remote_keys is not None:
@@ -105,7 +110,10 @@ class Auth:
             fetcher = self._fetcher(KEYS_TIMEOUT_SECONDS)
             keys = self._remote_keys = RemoteKeys(fetcher, url, self._reactor, self._rng, algorithms)
         elif settings.token_keys is not None:
-            known = read_keys(settings.token_keys.reveal())
+            try:
+                known = read_keys(settings.token_keys.reveal())
+            except ConfigError as error:
+                raise ConfigError(f"token_keys cannot be used: {error}") from None
             if algorithms is not None and not any(key.algorithms & algorithms for key in known):
                 raise ConfigError("token_algorithms names none that token_keys can be used with")
             keys = FixedKeys(known)

@@ -139,7 +139,10 @@ class Settings:
         secret=True,
     )
     token_jwks_url: str | None = _setting(
-        TEXT, None, "Where the keys of tokens are fetched from, as a JWK Set: an https URL. None: nowhere."
+        TEXT,
+        None,
+        "Where the keys of tokens are fetched from, as a JWK Set: an https URL, or http on this "
+        "machine. None: nowhere.",
     )
     token_algorithms: tuple[str, ...] = _setting(
         LIST, (), "Which algorithms tokens may be signed with, such as RS256. Empty: those that suit the keys."
@@ -169,7 +172,9 @@ class Settings:
         secret=True,
     )
     hook_forward: tuple[str, ...] = _setting(
-        LIST, ("cookie", "authorization"), "Which of the client's header fields the hook is told."
+        LIST,
+        ("cookie", "authorization"),
+        "Which of the client's header fields the hook is told: cookie, authorization, both or none.",
     )
     hook_timeout_seconds: float = _setting(
         NUMBER, 5.0, "How long the hook may take; without an answer nobody comes in.", "seconds", least=0.1, most=10

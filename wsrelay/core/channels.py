@@ -63,6 +63,8 @@ def check_pattern(pattern: str) -> str:
     Raises:
         ChannelError: It is none of them.
     """
+    if PERSONAL in pattern:
+        raise ChannelError(f"{pattern!r} is no pattern: {PERSONAL} may only end one, and only in namespaces")
     literal = pattern.removesuffix("*")
     if literal or pattern != "*":
         try:

@@ -9,7 +9,7 @@
 - ``{"disconnect": {"ticket": "..."}}``: the connection that was opened with this ticket;
 - ``{"disconnect": {"token": "..."}}``: the connections that were opened with the token of this `jti`.
 
-With ``"reconnect": true`` beside it they are told to come back (4012), else not to (4505).
+With ``"reconnect": true``, beside it or within, they are told to come back (4012), else not to (4505).
 """
 
 from __future__ import annotations
@@ -63,19 +63,22 @@ def read_control(payload: bytes) -> Disconnect:
         raise ClaimError("a control message is a JSON object") from None
     if not isinstance(document, dict) or not isinstance(document.get("disconnect"), dict):
         raise ClaimError('a control message looks like {"disconnect": {"user": "42"}}')
-    return read_disconnect(document["disconnect"], reconnect=document.get("reconnect", False))
+    beside = {"reconnect": document["reconnect"]} if "reconnect" in document else {}
+    return read_disconnect({**beside, **document["disconnect"]})
 
 
-def read_disconnect(target: Mapping[str, object], *, reconnect: object = False) -> Disconnect:
-    """Whom an object with one target names.
+def read_disconnect(document: Mapping[str, object]) -> Disconnect:
+    """Whom an object names with one target, and with `reconnect` how it is told.
 
     Raises:
         ClaimError: It names nobody, several, or somebody in an unknown way.
     """
+    target = dict(document)
+    reconnect = target.pop("reconnect", False)
     if not isinstance(reconnect, bool):
         raise ClaimError("reconnect is true or false")
     if len(target) != 1:
-        raise ClaimError(f"name one of {', '.join(TARGETS)}")
+        raise ClaimError(f"name one of {', '.join(TARGETS)}, and nothing else but reconnect")
     ((kind, value),) = target.items()
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

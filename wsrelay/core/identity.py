@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wsrelay.core.channels import check_pattern, matches
 from wsrelay.core.denials import Denial
 from wsrelay.core.errors import ChannelError, ClaimError
 
-__all__ = ["ANONYMOUS", "MAX_PATTERNS", "MAX_SUBJECT_BYTES", "Identity", "is_name", "read_identity"]
+__all__ = [
+    "ANONYMOUS",
+    "MAX_PATTERNS",
+    "MAX_SUBJECT_BYTES",
+    "Identity",
+    "check_names",
+    "is_name",
+    "read_identity",
+    "read_instant",
+]
 
 MAX_SUBJECT_BYTES = 255
 MAX_PATTERNS = 100
@@ -98,6 +107,16 @@ def is_name(text: str) -> bool:
     except UnicodeEncodeError:
         # JSON can spell half of a surrogate pair, which is no text.
         return False
+
+
+def check_names(claims: Mapping[str, object], known: Sequence[str]) -> None:
+    """Look whether claims say only what is understood: a limit that is misspelt would be none.
+
+    Raises:
+        ClaimError: There is something else.
+    """
+    if not set(claims) <= set(known):
+        raise ClaimError(f"it says something that is not understood here: it may say {', '.join(known)}")
 
 
 def read_instant(claims: Mapping[str, object], name: str) -> float | None:

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from wsrelay.core.errors import ClaimError
-from wsrelay.core.identity import Identity, read_identity
+from wsrelay.core.identity import Identity, check_names, read_identity
 
 __all__ = ["MAX_DOCUMENT_BYTES", "check_ticket", "is_within", "read_document"]
 
@@ -39,6 +39,7 @@ def check_ticket(claims: dict[str, Any], reference: str | None = None) -> Identi
     Raises:
         ClaimError: One of them is something else.
     """
+    check_names(claims, ("sub", "channels", "publish", "ip", "exp"))
     ip = claims.get("ip")
     if ip is not None:
         try:

@@ -66,6 +66,7 @@ class API(Resource):
         keys: Who knows one of these may ask.
         denials: Where those who know none are noted.
         clock: Time, for deadlines.
+        now: Seconds since the epoch.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class API(Resource):
         keys: Sequence[Secret],
         denials: DenialLog,
         clock: IReactorTime,
+        now: Callable[[], float],
     ) -> None:
         super().__init__()
         self._broker = broker
@@ -82,6 +84,7 @@ class API(Resource):
         self._keys = tuple(keys)
         self._denials = denials
         self._clock = clock
+        self._now = now
         self._calls: dict[bytes, _Handler] = {
             b"publish": self._publish,
             b"tickets": self._mint,
@@ -141,7 +144,9 @@ class API(Resource):
             raise _Mistake(
                 400, f"{unknown[0][:40]} is nothing that a ticket says: sub, channels, publish, ip, exp, seconds"
             )
-        check_ticket(document)
+        identity = check_ticket(document)
+        if identity.expires is not None and identity.expires <= self._now():
+            raise _Mistake(400, "exp has passed already.")
         ticket = token_urlsafe(24)
         data = json.dumps(document).encode()
         if len(data) > MAX_DOCUMENT_BYTES:
@@ -152,9 +157,8 @@ class API(Resource):
 
     async def _disconnect(self, request: Request) -> _Answer:
         document = _document(request)
-        reconnect = document.pop("reconnect", False)
         seconds = _seconds(document.pop("deny_seconds", 0), MOST_DENY_SECONDS, "deny_seconds", least=0)
-        disconnect = read_disconnect(document, reconnect=reconnect)
+        disconnect = read_disconnect(document)
         kind, _, value = disconnect.target.partition(":")
         # What keeps it from coming back goes first, or it is back before.
         if kind == "ticket":

@@ -58,6 +58,8 @@ class ReloadingTLS:
         self._now = now
         self._timer: IDelayedCall | None = None
         self.clock = clock
+        # The end of what is in use: nothing is yet.
+        self._good_until = float("-inf")
         self._load()
         self._seen = self._loaded
 
@@ -95,12 +97,14 @@ class ReloadingTLS:
         # Before they are read: what changes meanwhile is a change. And whether or not they can be used: a mistake that
         # stays is no reason to say it again.
         self._loaded = look_at(self._paths)
-        self._certificates = certificates = load_certificates(self._paths, self._minimum, self._choose)
+        certificates = load_certificates(self._paths, self._minimum, self._choose)
+        if certificates.expires <= self._now() < self._good_until:
+            raise ConfigError("tls_certificates: one of the new ones has expired, and all that are in use are good")
+        self._certificates, self._good_until = certificates, certificates.expires
         self.log.info(
             "certificates loaded: {count}, names {names}",
             count=len(certificates.leaves),
-            names=", ".join(certificates.names[:MOST_NAMES_TOLD])
-            + (", ..." if len(certificates.names) > MOST_NAMES_TOLD else ""),
+            names=_some(certificates.names),
         )
         for leaf in certificates.leaves:
             self._look_at_dates(leaf)
@@ -142,6 +146,11 @@ def under_tls(creator: ReloadingTLS, endpoint: IStreamServerEndpoint) -> IStream
         endpoint: What is below. One that reads PROXY headers gets them as balancers send them: before TLS begins.
     """
     return wrapServerTLS(creator, endpoint, creator.clock)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES_TOLD
+    return ", ".join(names[:MOST_NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _date(seconds: float) -> str:
