@@ -102,6 +102,7 @@ class Oracle:
         wants_messages: Whether it wants to be asked about a message with this payload.
         messages: The messages that it was asked about.
         broken: What it raises when it is asked.
+        has_met: Who it knows clients to be before it knows more.
     """
 
     def __init__(self) -> None:
@@ -111,6 +112,7 @@ class Oracle:
         self.wants_messages: Callable[[bytes], bool] = lambda _payload: False
         self.messages: list[Message] = []
         self.broken: Exception | None = None
+        self.has_met: Identity | None = None
 
     def find(self, _handshake: Handshake) -> Credential | None:
         """See `IAuthenticator.find`."""
@@ -132,6 +134,8 @@ class Oracle:
         """See `IAuthenticator.authenticate`."""
         if self.broken is not None:
             raise self.broken
+        if self.has_met is not None:
+            met(self.has_met)
         self.questions.append(Question(credential, handshake, channels))
         return self.questions[-1].answer
 
@@ -616,6 +620,36 @@ class FirstMessageTests(ClientCase):
         self.assertEqual((connection.closings, self.broker.published), ([Denial.NO_CREDENTIAL.closing], []))
 
 
+class AwaitedTests(ClientCase):
+    """Clients that are in and have not shown who they are."""
+
+    def promise(self) -> tuple[RecordingConnection, Client]:
+        """A client that is in, and says that its first message will be its credential."""
+        self.oracle.shown = None
+        connection = RecordingConnection()
+        client = self.node.client(connection)
+        client.open(Handshake("/ws/room", "192.0.2.1", query="auth=message"))
+        self.addCleanup(client.lost)
+        return connection, client
+
+    def test_bounded(self) -> None:
+        """Where there are too many the one that has had the most time has to go, and not who comes."""
+        self.node.most_awaited = 3
+        connections = [self.promise()[0] for _ in range(5)]
+        closings = [[Closing.CREDENTIAL]] * 2 + [[]] * 3
+        self.assertEqual([connection.closings for connection in connections], closings)
+
+    def test_who_shows_or_leaves(self) -> None:
+        """Who has shown its credential, or is gone, takes no room."""
+        self.node.most_awaited = 1
+        first, client = self.promise()
+        client.received(b'{"token": "a.b.c"}')
+        second, client = self.promise()
+        client.lost()
+        third, _ = self.promise()
+        self.assertEqual([first.closings, second.closings, third.closings], [[], [], []])
+
+
 class RevocationTests(ClientCase):
     """The application takes it back."""
 
@@ -636,6 +670,29 @@ class RevocationTests(ClientCase):
         self.node.controlled(REVOKE)
         self.assertEqual([connection.closings for connection in mine], [[Closing.REVOKED]] * 3)
         self.assertEqual((other.closings, nobody.closings), ([], []))
+
+    def test_while_others_are_asked(self) -> None:
+        """Who is revoked while the application is asked is turned away, by connection, user or credential."""
+        for kind, value, met in (("user", "42", SOMEBODY), ("token", "jti", SOMEBODY), ("connection", NAME, None)):
+            self.oracle.has_met = met
+            connection, client = self.knock()
+            self.node.controlled(json.dumps({"disconnect": {kind: value}}).encode())
+            self.assertEqual(connection.refusals, [Denial.REVOKED.refusal])
+            self.oracle.questions.pop().say(ANONYMOUS)
+            self.assertFalse(connection.accepted)
+            client.lost()
+
+    def test_by_its_first_name(self) -> None:
+        """Who came as one user and is another for the application can be disconnected, and denied, as either."""
+        self.oracle.has_met = Identity("7")
+        connection, client = self.join()
+        self.node.controlled(b'{"disconnect": {"user": "7"}}')
+        self.assertEqual(connection.closings, [Closing.REVOKED])
+        client.lost()
+        self.broker.store.deny("user:7", 60)
+        connection, _ = self.knock()
+        self.oracle.questions.pop().say(SOMEBODY)
+        self.assertEqual(connection.refusals, [Denial.REVOKED.refusal])
 
     def test_while_it_is_looked_for(self) -> None:
         """Who is revoked while the store looks for denials is turned away at once; a late answer lets nobody in."""

@@ -249,6 +249,33 @@ class ServiceTests(SynchronousTestCase):
         self.service.reload()
         self.assertIn(b"wsrelay_certificate_expiry_timestamp_seconds 0.0", self.service.metrics())
 
+    def test_no_way_in(self) -> None:
+        """Who asks for credentials that nobody can have is told."""
+        for more, told in (({}, 1), ({"api_keys": (Secret("k" * 20),)}, 0), ({"broker": "redis"}, 0)):
+            given: dict[str, Any] = {"host": "127.0.0.1", "access": Access.TOKEN, **more}
+            self.make(Settings(**given))
+            with capturedLogs() as events:
+                self.start()
+            said = [event for event in events if "no way to have one" in (event["log_format"] or "")]
+            self.assertEqual(len(said), told, more)
+
+    def test_endpoint_that_cannot_be(self) -> None:
+        """What the system says about an endpoint is told in one line."""
+        self.endpoint.failure = FileNotFoundError(2, "No such file or directory")
+        with self.assertRaisesRegex(ConfigError, "^cannot listen: "):
+            self.service.privilegedStartService()
+
+    def test_calls_under_way(self) -> None:
+        """Requests that are under way have a moment to end before the broker is gone."""
+        self.start()
+        self.endpoint.factory._guests[object()] = None
+        stopping = self.service.stopService()
+        self.clock.pump([0.1] * 25)
+        self.assertNoResult(stopping)
+        self.assertTrue(self.broker.started)
+        self.clock.pump([0.1] * 10)
+        self.successResultOf(stopping)
+
     def test_tokens_for_nothing(self) -> None:
         """Who configures tokens and leaves every channel public is told: nobody would be asked for one."""
         for access, told in ((Access.PUBLIC, 1), (Access.TOKEN, 0)):

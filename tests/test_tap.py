@@ -130,6 +130,12 @@ class TapTests(SynchronousTestCase):
         self.assertIn("WSRELAY_API_KEYS", said)
         self.assertIn("_FILE", said)
 
+    def test_flags_of_secrets(self) -> None:
+        """Who gives a secret by a flag is told why there is none, and what to set instead."""
+        for flag, name in (("--token-keys", "WSRELAY_TOKEN_KEYS"), ("--redis-url", "WSRELAY_REDIS_URL")):
+            with self.assertRaisesRegex(SystemExit, f"has no flag.* set {name} or {name}_FILE"):
+                self.options(flag, "x")
+
     def test_mistakes(self) -> None:
         """What only building the service can find ends with one line as well."""
         for flags, environ in (

@@ -414,6 +414,12 @@ class CacheTests(HookCase):
         self.assertEqual(self.denial(self.connect()), Denial.HOOK)
         self.assertEqual((len(self.endpoint.requests), self.counters), (2, {"allowed": 1, "denied": 1, "cached": 2}))
 
+    def test_forget(self) -> None:
+        """When somebody is to be looked at anew, everybody is."""
+        self.becomes(says(sub="8"))
+        self.hook.forget()
+        self.assertEqual(self.becomes(says(sub="9")).subject, "9")
+
     def test_connections_are_alike(self) -> None:
         """The name of the connection is not in a question whose answer is for all who ask the same."""
         self.becomes(says(sub="8"))
@@ -596,6 +602,19 @@ class ShareTests(HookCase):
         self.assertTrue(self.endpoint.requests[0].is_cancelled)
         self.publish()
         self.assertEqual((len(self.endpoint.requests), self.counters), (MAX_IN_FLIGHT_OF_ONE + 1, {}))
+
+    def test_of_whom(self) -> None:
+        """An address is one with its neighbours of IPv6, a user is another, and who has no name is an address."""
+        here = replace(HANDSHAKE, peer="2001:db8::1")
+        for number in range(MAX_IN_FLIGHT):
+            asked = self.hook.connect(ANONYMOUS, replace(here, peer=f"2001:db8::{number:x}"), ["room"])
+            asked.addErrback(lambda failure: failure.trap(DeniedError) and None)
+        self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_OF_ONE)
+        nobody = replace(ANONYMOUS, address="2001:db8::ffff")
+        self.assertEqual(self.denial(self.hook.publish(nobody, "room", b"x")), Denial.NOT_CHECKED)
+        self.hook.publish(Identity("2001:db8::"), "room", b"x")
+        self.hook.publish(replace(ANONYMOUS, address="192.0.2.8"), "room", b"x")
+        self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_OF_ONE + 2)
 
     def test_room_of_one(self) -> None:
         """One client cannot take all the room, be it one address that comes or one user that publishes."""

@@ -24,6 +24,14 @@ class SubscriptionsTests(SynchronousTestCase):
         self.assertEqual(names.changes(), (["c"], ["a"]))
         self.assertEqual(names.changes(), ([], []))
 
+    def test_names_do_not_pile_up(self) -> None:
+        """What is wanted and given up while there is no link leaves nothing behind."""
+        names = Subscriptions()
+        for number in range(100):
+            names.want([f"{number}"])
+            names.unwant([f"{number}"])
+        self.assertEqual((names.wanted, names._touched), ({}, {}))
+
     def test_new_connection(self) -> None:
         """After the connection was lost everything wanted is written again."""
         names = Subscriptions()

@@ -196,6 +196,10 @@ class HandshakeTests(SynchronousTestCase):
             self.assertEqual(look(query=query), Denial.AMBIGUOUS)
         self.assertEqual(look(subprotocols=(f"wsrelay.token.{TOKEN}",) * 2), Denial.AMBIGUOUS)
 
+    def test_too_many_parameters(self) -> None:
+        """Where nobody looks a promise might stand."""
+        self.assertIs(look(query="a=1&" * 64 + "auth=message"), Denial.MALFORMED)
+
     def test_promises_something_else(self) -> None:
         """Who promises what there is not is told: its first message would be published."""
         for query in ("auth", "auth=", "auth=messages", "auth=Message", "auth=token", "auth=message&auth=message"):

@@ -9,6 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.core.expiring import ExpiringCache
 
 
+class ClearTests(SynchronousTestCase):
+    """Nothing is to be kept."""
+
+    def test_clear(self) -> None:
+        """What was kept is forgotten."""
+        cache: ExpiringCache[str, int] = ExpiringCache(2, 10.0)
+        cache.put("a", 1, 0.0)
+        cache.clear()
+        self.assertEqual((cache.get("a", 0.0), len(cache)), (None, 0))
+
+
 class ExpiringCacheTests(SynchronousTestCase):
     """So many, for so long."""
 

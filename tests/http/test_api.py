@@ -161,6 +161,32 @@ class PublishTests(APICase):
         wire.leave()
         self.assertEqual(house.leftovers(), [])
 
+    def test_left_in_the_middle(self) -> None:
+        """What was asked for is done to its end, whether or not whoever asked for it stays."""
+        broker = FakeBroker()
+        slow: Deferred[None] = Deferred()
+        self.patch(broker.store, "deny", lambda _target, _seconds: slow)
+        house = self.house(broker)
+        wire = Wire(house)
+        data = b'{"user": "42", "deny_seconds": 60}'
+        lines = ("Host: x", f"Content-Length: {len(data)}", f"Authorization: Bearer {NEW}")
+        wire.send(head("POST /api/disconnect HTTP/1.1", *lines) + data)
+        wire.leave()
+        slow.callback(None)
+        self.assertEqual(len(broker.told), 1)
+        self.assertEqual(house.leftovers(), [])
+
+    def test_bodies_without_a_key(self) -> None:
+        """The body of whoever has no key is not kept, and may not be as long as that of others."""
+        house = self.house(max_message_bytes=1_000_000)
+        wire = Wire(house)
+        wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 60000") + b"x" * 50_000)
+        channel: Any = wire.transport.protocol
+        self.assertEqual(channel.requests[0].content.getvalue(), b"")
+        wire = Wire(house)
+        wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 70000"))
+        self.assertEqual([answer.status for answer in answers(wire.read())], [413])
+
     def test_failure(self) -> None:
         """What should not happen is logged, and told without a word about it."""
         broker = FakeBroker()
@@ -212,6 +238,8 @@ class TicketTests(APICase):
             ({"seconds": 9999}, "seconds must be a whole number from 1 to 3600"),
             ({"user": 1}, "user is nothing that a ticket says: sub, channels, publish, ip, exp, seconds"),
             ({"channels": "a"}, "channels must be a list of at most 100 channel patterns"),
+            ({"sub": "x", "channels": ["y" * 250] * 100}, "What a ticket says has at most 16384 bytes."),
+            ({"exp": -1}, "exp has passed already."),
             ({"ip": "here"}, "ip must be an address, or a network such as 192.0.2.0/24"),
         ):
             self.assertEqual(self.ask(house, "/api/tickets", body), (400, {"error": error}))
