@@ -623,7 +623,7 @@ class FirstMessageTests(ClientCase):
 class AwaitedTests(ClientCase):
     """Clients that are in and have not shown who they are."""
 
-    def promise(self) -> tuple[RecordingConnection, Client]:
+    def stranger(self) -> tuple[RecordingConnection, Client]:
         """A client that is in, and says that its first message will be its credential."""
         self.oracle.shown = None
         connection = RecordingConnection()
@@ -635,18 +635,18 @@ class AwaitedTests(ClientCase):
     def test_bounded(self) -> None:
         """Where there are too many the one that has had the most time has to go, and not who comes."""
         self.node.most_awaited = 3
-        connections = [self.promise()[0] for _ in range(5)]
+        connections = [self.stranger()[0] for _ in range(5)]
         closings = [[Closing.CREDENTIAL]] * 2 + [[]] * 3
         self.assertEqual([connection.closings for connection in connections], closings)
 
     def test_who_shows_or_leaves(self) -> None:
         """Who has shown its credential, or is gone, takes no room."""
         self.node.most_awaited = 1
-        first, client = self.promise()
+        first, client = self.stranger()
         client.received(b'{"token": "a.b.c"}')
-        second, client = self.promise()
+        second, client = self.stranger()
         client.lost()
-        third, _ = self.promise()
+        third, _ = self.stranger()
         self.assertEqual([first.closings, second.closings, third.closings], [[], [], []])
 
 
