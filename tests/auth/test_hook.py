@@ -414,6 +414,12 @@ class CacheTests(HookCase):
         self.assertEqual(self.denial(self.connect()), Denial.HOOK)
         self.assertEqual((len(self.endpoint.requests), self.counters), (2, {"allowed": 1, "denied": 1, "cached": 2}))
 
+    def test_large_answers(self) -> None:
+        """An answer that names very many channels is not kept: ten thousand of them would fill the memory."""
+        self.becomes(says(sub="8", channels=["a"] * 10, publish=["b"] * 11))
+        self.assertEqual(self.becomes(says(sub="9")).subject, "9")
+        self.assertEqual(self.counters["cached"], 0)
+
     def test_forget(self) -> None:
         """When somebody is to be looked at anew, everybody is."""
         self.becomes(says(sub="8"))

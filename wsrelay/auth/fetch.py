@@ -283,5 +283,5 @@ class _Collector(Protocol):
         # Nothing public ends a connection in the middle of an answer: what stands between us and the connection has
         # loseConnection alone, which over TLS waits until the peer agrees.
         proxy: Any = self.transport
-        if (connection := proxy._producer) is not None:  # noqa: SLF001
+        if (connection := proxy._producer) is not None:  # noqa: SLF001 -- it has no way to abort
             connection.abortConnection()

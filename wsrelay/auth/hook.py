@@ -33,6 +33,9 @@ __all__ = ["MAX_CACHED", "Hook"]
 MAX_CACHED = 10_000
 """As many answers are remembered."""
 
+MAX_PATTERNS_KEPT = 20
+"""Answers that name more channels are not: of the longest names these are five kilobytes."""
+
 _Verdict: TypeAlias = Identity | Denial
 """What the application says about a client, or why it is not let in."""
 
@@ -170,7 +173,7 @@ class Hook:
     def _answered(self, outcome: _Verdict | Failure, key: bytes) -> None:
         # It is a failure if the fetcher was stopped.
         verdict = Denial.NOT_CHECKED if isinstance(outcome, Failure) else outcome
-        if verdict is not Denial.NOT_CHECKED:
+        if verdict is not Denial.NOT_CHECKED and _is_small(verdict):
             self._kept.put(key, verdict, self._clock.seconds())
         waiting = self._waiting.pop(key)
         # One by one, because telling one may make another one leave.
@@ -203,6 +206,13 @@ class Hook:
 
     def _is_over(self, verdict: _Verdict) -> bool:
         return isinstance(verdict, Identity) and verdict.expires is not None and verdict.expires <= self._now()
+
+
+def _is_small(verdict: _Verdict) -> bool:
+    """Whether so many of its size may be kept."""
+    if isinstance(verdict, Denial):
+        return True
+    return len(verdict.channels or ()) + len(verdict.publish or ()) <= MAX_PATTERNS_KEPT
 
 
 def _name(identity: Identity) -> str:

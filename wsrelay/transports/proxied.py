@@ -152,7 +152,7 @@ class _Endpoint:
     def __init__(self, below: IStreamServerEndpoint) -> None:
         self._below = below
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 -- Twisted's
         return self._below.listen(ProxiedFactory(protocolFactory))
 
 

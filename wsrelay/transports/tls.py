@@ -84,7 +84,7 @@ class ReloadingTLS:
             self._load()
         except ConfigError as error:
             # An operator's mistake: a traceback would say nothing about it.
-            self.log.error("certificates not loaded, the old ones stay: {why}", why=str(error))  # noqa: TRY400
+            self.log.error("certificates not loaded, the old ones stay: {why}", why=str(error))  # noqa: TRY400 -- see above
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802 -- Twisted's
         """See `IOpenSSLServerConnectionCreator.serverConnectionForTLS`."""
