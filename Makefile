@@ -16,7 +16,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint audit bench faults conformance docs pins clean
+.PHONY: run test lint audit bench faults attack conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
