@@ -149,8 +149,8 @@ class Fetcher:
         producer = _Payload(body) if body else None
         response = await self._agent.request(method.encode("ascii"), url.encode("ascii"), fields, producer)
         if response.version[1:] < (1, 1):
-            # Its connection ends with its answer, which twisted.web does not see before it uses it again.
-            self._pool.persistent = False
+            # Its connection ends with its answer; twisted.web would use it again, and meet the end in the middle.
+            self._pool.keep_nothing()
         collector = _Collector()
         response.deliverBody(collector)
         return Fetched(response.code, await collector.done, _max_age(response.headers))
@@ -234,6 +234,20 @@ class _Pool(HTTPConnectionPool):
     maxPersistentPerHost = _MOST_IDLE  # noqa: N815 -- twisted.web's name
     cachedConnectionTimeout = _IDLE_SECONDS  # noqa: N815 -- twisted.web's name
     _factory = _QuietFactory
+
+    def keep_nothing(self) -> None:
+        """Use no connection twice, from now on: the server does not keep them."""
+        if self.persistent:
+            self.persistent = False
+            # An answer without a body has given its connection back already.
+            self.closeCachedConnections()
+
+    def _putConnection(self, key: Any, connection: Any) -> None:  # noqa: N802 -- twisted.web's name
+        if self.persistent:
+            super()._putConnection(key, connection)
+        else:
+            # One that was to stay when its request was made, before it was known what the server speaks.
+            connection.transport.loseConnection()
 
 
 @implementer(IBodyProducer)
