@@ -144,7 +144,7 @@ class ApprovalsTests(SynchronousTestCase):
         """Whatever is answered in whatever order: what came first is published, and all of it if all of it may be."""
         self.setUp()
         answers = self.add(*(b"%d" % number for number in range(len(verdicts))))
-        order = sorted(range(len(verdicts)), key=lambda _: random.random())  # type: ignore[attr-defined]
+        order = sorted(range(len(verdicts)), key=lambda _: random.random())  # type: ignore[attr-defined]  # hypothesis'
         answered: set[int] = set()
         for number in order:
             if verdicts[number]:

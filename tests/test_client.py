@@ -889,6 +889,21 @@ class PublishTests(ClientCase):
         """What was published."""
         return [payload for _, payload in self.broker.published]
 
+    def test_process_stops(self) -> None:
+        """Where a question is given up because the process stops nothing has failed: the client may come back."""
+        connection, client = self.asked_join()
+        client.received(b"mine")
+        self.oracle.messages[0].answer.cancel()
+        self.assertEqual(connection.closings, [Closing.NOT_AVAILABLE])
+
+    def test_said_goodbye(self) -> None:
+        """What waits for a yes when its sender is told goodbye is not published, and nobody is asked any longer."""
+        _, client = self.asked_join()
+        client.received(b"mine")
+        self.node.controlled(REVOKE)
+        self.assertTrue(self.oracle.messages[0].answer.called)
+        self.assertEqual(self.published, [])
+
     def test_not_asked(self) -> None:
         """Where nobody has to be asked a message is published at once."""
         connection, client = self.join()

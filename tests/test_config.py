@@ -462,6 +462,12 @@ class CannotWorkTests(SynchronousTestCase):
         self.assertEqual(complaint({**tls, "tls_minimum": "1.1"}, {}), "tls_minimum must be 1.2 or 1.3, not '1.1'")
         self.assertEqual(complaint({"tls_minimum": "1.3"}, {}), "tls_minimum means nothing without listen_tls")
 
+    def test_names_of_redis_itself(self) -> None:
+        """No prefix makes names that begin as those do on which Redis tells of its keys."""
+        for prefix in ("_", "__keyevent@0__:", "__"):
+            self.assertIn("two underscores", complaint({"prefix": prefix}, {}))
+        self.assertEqual(load({"prefix": "_app:"}, {}).prefix, "_app:")
+
     def test_two_addresses(self) -> None:
         """A client's address comes from one place: what it writes itself must not go before what the balancer says."""
         for name in ("listen", "listen_tls"):

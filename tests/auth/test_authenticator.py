@@ -40,11 +40,17 @@ class ScriptedHook:
     Attributes:
         asked: With which identities it was asked.
         answer: What it answers.
+        forgotten: How often it was to forget.
     """
 
     def __init__(self) -> None:
         self.asked: list[Identity] = []
         self.answer: Identity | Denial | None = None
+        self.forgotten = 0
+
+    def forget(self) -> None:
+        """Count it."""
+        self.forgotten += 1
 
     def connect(self, identity: Identity, _handshake: Handshake, _channels: Sequence[str]) -> Deferred[Identity]:
         """Answer."""
@@ -148,6 +154,12 @@ class AuthenticatorTests(SynchronousTestCase):
         self.who(authenticator, dataclasses.replace(KNOCK, authorization=f"Bearer {OLD}"))
         self.who(authenticator, self.with_cookie(OLD))
         self.assertEqual([who.subject for who in self.hook.asked], [None, "42", None])
+
+    def test_forget(self) -> None:
+        """What the hook keeps is forgotten on demand; without a hook there is nothing to forget."""
+        self.make().forget()
+        self.make(hook=True).forget()
+        self.assertEqual(self.hook.forgotten, 1)
 
     def test_hook_decides(self) -> None:
         """What the application says is what holds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,17 @@ class FailureTests(NetworkCase):
             _server, url = self.serve_bytes(answer, then_close=True)
             self.assertEqual(await self.problem(url), "the connection ended in the middle", answer)
 
+    async def test_old_server(self) -> None:
+        """A connection of an HTTP/1.0 server ends with its answer, and is not used for another request."""
+        for answer in (b"HTTP/1.0 204 No Content\r\n\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}"):
+            # It takes its time with the end, as servers with threads do.
+            server, url = self.serve_bytes(answer)
+            fetcher = self.fetcher()
+            for number in range(1, 4):
+                self.assertLess((await fetcher.fetch("GET", url)).status, 300)
+                self.assertEqual(len(server.peers), number)
+            await fetcher.close()
+
     async def test_no_length(self) -> None:
         """An answer that ends with its connection is none: nobody can tell a half from the whole."""
         _server, url = self.serve_bytes(HEAD + b"\r\n{}", then_close=True)
@@ -421,7 +433,7 @@ class DeadlineTests(NetworkCase):
         """A server that says nothing, or never comes to the end of its head, is given up."""
         for answer in (b"", HEAD + b"X: y\r\n"):
             server, url = self.serve_bytes(answer)
-            await self.late(server, url, lambda server=server: server.heard)  # type: ignore[misc]
+            await self.late(server, url, partial(getattr, server, "heard"))
 
     async def test_body(self) -> None:
         """A server that never comes to the end of its body is given up."""
@@ -517,6 +529,11 @@ class SecureTests(NetworkCase):
         peer.transport.abortConnection()
 
 
+def _break(error: Exception, cancelled: Deferred[object]) -> None:
+    """Answer a cancellation with something else, as DNS does."""
+    cancelled.errback(error)
+
+
 class ExplainTests(SynchronousTestCase):
     """What an operator reads."""
 
@@ -537,7 +554,7 @@ class ExplainTests(SynchronousTestCase):
             (RuntimeError("topsecret"), "its answer cannot be read (RuntimeError)"),
         ):
             clock: Any = Clock()
-            fetcher = Fetcher(clock, 5.0, Scripted(lambda error=error: fail(error)))  # type: ignore[misc]
+            fetcher = Fetcher(clock, 5.0, Scripted(partial(fail, error)))
             failure = self.failureResultOf(fetcher.fetch("GET", "https://example.org/"), FetchError)
             self.assertEqual(failure.getErrorMessage(), problem)
 
@@ -545,7 +562,7 @@ class ExplainTests(SynchronousTestCase):
         """A connection that is never made is given up at the deadline."""
         clock: Any = Clock()
         for error in (CancelledError(), ConnectingCancelledError(None), DNSLookupError()):
-            agent = Scripted(lambda error=error: Deferred(lambda d: d.errback(error)))  # type: ignore[misc]
+            agent = Scripted(partial(Deferred, partial(_break, error)))
             fetching = Fetcher(clock, 5.0, agent).fetch("GET", "https://example.org/")
             clock.advance(5)
             failure = self.failureResultOf(fetching, FetchError)

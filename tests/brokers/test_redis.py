@@ -312,6 +312,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertEqual(lines.count(told), 1)
 
 
+# A base for the type checker alone, as above, which mypy takes for none.
 class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object):  # type: ignore[misc]
     """The store of a broker on a server of its own."""
 
@@ -437,6 +438,7 @@ class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
             await store.mint(f"ticket-{number}", b"{}", 30)
             self.assertEqual(await store.redeem(f"ticket-{number}"), b"{}")
         stats, after = client.info("commandstats"), client.info("errorstats")
+        # The client's types know of no answers within answers.
         self.assertEqual(stats["cmdstat_eval"]["calls"], 3)  # type: ignore[index]
         self.assertEqual(after["errorstat_ERR"]["count"] - before["errorstat_ERR"]["count"], 1)  # type: ignore[index]
 

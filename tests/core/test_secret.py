@@ -7,6 +7,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ class HidingTests(SynchronousTestCase):
             ascii(secret),
             f"{secret} {secret!r} {secret!s} {secret!a}",
             "%s %r" % (secret, secret),  # noqa: UP031 -- as log lines of others are made
-            "{} {!r}".format(secret, secret),  # noqa: UP032
+            "{} {!r}".format(secret, secret),  # noqa: UP032 -- this way, too
             format(secret),
             str([secret, {secret: (secret,)}]),
             str(ValueError(secret)),
@@ -66,9 +67,9 @@ class HidingTests(SynchronousTestCase):
 
     def test_dumps(self) -> None:
         """Nothing that writes objects down writes it down."""
-        ways: list[Callable[[Secret], object]] = [json.dumps, vars, bytes]  # type: ignore[list-item]
+        ways: list[Callable[[Secret], object]] = [json.dumps, vars, bytes]  # type: ignore[list-item]  # they refuse
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-            ways.append(lambda secret, protocol=protocol: pickle.dumps(secret, protocol))  # type: ignore[misc]
+            ways.append(partial(pickle.dumps, protocol=protocol))
         for way in ways:
             with self.assertRaises(TypeError) as caught:
                 way(Secret(TEXT))

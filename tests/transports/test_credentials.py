@@ -194,6 +194,15 @@ class FirstMessageTests(CredentialCase):
         visitor.read()
         self.assertEqual(visitor.goodbye, (4501, Closing.CREDENTIAL.reason))
 
+    def test_silence_keeps_no_place(self) -> None:
+        """Who has shown nothing, and does not answer the goodbye either, is gone when it has read it."""
+        house = self.doors(close_timeout_seconds=60.0)
+        visitor = self.visitor(house)
+        house.pass_time(CREDENTIAL_TIMEOUT_SECONDS + 1)
+        visitor.wire.read()
+        self.assertTrue(visitor.wire.closed)
+        self.assertEqual(house.sockets.admission.count, 0)
+
     def test_channels_that_there_are_not(self) -> None:
         """A channel that does not exist for anybody is refused before."""
         self.assertEqual(self.knock(self.doors(), "/ws/nowhere?auth=message"), 404)

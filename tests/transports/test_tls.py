@@ -333,6 +333,18 @@ class ReloadTests(TLSCase):
         self.assertEqual(self.hosts(creator, "a.example"), ["a.example"])
         self.assertEqual(creator.expires, expires)
 
+    def test_expired(self) -> None:
+        """A certificate that has expired does not take the place of one that is good."""
+        day = timedelta(days=1)
+        path = self.issuer.pem("a.pem", "a.example", not_before=NOW - day, not_after=NOW + day)
+        creator = self.creator(path)
+        self.logged()
+        self.issuer.pem("a.pem", "new.example", not_before=NOW - 9 * day, not_after=NOW - day)
+        creator.reload()
+        (line,) = self.logged()
+        self.assertTrue(line.endswith("one of the new ones has expired, and all that are in use are good"), line)
+        self.assertEqual(self.hosts(creator, "a.example"), ["a.example"])
+
     def test_mistake_at_the_start(self) -> None:
         """Without certificates there is no beginning."""
         with self.assertRaisesRegex(ConfigError, r"^tls_certificates: .*x\.pem cannot be read: No such file"):

@@ -341,7 +341,6 @@ class RelaySocketFactory(WebSocketServerFactory):
         self.node = node
         self.settings = settings
         self.wheel = node.wheel
-        self.most_connections = most_connections
         self.admission = Admission(
             min(settings.max_connections or most_connections, most_connections),
             settings.max_connections_per_address,
