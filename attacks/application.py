@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from typing import Any
 
@@ -37,6 +38,7 @@ class Application:
         asked: How often the hook was asked, by channel.
         questions: The last question about each channel.
         lured: How often somebody came who followed a redirect, or a token to its keys.
+        tls: The context of the second port, where the same is served over TLS; it needs a certificate.
     """
 
     CLAIMS = tuple(_CLAIMS)
@@ -44,26 +46,35 @@ class Application:
 
     def __init__(self) -> None:
         self.port = free_port()
+        self.tls_port = free_port()
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.keys: dict[str, Any] = {"keys": []}
         self.broken = False
         self.asked: Counter[str] = Counter()
         self.questions: dict[str, dict[str, Any]] = {}
         self.lured = 0
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._serving: set[asyncio.Task[None]] = set()
 
     def url(self, path: str) -> str:
         """The address of something here."""
         return f"http://127.0.0.1:{self.port}/{path}"
 
+    def secure_url(self, path: str) -> str:
+        """The same over TLS."""
+        return f"https://localhost:{self.tls_port}/{path}"
+
     async def open(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
+        self._servers = [
+            await asyncio.start_server(self._accepted, "127.0.0.1", self.port),
+            await asyncio.start_server(self._accepted, "127.0.0.1", self.tls_port, ssl=self.tls),
+        ]
 
     async def close(self) -> None:
         """End everything."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)

@@ -20,6 +20,7 @@ __all__ = ["CERTIFICATE", "PREFIX", "Grounds"]
 
 PREFIX = "wsrelay:"
 CERTIFICATE = "relay.pem"
+AUTHORITY = "authority.pem"
 
 MOST_STARTS = 3
 """How often a relay is started that does not."""
@@ -59,6 +60,8 @@ class Grounds:
     async def open(self) -> None:
         """Start everything but the relays."""
         self.issuer.pem(CERTIFICATE, TLS_HOST)
+        self.issuer.write(AUTHORITY, self.issuer.authority.cert_pem.bytes())
+        self.application.tls.load_cert_chain(self.issuer.pem("application.pem", "localhost"))
         hooks = self.redis.folder / "hooks"
         hooks.mkdir()
         (hooks / "sitecustomize.py").write_text(_FEW_FILES)
@@ -121,7 +124,9 @@ class Grounds:
     async def _start_once(self, name: Name) -> Relay:
         folder = self.redis.folder
         self.tls_port = free_port() if name is Name.ENCRYPTED else self.tls_port
-        places = Places(self.application, self.tls_port, str(folder / CERTIFICATE), str(folder / "hooks"))
+        places = Places(
+            self.application, self.tls_port, str(folder / CERTIFICATE), str(folder / "hooks"), str(folder / AUTHORITY)
+        )
         setup = SETUPS[name](places)
         flags = [*setup.flags.split(), *self._more.get(name, ())]
         if setup.config:

@@ -29,6 +29,7 @@ class Name(StrEnum):
         STRICT: Turns clients away that have no Origin.
         PUBLISHED: Fetches the keys of tokens from the application.
         HOOKED: Asks the application about every client.
+        DECEIVED: Asks an application whose certificate may be for another host.
         LATE: Another such one, for what must be counted.
         PATIENT: Pings every second.
         ENCRYPTED: Speaks TLS on a second port.
@@ -45,6 +46,7 @@ class Name(StrEnum):
     STRICT = "strict"
     PUBLISHED = "published"
     HOOKED = "hooked"
+    DECEIVED = "deceived"
     LATE = "late"
     PATIENT = "patient"
     ENCRYPTED = "encrypted"
@@ -63,12 +65,14 @@ class Places:
         tls_port: Where TLS is spoken.
         certificate: The file with the certificate.
         hooks: The folder of a `sitecustomize` that allows few open files.
+        authority: The file with the certificate of the authority that everybody trusts.
     """
 
     application: Application
     tls_port: int
     certificate: str
     hooks: str
+    authority: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,10 @@ SETUPS: dict[Name, Callable[[Places], Setup]] = {
         f"{_TOKENS} --token-jwks-url {places.application.url('keys')} --access authenticated"
     ),
     Name.HOOKED: _hooked,
+    Name.DECEIVED: lambda places: Setup(
+        f"--hook-url {places.application.secure_url('hook')} --hook-timeout-seconds 2",
+        {"WSRELAY_HOOK_SECRET": HOOK_SECRET, "SSL_CERT_FILE": places.authority},
+    ),
     Name.LATE: lambda places: _hooked(places, 8),
     Name.PATIENT: lambda _places: Setup("--ping-interval-seconds 1 --ping-timeout-seconds 1"),
     Name.ENCRYPTED: lambda places: Setup(

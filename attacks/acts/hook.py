@@ -9,6 +9,7 @@ from attacks.attack import attack
 from attacks.line import until_told
 from attacks.setups import Name
 from attacks.trial import Trial
+from tests.odd_certificates import ODD_NAMES, odd_certificate, pem
 from tests.transports.kit import upgrade
 
 OK = "/ws/hook:ok"
@@ -17,11 +18,11 @@ RECOVERY_SECONDS = 12.0
 """How long the relay may leave a hook alone that has failed in all that is tried here."""
 
 
-async def _good(trial: Trial) -> None:
+async def _good(trial: Trial, name: Name = Name.HOOKED, path: str = OK) -> None:
     """An honest answer lets in, at the latest when the relay has found out that the hook works again."""
 
     async def is_in() -> bool:
-        return await trial.knock(Name.HOOKED, OK) == "101"
+        return await trial.knock(name, path) == "101"
 
     trial.control("an honest 200 lets in", await until_told(is_in, RECOVERY_SECONDS), True)
 
@@ -136,3 +137,18 @@ async def hook_gets_a_foreign_cookie(trial: Trial) -> None:
     trial.control("of our own page", await trial.knock(Name.HOOKED, OK, cookie, "Origin: http://relay.example"))
     trial.refused("foreign", await trial.knock(Name.HOOKED, OK, cookie, "Origin: http://evil.example"), "403 origin")
     trial.refused("no origin", await trial.knock(Name.HOOKED, OK, cookie), "403 no_origin")
+
+
+@attack(alone=Name.DECEIVED)
+async def hook_has_another_name(trial: Trial) -> None:
+    """A server poses as the hook with a trusted authority's certificate for another host, and odd names in it."""
+    issuer, application = trial.grounds.issuer, trial.grounds.application
+    for odd in ((), *((name,) for name in ODD_NAMES), ("DNS:other.example",), ("IP:192.0.2.1",)):
+        application.tls.load_cert_chain(issuer.pem("application.pem", "localhost"))
+        await _good(trial, Name.DECEIVED, "/ws/hook:ok:named")
+        asked = application.asked["hook:ok:named"]
+        application.tls.load_cert_chain(issuer.write("impostor.pem", pem(*odd_certificate(issuer.authority, odd))))
+        trial.refused(
+            " ".join(odd) or "no name", await trial.knock(Name.DECEIVED, "/ws/hook:ok:named"), "503 not_checked"
+        )
+        trial.safe("nothing is shown to it", application.asked["hook:ok:named"] == asked, "the impostor was asked")

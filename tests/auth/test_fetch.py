@@ -36,6 +36,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from zope.interface import directlyProvides, implementer, providedBy
 
+from tests.odd_certificates import ODD_NAMES, odd_certificate, pem
 from wsrelay import __version__
 from wsrelay.auth.fetch import MAX_BODY_BYTES, Fetcher, check_url
 from wsrelay.core.errors import ConfigError, FetchError
@@ -454,10 +455,11 @@ class SecureTests(NetworkCase):
     def setUp(self) -> None:
         self.authority = trustme.CA()
 
-    def serve_tls(self, answer: bytes, name: str = "127.0.0.1") -> tuple[Server, str]:
-        """A server with a certificate for a name, and its URL."""
-        issued = self.authority.issue_cert(name)
-        chain = b"".join(blob.bytes() for blob in (issued.private_key_pem, *issued.cert_chain_pems))
+    def serve_tls(self, answer: bytes, name: str = "127.0.0.1", chain: bytes = b"") -> tuple[Server, str]:
+        """A server with a certificate for a name, or with this one, and its URL."""
+        if not chain:
+            issued = self.authority.issue_cert(name)
+            chain = b"".join(blob.bytes() for blob in (issued.private_key_pem, *issued.cert_chain_pems))
         server = Server(answer)
         url = self.serve(TLSMemoryBIOFactory(PrivateCertificate.loadPEM(chain).options(), False, server))
         self.addCleanup(lambda: gatherResults([peer.gone for peer in server.peers]))
@@ -498,6 +500,21 @@ class SecureTests(NetworkCase):
         self.trust()
         _server, url = self.serve_tls(EMPTY, "example.org")
         self.assertEqual(await self.problem(url), "its certificate is for another name")
+
+    async def test_certificate_of_another_host_is_rejected_whatever_else_is_in_it(self) -> None:
+        self.trust()
+        for odd in ((), *((name,) for name in ODD_NAMES)):
+            server, url = self.serve_tls(EMPTY, chain=pem(*odd_certificate(self.authority, odd)))
+            self.assertEqual(await self.problem(url), "its certificate is for another name", odd)
+            self.assertEqual([peer.received for peer in server.peers], [b""], odd)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_right_name_beside_an_odd_one_is_accepted(self) -> None:
+        self.trust()
+        for odd in ODD_NAMES:
+            _server, url = self.serve_tls(EMPTY, chain=pem(*odd_certificate(self.authority, (odd, "IP:127.0.0.1"))))
+            self.assertEqual((await self.fetcher().fetch("GET", url)).status, 200, odd)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_no_tls(self) -> None:
         """A server without TLS at an https URL is told from one that is away."""

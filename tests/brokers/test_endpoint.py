@@ -15,6 +15,7 @@ from twisted.protocols import portforward
 from twisted.trial import unittest
 
 from tests.brokers.contract import WaitingSink, until
+from tests.odd_certificates import ODD_NAMES, odd_certificate, pem
 from tests.redis_server import RedisServer
 from wsrelay.brokers.endpoint import redis_endpoint
 from wsrelay.brokers.redis import RedisBroker
@@ -40,19 +41,28 @@ class TLSTests(unittest.TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         server = RedisServer().start()
         self.addCleanup(server.close)
-        authority = trustme.CA()
+        self.server = server
+        self.authority = authority = trustme.CA()
         issued = authority.issue_cert("localhost", "127.0.0.1")
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.ca_file = self.folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_file))
         certificate = ssl.PrivateCertificate.loadPEM(issued.private_key_and_cert_chain_pem.bytes())
         self.fingerprint = certificate.original.digest("sha256").decode()
-        factory: Any = portforward.ProxyFactory("127.0.0.1", server.port)
+        await self.listen(certificate)
+
+    async def listen(self, certificate: ssl.PrivateCertificate) -> None:
+        """Have Redis behind a new TLS port that shows this certificate."""
+        factory: Any = portforward.ProxyFactory("127.0.0.1", self.server.port)
         factory.noisy = portforward.ProxyClientFactory.noisy = False
         endpoint = endpoints.SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1")
         port: Any = await endpoint.listen(factory)
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
         self.port = port.getHost().port
+
+    async def listen_as(self, *names: str) -> None:
+        """The same with a certificate of our authority for these names."""
+        await self.listen(ssl.PrivateCertificate.loadPEM(pem(*odd_certificate(self.authority, names))))
 
     def broker(self, host: str = "localhost", **trust: Any) -> tuple[RedisBroker, WaitingSink]:
         url = RedisURL.parse(f"rediss://{host}:{self.port}")
@@ -82,6 +92,9 @@ class TLSTests(unittest.TestCase):
         await broker.publish("chat", b"x")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
 
+    async def has_problem(self, broker: RedisBroker, text: str) -> None:
+        await until(lambda: text in broker.problem)
+
     async def test_unknown_authority(self) -> None:
         """A certificate of an unknown authority is refused by default, and the problem says so."""
         broker, sink = self.broker()
@@ -109,8 +122,24 @@ class TLSTests(unittest.TestCase):
         broker, _ = self.broker(fingerprint="00" * 32)
         await until(lambda: "certificate verify failed" in broker.problem)
 
-    async def test_other_host(self) -> None:
-        """A trusted authority's certificate for another name is refused."""
+    async def test_certificate_of_another_host_is_rejected_whatever_else_is_in_it(self) -> None:
+        for odd in ((), *((name,) for name in ODD_NAMES)):
+            await self.listen_as(*odd)
+            broker, sink = self.broker(ca_file=self.ca_file)
+            await self.has_problem(broker, "another name")
+            self.assertEqual((broker.ready, sink.confirmations), (False, []), odd)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_right_name_beside_an_odd_one_is_accepted(self) -> None:
+        for odd in ("DNS:*.internal", "DNS:192.0.2.1", "DNS:*"):
+            await self.listen_as(odd, "DNS:localhost")
+            broker, sink = self.broker(ca_file=self.ca_file)
+            await self.works(broker, sink)
+            await broker.stop()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_other_authority(self) -> None:
+        """A certificate of an authority that is not in the file is refused."""
         authority = trustme.CA()
         other = self.folder / "other.pem"
         authority.cert_pem.write_to_path(str(other))

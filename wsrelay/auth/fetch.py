@@ -29,7 +29,6 @@ from twisted.internet.ssl import VerificationError
 from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
-    BrowserLikePolicyForHTTPS,
     HostnameCachingHTTPSPolicy,
     HTTPConnectionPool,
     ResponseDone,
@@ -42,6 +41,7 @@ from zope.interface import implementer
 
 from wsrelay import __version__
 from wsrelay.core.errors import ConfigError, FetchError, FetchTimeoutError
+from wsrelay.outgoing_tls import VerifiedHTTPS
 
 __all__ = ["MAX_BODY_BYTES", "Fetched", "Fetcher", "check_url"]
 
@@ -108,7 +108,7 @@ class Fetcher:
         self._timeout = timeout_seconds
         self._pool = _Pool(reactor)
         # Without the cache each connection reads the certificates of the platform, and for 5 ms nothing else happens.
-        policy = HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
+        policy = HostnameCachingHTTPSPolicy(VerifiedHTTPS())
         self._agent: IAgent = Agent(reactor, policy, pool=self._pool) if agent is None else agent
         self._under_way: set[Deferred[Any]] = set()
 

@@ -12,7 +12,6 @@ from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
     TLSVersion,
-    optionsForClientTLS,
     trustRootFromCertificates,
 )
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -20,6 +19,7 @@ from zope.interface import implementer
 
 from wsrelay.core.errors import ConfigError
 from wsrelay.core.redis_url import RedisURL
+from wsrelay.outgoing_tls import verified_tls
 
 __all__ = ["redis_endpoint"]
 
@@ -58,7 +58,7 @@ def redis_endpoint(
     if not verify:
         return wrapClientTLS(_UnverifiedTLS(url.host), plain)
     trust = trustRootFromCertificates(_certificates(ca_file)) if ca_file is not None else None
-    return wrapClientTLS(optionsForClientTLS(url.host, trustRoot=trust), plain)
+    return wrapClientTLS(verified_tls(url.host, trust), plain)
 
 
 def _certificates(path: Path) -> list[Certificate]:
