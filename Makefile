@@ -22,7 +22,7 @@ run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
 
 # Bounds: the pure rooms have no line that no test runs; everything together at most one in twenty.
-PURE := wsrelay/core/*,wsrelay/dialects/*,wsrelay/hub.py
+PURE := wsrelay/core/*,wsrelay/dialects/*,wsrelay/engine/hub.py
 
 test: .venv/dev
 ifdef COVER
@@ -42,22 +42,22 @@ lint: .venv/dev
 	$(BIN)/lint-imports --verbose
 
 faults: .venv/dev
-	@$(BIN)/python -m faults run $(ARGS)
+	@$(BIN)/python -m devtools.faults run $(ARGS)
 
 attack: .venv/dev
-	@$(BIN)/python -m attacks run $(ARGS)
+	@$(BIN)/python -m devtools.attacks run $(ARGS)
 
 conformance: .venv/dev
-	@$(BIN)/python -m conformance $(ARGS)
+	@$(BIN)/python -m devtools.conformance $(ARGS)
 
 # A quarter of an hour of a quiet machine; ARGS="--quick" looks whether it works.
 bench: .venv/run
-	$(BIN)/python -m bench setup
-	$(BIN)/python -m bench run --plot docs/performance.png $(ARGS)
+	$(BIN)/python -m devtools.bench setup
+	$(BIN)/python -m devtools.bench run --plot docs/performance.png $(ARGS)
 
 # In an environment of its own: what it needs is nobody else's affair.
 audit: .venv/dev .venv-audit/done
-	@$(BIN)/python -m tools.audit .venv-audit/bin/pip-audit
+	@$(BIN)/python -m devtools.release.audit .venv-audit/bin/pip-audit
 
 .venv-audit/done:
 	@$(PYTHON) -m venv .venv-audit
@@ -65,10 +65,10 @@ audit: .venv/dev .venv-audit/done
 	@touch $@
 
 docs: .venv/dev
-	$(BIN)/python -m tools.docs
+	$(BIN)/python -m devtools.release.docs
 
 pins: .venv/dev
-	$(BIN)/python -m tools.pins
+	$(BIN)/python -m devtools.release.pins
 
 # The pins without the line for the project itself, which is installed in place of it so that edits are seen.
 .venv/run: requirements.txt setup.cfg setup.py pyproject.toml | .venv/bin/python
@@ -87,4 +87,4 @@ pins: .venv/dev
 		{ echo 'No environment could be made. On Debian and Ubuntu: apt-get install python3-venv'; rm -rf .venv; exit 1; }
 
 clean:
-	rm -rf .venv .venv-audit bench/.cache conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-audit devtools/bench/.cache devtools/conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -12,16 +12,17 @@ from zope.interface import Interface
 from zope.interface.verify import verifyClass, verifyObject
 
 from wsrelay import interfaces
-from wsrelay.brokers.endpoint import redis_endpoint
-from wsrelay.brokers.memory import MemoryBroker
-from wsrelay.brokers.redis import RedisBroker
-from wsrelay.core.channels import Namespaces
-from wsrelay.core.redis_url import RedisURL
+from wsrelay.brokers.memory.broker import MemoryBroker
+from wsrelay.brokers.redis.broker import RedisBroker
+from wsrelay.brokers.redis.endpoint import redis_endpoint
+from wsrelay.config.redis_url import RedisURL
+from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.dialects import DIALECTS
 from wsrelay.dialects.raw import RawDialect
+from wsrelay.engine.node import Node
 from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
-from wsrelay.node import Node
-from wsrelay.testing import FakeBroker, RecordingSink
+from wsrelay.testing.authenticators import Anonymity
+from wsrelay.testing.brokers import FakeBroker, RecordingSink
 
 
 def redis_broker() -> RedisBroker:
@@ -49,7 +50,7 @@ class SeamTests(SynchronousTestCase):
 
     def test_sinks(self) -> None:
         """The node and the double of it have every method of a sink."""
-        for sink in (Node(FakeBroker(), Namespaces([]), Clock()), RecordingSink()):
+        for sink in (Node(FakeBroker(), Namespaces([]), Clock(), Anonymity()), RecordingSink()):
             verifyObject(IBrokerSink, sink)
 
     def test_dialects(self) -> None:

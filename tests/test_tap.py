@@ -18,9 +18,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from wsrelay import tap
-from wsrelay.brokers.memory import MemoryBroker
-from wsrelay.brokers.redis import RedisBroker
-from wsrelay.transports.proxied import behind_proxy
+from wsrelay.brokers.memory.broker import MemoryBroker
+from wsrelay.brokers.redis.broker import RedisBroker
+from wsrelay.transports.listening.proxy_protocol import behind_proxy
 
 REACTOR: Any = reactor
 ADD_TRIGGER = REACTOR.addSystemEventTrigger

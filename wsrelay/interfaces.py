@@ -10,11 +10,11 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from wsrelay.core.commands import Publish, Subscribe
-    from wsrelay.core.credentials import Credential
-    from wsrelay.core.handshake import Handshake
-    from wsrelay.core.identity import Identity
-    from wsrelay.core.publication import Publication
+    from wsrelay.core.access.credentials import Credential
+    from wsrelay.core.access.identity import Identity
+    from wsrelay.core.messaging.commands import Publish, Subscribe
+    from wsrelay.core.messaging.publications import Publication
+    from wsrelay.core.wire.handshake import Handshake
 
 __all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect"]
 
@@ -44,7 +44,7 @@ class IBrokerSink(Interface):
         """Messages flow again after an interruption, and commands are answered."""
 
     def controlled(payload: bytes) -> None:
-        """The application tells all processes something: see `wsrelay.core.control`."""
+        """The application tells all processes something: see `wsrelay.core.messaging.control`."""
 
 
 class IBroker(Interface):
@@ -83,8 +83,8 @@ class IBroker(Interface):
     def publish(channel: str, payload: bytes) -> Deferred[None]:
         """Publish a message; fires when the broker has taken it.
 
-        Messages published to one channel keep their order. Fails with `wsrelay.core.errors.BrokerUnavailable`, after
-        a bounded time, when the message was not taken or that cannot be known.
+        Messages published to one channel keep their order. Fails with `wsrelay.core.outcomes.errors.BrokerUnavailable`,
+        after a bounded time, when the message was not taken or that cannot be known.
         """
 
     def tell(payload: bytes) -> Deferred[None]:
@@ -92,7 +92,7 @@ class IBroker(Interface):
 
 
 class ICredentialStore(Interface):
-    """What processes share about credentials. All fail with `wsrelay.core.errors.BrokerUnavailable`."""
+    """What processes share about credentials. All fail with `wsrelay.core.outcomes.errors.BrokerUnavailable`."""
 
     def mint(ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
         """Keep a new ticket for so long; fires with False if there is one of this name already."""
@@ -104,7 +104,7 @@ class ICredentialStore(Interface):
         """Make a ticket void that may not have been redeemed yet."""
 
     def deny(target: str, seconds: int) -> Deferred[None]:
-        """Accept no credential of this target (see `wsrelay.core.control.Disconnect`) for so long."""
+        """Accept no credential of this target (see `wsrelay.core.messaging.control.Disconnect`) for so long."""
 
     def denied(targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Fires with whether each of these targets is denied now."""
@@ -116,7 +116,7 @@ class IAuthenticator(Interface):
     def find(handshake: Handshake) -> Credential | None:
         """What a client shows in its handshake; None: nothing that this authenticator knows how to look at.
 
-        Raises `wsrelay.core.errors.DeniedError` if it cannot be told what the client shows.
+        Raises `wsrelay.core.outcomes.errors.DeniedError` if it cannot be told what the client shows.
         """
 
     def asks(handshake: Handshake) -> bool:
@@ -130,7 +130,7 @@ class IAuthenticator(Interface):
     ) -> Deferred[Identity]:
         """Who the client is; within a bounded time. `met` is called with who it is as far as that is known by now.
 
-        Fails with `wsrelay.core.errors.DeniedError` if it is not let in, also where that cannot be found out.
+        Fails with `wsrelay.core.outcomes.errors.DeniedError` if it is not let in, also where that cannot be found out.
         """
 
     def forget() -> None:
@@ -139,7 +139,7 @@ class IAuthenticator(Interface):
     def may_publish(identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
         """Whether somebody may publish what the rules permit; None: yes, nobody has to be asked.
 
-        Fails with `wsrelay.core.errors.DeniedError`.
+        Fails with `wsrelay.core.outcomes.errors.DeniedError`.
         """
 
 
@@ -156,19 +156,19 @@ class IDialect(Interface):
     def open(handshake: Handshake) -> Sequence[Subscribe]:
         """What a client asks for by knocking with this handshake.
 
-        Raises `wsrelay.core.errors.RefusedError` if the handshake makes no sense in this dialect.
+        Raises `wsrelay.core.outcomes.errors.RefusedError` if the handshake makes no sense in this dialect.
         """
 
     def decode(payload: bytes) -> Sequence[Publish]:
         """What a client asks for with one message.
 
-        Raises `wsrelay.core.errors.ProtocolViolation` if the message makes no sense in this dialect.
+        Raises `wsrelay.core.outcomes.errors.ProtocolViolation` if the message makes no sense in this dialect.
         """
 
     def credential(payload: bytes) -> Credential:
         """What a client shows with its first message.
 
-        Raises `wsrelay.core.errors.DeniedError` if it is no credential.
+        Raises `wsrelay.core.outcomes.errors.DeniedError` if it is no credential.
         """
 
     def welcome(channels: Sequence[str]) -> bytes:

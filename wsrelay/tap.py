@@ -19,13 +19,13 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from wsrelay import __version__
-from wsrelay.brokers.memory import MemoryBroker
+from wsrelay.app.service import RelayService
+from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Setting, Settings, load, nearest, table
-from wsrelay.core.errors import ConfigError
+from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
-from wsrelay.service import RelayService
-from wsrelay.transports.proxied import behind_proxy
-from wsrelay.transports.tls import ReloadingTLS, under_tls
+from wsrelay.transports.listening.proxy_protocol import behind_proxy
+from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 
 __all__ = ["Options", "makeService"]
 
@@ -172,8 +172,8 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
     if not settings.uses_redis or settings.redis_url is None:
         return MemoryBroker(reactor.seconds)
     # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
-    from wsrelay.brokers.endpoint import redis_endpoint
-    from wsrelay.brokers.redis import RedisBroker
+    from wsrelay.brokers.redis.broker import RedisBroker
+    from wsrelay.brokers.redis.endpoint import redis_endpoint
 
     url = settings.redis_url
     endpoint = redis_endpoint(

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from wsrelay.core.errors import DeniedError
+from wsrelay.core.outcomes.errors import DeniedError
 
 __all__ = ["outcome"]
 

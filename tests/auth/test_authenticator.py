@@ -17,13 +17,13 @@ from wsrelay.auth.authenticator import Authenticator
 from wsrelay.auth.keys import FixedKeys, read_keys
 from wsrelay.auth.tickets import TicketOffice
 from wsrelay.auth.tokens import TokenVerifier
-from wsrelay.brokers.credentials import MemoryCredentials
-from wsrelay.core.credentials import Credential, Kind
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import DeniedError
-from wsrelay.core.handshake import Handshake
-from wsrelay.core.identity import ANONYMOUS, Identity
-from wsrelay.core.secret import Secret
+from wsrelay.brokers.memory.credential_store import MemoryCredentials
+from wsrelay.core.access.credentials import Credential, Kind
+from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.wire.handshake import Handshake
 from wsrelay.interfaces import IAuthenticator
 
 SECRET = "s" * 40

@@ -18,13 +18,13 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.auth.endpoint import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_ONE, MAX_TOLD, SETTLED_SECONDS
 from wsrelay.auth.hook import MAX_CACHED, Hook
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import ClaimError, DeniedError, FetchError, FetchTimeoutError
-from wsrelay.core.handshake import Handshake
-from wsrelay.core.identity import ANONYMOUS, Identity, read_identity
-from wsrelay.core.secret import Secret
+from wsrelay.auth.hook_client import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_ONE, MAX_TOLD, SETTLED_SECONDS
+from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import ClaimError, DeniedError, FetchError, FetchTimeoutError
+from wsrelay.core.wire.handshake import Handshake
 
 URL = "http://app.internal/hook"
 EPOCH = 1_800_000_000.0

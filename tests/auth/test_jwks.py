@@ -16,9 +16,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.auth.test_fetch import NetworkCase
 from tests.auth.test_keys import EC, ED, OTHER_RSA, RSA, RSA_ALGORITHMS
-from wsrelay.auth.fetch import Fetched
+from tests.outgoing.test_http_client import NetworkCase
 from wsrelay.auth.jwks import (
     ASK_SECONDS,
     KEEP_SECONDS,
@@ -31,8 +30,9 @@ from wsrelay.auth.jwks import (
     read_key_set,
 )
 from wsrelay.auth.keys import ASYMMETRIC, Key
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import DeniedError, FetchError
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import DeniedError, FetchError
+from wsrelay.outgoing.http_client import Fetched
 
 URL = "https://example.org/keys"
 

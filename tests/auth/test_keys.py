@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Key, fitting, public_key, read_keys
-from wsrelay.core.errors import ConfigError
+from wsrelay.core.outcomes.errors import ConfigError
 
 __all__ = ["EC", "ED", "OTHER_RSA", "RSA", "RSA_ALGORITHMS", "SECRET", "pem"]
 

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.auth.outcome import outcome
 from wsrelay.auth.tickets import TicketOffice
-from wsrelay.brokers.credentials import MemoryCredentials
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import BrokerUnavailable
-from wsrelay.core.identity import Identity
-from wsrelay.core.secret import Secret
+from wsrelay.brokers.memory.credential_store import MemoryCredentials
+from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import BrokerUnavailable
 
 TICKET = "t" * 32
 HERE = "192.0.2.7"

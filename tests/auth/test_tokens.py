@@ -24,10 +24,10 @@ from tests.auth.test_keys import EC, ED, OTHER_RSA, RSA, RSA_ALGORITHMS, SECRET,
 from wsrelay.auth.jwks import ASK_SECONDS, REFRESH_SECONDS, RemoteKeys
 from wsrelay.auth.keys import FixedKeys, Key, Keys, read_keys
 from wsrelay.auth.tokens import MAX_JTI_BYTES, TokenVerifier
-from wsrelay.core.credentials import MAX_CREDENTIAL_BYTES
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import DeniedError
-from wsrelay.core.identity import Identity
+from wsrelay.core.access.credentials import MAX_CREDENTIAL_BYTES
+from wsrelay.core.access.identity import Identity
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import DeniedError
 
 NOW = 1_700_000_000
 LEEWAY = 10

@@ -10,10 +10,10 @@ from twisted.internet.task import deferLater
 from twisted.trial import unittest
 from zope.interface.verify import verifyObject
 
-from wsrelay.core.errors import BrokerUnavailable
-from wsrelay.core.publication import Publication
+from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, ICredentialStore
-from wsrelay.testing import RecordingSink
+from wsrelay.testing.brokers import RecordingSink
 
 __all__ = ["BrokerContract", "StoreContract", "WaitingSink", "until"]
 

@@ -11,16 +11,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Opcode
 from zope.interface.verify import verifyObject
 
-from tests.wire import read_frames
-from wsrelay.core.channels import check_channel
-from wsrelay.core.commands import Publish, Subscribe
-from wsrelay.core.credentials import SUBPROTOCOL_PREFIX, Credential, Kind
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import DeniedError, RefusedError
-from wsrelay.core.frames import message_frame
-from wsrelay.core.handshake import Handshake, Refusal
-from wsrelay.core.publication import Publication
-from wsrelay.core.secret import Secret
+from tests.support.frames import read_frames
+from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX, Credential, Kind
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.messaging.channel_names import check_channel
+from wsrelay.core.messaging.commands import Publish, Subscribe
+from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import DeniedError, RefusedError
+from wsrelay.core.wire.frames import message_frame
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.http_response import Refusal
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.interfaces import IDialect
 

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.integration.relay import Relay
-from tests.redis_server import RedisServer, require_redis
+from devtools.harness.redis_server import RedisServer, require_redis
+from devtools.harness.relay import Relay
 
 DEADLINE = 15.0
 KEY = "k" * 40

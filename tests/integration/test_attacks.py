@@ -15,17 +15,17 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from websockets.sync.client import connect
 
-from attacks import acts, report
-from attacks.attack import TABLE
-from attacks.run import judge_logs, run
-from attacks.setups import Name
-from attacks.trial import Row, Trial, UnprovenError, Verdict
-from tests.redis_server import require_redis
-from tests.transports.kit import DEADLINE_SECONDS, REACTOR
-from wsrelay.brokers.memory import MemoryBroker
+from devtools.attacks import acts, report
+from devtools.attacks.attack import TABLE
+from devtools.attacks.run import judge_logs, run
+from devtools.attacks.setups import Name
+from devtools.attacks.trial import Row, Trial, UnprovenError, Verdict
+from devtools.harness.redis_server import require_redis
+from tests.support.edge import DEADLINE_SECONDS, REACTOR
+from wsrelay.app.service import RelayService
+from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
-from wsrelay.core.publication import Publication
-from wsrelay.service import RelayService
+from wsrelay.core.messaging.publications import Publication
 
 
 class AttackTests(SynchronousTestCase):

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.trial import unittest
 from websockets.sync.client import connect
 
-from tests.browser import Browser, Page, find_browser
-from tests.integration.relay import Relay
+from devtools.harness.relay import Relay
+from tests.support.browser import Browser, Page, find_browser
 
 _CONNECTED = "document.querySelector('#status').dataset.state === 'open'"
 

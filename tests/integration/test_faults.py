@@ -6,13 +6,13 @@ import asyncio
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from faults import acts
-from faults.clients import Connection
-from faults.faults import TABLE
-from faults.publisher import Publication, State
-from faults.run import run
-from faults.verdict import Account, Result, audit
-from tests.redis_server import require_redis
+from devtools.faults import acts
+from devtools.faults.clients import Connection
+from devtools.faults.faults import TABLE
+from devtools.faults.publisher import Publication, State
+from devtools.faults.run import run
+from devtools.faults.verdict import Account, Result, audit
+from devtools.harness.redis_server import require_redis
 
 TELLING = (
     "subscriptions-are-forgotten",

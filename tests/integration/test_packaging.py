@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import connect
 
-from tests.integration.relay import Relay, clean_environ
+from devtools.harness.relay import Relay, clean_environ
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -32,8 +32,8 @@ class WheelTests(SynchronousTestCase):
         names = zipfile.ZipFile(wheel).namelist()
         self.assertIn("twisted/plugins/wsrelay_plugin.py", names)
         self.assertIn("wsrelay/py.typed", names)
-        self.assertLessEqual({f"wsrelay/http/static/chat.{kind}" for kind in ("html", "css", "js")}, set(names))
-        self.assertEqual([name for name in names if name.startswith(("tests", "bench"))], [])
+        self.assertLessEqual({f"wsrelay/web/static/chat.{kind}" for kind in ("html", "css", "js")}, set(names))
+        self.assertEqual([name for name in names if name.startswith(("tests", "devtools"))], [])
         self.assertEqual([name for name in names if name.startswith("twisted/") and name.endswith("__init__.py")], [])
 
         # An environment of its own that sees this one's libraries but not its editable wsrelay: installed here, it

@@ -14,9 +14,9 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.integration.relay import Relay, clean_environ
-from tests.redis_server import RedisServer, free_port
-from tests.wire import read_frames
+from devtools.harness.redis_server import RedisServer, free_port
+from devtools.harness.relay import Relay, clean_environ
+from tests.support.frames import read_frames
 
 DEADLINE = 20
 

@@ -11,11 +11,11 @@ from zope.interface import implementer
 from wsrelay.auth.hook import Hook
 from wsrelay.auth.tickets import TicketOffice
 from wsrelay.auth.tokens import TokenVerifier
-from wsrelay.core.credentials import Credential, Kind, find_credential
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import DeniedError
-from wsrelay.core.handshake import Handshake
-from wsrelay.core.identity import ANONYMOUS, Identity
+from wsrelay.core.access.credentials import Credential, Kind, find_credential
+from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.wire.handshake import Handshake
 from wsrelay.interfaces import IAuthenticator
 
 __all__ = ["Authenticator"]

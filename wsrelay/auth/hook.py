@@ -19,14 +19,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from wsrelay.auth.endpoint import Answered, Endpoint, Fetches, OddAnswerError, check_status
-from wsrelay.core.addresses import block
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import DeniedError
-from wsrelay.core.expiring import ExpiringCache
-from wsrelay.core.handshake import Handshake
-from wsrelay.core.identity import ANONYMOUS, Identity, check_names, read_identity
-from wsrelay.core.secret import Secret
+from wsrelay.auth.hook_client import Answered, Endpoint, Fetches, OddAnswerError, check_status
+from wsrelay.core.access.client_address import block
+from wsrelay.core.access.identity import ANONYMOUS, Identity, check_names, read_identity
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.flow.ttl import ExpiringCache
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.wire.handshake import Handshake
 
 __all__ = ["MAX_CACHED", "Hook"]
 

@@ -18,11 +18,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.auth.fetch import Fetched, Fetcher
 from wsrelay.auth.keys import ASYMMETRIC, Key, fitting, public_key
-from wsrelay.core.backoff import FullJitter
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import ConfigError, DeniedError, FetchError
+from wsrelay.core.flow.backoff import FullJitter
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import ConfigError, DeniedError, FetchError
+from wsrelay.outgoing.http_client import Fetched, Fetcher
 
 __all__ = ["MAX_KEYS", "RemoteKeys", "read_key_set"]
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 from twisted.internet.defer import Deferred, succeed
 
-from wsrelay.core.errors import ConfigError
+from wsrelay.core.outcomes.errors import ConfigError
 
 __all__ = ["ALGORITHMS", "ASYMMETRIC", "FixedKeys", "Key", "Keys", "fitting", "public_key", "read_keys"]
 

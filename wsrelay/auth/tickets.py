@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import BrokerUnavailable, ClaimError, DeniedError
-from wsrelay.core.identity import Identity
-from wsrelay.core.secret import Secret
-from wsrelay.core.tickets import check_ticket, is_within, read_document
+from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.access.ticket_claims import check_ticket, is_within, read_document
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError, DeniedError
 from wsrelay.interfaces import ICredentialStore
 
 __all__ = ["TicketOffice"]

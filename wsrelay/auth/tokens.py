@@ -14,9 +14,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from twisted.internet.defer import Deferred
 
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
-from wsrelay.core.denials import Denial
-from wsrelay.core.errors import ClaimError, DeniedError
-from wsrelay.core.identity import Identity, read_identity, read_instant
+from wsrelay.core.access.identity import Identity, read_identity, read_instant
+from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.errors import ClaimError, DeniedError
 
 if TYPE_CHECKING:
     from jwt.types import Options

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wsrelay.config.checks import checked
-from wsrelay.config.kinds import ACCESS_OR_SWITCH, LIST, SLOW, SWITCH, Setting, nearest
+from wsrelay.config.setting_types import ACCESS_OR_SWITCH, LIST, SLOW, SWITCH, Setting, nearest
 from wsrelay.config.settings import Settings, table
-from wsrelay.core.channels import PERSONAL, Access, Namespace
-from wsrelay.core.errors import ConfigError
+from wsrelay.config.validation import checked
+from wsrelay.core.messaging.channel_names import PERSONAL
+from wsrelay.core.messaging.namespaces import Access, Namespace
+from wsrelay.core.outcomes.errors import ConfigError
 
 __all__ = ["load"]
 

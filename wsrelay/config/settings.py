@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from wsrelay.config.kinds import (
+from wsrelay.config.redis_url import RedisURL
+from wsrelay.config.setting_types import (
     ACCESS,
     LIST,
     NUMBER,
@@ -27,9 +28,9 @@ from wsrelay.config.kinds import (
     Kind,
     Setting,
 )
-from wsrelay.core.channels import PERSONAL, Access, Namespace, Namespaces
-from wsrelay.core.redis_url import RedisURL
-from wsrelay.core.secret import Secret
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.messaging.channel_names import PERSONAL
+from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 
 __all__ = ["Settings", "table"]
 

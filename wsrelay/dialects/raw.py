@@ -26,13 +26,14 @@ from urllib.parse import unquote_to_bytes
 
 from zope.interface import implementer
 
-from wsrelay.core.channels import check_channel
-from wsrelay.core.commands import Publish, Subscribe
-from wsrelay.core.credentials import Credential, read_credential
-from wsrelay.core.errors import ChannelError, RefusedError
-from wsrelay.core.frames import message_frame as plain_frame
-from wsrelay.core.handshake import Handshake, Refusal
-from wsrelay.core.publication import Publication
+from wsrelay.core.access.credentials import Credential, read_credential
+from wsrelay.core.messaging.channel_names import check_channel
+from wsrelay.core.messaging.commands import Publish, Subscribe
+from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.outcomes.errors import ChannelError, RefusedError
+from wsrelay.core.wire.frames import message_frame as plain_frame
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.http_response import Refusal
 from wsrelay.interfaces import IDialect
 
 __all__ = ["RawDialect"]

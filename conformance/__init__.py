@@ -1,1 +1,0 @@
-"""The Autobahn test suite against the relay's own front door and protocol class: `python -m conformance`."""

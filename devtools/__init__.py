@@ -1,0 +1,1 @@
+"""Tools of the developers: tests with real processes, benchmarks, releases."""

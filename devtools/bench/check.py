@@ -1,0 +1,157 @@
+"""The proof that the load client notices what it is there to notice.
+
+It is set before servers that are right, though odd, and before servers that lose, double, swap, cut or
+misdirect messages.  The former must pass and the latter must not.  `python -m devtools.bench check` runs it; nothing
+is timed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+
+from devtools.bench import load
+from devtools.bench.children import Child, clean_up_on_exit, free_port, wait_until_listening
+from devtools.bench.measure import cores
+from devtools.bench.paths import HERE, LOAD, PROJECT
+
+ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+"""What belongs to the one key that the load client sends."""
+
+
+def frame(payload: bytes, opcode: int = 1, *, final: bool = True, reserved: int = 0) -> bytes:
+    """Write one frame as a server does."""
+    length = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    return bytes([0x80 * final | reserved | opcode]) + length + payload
+
+
+def fragments(payload: bytes) -> bytes:
+    """Write a message in four frames, with a ping between them."""
+    parts = frame(payload[:10], final=False), frame(b"ping", 9), frame(b"", 0, final=False)
+    return b"".join(parts) + frame(payload[10:50], 0, final=False) + frame(payload[50:], 0)
+
+
+def swapped() -> Callable[[int, bytes], bytes]:
+    """Make a rule that sends every second message before the first."""
+    held: dict[int, bytes] = {}
+
+    def rule(number: int, payload: bytes) -> bytes:
+        if number % 2:
+            return frame(payload) + held.pop(0, b"")
+        held[0] = frame(payload)
+        return b""
+
+    return rule
+
+
+RULES: dict[str, tuple[bool, Callable[[int, bytes], bytes]]] = {
+    "plain": (True, lambda number, payload: frame(payload)),
+    "binary": (True, lambda number, payload: frame(payload, 2)),
+    "fragments and pings": (True, lambda number, payload: fragments(payload)),
+    "byte by byte": (True, lambda number, payload: frame(payload)),
+    "lost": (False, lambda number, payload: frame(payload) if number % 7 else b""),
+    "doubled": (False, lambda number, payload: frame(payload) * (1 if number % 7 else 2)),
+    "swapped": (False, swapped()),
+    "cut": (False, lambda number, payload: frame(payload[:-1])),
+    "misdirected": (False, lambda number, payload: frame(payload.replace(b" 00000 ", b" 00001 "))),
+    "compressed unasked": (False, lambda number, payload: frame(payload, reserved=0x40)),
+    "last one lost": (False, lambda number, payload: frame(payload) if number < 39 else b""),
+}
+"""For each behaviour: whether it is right, and the bytes for the n-th message."""
+
+
+async def serve(rule: str, port: int, publish_port: int) -> None:
+    """Be such a server, and the Redis before it."""
+    writers: list[asyncio.StreamWriter] = []
+    count = 0
+
+    async def websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{head}Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n".encode())
+        writers.append(writer)
+        while await reader.read(4096):
+            pass
+
+    async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        while await reader.readline():
+            items = []
+            for _ in range(3):
+                length = int((await reader.readline())[1:])
+                items.append((await reader.readexactly(length + 2))[:-2])
+            payload = items[2]
+            probe = payload.startswith(b"P")
+            data = frame(payload) if probe else RULES[rule][1](count, payload)
+            count += not probe
+            for each in writers:
+                pieces: Iterator[bytes] = (data[i : i + 1] for i in range(len(data)))
+                for piece in pieces if rule == "byte by byte" else [data]:
+                    each.write(piece)
+                    await each.drain()
+            writer.write(b":1\r\n")
+
+    await asyncio.start_server(websocket, "127.0.0.1", port)
+    await asyncio.start_server(redis, "127.0.0.1", publish_port)
+    await asyncio.Event().wait()
+
+
+def passes(rule: str, command: list[str]) -> str:
+    """Run the client before such a server; return what it complained about."""
+    server_cores, load_cores = cores()
+    port, publish_port = free_port(), free_port()
+    server = Child(
+        "odd",
+        [sys.executable, "-m", "devtools.bench.check", rule, str(port), str(publish_port)],
+        cores=server_cores,
+        cwd=PROJECT,
+    )
+    try:
+        wait_until_listening(server, publish_port)
+        client = load.Load(
+            port,
+            publish="redis",
+            publish_port=publish_port,
+            flavour="ws",
+            path="/ws/b%d",
+            channel="wsrelay:b%d",
+            cores=load_cores,
+            command=command,
+        )
+        try:
+            client.ask("connect", n=3)
+            client.ask("sync")
+            client.ask("paced", rate=400, count=40, size=300, deadline=2)
+            client.ask("idle", seconds=0.1)
+            client.ask("quit")
+        except load.LoadError as error:
+            return str(error)
+        finally:
+            client.stop()
+    finally:
+        server.stop()
+    return ""
+
+
+def check() -> int:
+    """Try all; return 0 if every behaviour was judged rightly."""
+    clean_up_on_exit()
+    clients = {"Python": [sys.executable, str(HERE / "load_fallback.py")]}
+    if LOAD.exists():
+        clients["C"] = [str(LOAD)]
+    wrong = 0
+    for language, command in clients.items():
+        for rule, (right, _) in RULES.items():
+            complaint = passes(rule, command)
+            verdict = "as it should" if right is not bool(complaint) else "WRONG"
+            wrong += verdict == "WRONG"
+            print(f"{language:<7} {rule:<20} {'refused' if complaint else 'passed':<8} {verdict}  {complaint}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,84 @@
+"""The load client as seen from here: a process that takes commands by line and answers with lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from devtools.bench.children import Child
+from devtools.bench.paths import HERE, LOAD
+
+Reply = dict[str, Any]
+
+
+class LoadError(Exception):
+    """Messages were lost, doubled or out of order, or a deadline passed."""
+
+
+def client_command() -> list[str]:
+    """Return how to start the load client: the compiled one, else the slower one in Python."""
+    return [str(LOAD)] if LOAD.exists() else [sys.executable, str(HERE / "load_fallback.py")]
+
+
+class Load:
+    """A running load client.
+
+    Attributes:
+        asked: The commands so far, for the message of a failure.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        publish: str,
+        publish_port: int,
+        flavour: str,
+        path: str,
+        channel: str,
+        cores: set[int],
+        command: list[str] | None = None,
+    ) -> None:
+        arguments = [str(port), publish, str(publish_port), flavour, path, channel]
+        self._child = Child(
+            "load", [*(command or client_command()), *arguments], cores=cores, piped=True, cwd=Path(HERE)
+        )
+        self.asked = ""
+
+    def ask(self, command: str, *, deadline: float = 60, **arguments: float) -> Reply:
+        """Give a command and wait for the answer.
+
+        Raises:
+            LoadError: The client says that something is wrong, or says nothing in time.
+        """
+        words = [command, *(f"{name}={value}" for name, value in arguments.items()), f"timeout={deadline}"]
+        self.asked = " ".join(words)
+        stdin, stdout = self._child.pipes()
+        until = time.monotonic() + deadline + 5
+        line = b""
+        try:
+            stdin.write(self.asked.encode() + b"\n")
+            stdin.flush()
+            while not line.endswith(b"\n"):
+                if not select.select([stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+                    raise LoadError(f"{self.asked}: no answer")
+                chunk = os.read(stdout.fileno(), 65536)
+                if not chunk:
+                    raise LoadError(f"{self.asked}: the load client ended: {self._child.last_words()}")
+                line += chunk
+        except BrokenPipeError as error:
+            raise LoadError(f"{self.asked}: the load client ended: {self._child.last_words()}") from error
+        reply: Reply = json.loads(line)
+        if not reply["ok"]:
+            told = {name: reply.get(name) for name in ("expected", "delivered", "lost", "late", "malformed", "open")}
+            raise LoadError(f"{self.asked}: {reply.get('failure', 'failed')} {told}")
+        return reply
+
+    def stop(self) -> None:
+        """End the client, whatever it is doing."""
+        self._child.stop()

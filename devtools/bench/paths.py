@@ -1,0 +1,18 @@
+"""Where things lie: the sources beside this file, whatever is built or fetched under `.cache`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parents[1]
+CACHE = HERE / ".cache"
+RESULTS = HERE / "results"
+PEERS = HERE / "peers"
+LOGS = CACHE / "logs"
+LOAD = CACHE / "load"
+KERNEL_PRICE = CACHE / "kernel_price"
+VENV = CACHE / "venv"
+VENV_PYTHON = VENV / "bin" / "python"
+NODE_MODULES = CACHE / "node" / "node_modules"
+NGINX = CACHE / "nginx"

@@ -1,0 +1,170 @@
+"""A run: every scenario, every server, several rounds."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from devtools.bench.load import LoadError, client_command
+from devtools.bench.measure import cores
+from devtools.bench.paths import LOAD, PROJECT
+from devtools.bench.scenarios import HEAVY, NORMAL, QUICK, SCENARIOS, Bench
+from devtools.bench.servers import SERVERS, start_redis, versions
+
+Results = dict[str, Any]
+"""What is written as JSON.  `values[scenario][server]` is a list with one dict per round."""
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(), re.MULTILINE) if path.exists() else None
+    return found[1].strip() if found else platform.machine()
+
+
+def _busy() -> dict[str, float]:
+    """Return the ticks of all processors so far: those the hypervisor gave to others, and all."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    return {"stolen": fields[7], "all": sum(fields)}
+
+
+def machine(server: set[int], load: set[int]) -> dict[str, Any]:
+    """Describe this machine."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load_average": os.getloadavg()[0],
+        "server_cores": sorted(server),
+        "load_cores": sorted(load),
+    }
+
+
+def select(peers: Sequence[str], reasons: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Split the wanted servers into those that can be started and those that cannot, with the reason."""
+    able: list[str] = []
+    missing: dict[str, str] = {}
+    for name in peers:
+        server = SERVERS[name]
+        why = server.check()
+        if why:
+            missing[name] = f"{why} ({reasons[server.part]})" if server.part in reasons else why
+        else:
+            able.append(name)
+    return able, missing
+
+
+def _check_time(started: float, minutes: float) -> None:
+    if time.monotonic() - started > minutes * 60:
+        raise TimeoutError(f"{minutes:g} minutes are over; the rest is not measured")
+
+
+def run(
+    *,
+    scenarios: Sequence[str],
+    peers: Sequence[str],
+    rounds: int,
+    quick: bool,
+    minutes: float,
+    reasons: dict[str, str],
+    say: Callable[[str], None],
+) -> Results:
+    """Measure, and return the results; what failed is in them under "failures"."""
+    sizes = QUICK if quick else NORMAL
+    able, missing = select(peers, reasons)
+    server_cores, load_cores = cores()
+    os.sched_setaffinity(0, load_cores)  # this process only waits, but not on the server's core
+    results: Results = {
+        "format": 1,
+        "commit": _git("rev-parse", "--short=12", "HEAD"),
+        "changed": bool(_git("status", "--porcelain")),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "quick": quick,
+        "rounds": rounds,
+        "sizes": asdict(sizes),
+        "machine": machine(server_cores, load_cores),
+        "versions": versions(),
+        "load_client": "C" if client_command()[0] == str(LOAD) else "Python (slow: for orientation only)",
+        "missing": missing,
+        "failures": [],
+        "values": {scenario: {name: [] for name in able} for scenario in scenarios},
+    }
+    failures: list[str] = results["failures"]
+    for name, why in missing.items():
+        say(f"{name}: not measured: {why}")
+    started = time.monotonic()
+    ticks = _busy()
+    redis, redis_port = start_redis(load_cores)
+    bench = Bench(sizes, redis_port, server_cores, load_cores)
+    broken: set[tuple[str, str]] = set()
+    try:
+        for number in range(rounds):
+            for scenario in scenarios:
+                if scenario in HEAVY and number % 3:
+                    continue
+                # Servers take turns within a round, in changing order: a noisy minute hits all.
+                shift = number % len(able) if able else 0
+                for name in able[shift:] + able[:shift]:
+                    if (scenario, name) in broken:
+                        continue
+                    _check_time(started, minutes)
+                    begun = time.monotonic()
+                    try:
+                        values = SCENARIOS[scenario](bench, SERVERS[name])
+                    except (LoadError, TimeoutError, OSError) as error:
+                        broken.add((scenario, name))
+                        failures.append(f"{scenario}, {name}: {error}")
+                        say(f"FAILED {failures[-1]}")
+                        continue
+                    results["values"][scenario][name].append({"round": number, **values})
+                    told = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+                    seconds = time.monotonic() - begun
+                    say(f"round {number + 1}/{rounds}  {scenario:<11} {name:<10} {seconds:4.1f} s  {told}")
+    except (TimeoutError, KeyboardInterrupt) as error:
+        failures.append(str(error) or "interrupted")
+        say(f"STOPPED {failures[-1]}")
+    finally:
+        redis.stop()
+    after = _busy()
+    results["seconds"] = time.monotonic() - started
+    results["machine"]["stolen_percent"] = (
+        100 * (after["stolen"] - ticks["stolen"]) / max(1.0, after["all"] - ticks["all"])
+    )
+    return results
+
+
+def save(results: Results, path: Path) -> None:
+    """Write the results as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def read(path: Path) -> Results:
+    """Read results.
+
+    Raises:
+        ValueError: The file is none of ours.
+    """
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict) or found.get("format") != 1:
+        raise ValueError(f"{path} holds no results of this benchmark")
+    return found

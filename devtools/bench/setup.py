@@ -1,0 +1,179 @@
+"""The set-up step: compile the C programs and fetch the peers into `bench/.cache`.
+
+Each part fails alone.  What is missing afterwards is reported as not measured, with the reason found here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+from devtools.bench.paths import CACHE, HERE, KERNEL_PRICE, LOAD, NGINX, NODE_MODULES, PEERS, VENV, VENV_PYTHON
+
+REASONS = CACHE / "missing.json"
+"""Why a part could not be set up, for the runs that do not try again."""
+
+NCHAN_MODULE = "ngx_nchan_module.so"
+SYSTEM_MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
+
+
+class SetupError(Exception):
+    """A part cannot be set up; the message says why."""
+
+
+def _run(command: list[str], *, cwd: Path | None = None, seconds: float = 300) -> str:
+    """Run a command to its end and return its output, or say in one line why it failed."""
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False)
+    except FileNotFoundError as error:
+        raise SetupError(f"{command[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"{command[0]} took longer than {seconds:.0f} s") from error
+    if done.returncode:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        errors = [line for line in said if "error" in line.lower()] or said
+        raise SetupError(f"{command[0]} failed: {errors[-1].strip() if errors else done.returncode}")
+    return done.stdout
+
+
+def compile_c(source: Path, target: Path) -> None:
+    """Compile one C program unless it is newer than its source."""
+    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+        return
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        raise SetupError("there is no C compiler")
+    if not sys.platform.startswith("linux"):
+        raise SetupError("the C programs need epoll, that is Linux")
+    _run([compiler, "-O2", "-o", str(target), str(source)])
+
+
+def _stamped(stamp: Path, content: str) -> bool:
+    return stamp.exists() and stamp.read_text() == content
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def make_venv() -> None:
+    """Make the environment of the Python peers.
+
+    Twisted and Autobahn are taken at the version this interpreter has, when it has one: the naive server must
+    differ from wsrelay in what is written on top of them, not in what is below.
+    """
+    lines = []
+    for line in (HERE / "requirements.txt").read_text().splitlines():
+        package = line.partition("==")[0]
+        version = _installed(package) if package in ("twisted", "autobahn", "hiredis", "txredisapi") else None
+        lines.append(f"{package}=={version}" if version else line)
+    requirements = "\n".join([*lines, ""])
+    stamp = VENV / "stamp"
+    content = hashlib.sha256((sys.version + requirements).encode()).hexdigest()
+    if _stamped(stamp, content):
+        return
+    shutil.rmtree(VENV, ignore_errors=True)
+    venv.create(VENV, with_pip=True)
+    wanted = VENV / "requirements.txt"
+    wanted.write_text(requirements)
+    pip = [str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    try:
+        _run([*pip, "-r", str(wanted)], seconds=600)
+    except SetupError as error:
+        # One package that this platform has no wheel for must not cost all the others.
+        failed = []
+        for line in requirements.splitlines():
+            if line and not line.startswith("#"):
+                try:
+                    _run([*pip, line])
+                except SetupError:
+                    failed.append(line)
+        raise SetupError(f"could not install {', '.join(failed) or 'the requirements'}: {error}") from error
+    stamp.write_text(content)
+
+
+def install_node_modules() -> None:
+    """Install the peers that run on node."""
+    stamp = NODE_MODULES.parent / "stamp"
+    content = hashlib.sha256((PEERS / "package.json").read_bytes()).hexdigest()
+    if _stamped(stamp, content):
+        return
+    NODE_MODULES.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(PEERS / "package.json", NODE_MODULES.parent)
+    _run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=NODE_MODULES.parent)
+    stamp.write_text(content)
+
+
+def nginx_paths() -> tuple[Path, Path] | None:
+    """Find an nginx and the nchan module that belongs to it: in the cache, else in the system."""
+    cached = NGINX / "usr/sbin/nginx", NGINX / "usr/lib/nginx/modules" / NCHAN_MODULE
+    if all(path.exists() for path in cached):
+        return cached
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    for folder in SYSTEM_MODULES:
+        if program and (folder / NCHAN_MODULE).exists():
+            return Path(program), folder / NCHAN_MODULE
+    return None
+
+
+def unpack_nginx() -> None:
+    """Take nginx and nchan out of Debian's packages; nothing outside the cache changes."""
+    if nginx_paths():
+        return
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise SetupError("nginx with the nchan module is not installed, and this is not Debian")
+    NGINX.mkdir(parents=True, exist_ok=True)
+    try:
+        _run(["apt-get", "-q", "download", "nginx", "libnginx-mod-nchan"], cwd=NGINX)
+    except SetupError as error:
+        raise SetupError(f"{error} (does `apt-get update` help?)") from error
+    for package in NGINX.glob("*.deb"):
+        _run(["dpkg-deb", "-x", str(package), str(NGINX)])
+    # nchan makes nginx create a directory that was compiled into the module, whatever the configuration says.
+    # A relative path of the same length puts it below the -p directory, in the cache.
+    module = NGINX / "usr/lib/nginx/modules" / NCHAN_MODULE
+    module.write_bytes(module.read_bytes().replace(b"/var/lib/nginx/", b"./././././././/"))
+    try:
+        _run([str(NGINX / "usr/sbin/nginx"), "-v"])
+    except SetupError:
+        shutil.rmtree(NGINX)
+        raise
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "load": lambda: compile_c(HERE / "load.c", LOAD),
+    "kernel_price": lambda: compile_c(PEERS / "kernel_price.c", KERNEL_PRICE),
+    "python": make_venv,
+    "node": install_node_modules,
+    "nginx": unpack_nginx,
+}
+
+
+def set_up(*, say: Callable[[str], None] = print) -> dict[str, str]:
+    """Do all that is not done yet; return why a part is missing, by its name."""
+    CACHE.mkdir(exist_ok=True)
+    reasons: dict[str, str] = {}
+    for name, part in PARTS.items():
+        try:
+            part()
+        except SetupError as error:
+            reasons[name] = str(error)
+            say(f"set-up: {name}: {error}")
+    REASONS.write_text(json.dumps(reasons))
+    return reasons
+
+
+def known_reasons() -> dict[str, str]:
+    """Return what the last set-up could not do."""
+    return dict(json.loads(REASONS.read_text())) if REASONS.exists() else {}

@@ -1,0 +1,200 @@
+"""What the suite's report says: a verdict for each case, a table, and a page for docs/."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from devtools.conformance.suite import AGENT, REPORT, pinned
+
+__all__ = ["Case", "Verdict", "page", "read", "table"]
+
+GROUPS = {
+    1: "Framing",
+    2: "Pings and pongs",
+    3: "Reserved bits",
+    4: "Opcodes",
+    5: "Fragmentation",
+    6: "UTF-8",
+    7: "Closing handshake",
+    9: "Limits and performance",
+    10: "Automatic fragmentation",
+    12: "Compression: payloads",
+    13: "Compression: parameters",
+}
+
+_NO_SUCH_CODE = (
+    "No range of RFC 6455 section 7.4.2 holds this code. The relay takes it for a protocol error and ends the\n"
+    "  connection."
+)
+EXPLANATIONS = {
+    "7.1.6": (
+        "The relay answers a close frame as soon as it has read it. What has not left by then is dropped, because the\n"
+        "  client has said that it leaves (RFC 6455 section 5.5.1 asks for no more); so the message behind the long\n"
+        "  one may not come back."
+    ),
+    "7.13.1": _NO_SUCH_CODE,
+    "7.13.2": _NO_SUCH_CODE,
+}
+"""Why a case is not simply passed, and why that is as it should be."""
+
+_SILENT = (
+    "The connection ended without a close frame that says why, as RFC 6455 section 7.1.7 wants it (SHOULD). The suite\n"
+    "  itself lets this pass."
+)
+
+_UNANSWERED = (
+    "The client's close frame was not answered, although RFC 6455 section 5.5.1 wants it (MUST). The suite itself lets "
+    "this pass."
+)
+
+_MESSAGES = "OK", "NON-STRICT", "INFORMATIONAL"
+_CONNECTION = "OK", "INFORMATIONAL", "FAILED BY CLIENT"
+
+
+class Verdict(Enum):
+    """What became of a case. The value is the heading of its column."""
+
+    PASSED = "passed"
+    NON_STRICT = "non-strict"
+    INFORMATIONAL = "informational"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a report.
+
+    Attributes:
+        number: As the suite writes it: "9.1.6".
+        behavior: What the suite says of the messages.
+        behavior_close: What it says of the end of the connection.
+        silent: Whether the relay ended the connection without a close frame.
+        file: The file with the rest, in the folder of the report.
+    """
+
+    number: str
+    behavior: str
+    behavior_close: str
+    silent: bool
+    file: Path
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """For sorting."""
+        return tuple(int(part) for part in self.number.split("."))
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a proper close frame got no answer, in the one case where the suite does not look."""
+        return self.silent and self.number == "7.1.6"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Stricter than the suite, which lets a wrong close code or the lack of a close frame pass."""
+        if self.unanswered or self.behavior not in _MESSAGES or self.behavior_close not in _CONNECTION:
+            return Verdict.FAILED
+        if self.behavior == "INFORMATIONAL" and not self.silent:
+            return Verdict.INFORMATIONAL
+        if self.silent or (self.behavior, self.behavior_close) != ("OK", "OK"):
+            return Verdict.NON_STRICT
+        return Verdict.PASSED
+
+    def detail(self, key: str) -> str:
+        """A text of the detailed report, without its tags: "description", "expectation", "result", "resultClose"."""
+        text = str(_load(self.file)[key])
+        return " ".join(re.sub(r"<[^>]*>", "", text.replace("<br", " <br")).split())
+
+    def why(self) -> str:
+        """Why the case is neither passed nor failed."""
+        return _SILENT if self.silent else EXPLANATIONS.get(self.number) or self.detail("result")
+
+    def story(self) -> str:
+        """All there is to know about a failure without a look at its wire log."""
+        happened = self.detail("result")
+        if self.behavior == "UNIMPLEMENTED":
+            happened = "The relay did not agree to the extension that was offered."
+        elif self.unanswered:
+            happened = _UNANSWERED
+        lines = [
+            f"case {self.number}: {self.behavior}, close: {self.behavior_close}",
+            f"  did:      {self.detail('description')}",
+            f"  expected: {self.detail('expectation')}",
+            f"  happened: {happened} {self.detail('resultClose')}",
+            f"  wire log: {self.file.with_suffix('.html')}",
+        ]
+        return "\n".join(lines)
+
+
+def read(folder: Path = REPORT) -> list[Case]:
+    """The cases of a report, in order."""
+    cases = []
+    for number, row in _load(folder / "index.json").get(AGENT, {}).items():
+        file = folder / row["reportfile"]
+        silent = row["remoteCloseCode"] is None and not _load(file)["wasClean"]
+        cases.append(Case(number, row["behavior"], row["behaviorClose"], silent, file))
+    return sorted(cases, key=lambda case: case.key)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def table(cases: Iterable[Case]) -> str:
+    """How many cases of each group got which verdict, as a table of Markdown that reads well without it, too."""
+    counts: dict[int, Counter[Verdict]] = {}
+    for case in cases:
+        counts.setdefault(case.key[0], Counter())[case.verdict] += 1
+    rows = [["group", "", *(verdict.value for verdict in Verdict)]]
+    for group, count in counts.items():
+        rows.append([f"{group}.*", GROUPS.get(group, ""), *(str(count[verdict]) for verdict in Verdict)])
+    total = sum(counts.values(), Counter[Verdict]())
+    rows.append(["all", "", *(str(total[verdict]) for verdict in Verdict)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def page(cases: Sequence[Case], *, compression: bool) -> str:
+    """docs/conformance.md, for a report without failures.
+
+    It has no date and no durations, so that it changes only when a result does.
+    """
+    parts = [
+        "# Conformance",
+        "What the fuzzing client of the [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite) says\n"
+        "of the relay's own front door and WebSocket protocol, over real sockets, with every message sent back as it\n"
+        "came.\n"
+        "Generated by `make conformance ARGS=--write`; do not edit.",
+        f"wsrelay {metadata.version('wsrelay')}, Autobahn {metadata.version('autobahn')}, "
+        f"Twisted {metadata.version('twisted')}, Autobahn test suite {pinned('autobahntestsuite')}",
+        table(cases),
+    ]
+    for verdict, meaning in (
+        (Verdict.NON_STRICT, "Conformant, but not what the protocol recommends (SHOULD) or the suite would like best."),
+        (Verdict.INFORMATIONAL, "The protocol leaves open what should happen; the suite writes down what did."),
+    ):
+        if chosen := [case for case in cases if case.verdict is verdict]:
+            lines = [
+                f"- **{case.number}**: {case.detail('description').rstrip('.')}.\n  {case.why()}" for case in chosen
+            ]
+            parts += [f"## {verdict.value.capitalize()}", meaning, "\n".join(lines)]
+    parts += ["## Not run", _NOT_THERE if compression else f"{_NOT_THERE}\n{_NO_COMPRESSION}"]
+    return "\n\n".join(parts) + "\n"
+
+
+_NOT_THERE = "- The suite has no groups 8 and 11."
+_NO_COMPRESSION = (
+    "- 12.\\* and 13.\\*, compression: the protocol class does not negotiate permessage-deflate by default.\n"
+    "  `make conformance ARGS=--compression` runs them."
+)

@@ -1,0 +1,237 @@
+"""Tests of `wsrelay.config`: the TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.config import Settings, load
+from wsrelay.config.redis_url import RedisURL
+from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.messaging.namespaces import Access, Namespace
+from wsrelay.core.outcomes.errors import ConfigError
+
+SECRET = "hunter2"
+
+
+class FileCase(SynchronousTestCase):
+    """A file with settings."""
+
+    def setUp(self) -> None:
+        """Choose a path."""
+        self.path = Path(self.mktemp())
+
+    def load(self, text: str | bytes) -> Settings:
+        """The settings that a file amounts to."""
+        self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load({"config": str(self.path)}, {})
+
+    def complaint(self, text: str | bytes) -> str:
+        """What is said about a file that cannot be used."""
+        try:
+            self.load(text)
+        except ConfigError as error:
+            return str(error).replace(str(self.path), "FILE")
+        return "nothing"
+
+    def check(self, cases: dict[str, str]) -> None:
+        """Compare what is said about files."""
+        self.assertEqual({text: self.complaint(text) for text in cases}, cases)
+
+
+class ReadingTests(FileCase):
+    """The file itself."""
+
+    def test_missing(self) -> None:
+        """A file that is not there is named, with the reason."""
+        with self.assertRaises(ConfigError) as caught:
+            load({}, {"WSRELAY_CONFIG": str(self.path)})
+        self.assertEqual(
+            str(caught.exception), f"the configuration file cannot be read: No such file or directory: {self.path}"
+        )
+
+    def test_not_toml(self) -> None:
+        """A file that is no TOML, or no UTF-8, is named, with the place."""
+        self.assertEqual(self.complaint("port = \n"), "FILE is not TOML: Invalid value (at line 1, column 8)")
+        self.assertEqual(
+            self.complaint(b"prefix = '\xff'"),
+            "FILE is not TOML: 'utf-8' codec can't decode byte 0xff in position 10: invalid start byte",
+        )
+
+    def test_endless_number(self) -> None:
+        """A number of more digits than Python reads is the file's fault, not ours."""
+        self.assertTrue(self.complaint("port = " + "1" * 5000).startswith("FILE is not TOML: Exceeds the limit"))
+
+    def test_unknown_key(self) -> None:
+        """A key that is no setting is refused with the nearest one; the name of the file is none for the file."""
+        self.check(
+            {
+                "prot = 1": "FILE: unknown key 'prot'; did you mean port?",
+                "ping-interval-seconds = 1": "FILE: unknown key 'ping-interval-seconds'; did you mean "
+                "ping_interval_seconds?",
+                "namespace.a.channels = []": "FILE: unknown key 'namespace'; did you mean namespaces?",
+                "xyzzy = 1": "FILE: unknown key 'xyzzy'",
+                "config = 'other.toml'": "FILE: unknown key 'config'",
+            }
+        )
+
+
+class TypeTests(FileCase):
+    """TOML has types of its own."""
+
+    def test_each_type(self) -> None:
+        """Each kind of setting is written in TOML's own type; a whole number will do for any number."""
+        settings = self.load(
+            'host = "::1"\nport = 1\ndrain_seconds = 2\nping_timeout_seconds = 2.5\ndemo = false\n'
+            'channels = ["a", "b*"]\nredis_url = "rediss://:pw@h"\nredis_ca_file = "ca.pem"\n'
+        )
+        self.assertEqual(
+            settings,
+            Settings(
+                config=self.path,
+                host="::1",
+                port=1,
+                drain_seconds=2.0,
+                ping_timeout_seconds=2.5,
+                demo=False,
+                channels=("a", "b*"),
+                redis_url=RedisURL(host="h", password="pw", tls=True),
+                redis_ca_file=Path("ca.pem"),
+            ),
+        )
+        self.assertIs(type(settings.drain_seconds), float)
+
+    def test_wrong_types(self) -> None:
+        """A value of another type is refused, with what it should be: nothing is guessed."""
+        self.check(
+            {
+                "host = 1": "host must be text, not 1",
+                'port = "1"': "port must be a whole number, not '1'",
+                "port = true": "port must be a whole number, not True",
+                "port = 1.0": "port must be a whole number, not 1.0",
+                'drain_seconds = "2"': "drain_seconds must be a number, not '2'",
+                "drain_seconds = true": "drain_seconds must be a number, not True",
+                "drain_seconds = nan": "drain_seconds must be a number, not nan",
+                "drain_seconds = inf": "drain_seconds must be a number, not inf",
+                "demo = 1": "demo must be true or false, not 1",
+                'demo = "true"': "demo must be true or false, not 'true'",
+                'channels = "a"': "channels must be a list (commas between the items), not 'a'",
+                "channels = [1]": "channels must be a list (commas between the items), not [1]",
+                "redis_ca_file = []": "redis_ca_file must be a path, not []",
+                "redis_url = 1": "redis_url must be a Redis URL",
+            }
+        )
+
+    def test_bounds(self) -> None:
+        """A number out of its bounds is refused, however large."""
+        large = "1" + "0" * 400
+        self.check(
+            {
+                "port = -1": "port must be at least 0, not -1",
+                "port = 70000": "port must be at most 65535, not 70000",
+                f"port = {large}": f"port must be at most 65535, not {large}",
+                f"drain_seconds = {large}": f"drain_seconds must be a number, not {large}",
+                "drain_seconds = 0.25": "drain_seconds must be at least 1, not 0.25",
+            }
+        )
+
+    def test_secrets(self) -> None:
+        """A password in the file is in no complaint, be it about the URL, its type or its place."""
+        texts = [
+            f'redis_url = "redis://:{SECRET}@h:x"',
+            f'redis_url = ["redis://:{SECRET}@h"]',
+            f'redis_urls = "redis://:{SECRET}@h"',
+            f'[redis_url]\nurl = "redis://:{SECRET}@h"',
+            f"redis_url = redis://:{SECRET}@h",
+            f'redis_url = "redis://:{SECRET}@h" "',
+            f'redis_url = "redis://:{SECRET}@h"\nredis_url = 1',
+        ]
+        for text in texts:
+            said = self.complaint(text)
+            self.assertNotIn(SECRET, said)
+            self.assertNotEqual(said, "nothing", text)
+
+
+class NamespaceTests(FileCase):
+    """Namespaces are tables."""
+
+    def test_tables(self) -> None:
+        """Each table is a namespace: its channels, and what clients may do with them."""
+        settings = self.load(
+            '[namespaces.room]\nchannels = ["room:*", "lobby"]\npublish = true\n'
+            '[namespaces.inbox]\nchannels = ["inbox"]\nsubscribe = false\n'
+        )
+        self.assertEqual(
+            settings.namespaces,
+            (
+                Namespace("room", ("room:*", "lobby"), publish=Access.PUBLIC),
+                Namespace("inbox", ("inbox",), subscribe=Access.NOBODY),
+            ),
+        )
+
+    def test_slow(self) -> None:
+        """A namespace says what a client gets that is behind; where it does not, the client is closed."""
+        settings = self.load(
+            "outbox_max_seconds = 2.5\n"
+            "[namespaces.a]\nchannels = ['a']\n"
+            "[namespaces.b]\nchannels = ['b']\nslow = 'close'\n"
+            "[namespaces.c]\nchannels = ['c']\nslow = 'drop'\n"
+            "[namespaces.d]\nchannels = ['d*']\nslow = 'latest'\n"
+        )
+        rules = settings.rules()
+        policies = [rule.slow for rule in (rules.rule(name) for name in ("a", "b", "c", "d1")) if rule is not None]
+        self.assertEqual(policies, [SlowPolicy.CLOSE, SlowPolicy.CLOSE, SlowPolicy.DROP, SlowPolicy.LATEST])
+        self.assertEqual(settings.outbox_max_seconds, 2.5)
+
+    def test_slow_by_another_name(self) -> None:
+        """A policy that is none is refused, with those that there are."""
+        cases = {
+            f"[namespaces.a]\nchannels = ['a']\nslow = {value}": "namespaces.a.slow must be close, drop or latest, "
+            f"not {value}"
+            for value in ("'newest'", "'CLOSE'", "''", "1")
+        }
+        self.check(cases)
+
+    def test_complaints(self) -> None:
+        """What is wrong with a table is said under its name."""
+        empty = 'namespaces.a names no channels: say which, as in channels = ["room:*"]'
+        self.check(
+            {
+                "namespaces = 1": "namespaces are tables: [namespaces.NAME]",
+                "[namespaces]\nroom = 1": "namespaces are tables: [namespaces.NAME]",
+                "[[namespaces]]\nchannels = []": "namespaces are tables: [namespaces.NAME]",
+                "[namespaces.a]\nchannel = ['a']": "namespaces.a: unknown key 'channel'; did you mean channels?",
+                "[namespaces.a]\nxyzzy = 1": "namespaces.a: unknown key 'xyzzy'",
+                "[namespaces.a]": empty,
+                "[namespaces.a]\nchannels = []": empty,
+                "[namespaces.a]\nchannels = 'a'": "namespaces.a.channels must be a list (commas between the items), "
+                "not 'a'",
+                "[namespaces.a]\nchannels = ['a']\npublish = 1": "namespaces.a.publish must be true, false, "
+                "public, authenticated, token or nobody, not 1",
+                "[namespaces.a]\nchannels = ['a']\n[namespaces.b]\nchannels = ['a']": "the pattern 'a' stands in two "
+                "namespaces, a and b",
+            }
+        )
+
+    def test_not_beside_the_short_form(self) -> None:
+        """Namespaces and their short form together are refused, wherever the short form stands."""
+        text = "channels, publish and access are the short form of namespaces: leave one of the two out"
+        table = "\n[namespaces.a]\nchannels = ['a']"
+        self.check({"channels = ['b']" + table: text, "publish = ['b']" + table: text, table: "nothing"})
+        with self.assertRaises(ConfigError) as caught:
+            load({"config": str(self.path)}, {"WSRELAY_CHANNELS": "b"})
+        self.assertEqual(str(caught.exception), text)
+
+    def test_no_table(self) -> None:
+        """An empty table of namespaces is none at all."""
+        self.assertEqual(self.load("[namespaces]").namespaces, ())
+
+    @given(st.text(max_size=40) | st.binary(max_size=40))
+    def test_any_file(self, text: str | bytes) -> None:
+        """Whatever stands in the file, it is taken or refused in words; no other exception gets out."""
+        if isinstance(text, str):
+            text = text.encode("utf-8", "surrogatepass")
+        self.assertNotEqual(self.complaint(b"channels = ['a']\n" + text), "")

@@ -1,0 +1,163 @@
+"""Tests of `wsrelay.config.redis_url`."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.config.redis_url import RedisURL
+from wsrelay.core.outcomes.errors import ConfigError
+
+FORMS = "redis://[[user]:password@]host[:port][/database], rediss://... for TLS, or unix:///path/to/socket"
+SECRET = "hunter2"
+
+# Surrogates have no bytes, so no URL can hold them; an empty name or password is none.
+CREDENTIALS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True) | st.ip_addresses().map(str)
+
+
+def credentials(username: str | None, password: str | None) -> str:
+    """The part of a URL before the host."""
+    if username is None and password is None:
+        return ""
+    secret = "" if password is None else ":" + quote(password, safe="")
+    return quote(username or "", safe="") + secret + "@"
+
+
+def complaint(text: str) -> str:
+    """What is said about a URL that cannot be used."""
+    try:
+        return f"none: {RedisURL.parse(text)}"
+    except ConfigError as error:
+        return str(error)
+
+
+class ParseTests(SynchronousTestCase):
+    """The forms a URL has."""
+
+    def test_forms(self) -> None:
+        """Each documented form means what redis-cli and redis-py take it for."""
+        cases = {
+            "redis://localhost": RedisURL(),
+            " redis://localhost\n": RedisURL(),
+            "redis://localhost/": RedisURL(),
+            "redis://h:7000": RedisURL(host="h", port=7000),
+            "redis://H.example": RedisURL(host="h.example"),
+            "redis://h/3": RedisURL(host="h", database=3),
+            "redis://h?db=4": RedisURL(host="h", database=4),
+            "redis://h/3?db=4": RedisURL(host="h", database=3),
+            "rediss://h": RedisURL(host="h", tls=True),
+            "redis://:pw@h": RedisURL(host="h", password="pw"),
+            "redis://user:pw@h": RedisURL(host="h", username="user", password="pw"),
+            "redis://user@h": RedisURL(host="h", username="user"),
+            "redis://user:p%40%3A%2F%23@h": RedisURL(host="h", username="user", password="p@:/#"),
+            "redis://[::1]:7000/1": RedisURL(host="::1", port=7000, database=1),
+            "unix:///run/redis.sock": RedisURL(host="", path="/run/redis.sock"),
+            "unix:///run/my%20redis.sock?db=2": RedisURL(host="", path="/run/my redis.sock", database=2),
+            "unix://user:pw@/run/r": RedisURL(host="", path="/run/r", username="user", password="pw"),
+        }
+        self.assertEqual({text: RedisURL.parse(text) for text in cases}, cases)
+
+    def test_complaints(self) -> None:
+        """Each way to be wrong is named, together with what to write instead."""
+        looks, broken = f"it should look like {FORMS}", f"its host or port is malformed; it should look like {FORMS}"
+        parameters = "it has parameters after ? that mean nothing here (1); only db is known"
+        unix = "a unix URL has three slashes and a path, without a bare @: unix:///path/to/socket"
+        number = "the database after the last slash is not a number"
+        cases = {
+            "": looks,
+            "localhost:6379": looks,
+            "http://h": looks,
+            "redis://h:port": broken,
+            "redis://h:65536": broken,
+            "redis://[::1": broken,
+            "redis://": f"it names no host; it should look like {FORMS}",
+            "redis://:pw@": f"it names no host; it should look like {FORMS}",
+            "redis://h/zero": number,
+            "redis://h/-1": number,
+            "redis://h/0/1": number,
+            "redis://h/\u0663": number,
+            "redis://h/" + "1" * 5000: number,
+            "redis://h?db=x": number,
+            "redis://h?ssl_cert_reqs=none": parameters,
+            "redis://h?timeout": parameters,
+            "redis://h/0#x": "it has a part after #; write %23 for a # in a password",
+            "unix://run/redis.sock": unix,
+            "unix:///": unix,
+            "unix://:12/34@/run/r": unix,
+        }
+        self.assertEqual({text: complaint(text) for text in cases}, cases)
+
+    def test_question_mark_in_a_password(self) -> None:
+        """A password with a bare ? in it is refused; its beginning is never taken for a port and shown."""
+        self.assertEqual(
+            complaint("redis://user:123?45@h/0"),
+            "it has parameters after ? that mean nothing here (1); only db is known",
+        )
+
+    @given(HOSTS, st.none() | st.integers(1, 65535), st.booleans(), st.integers(0, 10**6), CREDENTIALS, CREDENTIALS)
+    def test_round_trip(
+        self, host: str, port: int | None, tls: bool, database: int, username: str | None, password: str | None
+    ) -> None:
+        """Whatever is percent-encoded into a URL comes out of it."""
+        where = f"[{host}]" if ":" in host else host
+        text = (
+            f"{'rediss' if tls else 'redis'}://{credentials(username, password)}{where}"
+            f"{'' if port is None else f':{port}'}/{database}"
+        )
+        self.assertEqual(
+            RedisURL.parse(text),
+            RedisURL(host=host, port=port or 6379, tls=tls, database=database, username=username, password=password),
+        )
+
+    @given(st.text() | st.text().map("redis://".__add__) | st.text(":/@?#[]%1a").map("redis://".__add__))
+    def test_total(self, text: str) -> None:
+        """Any text is a URL or a ConfigError, never another exception."""
+        try:
+            self.assertIsInstance(RedisURL.parse(text), RedisURL)
+        except ConfigError:
+            pass
+
+
+class SecrecyTests(SynchronousTestCase):
+    """What is shown of a URL."""
+
+    def test_str(self) -> None:
+        """The text for the log says where Redis is, and nothing about how to sign in."""
+        cases = {
+            "redis://user:pw@h:7000/1": "redis://h:7000",
+            "rediss://:pw@h": "rediss://h:6379",
+            "redis://[::1]": "redis://[::1]:6379",
+            "unix://user:pw@/run/r": "unix:///run/r",
+        }
+        self.assertEqual({text: str(RedisURL.parse(text)) for text in cases}, cases)
+
+    def test_repr(self) -> None:
+        """The representation has neither user nor password."""
+        self.assertEqual(
+            repr(RedisURL.parse("redis://user:pw@h")), "RedisURL(host='h', port=6379, path='', tls=False, database=0)"
+        )
+
+    @given(st.sampled_from(["redis", "rediss", "unix", "http", ""]), st.text(max_size=8), st.text(max_size=8))
+    @example("redis", "1/", "")
+    @example("redis", "12?", "")
+    @example("redis", "12?db=1&", "")
+    @example("redis", "12#", "")
+    @example("redis", "[", "]")
+    @example("unix", "@h/", "")
+    @example("unix", "/", "")
+    def test_never_shown(self, scheme: str, before: str, after: str) -> None:
+        """A password, encoded or pasted as it is, is in no text: not of the URL, nor of the complaint."""
+        for password in (before + SECRET + after, quote(before.encode(errors="replace") + SECRET.encode())):
+            text = f"{scheme}://user:{password}@h:7000/0"
+            assume(SECRET in text)
+            try:
+                url = RedisURL.parse(text)
+            except ConfigError as error:
+                shown = str(error) + repr(error)
+            else:
+                shown = str(url) + repr(url)
+            self.assertNotIn(SECRET, shown)

@@ -1,0 +1,182 @@
+"""Tests of `wsrelay.core.wire.handshake`."""
+
+from __future__ import annotations
+
+from http.client import HTTPResponse
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.request_head import ONCE, TWICE
+
+
+class _Socket:
+    """As much of a socket as the HTTP client of the standard library wants."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, _mode: str) -> BytesIO:
+        """What can be read."""
+        return BytesIO(self._data)
+
+
+def read(data: bytes) -> HTTPResponse:
+    """A response, as the standard library reads it."""
+    socket: Any = _Socket(data)
+    response = HTTPResponse(socket)
+    response.begin()
+    return response
+
+
+class RefusalTests(SynchronousTestCase):
+    """The answer to a handshake that fails."""
+
+    def test_bytes(self) -> None:
+        """The response is complete, closes the connection, and is neither cached nor sniffed."""
+        self.assertEqual(
+            Refusal(503, "Come back.", (("Retry-After", "5"),)).to_bytes(),
+            b"HTTP/1.1 503 Service Unavailable\r\n"
+            b"Content-Type: text/plain; charset=utf-8\r\n"
+            b"Content-Length: 11\r\n"
+            b"Connection: close\r\n"
+            b"X-Content-Type-Options: nosniff\r\n"
+            b"Referrer-Policy: no-referrer\r\n"
+            b"Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+            b"Cache-Control: no-store\r\n"
+            b"Retry-After: 5\r\n"
+            b"\r\n"
+            b"Come back.\n",
+        )
+
+    def test_read_by_a_client(self) -> None:
+        """An HTTP client reads status, phrase, fields and the whole text, counted in bytes and not in letters."""
+        response = read(Refusal(404, "Kein Kanal \u00fc\u20ac.", (("A", "1"), ("A", "2"))).to_bytes())
+        self.assertEqual((response.status, response.reason), (404, "Not Found"))
+        self.assertEqual(response.headers.get_all("A"), ["1", "2"])
+        self.assertEqual(response.read().decode(), "Kein Kanal \u00fc\u20ac.\n")
+
+    def test_twice(self) -> None:
+        """Fields that somebody else could read another one of stand once, credentials and lengths among them."""
+        self.assertEqual(TWICE.status, 400)
+        self.assertLessEqual({b"authorization", b"cookie", b"origin", b"host", b"content-length"}, ONCE)
+        self.assertEqual({name for name in ONCE if name != name.lower()}, set())
+
+
+def query(text: str) -> Handshake:
+    """A handshake with this query."""
+    return Handshake("/ws/room", "192.0.2.1", query=text)
+
+
+class ParameterTests(SynchronousTestCase):
+    """What stands behind the question mark."""
+
+    def test_values(self) -> None:
+        """The values of a name come in order and decoded; other names, prefixes and cases of it are other names."""
+        handshake = query("a=1&b=2&a=%33&A=4&aa=5&a=6+7&%61=8")
+        self.assertEqual(handshake.parameters("a"), ["1", "3", "6 7", "8"])
+        self.assertEqual([handshake.parameters(name) for name in ("b", "A", "c", "")], [["2"], ["4"], [], []])
+
+    def test_empty(self) -> None:
+        """A parameter without a value has an empty one; what is no parameter of the name is none."""
+        for text, values in (("a", [""]), ("a=", [""]), ("a=&a=", ["", ""]), ("b&a&c", [""])):
+            self.assertEqual(query(text).parameters("a"), values, text)
+        for text in ("", "&", "=", "?", "a;a=1;"):
+            self.assertEqual(query(text).parameters("a"), [], text)
+
+    def test_too_many(self) -> None:
+        """A query of more than 64 parameters is none, so that it costs nothing to look at it."""
+        self.assertEqual(query("x=1&" * 63 + "a=2").parameters("a"), ["2"])
+        self.assertEqual(query("x=1&" * 64 + "a=2").parameters("a"), [])
+
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(min_size=1)), max_size=20))
+    def test_round_trip(self, pairs: list[tuple[str, str]]) -> None:
+        """What any client encodes is what is read."""
+        handshake = query(urlencode(pairs))
+        for name in "abc":
+            self.assertEqual(handshake.parameters(name), [value for key, value in pairs if key == name])
+
+    @given(st.text(st.characters(codec="ascii")))
+    def test_anything(self, text: str) -> None:
+        """No query breaks anything, and none that does not say so promises a credential."""
+        handshake = query(text)
+        handshake.parameters("ticket")
+        self.assertFalse(handshake.promises_credential and "auth=message" not in text)
+
+    def test_promises_credential(self) -> None:
+        """The client promises its credential with auth=message, said once, and with nothing else."""
+        for text in ("auth=message", "a=b&auth=message", "auth=message&a=b", "auth=message&"):
+            self.assertTrue(query(text).promises_credential, text)
+        for text in (
+            "",
+            "auth",
+            "auth=",
+            "auth=messages",
+            "auth=message2",
+            "xauth=message",
+            "auth=Message",
+            "AUTH=message",
+        ):
+            self.assertFalse(query(text).promises_credential, text)
+        for text in ("auth=message&auth=message", "auth=message&auth=x", "a=auth=message", "a=%26auth=message"):
+            self.assertFalse(query(text).promises_credential, text)
+
+
+class CookieTests(SynchronousTestCase):
+    """What stands in the Cookie field."""
+
+    def values(self, cookie: str, name: str = "sid") -> list[str]:
+        """The values of a cookie's name."""
+        return Handshake("/ws/room", "192.0.2.1", cookie=cookie).cookies(name)
+
+    def test_values(self) -> None:
+        """The cookies of a name come in order; names are told apart by case and as a whole."""
+        self.assertEqual(self.values("sid=1; a=2; sid=3; SID=4; xsid=5; sidx=6"), ["1", "3"])
+        self.assertEqual(self.values("a=1; b=2"), [])
+        self.assertEqual(self.values(""), [])
+
+    def test_forms(self) -> None:
+        """Space around a pair and quotes around a value do not belong to it; equals signs in a value do."""
+        cases = {"sid=x": ["x"], " sid=x ;": ["x"], 'sid="x"': ["x"], "sid=a=b==": ["a=b=="], "a=1;sid=x": ["x"]}
+        cases |= {"sid": [], "sid=": [""], 'sid=""': [""], ";;": [], "=x": [], "sid=x,sid=y": ["x,sid=y"]}
+        self.assertEqual({cookie: self.values(cookie) for cookie in cases}, cases)
+
+    def test_no_decoding(self) -> None:
+        """A value is what was sent: nothing in it is decoded."""
+        self.assertEqual(self.values("sid=%41+b"), ["%41+b"])
+
+
+class HandshakeTests(SynchronousTestCase):
+    """The client's opening request."""
+
+    def test_repr(self) -> None:
+        """Nothing that may hold a credential is in its `repr`; what is needed to find a client is."""
+        handshake = Handshake(
+            "/ws/room",
+            "192.0.2.1",
+            query="ticket=hidden",
+            origin="https://example.com",
+            host="relay.test",
+            authorization="Bearer hidden",
+            cookie="sid=hidden",
+            subprotocols=("wsrelay.token.hidden",),
+            is_secure=True,
+            connection="5f0c",
+        )
+        shown = repr(handshake)
+        self.assertNotIn("hidden", shown)
+        for text in ("/ws/room", "192.0.2.1", "https://example.com", "relay.test", "5f0c"):
+            self.assertIn(text, shown)
+
+    def test_defaults(self) -> None:
+        """A request of which nothing else is known shows nothing and promises nothing."""
+        handshake = Handshake("/ws/room", "192.0.2.1")
+        self.assertEqual((handshake.origin, handshake.is_secure), (None, None))
+        self.assertEqual((handshake.parameters("ticket"), handshake.cookies("sid")), ([], []))
+        self.assertFalse(handshake.promises_credential)

@@ -1,0 +1,1 @@
+"""Tests at the edge of the whole relay, in memory."""

@@ -1,0 +1,287 @@
+"""Tests of `wsrelay.web.api.relay_api`: through the whole edge, in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from devtools.harness.http import answers, head
+from tests.support.in_memory_relay import House, Wire
+from tests.support.websocket_client import Visitor
+from wsrelay.core.access.secret import Secret
+from wsrelay.core.messaging.namespaces import Access, Namespace
+from wsrelay.testing.brokers import FakeBroker
+from wsrelay.web.api.relay_api import TIMEOUT_SECONDS
+
+OLD, NEW = "an-old-key-of-the-operator", "a-new-key-of-the-operator"
+ROOMS = Namespace("rooms", ("room:*",), Access.AUTHENTICATED)
+
+
+class APICase(SynchronousTestCase):
+    """A house whose operator has keys."""
+
+    def house(self, broker: Any = None, **settings: Any) -> House:
+        """A house with two keys."""
+        settings.setdefault("namespaces", (ROOMS,))
+        return House(broker, api_keys=(Secret(OLD), Secret(NEW)), **settings)
+
+    def ask(
+        self,
+        house: House,
+        path: str,
+        body: bytes | dict[str, Any] = b"",
+        *lines: str,
+        method: str = "POST",
+        key: str = NEW,
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and document of the answer to a request; status 0 if there is none yet."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        authorization = (f"Authorization: Bearer {key}",) if key else ()
+        wire = Wire(house)
+        wire.send(
+            head(f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(data)}", *authorization, *lines) + data
+        )
+        found = answers(wire.read())
+        if not found:
+            return 0, {}
+        self.assertEqual(found[0].headers["content-type"], "application/json")
+        self.assertEqual(found[0].headers["cache-control"], "no-store")
+        return found[0].status, json.loads(found[0].body)
+
+
+class KeyTests(APICase):
+    """Who may ask."""
+
+    def test_several_keys(self) -> None:
+        """Each of the keys will do, so that they can be changed one after the other."""
+        house = self.house()
+        for key in (OLD, NEW):
+            self.assertEqual(self.ask(house, "/api/publish/room:1", b"x", key=key), (200, {"channel": "room:1"}))
+
+    def test_no_key(self) -> None:
+        """Without a right key, in the one right place, everything is 401, whatever it is that was asked for."""
+        house = self.house()
+        error = {"error": "This needs an API key: Authorization: Bearer <key>."}
+        for key in ("", "wrong", NEW[:-1], NEW + "x", NEW.upper(), f"{OLD},{NEW}"):
+            for path in ("/api/publish/room:1", f"/api/publish/room:1?key={NEW}", "/api/nothing", "/api", "/api/"):
+                self.assertEqual(self.ask(house, path, b"x", key=key), (401, error), (key, path))
+        self.assertEqual(self.ask(house, "/api/tickets", {}, f"Authorization: Basic {NEW}", key=""), (401, error))
+        self.assertEqual(house.node.counters.denied["api_key"], 31)
+
+    def test_challenge(self) -> None:
+        """A 401 says what is wanted (RFC 9110 section 11.6.1)."""
+        wire = Wire(self.house())
+        wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0"))
+        self.assertEqual(answers(wire.read())[0].headers["www-authenticate"], "Bearer")
+
+    def test_two_keys_at_once(self) -> None:
+        """Two fields are refused at the door."""
+        wire = Wire(self.house())
+        twice = (f"Authorization: Bearer {NEW}", "Authorization: Bearer x")
+        wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", *twice))
+        self.assertEqual([answer.status for answer in answers(wire.read())], [400])
+
+    def test_no_api(self) -> None:
+        """Where the operator has no keys there is no API, and what would open it is said."""
+        wire = Wire(House())
+        wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", "Authorization: Bearer "))
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, b"api_keys" in answer.body), (404, True))
+
+    def test_methods(self) -> None:
+        """The API is asked with POST."""
+        error = {"error": "The API is asked with POST."}
+        self.assertEqual(self.ask(self.house(), "/api/tickets", method="GET"), (405, error))
+
+    def test_unknown_call(self) -> None:
+        """What there is not is 404, and what there is is said."""
+        status, document = self.ask(self.house(), "/api/xyzzy")
+        self.assertEqual(status, 404)
+        self.assertIn("/api/publish/<channel>", document["error"])
+
+
+class PublishTests(APICase):
+    """POST /api/publish."""
+
+    def test_verbatim(self) -> None:
+        """What is published is the body, byte for byte, also where clients may not publish."""
+        broker = FakeBroker()
+        self.assertEqual(self.ask(self.house(broker), "/api/publish/room%3A1", b"\xff\x00007")[0], 200)
+        self.assertEqual(broker.published, [("room:1", b"\xff\x00007")])
+
+    def test_bad_channels(self) -> None:
+        """A channel that nobody can listen to, and what is no channel, are told."""
+        house = self.house()
+        for path, status in (
+            ("/api/publish/other", 404),
+            ("/api/publish/$control", 400),
+            ("/api/publish/%24control", 400),
+            ("/api/publish/", 400),
+            ("/api/publish", 400),
+            ("/api/publish/room:1/x", 400),
+            ("/api/publish/room:%0a", 400),
+        ):
+            self.assertEqual(self.ask(house, path, b"x")[0], status, path)
+
+    def test_as_long_as_clients_may(self) -> None:
+        """A message may be as long as one of a client's."""
+        broker = FakeBroker()
+        house = self.house(broker, max_message_bytes=100_000)
+        self.assertEqual(self.ask(house, "/api/publish/room:1", b"x" * 100_000)[0], 200)
+        wire = Wire(house)
+        wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 100001"))
+        self.assertEqual([answer.status for answer in answers(wire.read())], [413])
+
+    def test_no_broker(self) -> None:
+        """Without a broker, and when it does not answer in time, it is 503."""
+        broker = FakeBroker()
+        broker.ready = False
+        self.assertEqual(self.ask(self.house(broker), "/api/publish/room:1", b"x")[0], 503)
+        broker.publishing = Deferred()
+        house = self.house(broker)
+        wire = Wire(house)
+        wire.send(
+            head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
+        )
+        self.assertEqual(wire.read(), b"")
+        house.pass_time(TIMEOUT_SECONDS)
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
+
+    def test_left(self) -> None:
+        """Who leaves before the answer is there is no trouble."""
+        broker = FakeBroker()
+        broker.publishing = Deferred()
+        house = self.house(broker)
+        wire = Wire(house)
+        wire.send(
+            head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
+        )
+        wire.leave()
+        self.assertEqual(house.leftovers(), [])
+
+    def test_left_in_the_middle(self) -> None:
+        """What was asked for is done to its end, whether or not whoever asked for it stays."""
+        broker = FakeBroker()
+        slow: Deferred[None] = Deferred()
+        self.patch(broker.store, "deny", lambda _target, _seconds: slow)
+        house = self.house(broker)
+        wire = Wire(house)
+        data = b'{"user": "42", "deny_seconds": 60}'
+        lines = ("Host: x", f"Content-Length: {len(data)}", f"Authorization: Bearer {NEW}")
+        wire.send(head("POST /api/disconnect HTTP/1.1", *lines) + data)
+        wire.leave()
+        slow.callback(None)
+        self.assertEqual(len(broker.told), 1)
+        self.assertEqual(house.leftovers(), [])
+
+    def test_bodies_without_a_key(self) -> None:
+        """The body of whoever has no key is not kept, and may not be as long as that of others."""
+        house = self.house(max_message_bytes=1_000_000)
+        wire = Wire(house)
+        wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 60000") + b"x" * 50_000)
+        channel: Any = wire.transport.protocol
+        self.assertEqual(channel.requests[0].content.getvalue(), b"")
+        wire = Wire(house)
+        wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 70000"))
+        self.assertEqual([answer.status for answer in answers(wire.read())], [413])
+
+    def test_failure(self) -> None:
+        """What should not happen is logged, and told without a word about it."""
+        broker = FakeBroker()
+        broker.publishing = Deferred()
+        house = self.house(broker)
+        wire = Wire(house)
+        wire.send(
+            head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
+        )
+        broker.publishing.errback(ZeroDivisionError("inside"))
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, b"inside" in answer.body), (500, False))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class TicketTests(APICase):
+    """POST /api/tickets."""
+
+    def test_minted(self) -> None:
+        """A ticket lets in whom it says, once."""
+        house = self.house()
+        status, document = self.ask(house, "/api/tickets", {"sub": "42", "channels": ["room:1"]})
+        self.assertEqual((status, document["expires_in"]), (201, 30))
+        path = f"/ws/room:1?ticket={document['ticket']}"
+        Visitor(house, path).enter()
+        again = Visitor(house, path)
+        again.knock()
+        self.assertTrue(again.wire.read().startswith(b"HTTP/1.1 401 "))
+
+    def test_ends(self) -> None:
+        """It is good for as long as was asked for."""
+        house = self.house()
+        _, document = self.ask(house, "/api/tickets", {"sub": "42", "seconds": 5})
+        house.pass_time(5)
+        visitor = Visitor(house, f"/ws/room:1?ticket={document['ticket']}")
+        visitor.knock()
+        self.assertTrue(visitor.wire.read().startswith(b"HTTP/1.1 401 "))
+
+    def test_mistakes(self) -> None:
+        """What a ticket cannot say is told when it is made, not when it is shown."""
+        house = self.house()
+        for body, error in (
+            (b"", "The body must be a JSON object."),
+            (b"[]", "The body must be a JSON object."),
+            (b"{", "The body must be a JSON object."),
+            (b"[" * 60_000, "The body must be a JSON object."),
+            ({"seconds": 0}, "seconds must be a whole number from 1 to 3600"),
+            ({"seconds": True}, "seconds must be a whole number from 1 to 3600"),
+            ({"seconds": 9999}, "seconds must be a whole number from 1 to 3600"),
+            ({"user": 1}, "user is nothing that a ticket says: sub, channels, publish, ip, exp, seconds"),
+            ({"channels": "a"}, "channels must be a list of at most 100 channel patterns"),
+            ({"sub": "x", "channels": ["y" * 250] * 100}, "What a ticket says has at most 16384 bytes."),
+            ({"exp": -1}, "exp has passed already."),
+            ({"ip": "here"}, "ip must be an address, or a network such as 192.0.2.0/24"),
+        ):
+            self.assertEqual(self.ask(house, "/api/tickets", body), (400, {"error": error}))
+
+
+class DisconnectTests(APICase):
+    """POST /api/disconnect."""
+
+    def test_told_to_all(self) -> None:
+        """All processes are told, after what keeps the client from coming back."""
+        broker = FakeBroker()
+        house = self.house(broker)
+        answer = self.ask(house, "/api/disconnect", {"user": "42", "reconnect": True})
+        self.assertEqual(answer, (202, {"disconnect": {"user": "42"}}))
+        self.assertEqual(
+            [json.loads(told) for told in broker.told], [{"disconnect": {"user": "42"}, "reconnect": True}]
+        )
+        self.assertEqual(self.successResultOf(broker.store.denied(["user:42"])), [False])
+        self.ask(house, "/api/disconnect", {"user": 42, "deny_seconds": 60})
+        self.assertEqual(self.successResultOf(broker.store.denied(["user:42"])), [True])
+
+    def test_ticket(self) -> None:
+        """A ticket that nobody has shown yet is void."""
+        house = self.house()
+        _, document = self.ask(house, "/api/tickets", {"sub": "42"})
+        self.ask(house, "/api/disconnect", {"ticket": document["ticket"]})
+        visitor = Visitor(house, f"/ws/room:1?ticket={document['ticket']}")
+        visitor.knock()
+        self.assertTrue(visitor.wire.read().startswith(b"HTTP/1.1 401 "))
+
+    def test_mistakes(self) -> None:
+        """It has to be said who, in one way that there is."""
+        house = self.house()
+        for body in (
+            {},
+            {"user": "1", "token": "2"},
+            {"x": "1"},
+            {"user": ""},
+            {"user": None},
+            {"user": "1", "reconnect": 1},
+        ):
+            self.assertEqual(self.ask(house, "/api/disconnect", body)[0], 400, body)
+        self.assertEqual(self.ask(house, "/api/disconnect", {"user": "1", "deny_seconds": -1})[0], 400)

@@ -1,0 +1,53 @@
+"""Tests of wsrelay.web.responses."""
+
+from __future__ import annotations
+
+from devtools.harness.http import answers, head
+from tests.support.edge import EdgeCase
+from tests.support.in_memory_relay import Wire
+
+
+class AnswerTests(EdgeCase):
+    """What every answer has."""
+
+    def test_plain(self) -> None:
+        """An answer has its length, its type, and the headers that harden it; it names no server."""
+        wire = Wire(self.house())
+        wire.send(head("GET /healthz HTTP/1.1", "Host: x"))
+        (answer,) = answers(wire.read())
+        self.assertTrue(answer.headers.pop("date").endswith(" GMT"))
+        self.assertEqual(
+            answer.headers,
+            {
+                "content-type": "text/plain; charset=utf-8",
+                "content-length": "6",
+                "connection": "close",
+                "cache-control": "no-store",
+                "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+                "referrer-policy": "no-referrer",
+                "x-content-type-options": "nosniff",
+            },
+        )
+
+    def test_all_hardened(self) -> None:
+        """Whatever is asked, the answer has a policy and a fixed type, names no server and no software."""
+        for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "NONSENSE"):
+            for path in ("/", "/healthz", "/readyz", "/ws/chat", "/static/chat.js", "/static/", "/static", "/no", "*"):
+                wire = Wire(self.house())
+                wire.send(head(f"{method} {path} HTTP/1.1", "Host: x"))
+                data = wire.read()
+                (answer,) = answers(data, to_head=method == "HEAD")
+                self.assertIn("content-security-policy", answer.headers)
+                self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+                self.assertEqual(answer.headers["referrer-policy"], "no-referrer")
+                self.assertNotIn("server", answer.headers)
+                for word in (b"twisted", b"autobahn", b"python"):
+                    self.assertNotIn(word, data.lower())
+
+    def test_nothing_repeated(self) -> None:
+        """No answer repeats what was asked for."""
+        for path in ("/mirror", "/static/mirror", "/ws/mirror", "/?mirror", "/healthz?mirror=mirror"):
+            for method in ("GET", "POST", "mirror"):
+                wire = Wire(self.house())
+                wire.send(head(f"{method} {path} HTTP/1.1", "Host: mirror", "X-Mirror: mirror"))
+                self.assertNotIn(b"mirror", wire.read().lower())

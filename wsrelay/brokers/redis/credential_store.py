@@ -1,0 +1,87 @@
+"""Tickets and denials: as keys of Redis, which any backend can write with one plain command, or in memory.
+
+::
+
+    SET wsrelay:ticket:<random> '{"sub": "42", "channels": ["room:1"]}' EX 30 NX      a ticket
+    SET wsrelay:denied:user:<sub> 1 EX 3600                                           nobody of this user comes in
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.interfaces import ICredentialStore
+
+__all__ = ["RedisCredentials"]
+
+# GETDEL came with Redis 6.2; both are atomic, so that of two who show one ticket one gets it.
+_TAKE = b"local found = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return found"
+
+
+@implementer(ICredentialStore)
+class RedisCredentials:
+    """Shared by all processes.
+
+    Args:
+        prefix: What every key begins with.
+        command: Sends a command; fires with its reply, fails with `BrokerUnavailable`, whose text is what Redis said.
+    """
+
+    def __init__(self, prefix: bytes, command: Callable[..., Deferred[Any]]) -> None:
+        self._tickets = prefix + b"ticket:"
+        self._denials = prefix + b"denied:"
+        self._command = command
+        self._has_getdel = True
+
+    def mint(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
+        """See `ICredentialStore.mint`."""
+        minted = self._command(b"SET", self._tickets + ticket.encode(), document, b"EX", b"%d" % seconds, b"NX")
+        return minted.addCallback(lambda reply: reply is not None)
+
+    def redeem(self, ticket: str) -> Deferred[bytes | None]:
+        """See `ICredentialStore.redeem`."""
+        return Deferred.fromCoroutine(self._take(self._tickets + ticket.encode()))
+
+    def tear(self, ticket: str) -> Deferred[None]:
+        """See `ICredentialStore.tear`."""
+        return self._command(b"DEL", self._tickets + ticket.encode())
+
+    def deny(self, target: str, seconds: int) -> Deferred[None]:
+        """See `ICredentialStore.deny`."""
+        return self._command(b"SET", self._denials + target.encode(), b"1", b"EX", b"%d" % seconds)
+
+    def denied(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """See `ICredentialStore.denied`."""
+        if not targets:
+            return succeed([])
+        found = self._command(b"MGET", *(self._denials + target.encode() for target in targets))
+        return found.addCallback(lambda values: [value is not None for value in values])
+
+    async def _take(self, key: bytes) -> bytes | None:
+        found: Any = None
+        if self._has_getdel:
+            try:
+                found = await self._command(b"GETDEL", key)
+            except BrokerUnavailable as error:
+                if _is_other_kind(error):
+                    return None
+                if "unknown command" not in str(error):
+                    raise
+                self._has_getdel = False
+        if not self._has_getdel:
+            try:
+                found = await self._command(b"EVAL", _TAKE, b"1", key)
+            except BrokerUnavailable as error:
+                if not _is_other_kind(error):
+                    raise
+        return found if isinstance(found, bytes) else None
+
+
+def _is_other_kind(error: BrokerUnavailable) -> bool:
+    """Whether Redis says that the key holds a list, or another thing that is no ticket."""
+    return "WRONGTYPE" in str(error)

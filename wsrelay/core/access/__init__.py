@@ -1,0 +1,1 @@
+"""Identities, credentials, origins and permissions."""

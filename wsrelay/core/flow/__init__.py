@@ -1,0 +1,1 @@
+"""Bounds and schedules: queues, rates, delays, expiry."""

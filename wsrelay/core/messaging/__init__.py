@@ -1,0 +1,1 @@
+"""Channels, namespaces, publications, commands and control messages."""

@@ -1,0 +1,1 @@
+"""Errors, client errors and disconnects: the tables of what can go wrong."""

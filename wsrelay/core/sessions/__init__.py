@@ -1,0 +1,1 @@
+"""State machines of a client and of its subscriptions."""

@@ -1,0 +1,1 @@
+"""Bytes on the wire: HTTP heads and responses, WebSocket frames, PROXY headers."""

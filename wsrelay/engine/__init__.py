@@ -1,0 +1,1 @@
+"""Registry, fan-out and clients of one process."""

@@ -1,0 +1,68 @@
+"""Who of this process's clients is somebody: found by user, connection, ticket or token, to be disconnected.
+
+Clients that show nothing, where nobody is asked about them, are not in it and cost nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from wsrelay.core.outcomes.disconnects import Closing
+
+__all__ = ["Member", "Roster"]
+
+
+class Member(Protocol):
+    """A client that is known."""
+
+    def dismiss(self, closing: Closing) -> None:
+        """End it, whether it is in already or still knocking."""
+
+
+class Roster:
+    """Members by what they are called: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, dict[Member, None]] = {}
+        self._names: dict[Member, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def enter(self, member: Member, names: Iterable[str]) -> None:
+        """A member is here, under these names and those that it has already; `leave` is owed once."""
+        self._names[member] = tuple(dict.fromkeys((*self._names.get(member, ()), *names)))
+        for name in self._names[member]:
+            self._by_name.setdefault(name, {})[member] = None
+
+    def leave(self, member: Member) -> None:
+        """A member is gone; one that never entered is forgiven."""
+        for name in self._names.pop(member, ()):
+            of_name = self._by_name[name]
+            del of_name[member]
+            if not of_name:
+                del self._by_name[name]
+
+    def names_of(self, member: Member) -> Sequence[str]:
+        """What a member is called."""
+        return self._names.get(member, ())
+
+    def names(self) -> list[str]:
+        """Every name that somebody here has."""
+        return list(self._by_name)
+
+    def dismiss(self, name: str, closing: Closing) -> int:
+        """End all members of a name; gives how many there were."""
+        # A copy, because whoever is ended may leave at once.
+        members = list(self._by_name.get(name, ()))
+        for member in members:
+            try:
+                member.dismiss(closing)
+            except Exception:  # noqa: BLE001 -- one that cannot be ended must not save the others
+                self.log.failure("a client could not be disconnected")
+        return len(members)

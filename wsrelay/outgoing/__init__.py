@@ -1,0 +1,1 @@
+"""Connections that the relay makes itself: TLS with verification, HTTP requests."""

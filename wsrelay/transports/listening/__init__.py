@@ -1,0 +1,1 @@
+"""Listening ports, TLS and the router of new connections."""

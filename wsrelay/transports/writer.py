@@ -1,0 +1,237 @@
+"""The way out of one connection: the subscriber that the hub knows.
+
+Most connections are *clear*: nothing waits, and a batch goes to the kernel in one system call. One that is not has an
+outbox, and everything for it goes there in its order, control frames too, until the transport has caught up. So the
+bytes that Twisted copies are at most one piece, and what waits beyond that are batches shared with everyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wsrelay.core.flow.outbox import Outbox, SlowPolicy
+from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.timers import TimerWheel, WheelTimer
+from wsrelay.transports.listening.eager_tcp import EagerServer
+
+__all__ = ["Limits", "Outlet", "Owner"]
+
+PIECE_BYTES = 65536
+"""How much of the outbox is given to the transport at a time: what Twisted holds before it calls itself full."""
+
+
+class Limits(Protocol):
+    """What bounds an outbox: the settings."""
+
+    @property
+    def outbox_max_bytes(self) -> int:
+        """How much may wait, in bytes."""
+
+    @property
+    def outbox_max_seconds(self) -> float:
+        """How long anything may wait, in seconds."""
+
+
+class Owner(Protocol):
+    """The connection an outlet belongs to."""
+
+    def dropped(self) -> None:
+        """The client did not get something that it should have got if it had read faster."""
+
+    def close(self, closing: Closing) -> None:
+        """Say goodbye and end the connection."""
+
+
+class _Hot:
+    """What every send looks at: the slots of a base come first, in the cache line that the type is read from."""
+
+    __slots__ = ("clear", "write_now")
+
+
+class Outlet(_Hot):
+    """The way out of one connection. Implements `wsrelay.engine.hub.Subscriber`.
+
+    Args:
+        owner: The connection.
+        encoding: What the hub makes of publications for it.
+        limits: What bounds the outbox.
+        wheel: Timers; its clock says how long something has waited.
+    """
+
+    __slots__ = ("_busy", "_limits", "_outbox", "_owner", "_timer", "_transport", "_wheel", "encoding", "is_open")
+
+    def __init__(self, owner: Owner, encoding: Encoding, limits: Limits, wheel: TimerWheel) -> None:
+        self.encoding = encoding
+        self._owner: Owner | None = owner
+        self._limits = limits
+        self._wheel = wheel
+        self._transport: Any = None
+        self.write_now: Callable[[bytes], int] = len
+        self._outbox: Outbox | None = None
+        self._timer: WheelTimer | None = None
+        self._busy = False
+        self.clear = False
+        self.is_open = False
+
+    # The hub's side
+
+    def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
+        """See `wsrelay.engine.hub.Subscriber.send`."""
+        if self.clear:
+            # First a variable: the interpreter reads a slot faster than it looks for a method of that name.
+            write_now = self.write_now
+            try:
+                sent = write_now(data)
+            except OSError:
+                # The kernel's buffer is full, or the connection is broken: the transport meets it again, and reports.
+                sent = 0
+            if sent != len(data):
+                self._fall_behind(data, sent)
+        elif self.is_open:
+            self._wait(data, policy, channel, latest)
+
+    def close(self, closing: Closing) -> None:
+        """See `wsrelay.engine.hub.Subscriber.close`."""
+        if self._owner is not None:
+            self._owner.close(closing)
+
+    # The connection's side
+
+    def connect(self, transport: Any) -> None:
+        """The connection has a transport: from here on control frames can be sent."""
+        self._transport = transport
+        if isinstance(transport, EagerServer):
+            transport.listener = self
+            self.write_now = transport.socket.send
+        else:
+            transport.registerProducer(_Pauses(self), True)
+            self.write_now = self._write_through
+
+    def open(self) -> None:
+        """The handshake is complete: from here on messages can be sent."""
+        self.is_open = True
+        self.clear = not self._busy
+
+    def control(self, frame: bytes) -> None:
+        """Send a control frame, or the answer to the handshake, in its order."""
+        if self._outbox is None:
+            self._transport.write(frame)
+        else:
+            self._outbox.put_control(frame, self._wheel.seconds())
+
+    def shut(self) -> None:
+        """No more messages: what waits is forgotten, but for the rest of what is begun."""
+        if not self.is_open:
+            # Nothing but control frames can have come since the first time: the close frame is among them.
+            return
+        self.is_open = self.clear = False
+        if self._outbox is not None:
+            self._outbox.cut()
+
+    def finish(self) -> None:
+        """Give the transport all that is left; it is about to be closed."""
+        outbox, self._outbox = self._outbox, None
+        while outbox is not None and outbox.size:
+            self._transport.write(outbox.take(PIECE_BYTES))
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.is_open = self.clear = False
+        self._outbox = self._owner = None
+        self.write_now = len
+        self._stop_timer()
+        if isinstance(self._transport, EagerServer):
+            self._transport.listener = None
+
+    # The transport's side: `wsrelay.transports.listening.eager_tcp.WriteListener`
+
+    def busy(self) -> None:
+        """The transport has bytes that the kernel does not take."""
+        self._busy = True
+        self.clear = False
+
+    def idle(self) -> None:
+        """The transport has no bytes left."""
+        self._busy = False
+        if self._outbox is not None:
+            self._feed(self._outbox)
+        else:
+            self.clear = self.is_open
+
+    # Private
+
+    def _write_through(self, data: bytes) -> int:
+        self._transport.write(data)
+        return len(data)
+
+    def _fall_behind(self, data: bytes, sent: int) -> None:
+        outbox = self._start_outbox()
+        if sent:
+            outbox.begin(memoryview(data)[sent:], self._wheel.seconds())
+        else:
+            outbox.put(data, self._wheel.seconds())
+        self._feed(outbox)
+
+    def _wait(self, data: bytes, policy: SlowPolicy, channel: str, latest: bytes) -> None:
+        outbox = self._outbox or self._start_outbox()
+        now = self._wheel.seconds()
+        latest_only = policy is SlowPolicy.LATEST
+        fits = outbox.put_latest(channel, latest, now) if latest_only else outbox.put(data, now)
+        if not fits and self._owner is not None:
+            if policy is SlowPolicy.DROP:
+                self._owner.dropped()
+            else:
+                self._owner.close(Closing.SLOW)
+
+    def _start_outbox(self) -> Outbox:
+        self.clear = False
+        self._outbox = Outbox(self._limits.outbox_max_bytes)
+        self._timer = self._wheel.call_later(self._limits.outbox_max_seconds, self._look_at_age)
+        return self._outbox
+
+    def _feed(self, outbox: Outbox) -> None:
+        while not self._busy:
+            if not outbox.size:
+                self._outbox = None
+                self._stop_timer()
+                self.clear = self.is_open
+                return
+            self._transport.write(outbox.take(PIECE_BYTES))
+
+    def _look_at_age(self) -> None:
+        self._timer = None
+        if self._outbox is None or not self.is_open:
+            return
+        now = self._wheel.seconds()
+        oldest = self._outbox.oldest
+        # An outbox may be empty and still the place to wait, while the transport has the last piece of it.
+        left = self._limits.outbox_max_seconds - (0.0 if oldest is None else now - oldest)
+        if left <= 0:
+            self.close(Closing.SLOW)
+        else:
+            self._timer = self._wheel.call_later(left, self._look_at_age)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Pauses:
+    """A push producer that passes on what a transport says when it is full: for TLS, and transports in memory."""
+
+    __slots__ = ("_outlet",)
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+
+    def pauseProducing(self) -> None:
+        self._outlet.busy()
+
+    def resumeProducing(self) -> None:
+        self._outlet.idle()
+
+    def stopProducing(self) -> None:
+        """The connection is gone, as `connectionLost` says as well."""
