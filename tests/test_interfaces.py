@@ -21,7 +21,7 @@ from wsrelay.dialects import DIALECTS
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.engine.node import Node
 from wsrelay.interfaces import IBroker, IBrokerSink, IDialect
-from wsrelay.testing.authenticators import Anonymity
+from wsrelay.testing.authenticators import AnonymousAuthenticator
 from wsrelay.testing.brokers import FakeBroker, RecordingSink
 
 
@@ -37,20 +37,20 @@ class SeamTests(SynchronousTestCase):
 
     def test_brokers(self) -> None:
         """Both brokers and their double have every method and attribute of a broker."""
-        for broker in (MemoryBroker(), FakeBroker(), redis_broker()):
+        for broker in (MemoryBroker(Clock()), FakeBroker(), redis_broker()):
             verifyObject(IBroker, broker)
             verifyClass(IBroker, type(broker), tentative=True)
 
     def test_broker_attributes(self) -> None:
         """A broker that is not started is not ready, and says why in one line."""
-        for broker in (MemoryBroker(), redis_broker()):
+        for broker in (MemoryBroker(Clock()), redis_broker()):
             self.assertFalse(broker.ready)
             self.assertRegex(broker.problem, r"\A[^\n]+\Z")
             self.assertRegex(broker.name, r"\A[a-z]+\Z")
 
     def test_sinks(self) -> None:
         """The node and the double of it have every method of a sink."""
-        for sink in (Node(FakeBroker(), Namespaces([]), Clock(), Anonymity()), RecordingSink()):
+        for sink in (Node(FakeBroker(), Namespaces([]), Clock(), AnonymousAuthenticator()), RecordingSink()):
             verifyObject(IBrokerSink, sink)
 
     def test_dialects(self) -> None:

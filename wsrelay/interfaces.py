@@ -1,8 +1,8 @@
-"""The public seams: what a broker and a dialect are, and nothing else."""
+"""The public seams: brokers and what they keep, authenticators, and dialects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
@@ -13,133 +13,256 @@ if TYPE_CHECKING:
     from wsrelay.core.access.credentials import Credential
     from wsrelay.core.access.identity import Identity
     from wsrelay.core.messaging.commands import Publish, Subscribe
-    from wsrelay.core.messaging.publications import Publication
+    from wsrelay.core.messaging.publications import Publication, PublishResult
     from wsrelay.core.wire.handshake import Handshake
 
-__all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect"]
+__all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect", "IHistory"]
 
 
 class IBrokerSink(Interface):
-    """Where a broker pushes what it carries. All calls come from the reactor thread."""
+    """Receives what a broker carries. The broker makes all calls on the reactor thread."""
 
-    def deliver(publication: Publication) -> None:
-        """A message arrived on a channel that is, or a moment ago was, subscribed.
+    def publications_received(publications: Sequence[Publication]) -> None:
+        """Take messages that arrived together, on channels that are, or a moment ago were, subscribed.
 
-        Publications of one channel come in the order in which the broker received them.
+        Args:
+            publications: The messages. Those of one channel are in the order in which the broker received them.
         """
 
-    def deliver_all(publications: Sequence[Publication]) -> None:
-        """These messages arrived together, in this order; as `deliver` for each, and cheaper."""
+    def subscribed(channel: str) -> None:
+        """Take the confirmation of a channel.
 
-    def confirmed(channel: str) -> None:
-        """From now on every message published to this channel is delivered, until `interrupted`."""
+        From now on every message published to it arrives in `publications_received`, until `disconnected` names it.
+        """
 
-    def refused(channel: str) -> None:
-        """The broker does not let this process hear a channel; it is not wanted any more."""
+    def subscribe_failed(channel: str) -> None:
+        """Take the rejection of a channel by the broker, which does not try it again."""
 
-    def interrupted() -> None:
-        """Every confirmation so far is void: messages may be lost until each channel is confirmed again."""
+    def disconnected(channels: Collection[str]) -> None:
+        """Take the loss of confirmed channels: messages on them may be lost until `subscribed` is called again.
 
-    def resumed() -> None:
-        """Messages flow again after an interruption, and commands are answered."""
+        Args:
+            channels: The names whose confirmation is void; none if no channel was confirmed.
+        """
 
-    def controlled(payload: bytes) -> None:
-        """The application tells all processes something: see `wsrelay.core.messaging.control`."""
+    def reconnected() -> None:
+        """Take the end of an outage: messages flow again, and commands are answered."""
+
+    def control_received(payload: bytes) -> None:
+        """Take a control message for this process; see `wsrelay.core.messaging.control`."""
 
 
 class IBroker(Interface):
     """Carries publications between processes.
 
-    A broker keeps the set of wanted channels as its truth: while it is away it remembers what is wanted, and when
-    it comes back it subscribes and confirms all of it without being asked again.
+    A broker keeps the set of desired channels as its truth: during an outage it remembers them, and afterwards it
+    subscribes to and confirms all of them again by itself. Channel names at this seam have no prefix.
     """
 
-    name = Attribute("What the operator calls this kind of broker: a short str.")
+    name = Attribute("The kind of broker, as the operator writes it: a short str.")
+    node_id = Attribute("The name of this process among those that share the broker: a str that is unique and random.")
     ready = Attribute("Whether messages flow both ways at this moment: a bool.")
     problem = Attribute("Why not, as one line for the operator without credentials; an empty str when ready.")
-    store = Attribute("Where this broker keeps what processes share about credentials: an `ICredentialStore`.")
+    credentials = Attribute("Keeps what processes share about credentials: an `ICredentialStore`.")
+    history = Attribute("Reads the entries of channels with history: an `IHistory`. None if the broker keeps none.")
 
     def attach(sink: IBrokerSink) -> None:
-        """Name the one sink; called once, before `start`."""
+        """Name the one sink. Called once, before `start`."""
 
     def start() -> None:
-        """Begin to connect, and keep connecting for ever. Never fails: a broker that is away is just not ready."""
+        """Begin to connect, and keep connecting for ever. Never fails: during an outage the broker is not ready."""
 
     def stop() -> Deferred[None]:
-        """Disconnect for good; fires when nothing is left open, within a bounded time."""
+        """Disconnect for good.
+
+        Returns:
+            Fires with None when nothing is left open, within a bounded time.
+        """
 
     def subscribe(channels: Iterable[str]) -> None:
-        """Want these channels. The sink's `confirmed` is called for each, possibly before this returns."""
+        """Desire channels. `IBrokerSink.subscribed` is called for each, possibly before this returns."""
 
     def unsubscribe(channels: Iterable[str]) -> None:
-        """Want these channels no more."""
+        """Desire channels no more."""
 
-    def hold(held: bool) -> None:
-        """Deliver nothing, or again everything: this process has as much to hand out as it can keep.
+    def pause() -> None:
+        """Deliver nothing until `resume`. Messages lost meanwhile are reported through `IBrokerSink.disconnected`."""
 
-        Nothing is lost by it that the sink is not told of.
+    def resume() -> None:
+        """Deliver again."""
+
+    def publish(channel: str, data: bytes) -> Deferred[PublishResult]:
+        """Publish a message. Messages published to one channel keep their order.
+
+        Returns:
+            Fires with the `PublishResult` when the broker has taken the message.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred, after a bounded time.) The message was not taken, or that
+                cannot be known.
         """
 
-    def publish(channel: str, payload: bytes) -> Deferred[None]:
-        """Publish a message; fires when the broker has taken it.
+    def send_control(payload: bytes, node_id: str | None = None) -> Deferred[None]:
+        """Send a control message.
 
-        Messages published to one channel keep their order. Fails with `wsrelay.core.outcomes.errors.BrokerUnavailable`,
-        after a bounded time, when the message was not taken or that cannot be known.
+        Args:
+            payload: The message; see `wsrelay.core.messaging.control`.
+            node_id: The one process to send it to. If None, all processes, this one included.
+
+        Returns:
+            Fires with None when the broker has taken the message.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) As for `publish`.
         """
 
-    def tell(payload: bytes) -> Deferred[None]:
-        """Have the sink of every process called with `controlled`; fails as `publish` does."""
+
+class IHistory(Interface):
+    """Reads the entries of channels with history. An optional capability of a broker."""
+
+    def read(channel: str, since: str, limit: int) -> Deferred[Sequence[Publication]]:
+        """Read entries of a channel, oldest first.
+
+        Args:
+            channel: The channel's name.
+            since: The position behind which to begin. If empty, the oldest entry that is kept.
+            limit: The largest number of entries.
+
+        Returns:
+            Fires with the publications, each with its position, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) The entries cannot be read now.
+        """
 
 
 class ICredentialStore(Interface):
-    """What processes share about credentials. All fail with `wsrelay.core.outcomes.errors.BrokerUnavailable`."""
+    """Keeps what processes share about credentials: tickets, and what has been revoked.
 
-    def mint(ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
-        """Keep a new ticket for so long; fires with False if there is one of this name already."""
+    Every Deferred fires within a bounded time and fails with `wsrelay.core.outcomes.errors.BrokerUnavailable` where the
+    answer cannot be known.
+    """
+
+    def create(ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
+        """Create a ticket.
+
+        Args:
+            ticket: Its name, inside the grammar of tickets.
+            document: Its claims, as JSON.
+            seconds: Its lifetime.
+
+        Returns:
+            Fires with True, or with False if a ticket of this name exists.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be stored now.
+        """
 
     def redeem(ticket: str) -> Deferred[bytes | None]:
-        """Take a ticket; fires with its document once, for whoever is first, and else with None."""
+        """Take a ticket out of the store.
 
-    def tear(ticket: str) -> Deferred[None]:
-        """Make a ticket void that may not have been redeemed yet."""
+        Returns:
+            Fires with the ticket's document for the first caller of all processes, and with None for any other.
 
-    def deny(target: str, seconds: int) -> Deferred[None]:
-        """Accept no credential of this target (see `wsrelay.core.messaging.control.Disconnect`) for so long."""
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be looked up now.
+        """
 
-    def denied(targets: Sequence[str]) -> Deferred[Sequence[bool]]:
-        """Fires with whether each of these targets is denied now."""
+    def delete(ticket: str) -> Deferred[None]:
+        """Delete a ticket that may not have been redeemed yet.
+
+        Returns:
+            Fires with None.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be deleted now.
+        """
+
+    def revoke(target: str, seconds: int) -> Deferred[None]:
+        """Accept no credential of a target for some time.
+
+        Args:
+            target: A kind and a value: ``user:42``, ``connection:5f0c``, ``ticket:...`` or ``token:...``; see
+                `wsrelay.core.messaging.control.DisconnectCommand`.
+            seconds: For how long.
+
+        Returns:
+            Fires with None.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be stored now.
+        """
+
+    def are_revoked(targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """Look up whether targets are revoked now.
+
+        Returns:
+            Fires with one bool for each target, in the order of the targets.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be looked up now.
+        """
 
 
 class IAuthenticator(Interface):
-    """Says who clients are."""
+    """Authenticates clients, and authorizes what the rules of a namespace leave to the application."""
 
     def find(handshake: Handshake) -> Credential | None:
-        """What a client shows in its handshake; None: nothing that this authenticator knows how to look at.
+        """Find the credential in a handshake.
 
-        Raises `wsrelay.core.outcomes.errors.DeniedError` if it cannot be told what the client shows.
+        Returns:
+            The credential. None if there is none that this authenticator can check.
+
+        Raises:
+            RejectedError: The handshake has several, or one that is malformed.
         """
 
-    def asks(handshake: Handshake) -> bool:
-        """Whether a client is to be authenticated even though it shows nothing."""
+    def requires_authentication(handshake: Handshake) -> bool:
+        """Return whether a client is authenticated even if it shows no credential."""
 
     def authenticate(
         credential: Credential | None,
         handshake: Handshake,
         channels: Sequence[str],
-        met: Callable[[Identity], None],
+        on_identity: Callable[[Identity], None],
     ) -> Deferred[Identity]:
-        """Who the client is; within a bounded time. `met` is called with who it is as far as that is known by now.
+        """Authenticate a client.
 
-        Fails with `wsrelay.core.outcomes.errors.DeniedError` if it is not let in, also where that cannot be found out.
+        Args:
+            credential: What the client showed. If None, nothing.
+            handshake: Its opening request.
+            channels: The channels that it asks for in its handshake; none in dialects that ask later.
+            on_identity: Called with the identity known so far before each further lookup, so that a concurrent
+                revocation already finds the client.
+
+        Returns:
+            Fires with the identity, within 15 s.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) The client is rejected, or its credential cannot be checked now.
         """
 
-    def forget() -> None:
-        """Somebody is to be looked at anew: what has been found out is not to be relied on any more."""
+    def clear_cache() -> None:
+        """Forget every cached answer of the application, because a client was revoked."""
 
-    def may_publish(identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
-        """Whether somebody may publish what the rules permit; None: yes, nobody has to be asked.
+    def authorize_subscribe(identity: Identity, channel: str) -> Deferred[None] | None:
+        """Ask whether a client may subscribe to a channel that it did not name in its handshake.
 
-        Fails with `wsrelay.core.outcomes.errors.DeniedError`.
+        Returns:
+            None if the rules of the namespace decide alone. Else fires with None if the application permits it.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) It does not, or cannot be asked now.
+        """
+
+    def authorize_publish(identity: Identity, channel: str, data: bytes) -> Deferred[None] | None:
+        """Ask whether a client may publish a message that the rules of the namespace permit.
+
+        Returns:
+            None if the rules decide alone. Else fires with None if the application permits it.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) It does not, or cannot be asked now.
         """
 
 
@@ -156,7 +279,7 @@ class IDialect(Interface):
     def open(handshake: Handshake) -> Sequence[Subscribe]:
         """What a client asks for by knocking with this handshake.
 
-        Raises `wsrelay.core.outcomes.errors.RefusedError` if the handshake makes no sense in this dialect.
+        Raises `wsrelay.core.outcomes.errors.HTTPError` if the handshake makes no sense in this dialect.
         """
 
     def decode(payload: bytes) -> Sequence[Publish]:
@@ -168,7 +291,7 @@ class IDialect(Interface):
     def credential(payload: bytes) -> Credential:
         """What a client shows with its first message.
 
-        Raises `wsrelay.core.outcomes.errors.DeniedError` if it is no credential.
+        Raises `wsrelay.core.outcomes.errors.RejectedError` if it is no credential.
         """
 
     def welcome(channels: Sequence[str]) -> bytes:

@@ -170,7 +170,7 @@ def makeService(options: Options) -> IService:
 
 def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
     if not settings.uses_redis or settings.redis_url is None:
-        return MemoryBroker(reactor.seconds)
+        return MemoryBroker(reactor)
     # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
     from wsrelay.brokers.redis.broker import RedisBroker
     from wsrelay.brokers.redis.endpoint import redis_endpoint
@@ -189,7 +189,7 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
 def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:
     if not settings.tls_certificates:
         return None
-    return ReloadingTLS(settings.tls_certificates, settings.tls_minimum, reactor, _wall_clock)
+    return ReloadingTLS(settings.tls_certificates, settings.tls_min_version, reactor, _wall_clock)
 
 
 def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | None) -> list[IStreamServerEndpoint]:

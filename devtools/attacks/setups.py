@@ -103,7 +103,7 @@ _QUIET = """\
 [namespaces.rooms]
 channels = ["room:*"]
 subscribe = "token"
-tell_gaps = false
+notify_gaps = false
 """
 
 # As an operator might who has other programs publish to names of their own.
@@ -118,7 +118,8 @@ subscribe = "authenticated"
 
 
 _OPEN = Setup(
-    "--channels * --publish talk:* --demo true --compress true --handshake-timeout-seconds 2 --close-timeout-seconds 1"
+    "--channels * --publish talk:* --chat-page true --compress true "
+    "--handshake-timeout-seconds 2 --close-timeout-seconds 1"
 )
 
 

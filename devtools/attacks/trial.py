@@ -14,13 +14,13 @@ from devtools.attacks.line import Line
 from devtools.attacks.setups import Name
 from devtools.faults.children import Relay
 from devtools.harness.http import Answer, upgrade
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 
 __all__ = ["ROOM", "Row", "Trial", "UnprovenError", "Verdict", "pieces", "told"]
 
 ROOM = "/ws/room:1"
 
-_TEXTS = {denial.refusal.text: denial.reason for denial in Denial}
+_TEXTS = {client_error.response.text: client_error.reason for client_error in ClientError}
 
 _IN = re.compile("open|[12][0-9][0-9]")
 

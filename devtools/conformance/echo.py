@@ -26,7 +26,7 @@ from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
 from wsrelay.core.wire.frames import Opcode, frame
-from wsrelay.transports.websocket.protocol import RelaySocket
+from wsrelay.transports.websocket.protocol import WebSocketConnection
 
 __all__ = ["HOST", "PATH", "SETTINGS", "EchoService"]
 
@@ -39,21 +39,21 @@ SETTINGS = Settings(
     host=HOST,
     # Cases 9.* send messages of up to 16 MiB, and what comes back waits for the client.
     max_message_bytes=LARGEST,
-    outbox_max_bytes=LARGEST,
+    max_outbox_bytes=LARGEST,
     # And tens of thousands of frames at once.
     max_frames_per_second=1_000_000.0,
     max_bytes_per_second=1_000_000_000.0,
     # The suite's client masks and validates such messages in pure Python and does not read meanwhile.
-    outbox_max_seconds=120.0,
+    max_outbox_seconds=120.0,
     ping_timeout_seconds=120.0,
     # Nobody is left to say goodbye to.
-    drain_seconds=1.0,
+    drain_timeout_seconds=1.0,
 )
 """What differs from the defaults, and therefore from what is tested."""
 
 
-def _echo(self: RelaySocket, payload: bytes, is_binary: bool) -> None:
-    """Takes the place of `RelaySocket.onMessage`."""
+def _echo(self: WebSocketConnection, payload: bytes, is_binary: bool) -> None:
+    """Takes the place of `WebSocketConnection.onMessage`."""
     self.subscriber.send(frame(Opcode.BINARY if is_binary else Opcode.TEXT, payload))
 
 
@@ -85,7 +85,7 @@ class _Parent(Protocol):
 
 async def _run(reactor: Any, seconds: str) -> None:
     endpoint = TCP4ServerEndpoint(reactor, 0, interface=HOST)
-    service = EchoService(SETTINGS, MemoryBroker(), [endpoint], reactor, Random(0))  # noqa: S311 -- ping jitter
+    service = EchoService(SETTINGS, MemoryBroker(reactor), [endpoint], reactor, Random(0))  # noqa: S311 -- ping jitter
     service.privilegedStartService()
     service.startService()
     print(service.port, flush=True)

@@ -75,7 +75,7 @@ class Client:
     def __init__(self, channel: str, relays: Sequence[int], rng: Random) -> None:
         self.channel = channel
         self.connections: list[Connection] = []
-        self.refusals: Counter[str] = Counter()
+        self.responses: Counter[str] = Counter()
         self._relays = list(relays)
         self._rng = rng
         self._socket: ClientConnection | None = None
@@ -136,10 +136,10 @@ class Client:
         try:
             socket = self._socket = await opening
         except InvalidStatus as error:
-            self.refusals[str(error.response.status_code)] += 1
+            self.responses[str(error.response.status_code)] += 1
             return
         except (OSError, WebSocketException) as error:
-            self.refusals[type(error).__name__] += 1
+            self.responses[type(error).__name__] += 1
             return
         connection = Connection(self.channel, port, time.monotonic())
         self.connections.append(connection)
@@ -281,7 +281,7 @@ class Audience:
             str(each.code) for each in self.connections if each.closed is not None and each.owed_until is None
         )
         for client in self.clients:
-            codes.update({f"refused {reason}": count for reason, count in client.refusals.items()})
+            codes.update({f"refused {reason}": count for reason, count in client.responses.items()})
         return codes
 
     def all_hear(self, since: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsrelay.config import Setting, table
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 
 __all__ = ["PAGES"]
 
@@ -46,8 +46,8 @@ The long form is a table for each namespace in the file:
 channels = ["room:*", "lobby"]   # names, or beginnings with * at the end
 subscribe = "public"             # who may listen: public, authenticated, token or nobody (default public)
 publish = "authenticated"        # who may publish through their socket (default nobody); true is public, false nobody
-slow = "close"                   # what a client gets that does not read fast enough, see below (default close)
-tell_gaps = true                 # close with 4010 when messages may have been lost on the way here? (default true)
+slow_consumer_policy = "close"   # what a slow client gets, see below (default close)
+notify_gaps = true               # close with 4010 when messages may have been lost on the way here? (default true)
 compress = true                  # compress messages for clients that can take it? (default: the setting)
 
 [namespaces.news]
@@ -98,7 +98,7 @@ def close_codes() -> str:
         "|---|---|---|---|",
         *(
             f"| {each.code} | {each.reason} | {'yes' if each.reconnect else 'no'} | {each.meaning} |"
-            for each in sorted(Closing, key=lambda closing: closing.code)
+            for each in sorted(Disconnect, key=lambda disconnect: disconnect.code)
         ),
         "",
     ]

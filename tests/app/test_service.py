@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.support.websocket_client import Visitor
+from tests.support.websocket_client import WebSocketClient
 from wsrelay.app.service import RelayService
 from wsrelay.config import Settings
 from wsrelay.core.access.secret import Secret
@@ -59,7 +59,7 @@ class ServiceTests(SynchronousTestCase):
         self.clock = Clock()
         self.broker = FakeBroker()
         self.endpoint = Endpoint()
-        self.make(Settings(host="127.0.0.1", drain_seconds=10.0, close_timeout_seconds=20.0))
+        self.make(Settings(host="127.0.0.1", drain_timeout_seconds=10.0, close_timeout_seconds=20.0))
 
     def make(self, settings: Settings) -> None:
         """A service with these settings."""
@@ -71,16 +71,16 @@ class ServiceTests(SynchronousTestCase):
         self.service.privilegedStartService()
         self.service.startService()
 
-    def visitor(self) -> Visitor:
+    def visitor(self) -> WebSocketClient:
         """A client that has knocked; it is let in when the broker confirms."""
         house: Any = SimpleNamespace(wires=[], door=self.endpoint.factory)
-        visitor = Visitor(house, "/ws/chat")
+        visitor = WebSocketClient(house, "/ws/chat")
         visitor.knock()
         return visitor
 
     def confirm(self) -> None:
         """The broker confirms the channel."""
-        self.broker.sink.confirmed("chat")
+        self.broker.sink.subscribed("chat")
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in small steps."""
@@ -171,7 +171,7 @@ class ServiceTests(SynchronousTestCase):
         self.confirm()
         stopped = self.service.stopService()
         self.pass_time(1.0)
-        self.broker.sink.deliver(Publication("chat", b"late"))
+        self.broker.sink.publications_received([Publication("chat", b"late")])
         self.pass_time(4.0)
         told = 0
         for visitor in visitors:

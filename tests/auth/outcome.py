@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.errors import RejectedError
 
 __all__ = ["outcome"]
 
@@ -19,7 +19,7 @@ def outcome(deferred: Deferred[Any]) -> Any:
     (result,) = results or [None]
     if isinstance(result, Failure):
         error = result.value
-        if not isinstance(error, DeniedError):
+        if not isinstance(error, RejectedError):
             result.raiseException()
-        return error.denial
+        return error.client_error
     return result

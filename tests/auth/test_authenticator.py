@@ -15,14 +15,14 @@ from zope.interface.verify import verifyObject
 from tests.auth.outcome import outcome
 from wsrelay.auth.authenticator import Authenticator
 from wsrelay.auth.keys import FixedKeys, read_keys
-from wsrelay.auth.tickets import TicketOffice
+from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
-from wsrelay.brokers.memory.credential_store import MemoryCredentials
-from wsrelay.core.access.credentials import Credential, Kind
+from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.interfaces import IAuthenticator
 
@@ -45,18 +45,18 @@ class ScriptedHook:
 
     def __init__(self) -> None:
         self.asked: list[Identity] = []
-        self.answer: Identity | Denial | None = None
+        self.answer: Identity | ClientError | None = None
         self.forgotten = 0
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Count it."""
         self.forgotten += 1
 
     def connect(self, identity: Identity, _handshake: Handshake, _channels: Sequence[str]) -> Deferred[Identity]:
         """Answer."""
         self.asked.append(identity)
-        if isinstance(self.answer, Denial):
-            return fail(DeniedError(self.answer))
+        if isinstance(self.answer, ClientError):
+            return fail(RejectedError(self.answer))
         return succeed(self.answer or identity)
 
     def publish(self, _identity: Identity, _channel: str, _payload: bytes) -> Deferred[None]:
@@ -68,7 +68,7 @@ class AuthenticatorTests(SynchronousTestCase):
     """Who is it?"""
 
     def setUp(self) -> None:
-        self.store = MemoryCredentials(lambda: 0.0)
+        self.store = MemoryCredentialStore(lambda: 0.0)
         self.explained: list[str] = []
         self.hook = ScriptedHook()
 
@@ -79,8 +79,8 @@ class AuthenticatorTests(SynchronousTestCase):
             FixedKeys(read_keys(SECRET)), algorithms=None, audience=None, issuer=None, leeway_seconds=0, now=now
         )
         given: Any = self.hook if hook else None
-        office = TicketOffice(self.store, self.explained.append, now)
-        made = Authenticator(office, verifier if tokens else None, given, explain=self.explained.append, **more)
+        office = TicketVerifier(self.store, self.explained.append, now)
+        made = Authenticator(office, verifier if tokens else None, given, log_detail=self.explained.append, **more)
         verifyObject(IAuthenticator, made)
         return made
 
@@ -89,8 +89,8 @@ class AuthenticatorTests(SynchronousTestCase):
         try:
             credential = shown or authenticator.find(handshake)
             return outcome(authenticator.authenticate(credential, handshake, ["room"], lambda _identity: None))
-        except DeniedError as error:
-            return error.denial
+        except RejectedError as error:
+            return error.client_error
 
     def with_cookie(self, token: str, origin: str | None = "https://relay.example") -> Handshake:
         """A handshake with a cookie."""
@@ -100,7 +100,7 @@ class AuthenticatorTests(SynchronousTestCase):
         """Who shows nothing is nobody, and is not asked for anything."""
         authenticator = self.make()
         self.assertIsNone(authenticator.find(KNOCK))
-        self.assertFalse(authenticator.asks(KNOCK))
+        self.assertFalse(authenticator.requires_authentication(KNOCK))
         self.assertIs(self.who(authenticator), ANONYMOUS)
 
     def test_token(self) -> None:
@@ -113,14 +113,14 @@ class AuthenticatorTests(SynchronousTestCase):
         ):
             self.assertEqual(self.who(authenticator, handshake), Identity("42", expires=NOW + 60))
         old = dataclasses.replace(KNOCK, authorization=f"Bearer {OLD}")
-        self.assertIs(self.who(authenticator, old), Denial.TOKEN_EXPIRED)
+        self.assertIs(self.who(authenticator, old), ClientError.TOKEN_EXPIRED)
 
     def test_ticket(self) -> None:
         """A ticket is redeemed."""
-        self.store.mint(TICKET, json.dumps({"sub": "7"}).encode(), 30)
+        self.store.create(TICKET, json.dumps({"sub": "7"}).encode(), 30)
         handshake = dataclasses.replace(KNOCK, query=f"ticket={TICKET}")
         self.assertEqual(self.who(self.make(), handshake).subject, "7")
-        self.assertIs(self.who(self.make(), handshake), Denial.TICKET)
+        self.assertIs(self.who(self.make(), handshake), ClientError.TICKET)
 
     def test_token_in_the_url(self) -> None:
         """A token in a URL is not looked at: URLs are written to logs."""
@@ -132,23 +132,23 @@ class AuthenticatorTests(SynchronousTestCase):
         authenticator = self.make(tokens=False)
         proxied = dataclasses.replace(KNOCK, authorization="Bearer something-of-a-proxy")
         self.assertIs(self.who(authenticator, proxied), ANONYMOUS)
-        shown = Credential(Kind.TOKEN, Secret(TOKEN))
-        self.assertIs(self.who(authenticator, shown=shown), Denial.TOKEN)
+        shown = Credential(CredentialKind.TOKEN, Secret(TOKEN))
+        self.assertIs(self.who(authenticator, shown=shown), ClientError.TOKEN)
         self.assertIn("neither token_keys nor token_jwks_url", self.explained[-1])
 
     def test_cookie_without_origin(self) -> None:
         """A cookie without an Origin does not count: nobody knows whose page sent it."""
-        self.assertIs(self.who(self.make(cookie="session"), self.with_cookie(TOKEN, None)), Denial.NO_ORIGIN)
+        self.assertIs(self.who(self.make(cookie="session"), self.with_cookie(TOKEN, None)), ClientError.NO_ORIGIN)
 
     def test_old_cookie(self) -> None:
         """A cookie that is no good any more leaves somebody who is nobody, with the reason at hand."""
         who = self.who(self.make(cookie="session"), self.with_cookie(OLD))
-        self.assertEqual((who.is_known, who.rejected), (False, Denial.TOKEN_EXPIRED))
+        self.assertEqual((who.is_authenticated, who.rejected), (False, ClientError.TOKEN_EXPIRED))
 
     def test_hook_is_always_asked(self) -> None:
         """The application is asked about everybody whose credential is good, and about those who show none."""
         authenticator = self.make(hook=True, cookie="session")
-        self.assertTrue(authenticator.asks(KNOCK))
+        self.assertTrue(authenticator.requires_authentication(KNOCK))
         self.who(authenticator)
         self.who(authenticator, dataclasses.replace(KNOCK, authorization=f"Bearer {TOKEN}"))
         self.who(authenticator, dataclasses.replace(KNOCK, authorization=f"Bearer {OLD}"))
@@ -157,8 +157,8 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_forget(self) -> None:
         """What the hook keeps is forgotten on demand; without a hook there is nothing to forget."""
-        self.make().forget()
-        self.make(hook=True).forget()
+        self.make().clear_cache()
+        self.make(hook=True).clear_cache()
         self.assertEqual(self.hook.forgotten, 1)
 
     def test_hook_decides(self) -> None:
@@ -166,19 +166,21 @@ class AuthenticatorTests(SynchronousTestCase):
         authenticator = self.make(hook=True)
         self.hook.answer = Identity("hooked")
         self.assertEqual(self.who(authenticator), Identity("hooked"))
-        self.hook.answer = Denial.HOOK
+        self.hook.answer = ClientError.HOOK
         bearer = dataclasses.replace(KNOCK, authorization=f"Bearer {TOKEN}")
-        self.assertIs(self.who(authenticator, bearer), Denial.HOOK)
+        self.assertIs(self.who(authenticator, bearer), ClientError.HOOK)
 
     def test_cookies_for_the_hook(self) -> None:
         """Cookies that the hook is told want an Origin as well."""
         handshake = dataclasses.replace(KNOCK, cookie="session=1")
-        self.assertIs(self.who(self.make(hook=True, forwards_cookies=True), handshake), Denial.NO_ORIGIN)
+        self.assertIs(self.who(self.make(hook=True, forwards_cookies=True), handshake), ClientError.NO_ORIGIN)
         self.assertIs(self.who(self.make(hook=True, forwards_cookies=False), handshake), ANONYMOUS)
         self.assertIs(self.who(self.make(forwards_cookies=True), handshake), ANONYMOUS)
 
     def test_publishing(self) -> None:
         """The application is asked about messages where that is wanted."""
-        for hook, asks, asked in ((False, True, False), (True, False, False), (True, True, True)):
-            answer = self.make(hook=hook, asks_to_publish=asks).may_publish(ANONYMOUS, "room", b"x")
+        for hook, requires_authentication, asked in ((False, True, False), (True, False, False), (True, True, True)):
+            answer = self.make(hook=hook, asks_to_publish=requires_authentication).authorize_publish(
+                ANONYMOUS, "room", b"x"
+            )
             self.assertEqual(answer is not None, asked)

@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.auth.outcome import outcome
 from wsrelay.auth.build import Auth
-from wsrelay.brokers.memory.credential_store import MemoryCredentials
+from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.config import Settings
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.metrics.counters import Counters
@@ -32,7 +32,7 @@ class AuthTests(SynchronousTestCase):
         """What these settings amount to."""
         self.explained: list[str] = []
         reactor: Any = MemoryReactorClock()
-        store = MemoryCredentials(lambda: 0.0)
+        store = MemoryCredentialStore(lambda: 0.0)
         return Auth(Settings(**settings), store, reactor, Random(1), Counters(), self.explained.append, lambda: NOW)
 
     def who(self, auth: Auth, token: str) -> Any:
@@ -56,12 +56,12 @@ class AuthTests(SynchronousTestCase):
         self.assertTrue(auth.has_credentials)
         claims = {"sub": "42", "aud": "relay", "iss": "app", "exp": NOW - 4}
         self.assertEqual(self.who(auth, jwt.encode(claims, SECRET, "HS256")).subject, "42")
-        for change, denial in (
-            ({"aud": "other"}, Denial.TOKEN_CLAIMS),
-            ({"iss": "other"}, Denial.TOKEN_CLAIMS),
-            ({"exp": NOW - 6}, Denial.TOKEN_EXPIRED),
+        for change, client_error in (
+            ({"aud": "other"}, ClientError.TOKEN_CLAIMS),
+            ({"iss": "other"}, ClientError.TOKEN_CLAIMS),
+            ({"exp": NOW - 6}, ClientError.TOKEN_EXPIRED),
         ):
-            self.assertIs(self.who(auth, jwt.encode({**claims, **change}, SECRET, "HS256")), denial)
+            self.assertIs(self.who(auth, jwt.encode({**claims, **change}, SECRET, "HS256")), client_error)
         self.assertTrue(all(each.startswith("a token: ") for each in self.explained))
         self.assertEqual(len(self.explained), 3)
 
@@ -71,8 +71,8 @@ class AuthTests(SynchronousTestCase):
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         auth = self.make(token_keys=Secret(public), token_algorithms=("RS512",))
         claims = {"exp": NOW + 60}
-        self.assertIs(self.who(auth, jwt.encode(claims, key, "RS256")), Denial.TOKEN)
-        self.assertTrue(self.who(auth, jwt.encode(claims, key, "RS512")).is_known)
+        self.assertIs(self.who(auth, jwt.encode(claims, key, "RS256")), ClientError.TOKEN)
+        self.assertTrue(self.who(auth, jwt.encode(claims, key, "RS512")).is_authenticated)
         for algorithms, said in (
             (("none",), "is none of"),
             (("HS256",), "names none that token_keys can be used with"),
@@ -88,14 +88,14 @@ class AuthTests(SynchronousTestCase):
         self.assertTrue(auth.has_credentials)
         auth.start()
         token = jwt.encode({"exp": NOW + 60}, SECRET, "HS256")
-        self.assertIs(self.who(auth, token), Denial.TOKEN)
+        self.assertIs(self.who(auth, token), ClientError.TOKEN)
         auth.stop()
 
     def test_hook(self) -> None:
         """The application is asked where it has a hook."""
-        self.assertFalse(self.make().authenticator.asks(Handshake("/ws/room", "")))
+        self.assertFalse(self.make().authenticator.requires_authentication(Handshake("/ws/room", "")))
         auth = self.make(hook_url="https://app.example/relay", hook_publish=True)
-        self.assertTrue(auth.authenticator.asks(Handshake("/ws/room", "")))
+        self.assertTrue(auth.authenticator.requires_authentication(Handshake("/ws/room", "")))
         auth.stop()
 
     def test_mistakes(self) -> None:

@@ -22,8 +22,8 @@ from wsrelay.auth.hook import MAX_CACHED, Hook
 from wsrelay.auth.hook_client import MAX_IN_FLIGHT, MAX_IN_FLIGHT_OF_ONE, MAX_TOLD, SETTLED_SECONDS
 from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import ClaimError, DeniedError, FetchError, FetchTimeoutError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import ClaimError, FetchError, FetchTimeoutError, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 
 URL = "http://app.internal/hook"
@@ -145,16 +145,16 @@ class HookCase(SynchronousTestCase):
         self.endpoint.answers.append(answer)
         return self.successResultOf(self.connect(identity))
 
-    def denial(self, outcome: Deferred[Any]) -> Denial:
+    def client_error(self, outcome: Deferred[Any]) -> ClientError:
         """Why somebody was denied something."""
-        error = self.failureResultOf(outcome, DeniedError).value
-        assert isinstance(error, DeniedError)
-        return error.denial
+        error = self.failureResultOf(outcome, RejectedError).value
+        assert isinstance(error, RejectedError)
+        return error.client_error
 
-    def denied(self, answer: Answer | Exception, identity: Identity = ANONYMOUS) -> Denial:
+    def denied(self, answer: Answer | Exception, identity: Identity = ANONYMOUS) -> ClientError:
         """Why a client is not let in after this answer."""
         self.endpoint.answers.append(answer)
-        return self.denial(self.connect(identity))
+        return self.client_error(self.connect(identity))
 
     def lines(self) -> list[str]:
         """What was logged."""
@@ -231,7 +231,7 @@ class QuestionTests(HookCase):
         ]
         for answer in broken:
             self.endpoint.answers.append(answer)
-            failure = self.failureResultOf(self.connect(), DeniedError)
+            failure = self.failureResultOf(self.connect(), RejectedError)
             texts += [str(failure.value), repr(failure), failure.getTraceback()]
         self.assertEqual(len(self.lines()), 3)
         dump = "\n".join([*texts, *self.lines(), repr(self.events), repr(self.hook), repr(vars(self.hook))])
@@ -256,7 +256,7 @@ class YesTests(HookCase):
         answer = says(sub="8", channels=["a", "b*"], publish=[], exp=EPOCH + 50)
         expected = Identity("8", ("a", "b*"), (), EPOCH + 50, "jti:1")
         self.assertEqual(self.becomes(answer, SOMEBODY), expected)
-        self.assertEqual(self.becomes(answer), replace(expected, reference=None))
+        self.assertEqual(self.becomes(answer), replace(expected, credential_id=None))
 
     def test_says_nothing(self) -> None:
         """What the application does not say stays, and an application that says nothing vouches for nobody."""
@@ -268,9 +268,9 @@ class YesTests(HookCase):
 
     def test_vouches(self) -> None:
         """A client that the application knows by name, or names channels for, is known from then on; no other is."""
-        self.assertTrue(self.becomes(says(sub="8")).is_known)
-        self.assertTrue(self.becomes(says(channels=["a"])).is_known)
-        self.assertFalse(self.becomes(says(publish=["a"])).is_known)
+        self.assertTrue(self.becomes(says(sub="8")).is_authenticated)
+        self.assertTrue(self.becomes(says(channels=["a"])).is_authenticated)
+        self.assertFalse(self.becomes(says(publish=["a"])).is_authenticated)
 
     def test_sooner_end(self) -> None:
         """Whoever of the two gives less time, it holds."""
@@ -292,33 +292,33 @@ class NoTests(HookCase):
 
     def test_no(self) -> None:
         """401 asks for a credential where there was none, and 403 does not."""
-        self.assertEqual(self.denied(Answer(401)), Denial.NO_CREDENTIAL)
-        self.assertEqual(self.denied(Answer(401), SOMEBODY), Denial.HOOK)
-        self.assertEqual(self.denied(Answer(403)), Denial.HOOK)
-        self.assertEqual(self.denied(Answer(403), SOMEBODY), Denial.HOOK)
+        self.assertEqual(self.denied(Answer(401)), ClientError.NO_CREDENTIAL)
+        self.assertEqual(self.denied(Answer(401), SOMEBODY), ClientError.HOOK)
+        self.assertEqual(self.denied(Answer(403)), ClientError.HOOK)
+        self.assertEqual(self.denied(Answer(403), SOMEBODY), ClientError.HOOK)
         self.assertEqual(self.counters, {"denied": 4})
         self.assertEqual(self.lines(), [])
 
     def test_over_already(self) -> None:
         """Somebody whose time is over is nobody: the same as 401."""
-        self.assertEqual(self.denied(says(sub="8", exp=EPOCH)), Denial.NO_CREDENTIAL)
-        self.assertEqual(self.denied(says(sub="8", exp=EPOCH - 1), SOMEBODY), Denial.HOOK)
+        self.assertEqual(self.denied(says(sub="8", exp=EPOCH)), ClientError.NO_CREDENTIAL)
+        self.assertEqual(self.denied(says(sub="8", exp=EPOCH - 1), SOMEBODY), ClientError.HOOK)
         self.assertEqual(self.counters, {"denied": 2})
 
     def test_may_not_publish(self) -> None:
         """401 and 403 keep a message back."""
         for status in (401, 403):
             self.endpoint.answers.append(Answer(status))
-            self.assertEqual(self.denial(self.publish()), Denial.PUBLISH_DENIED)
+            self.assertEqual(self.client_error(self.publish()), ClientError.PUBLISH_DENIED)
         self.assertEqual(self.counters, {"denied": 2})
 
     def test_other_statuses(self) -> None:
         """Any other status is no answer, whoever is to blame for it, and its body is not looked at."""
         for status in SILENT_STATUSES:
             self.make()
-            self.assertEqual(self.denied(Answer(status, says(sub="8").body)), Denial.NOT_CHECKED)
+            self.assertEqual(self.denied(Answer(status, says(sub="8").body)), ClientError.NOT_CHECKED)
             self.endpoint.answers.append(Answer(status))
-            self.assertEqual(self.denial(self.publish()), Denial.NOT_CHECKED)
+            self.assertEqual(self.client_error(self.publish()), ClientError.NOT_CHECKED)
             self.assertEqual(self.counters, {"failed": 2})
             self.assertIn(f"it answered with the status {status}", self.lines()[-1])
 
@@ -326,14 +326,14 @@ class NoTests(HookCase):
         """200 with anything but a JSON object lets nobody in."""
         for body in (b"", b"ok", b"true", b"[]", b'"7"', b"null", b"\xff", b"{", b'{"sub": 7}x', b"[" * 100_000):
             self.make()
-            self.assertEqual(self.denied(Answer(200, body)), Denial.NOT_CHECKED)
+            self.assertEqual(self.denied(Answer(200, body)), ClientError.NOT_CHECKED)
             self.assertIn("its answer is no JSON object", self.lines()[-1])
 
     def test_unreadable_claims(self) -> None:
         """A claim that cannot be read lets nobody in, and the log names it without its value."""
         for name, value in (("sub", "x" * 300), ("channels", "room"), ("publish", ["no/channel"]), ("exp", "soon")):
             self.make()
-            self.assertEqual(self.denied(says(**{name: value}), SOMEBODY), Denial.NOT_CHECKED)
+            self.assertEqual(self.denied(says(**{name: value}), SOMEBODY), ClientError.NOT_CHECKED)
             self.assertEqual(self.counters, {"failed": 1})
             self.assertIn(f"{name} must be", self.lines()[-1])
             self.assertNotIn(str(value), self.lines()[-1])
@@ -348,15 +348,15 @@ class NoTests(HookCase):
     def test_no_answer(self) -> None:
         """No answer lets nobody in, and nothing pass."""
         for error in (FetchError("it did not answer in time"), RuntimeError("a mistake of ours"), KeyError(1)):
-            self.assertEqual(self.denied(error, SOMEBODY), Denial.NOT_CHECKED)
+            self.assertEqual(self.denied(error, SOMEBODY), ClientError.NOT_CHECKED)
         self.endpoint.answers.append(FetchError("it did not answer in time"))
-        self.assertEqual(self.denial(self.publish()), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.publish()), ClientError.NOT_CHECKED)
         self.assertEqual(self.counters, {"failed": 4})
 
     def test_cannot_ask(self) -> None:
         """A request that cannot even be made lets nobody in."""
         self.endpoint.is_broken = True
-        self.assertEqual(self.denial(self.connect()), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.connect()), ClientError.NOT_CHECKED)
         self.assertEqual(self.counters, {"failed": 1})
 
     bodies = st.one_of(
@@ -382,7 +382,7 @@ class NoTests(HookCase):
         is_in = isinstance(outcomes[0], Identity)
         self.assertEqual(is_in, status == 204 or (status == 200 and self.is_good(body)))
         if not is_in:
-            outcomes[0].trap(DeniedError)
+            outcomes[0].trap(RejectedError)
 
     @staticmethod
     def is_good(body: bytes) -> bool:
@@ -410,8 +410,8 @@ class CacheTests(HookCase):
         self.clock.advance(29.9)
         self.assertEqual(self.successResultOf(self.connect()).subject, "8")
         self.clock.advance(0.1)
-        self.assertEqual(self.denied(Answer(403)), Denial.HOOK)
-        self.assertEqual(self.denial(self.connect()), Denial.HOOK)
+        self.assertEqual(self.denied(Answer(403)), ClientError.HOOK)
+        self.assertEqual(self.client_error(self.connect()), ClientError.HOOK)
         self.assertEqual((len(self.endpoint.requests), self.counters), (2, {"allowed": 1, "denied": 1, "cached": 2}))
 
     def test_large_answers(self) -> None:
@@ -423,7 +423,7 @@ class CacheTests(HookCase):
     def test_forget(self) -> None:
         """When somebody is to be looked at anew, everybody is."""
         self.becomes(says(sub="8"))
-        self.hook.forget()
+        self.hook.clear_cache()
         self.assertEqual(self.becomes(says(sub="9")).subject, "9")
 
     def test_connections_are_alike(self) -> None:
@@ -456,8 +456,8 @@ class CacheTests(HookCase):
         self.becomes(says(channels=["a"]), SOMEBODY)
         other = Identity("7", ("b",), None, EPOCH + 10, "jti:2")
         self.assertEqual(self.successResultOf(self.connect(other)), replace(other, channels=("a",)))
-        self.assertEqual(self.denied(Answer(401)), Denial.NO_CREDENTIAL)
-        self.assertEqual(self.denial(self.connect(Identity())), Denial.HOOK)
+        self.assertEqual(self.denied(Answer(401)), ClientError.NO_CREDENTIAL)
+        self.assertEqual(self.client_error(self.connect(Identity())), ClientError.HOOK)
         self.assertEqual(len(self.endpoint.requests), 2)
 
     def test_over_meanwhile(self) -> None:
@@ -493,7 +493,7 @@ class CacheTests(HookCase):
         """Every message is asked about."""
         self.endpoint.answers = [Answer(204), Answer(403)]
         self.successResultOf(self.publish())
-        self.assertEqual(self.denial(self.publish()), Denial.PUBLISH_DENIED)
+        self.assertEqual(self.client_error(self.publish()), ClientError.PUBLISH_DENIED)
 
     def test_during_an_outage(self) -> None:
         """What is remembered holds while the endpoint is left alone."""
@@ -509,7 +509,7 @@ class ShareTests(HookCase):
 
     def test_one_request(self) -> None:
         """One request answers all who ask the same while it is under way; each gets what holds for itself."""
-        other = replace(SOMEBODY, expires=EPOCH + 10, reference="jti:2")
+        other = replace(SOMEBODY, expires=EPOCH + 10, credential_id="jti:2")
         clients = [self.connect(SOMEBODY), self.connect(other)]
         self.assertEqual(len(self.endpoint.requests), 1)
         self.endpoint.give(says(exp=EPOCH + 50))
@@ -521,7 +521,7 @@ class ShareTests(HookCase):
         """If it fails, all of them are told, and it counts once."""
         clients = [self.connect() for _ in range(10)]
         self.endpoint.give(Answer(500))
-        self.assertEqual({self.denial(client) for client in clients}, {Denial.NOT_CHECKED})
+        self.assertEqual({self.client_error(client) for client in clients}, {ClientError.NOT_CHECKED})
         self.assertEqual(self.counters, {"failed": 1})
         self.assertFalse(self.hook.is_open)
 
@@ -582,15 +582,15 @@ class ShareTests(HookCase):
         """A request that is cancelled from below lets nobody in and says nothing about the endpoint."""
         client = self.connect()
         self.endpoint.requests[0].answer.cancel()
-        self.assertEqual(self.denial(client), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(client), ClientError.NOT_CHECKED)
         self.assertEqual((self.counters, self.lines()), ({}, []))
 
     def test_too_many(self) -> None:
         """There is a bound to what is under way; who would need one more is told to come back, at once."""
         clients = [self.connect(peer=str(number)) for number in range(MAX_IN_FLIGHT - 1)]
         message = self.publish()
-        self.assertEqual(self.denial(self.connect()), Denial.NOT_CHECKED)
-        self.assertEqual(self.denial(self.publish()), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.connect()), ClientError.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.publish()), ClientError.NOT_CHECKED)
         clients.append(self.connect(peer="0"))
         self.assertEqual((len(self.endpoint.requests), self.counters), (MAX_IN_FLIGHT, {"skipped": 2}))
         for number in range(MAX_IN_FLIGHT):
@@ -614,10 +614,10 @@ class ShareTests(HookCase):
         here = replace(HANDSHAKE, peer="2001:db8::1")
         for number in range(MAX_IN_FLIGHT):
             asked = self.hook.connect(ANONYMOUS, replace(here, peer=f"2001:db8::{number:x}"), ["room"])
-            asked.addErrback(lambda failure: failure.trap(DeniedError) and None)
+            asked.addErrback(lambda failure: failure.trap(RejectedError) and None)
         self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_OF_ONE)
         nobody = replace(ANONYMOUS, address="2001:db8::ffff")
-        self.assertEqual(self.denial(self.hook.publish(nobody, "room", b"x")), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.hook.publish(nobody, "room", b"x")), ClientError.NOT_CHECKED)
         self.hook.publish(Identity("2001:db8::"), "room", b"x")
         self.hook.publish(replace(ANONYMOUS, address="192.0.2.8"), "room", b"x")
         self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_OF_ONE + 2)
@@ -626,7 +626,7 @@ class ShareTests(HookCase):
         """One client cannot take all the room, be it one address that comes or one user that publishes."""
         for number in range(MAX_IN_FLIGHT):
             asked = self.hook.connect(ANONYMOUS, replace(HANDSHAKE, connection=str(number)), ["room"])
-            asked.addErrback(lambda failure: failure.trap(DeniedError) and None)
+            asked.addErrback(lambda failure: failure.trap(RejectedError) and None)
         self.assertEqual((len(self.endpoint.requests), self.counters["skipped"]), (MAX_IN_FLIGHT_OF_ONE,) * 2)
         self.connect(peer="192.0.2.8")
         self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_OF_ONE + 1)
@@ -641,8 +641,8 @@ class OutageTests(HookCase):
             self.assertFalse(self.hook.is_open)
             self.denied(answer)
         self.assertTrue(self.hook.is_open)
-        self.assertEqual(self.denial(self.connect()), Denial.NOT_CHECKED)
-        self.assertEqual(self.denial(self.publish()), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.connect()), ClientError.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.publish()), ClientError.NOT_CHECKED)
         self.assertEqual((len(self.endpoint.requests), self.counters), (5, {"failed": 5, "skipped": 2}))
 
     def test_odd_answers(self) -> None:
@@ -660,10 +660,10 @@ class OutageTests(HookCase):
         self.assertFalse(self.hook.is_open)
         for peer in "123":
             self.endpoint.answers.append(Answer(504))
-            self.denial(self.connect(peer=peer))
+            self.client_error(self.connect(peer=peer))
             self.assertFalse(self.hook.is_open)
         self.endpoint.answers.append(late)
-        self.denial(self.connect(peer="4"))
+        self.client_error(self.connect(peer="4"))
         self.assertTrue(self.hook.is_open)
 
     def test_answer_about_anybody(self) -> None:
@@ -672,7 +672,7 @@ class OutageTests(HookCase):
         for _ in range(3):
             for peer in "1234":
                 self.endpoint.answers.append(late)
-                self.denial(self.connect(peer=peer))
+                self.client_error(self.connect(peer=peer))
             self.becomes(Answer(204))
         self.assertFalse(self.hook.is_open)
 
@@ -681,9 +681,9 @@ class OutageTests(HookCase):
         self.break_it()
         self.clock.advance(1.0)
         trial = self.connect()
-        self.assertEqual(self.denial(self.connect(peer="192.0.2.8")), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.connect(peer="192.0.2.8")), ClientError.NOT_CHECKED)
         self.endpoint.give(Answer(403))
-        self.assertEqual(self.denial(trial), Denial.HOOK)
+        self.assertEqual(self.client_error(trial), ClientError.HOOK)
         self.assertFalse(self.hook.is_open)
         self.becomes(Answer(204))
 
@@ -693,7 +693,7 @@ class OutageTests(HookCase):
         self.clock.advance(1.0)
         self.denied(Answer(503))
         self.assertTrue(self.hook.is_open)
-        self.assertEqual(self.denial(self.connect()), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.connect()), ClientError.NOT_CHECKED)
         self.assertEqual(len(self.endpoint.requests), 6)
 
     def test_trial_is_cancelled(self) -> None:
@@ -708,13 +708,13 @@ class OutageTests(HookCase):
 
     def test_late_ones(self) -> None:
         """What was under way when the outage began does not take the trial's place."""
-        self.publish().addErrback(lambda failure: failure.trap(DeniedError))
+        self.publish().addErrback(lambda failure: failure.trap(RejectedError))
         self.break_it()
         self.clock.advance(1.0)
         trial = self.connect()
         self.endpoint.give(FetchError("it did not answer in time"), 0)
         self.clock.advance(30.0)
-        self.assertEqual(self.denial(self.connect(peer="192.0.2.8")), Denial.NOT_CHECKED)
+        self.assertEqual(self.client_error(self.connect(peer="192.0.2.8")), ClientError.NOT_CHECKED)
         self.endpoint.give(Answer(204))
         self.successResultOf(trial)
         self.assertFalse(self.hook.is_open)

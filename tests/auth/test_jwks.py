@@ -30,9 +30,9 @@ from wsrelay.auth.jwks import (
     read_key_set,
 )
 from wsrelay.auth.keys import ASYMMETRIC, Key
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError, FetchError
-from wsrelay.outgoing.http_client import Fetched
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import FetchError, RejectedError
+from wsrelay.outgoing.http_client import HTTPResponse
 
 URL = "https://example.org/keys"
 
@@ -49,9 +49,9 @@ def jwk(key: object, **members: object) -> dict[str, Any]:
     return {name: value for name, value in {**entry, **members}.items() if value is not None}
 
 
-def key_set(*entries: object, status: int = 200, max_age: float | None = None) -> Fetched:
+def key_set(*entries: object, status: int = 200, max_age: float | None = None) -> HTTPResponse:
     """An answer with a set of these."""
-    return Fetched(status, json.dumps({"keys": entries}).encode(), max_age)
+    return HTTPResponse(status, json.dumps({"keys": entries}).encode(), max_age)
 
 
 class Provider:
@@ -63,15 +63,15 @@ class Provider:
     """
 
     def __init__(self) -> None:
-        self.answer: Fetched | Exception | None = None
-        self.asked: list[Deferred[Fetched]] = []
+        self.answer: HTTPResponse | Exception | None = None
+        self.asked: list[Deferred[HTTPResponse]] = []
 
-    def fetch(self, method: str, url: str, headers: Mapping[str, str]) -> Deferred[Fetched]:
-        """See `Fetcher.fetch`."""
+    def fetch(self, method: str, url: str, headers: Mapping[str, str]) -> Deferred[HTTPResponse]:
+        """See `HTTPClient.fetch`."""
         if (method, url) != ("GET", URL) or "json" not in headers["Accept"]:
             raise AssertionError(method, url, headers)
         if self.answer is None:
-            asked: Deferred[Fetched] = Deferred()
+            asked: Deferred[HTTPResponse] = Deferred()
         else:
             asked = fail(self.answer) if isinstance(self.answer, Exception) else succeed(self.answer)
         self.asked.append(asked)
@@ -102,7 +102,7 @@ class RemoteCase(SynchronousTestCase):
         clock: Any = self.clock
         return RemoteKeys(provider, URL, clock, Random(1), algorithms)
 
-    def start(self, answer: Fetched | Exception | None) -> None:
+    def start(self, answer: HTTPResponse | Exception | None) -> None:
         """Start with this answer."""
         self.provider.answer = answer
         self.keys.start()
@@ -113,7 +113,7 @@ class RemoteCase(SynchronousTestCase):
 
     def assert_not_checked(self, finding: Deferred[list[Key]]) -> None:
         """Nobody knows."""
-        self.assertIs(self.failureResultOf(finding, DeniedError).value.denial, Denial.NOT_CHECKED)
+        self.assertIs(self.failureResultOf(finding, RejectedError).value.client_error, ClientError.NOT_CHECKED)
 
 
 class RefreshTests(RemoteCase):
@@ -316,13 +316,13 @@ class OutageTests(RemoteCase):
         for answer, problem in (
             (key_set(status=404), "it answered with the status 404"),
             (key_set(status=302), "it answered with the status 302"),
-            (Fetched(200, b"", None), "its answer is no JWK Set"),
-            (Fetched(200, b"<html>", None), "its answer is no JWK Set"),
-            (Fetched(200, b"\xff", None), "its answer is no JWK Set"),
-            (Fetched(200, b"[" * 60_000, None), "its answer is no JWK Set"),
-            (Fetched(200, b'{"keys": ' + b"9" * 5000 + b"}", None), "its answer is no JWK Set"),
-            (Fetched(200, b'{"keys": {}}', None), "its answer is no JWK Set"),
-            (Fetched(200, b"[]", None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b"", None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b"<html>", None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b"\xff", None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b"[" * 60_000, None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b'{"keys": ' + b"9" * 5000 + b"}", None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b'{"keys": {}}', None), "its answer is no JWK Set"),
+            (HTTPResponse(200, b"[]", None), "its answer is no JWK Set"),
             (key_set(*entries), "its JWK Set has more than 100 keys"),
         ):
             self.keys = self.remote()

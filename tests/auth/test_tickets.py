@@ -11,18 +11,18 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.auth.outcome import outcome
-from wsrelay.auth.tickets import TicketOffice
-from wsrelay.brokers.memory.credential_store import MemoryCredentials
+from wsrelay.auth.tickets import TicketVerifier
+from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 
 TICKET = "t" * 32
 HERE = "192.0.2.7"
 
 
-class Away(MemoryCredentials):
+class Away(MemoryCredentialStore):
     """A store that does not answer, for a reason."""
 
     def __init__(self, why: str) -> None:
@@ -39,29 +39,29 @@ class TicketOfficeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.explained: list[str] = []
-        self.store = MemoryCredentials(lambda: 0.0)
+        self.store = MemoryCredentialStore(lambda: 0.0)
 
-    def show(self, document: Any = None, address: str = HERE, store: Any = None) -> Identity | Denial:
+    def show(self, document: Any = None, address: str = HERE, store: Any = None) -> Identity | ClientError:
         """Who comes in, or why nobody does, with a ticket that has this document."""
         if document is not None:
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
-            self.store.mint(TICKET, data, 30)
-        office = TicketOffice(store or self.store, self.explained.append, lambda: 1000.0)
-        found: Identity | Denial = outcome(Deferred.fromCoroutine(office.redeem(Secret(TICKET), address)))
+            self.store.create(TICKET, data, 30)
+        office = TicketVerifier(store or self.store, self.explained.append, lambda: 1000.0)
+        found: Identity | ClientError = outcome(Deferred.fromCoroutine(office.redeem(Secret(TICKET), address)))
         return found
 
     def test_once(self) -> None:
         """A ticket lets in whom it says, once."""
         who = self.show({"sub": "42", "channels": ["room:*"], "publish": ["room:1"]})
-        self.assertEqual(who, Identity("42", ("room:*",), ("room:1",), reference=f"ticket:{TICKET}"))
-        self.assertIs(self.show(), Denial.TICKET)
+        self.assertEqual(who, Identity("42", ("room:*",), ("room:1",), credential_id=f"ticket:{TICKET}"))
+        self.assertIs(self.show(), ClientError.TICKET)
 
     def test_end(self) -> None:
         """Its end is that of the ticket and not that of the connection."""
         who = self.show({"sub": "42", "exp": 1001})
         assert isinstance(who, Identity)
         self.assertIsNone(who.expires)
-        self.assertIs(self.show({"sub": "42", "exp": 1000}), Denial.TICKET)
+        self.assertIs(self.show({"sub": "42", "exp": 1000}), ClientError.TICKET)
         self.assertEqual(self.explained, ["a ticket: it has expired"])
 
     def test_address(self) -> None:
@@ -78,7 +78,7 @@ class TicketOfficeTests(SynchronousTestCase):
         ):
             found = self.show({"sub": "1", "ip": ip}, address)
             self.assertEqual(isinstance(found, Identity), good, (ip, address))
-            self.assertIs(self.show(), Denial.TICKET)
+            self.assertIs(self.show(), ClientError.TICKET)
 
     def test_nonsense(self) -> None:
         """A document that says something else lets nobody in, and the operator is told what is wrong with it."""
@@ -92,7 +92,7 @@ class TicketOfficeTests(SynchronousTestCase):
             ({"channels": "room"}, "channels must be a list of at most 100 channel patterns"),
             ({"ip": 1}, "ip must be an address, or a network such as 192.0.2.0/24"),
         ):
-            self.assertIs(self.show(document), Denial.TICKET, document)
+            self.assertIs(self.show(document), ClientError.TICKET, document)
             self.assertEqual(self.explained.pop(), f"a ticket: {why}")
 
     def test_store_away(self) -> None:
@@ -102,7 +102,7 @@ class TicketOfficeTests(SynchronousTestCase):
             ("ERR unknown command 'GETDEL', with args beginning with: 'wsrelay:ticket:secret'", "ERR"),
             ("not connected yet", "no answer"),
         ):
-            self.assertIs(self.show(store=Away(why)), Denial.NOT_CHECKED)
+            self.assertIs(self.show(store=Away(why)), ClientError.NOT_CHECKED)
             self.assertEqual(self.explained.pop(), f"a ticket cannot be looked up: {told}")
 
     @given(st.binary(max_size=60) | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(
@@ -111,4 +111,4 @@ class TicketOfficeTests(SynchronousTestCase):
     def test_any_document(self, document: bytes) -> None:
         """Whatever a document holds, somebody is let in or nobody is; no other exception gets out."""
         found = self.show(document)
-        self.assertTrue(found is Denial.TICKET or isinstance(found, Identity))
+        self.assertTrue(found is ClientError.TICKET or isinstance(found, Identity))

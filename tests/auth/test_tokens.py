@@ -26,8 +26,8 @@ from wsrelay.auth.keys import FixedKeys, Key, Keys, read_keys
 from wsrelay.auth.tokens import MAX_JTI_BYTES, TokenVerifier
 from wsrelay.core.access.credentials import MAX_CREDENTIAL_BYTES
 from wsrelay.core.access.identity import Identity
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
 
 NOW = 1_700_000_000
 LEEWAY = 10
@@ -51,7 +51,7 @@ class NotNow:
 
     def find(self, _kid: str | None, _algorithm: str) -> Deferred[list[Key]]:
         """See `Keys.find`."""
-        return fail(DeniedError(Denial.NOT_CHECKED))
+        return fail(RejectedError(ClientError.NOT_CHECKED))
 
 
 class TokenCase(SynchronousTestCase):
@@ -85,10 +85,12 @@ class TokenCase(SynchronousTestCase):
         self.assertEqual(self.told, [])
         return identity
 
-    def assert_denied(self, text: str, denial: Denial, why: str, verifier: TokenVerifier | None = None) -> None:
+    def assert_denied(
+        self, text: str, client_error: ClientError, why: str, verifier: TokenVerifier | None = None
+    ) -> None:
         """A token is not good, for this reason."""
-        failure = self.failureResultOf((verifier or self.verifier()).verify(text), DeniedError)
-        self.assertEqual((failure.value.denial, self.told), (denial, [why]), text[:200])
+        failure = self.failureResultOf((verifier or self.verifier()).verify(text), RejectedError)
+        self.assertEqual((failure.value.client_error, self.told), (client_error, [why]), text[:200])
         self.told.clear()
 
 
@@ -113,15 +115,17 @@ class GoodTests(TokenCase):
 
     def test_references(self) -> None:
         """A name revokes the token; one that nobody could revoke it by is refused, and not taken for none."""
-        for jti, reference in (
+        for jti, credential_id in (
             ("x" * MAX_JTI_BYTES, "token:" + "x" * MAX_JTI_BYTES),
             (7, "token:7"),
             (None, None),
         ):
-            self.assertEqual(self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "jti": jti})).reference, reference)
+            self.assertEqual(
+                self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "jti": jti})).credential_id, credential_id
+            )
         for odd in ("x" * (MAX_JTI_BYTES + 1), "ä" * 128, "", True, ["7"], "7\ud800"):
             denied = outcome(self.verifier().verify(forge({"alg": "HS256"}, {"exp": EXPIRES, "jti": odd})))
-            self.assertIs(denied, Denial.TOKEN_CLAIMS, repr(odd)[:20])
+            self.assertIs(denied, ClientError.TOKEN_CLAIMS, repr(odd)[:20])
 
     def test_algorithms(self) -> None:
         """Each algorithm that there are keys for is good."""
@@ -151,7 +155,7 @@ class GoodTests(TokenCase):
         """Of a name that stands twice in JSON the last counts, for the check as for the choice of the key."""
         self.good(forge(b'{"alg":"none","alg":"HS256"}', {"exp": EXPIRES}))
         self.good(forge({"alg": "HS256"}, b'{"exp":1,"exp":%d}' % EXPIRES))
-        self.assert_denied(forge(b'{"alg":"HS256","alg":"none"}', {}), Denial.TOKEN, "algorithm not allowed")
+        self.assert_denied(forge(b'{"alg":"HS256","alg":"none"}', {}), ClientError.TOKEN, "algorithm not allowed")
 
 
 class ForgedTests(TokenCase):
@@ -164,8 +168,8 @@ class ForgedTests(TokenCase):
                 forge({"alg": algorithm}, {"exp": EXPIRES}),
                 forge({"alg": algorithm}, {"exp": EXPIRES}).rpartition(".")[0] + ".",
             ):
-                self.assert_denied(token, Denial.TOKEN, "algorithm not allowed")
-        self.assert_denied(forge({}, {"exp": EXPIRES}), Denial.TOKEN, "algorithm not allowed")
+                self.assert_denied(token, ClientError.TOKEN, "algorithm not allowed")
+        self.assert_denied(forge({}, {"exp": EXPIRES}), ClientError.TOKEN, "algorithm not allowed")
 
     def test_public_key_as_secret(self) -> None:
         """The public key is not a secret, in whatever form it is used as one."""
@@ -173,54 +177,54 @@ class ForgedTests(TokenCase):
         both = FixedKeys((*read_keys(text), *read_keys(SECRET)))
         for secret in (text, text.strip(), text.replace("\n", ""), "".join(text.splitlines()[1:-1])):
             token = forge({"alg": "HS256"}, {"exp": EXPIRES}, secret.encode())
-            self.assert_denied(token, Denial.TOKEN, "unknown key", self.verifier(text))
-            self.assert_denied(token, Denial.TOKEN, "bad signature", self.verifier(both))
+            self.assert_denied(token, ClientError.TOKEN, "unknown key", self.verifier(text))
+            self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(both))
 
     def test_wrong_key(self) -> None:
         """A signature of somebody else is none."""
         token = jwt.encode({"exp": EXPIRES}, OTHER_RSA, "RS256", headers={"kid": "a"})
-        self.assert_denied(token, Denial.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
-        self.assert_denied(forge({"alg": "HS256"}, {"exp": EXPIRES}, b"x" * 64), Denial.TOKEN, "bad signature")
+        self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
+        self.assert_denied(forge({"alg": "HS256"}, {"exp": EXPIRES}, b"x" * 64), ClientError.TOKEN, "bad signature")
 
     def test_other_algorithm_of_the_key(self) -> None:
         """A signature is one with the algorithm that the header names."""
         head, _, rest = jwt.encode({"exp": EXPIRES}, RSA, "RS256").partition(".")
         token = f"{encode(base64.urlsafe_b64decode(head + '==').replace(b'RS256', b'PS256'))}.{rest}"
-        self.assert_denied(token, Denial.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
+        self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
 
     def test_other_curve(self) -> None:
         """A key is never used with the algorithm of another curve or kind."""
         for signer, algorithm in ((ec.generate_private_key(ec.SECP384R1()), "ES384"), (ED, "EdDSA"), (RSA, "RS256")):
             key: Any = signer
             token = jwt.encode({"exp": EXPIRES}, key, algorithm)
-            self.assert_denied(token, Denial.TOKEN, "unknown key", self.verifier(pem(EC.public_key())))
+            self.assert_denied(token, ClientError.TOKEN, "unknown key", self.verifier(pem(EC.public_key())))
 
     def test_not_allowed(self) -> None:
         """An algorithm that the operator does not allow is not, even if there is a key for it."""
         algorithms = frozenset({"RS256", "HS384"})
         verifier = self.verifier(algorithms=algorithms)
         self.assert_denied(
-            jwt.encode({"exp": EXPIRES}, SECRET, "HS256"), Denial.TOKEN, "algorithm not allowed", verifier
+            jwt.encode({"exp": EXPIRES}, SECRET, "HS256"), ClientError.TOKEN, "algorithm not allowed", verifier
         )
         self.good(jwt.encode({"exp": EXPIRES}, SECRET, "HS384"), verifier)
 
     def test_unsafe_setting(self) -> None:
         """Not even the operator can allow tokens without a signature."""
         verifier = self.verifier(algorithms=frozenset({"none", "HS256"}))
-        self.assert_denied(forge({"alg": "none"}, {}), Denial.TOKEN, "algorithm not allowed", verifier)
+        self.assert_denied(forge({"alg": "none"}, {}), ClientError.TOKEN, "algorithm not allowed", verifier)
 
     def test_brought_keys(self) -> None:
         """A key that a token brings along, or says where to get, is not used."""
         brought = {"jwk": jwk(OTHER_RSA), "x5c": ["AAAA"], "jku": URL, "x5u": URL, "kid": "a"}
         token = jwt.encode({"exp": EXPIRES}, OTHER_RSA, "RS256", headers=brought)
-        self.assert_denied(token, Denial.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
+        self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
         self.good(jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers=brought), self.verifier(pem(RSA.public_key())))
 
     def test_critical(self) -> None:
         """A header that names what must be understood is not."""
         for crit, why in ((["exp"], "malformed"), (["b64"], "crit"), ([], "malformed"), (None, "malformed")):
             token = forge({"alg": "HS256", "crit": crit, "b64": True, "exp": 1}, {"exp": EXPIRES})
-            self.assert_denied(token, Denial.TOKEN, why)
+            self.assert_denied(token, ClientError.TOKEN, why)
 
     def test_signature(self) -> None:
         """A signature that is cut, longer, padded or spelt in another way is none."""
@@ -230,9 +234,9 @@ class ForgedTests(TokenCase):
             signed, _, signature = jwt.encode({"exp": EXPIRES}, key, algorithm).rpartition(".")
             raw = base64.urlsafe_b64decode(signature + "==")
             for other in (b"", raw[:-1], raw[1:], raw + b"\0", b"\0" + raw, b"\0" * len(raw), raw[: len(raw) // 2]):
-                self.assert_denied(f"{signed}.{encode(other)}", Denial.TOKEN, "bad signature", verifier)
+                self.assert_denied(f"{signed}.{encode(other)}", ClientError.TOKEN, "bad signature", verifier)
             for text in (signature + "=", signature + "==", signature + "!", signature[:-1] + "_", " " + signature):
-                self.failureResultOf(verifier.verify(f"{signed}.{text}"), DeniedError)
+                self.failureResultOf(verifier.verify(f"{signed}.{text}"), RejectedError)
             self.told.clear()
 
     def test_malformed(self) -> None:
@@ -270,18 +274,18 @@ class ForgedTests(TokenCase):
             forge({"alg": "HS256", "kid": None}, {}),
             forge({"alg": "HS256", "kid": ["a"]}, {}),
         ):
-            self.assert_denied(text, Denial.TOKEN, "malformed")
+            self.assert_denied(text, ClientError.TOKEN, "malformed")
 
     def test_unencoded(self) -> None:
         """A payload that is not encoded (RFC 7797) is not read."""
         head, _, _ = forge({"alg": "HS256", "b64": False}, {}).split(".")
         signature = encode(hmac.digest(SECRET.encode(), f"{head}.".encode(), hashlib.sha256))
-        self.assert_denied(f"{head}..{signature}", Denial.TOKEN, "malformed")
+        self.assert_denied(f"{head}..{signature}", ClientError.TOKEN, "malformed")
 
     def test_not_now(self) -> None:
         """Without keys nobody knows whether a token is good, and nothing is said about it."""
-        failure = self.failureResultOf(self.verifier(NotNow()).verify(jwt.encode({}, SECRET)), DeniedError)
-        self.assertEqual((failure.value.denial, self.told), (Denial.NOT_CHECKED, []))
+        failure = self.failureResultOf(self.verifier(NotNow()).verify(jwt.encode({}, SECRET)), RejectedError)
+        self.assertEqual((failure.value.client_error, self.told), (ClientError.NOT_CHECKED, []))
 
 
 class TimeTests(TokenCase):
@@ -299,7 +303,7 @@ class TimeTests(TokenCase):
             self.assertEqual(self.good(token).expires, EXPIRES + LEEWAY)
         for late in (LEEWAY, LEEWAY + 1, 10**9):
             self.now = EXPIRES + late
-            self.assert_denied(token, Denial.TOKEN_EXPIRED, "expired")
+            self.assert_denied(token, ClientError.TOKEN_EXPIRED, "expired")
 
     def test_beginning(self) -> None:
         """A token is good from `nbf` and `iat` on, and the leeway before them."""
@@ -307,7 +311,7 @@ class TimeTests(TokenCase):
             for early in (-(10**9), -1, 0, 1, LEEWAY):
                 self.good(self.token(**{name: NOW + early}))
             for early in (LEEWAY + 1, 50, 10**9):
-                self.assert_denied(self.token(**{name: NOW + early}), Denial.TOKEN_EXPIRED, "not yet valid")
+                self.assert_denied(self.token(**{name: NOW + early}), ClientError.TOKEN_EXPIRED, "not yet valid")
 
     def test_fractions(self) -> None:
         """Times may have fractions (RFC 7519 section 2)."""
@@ -315,17 +319,19 @@ class TimeTests(TokenCase):
 
     def test_no_end(self) -> None:
         """A token without an end is not good."""
-        self.assert_denied(forge({"alg": "HS256"}, {}), Denial.TOKEN_CLAIMS, "exp missing")
-        self.assert_denied(self.token(exp=None), Denial.TOKEN_CLAIMS, "exp missing")
+        self.assert_denied(forge({"alg": "HS256"}, {}), ClientError.TOKEN_CLAIMS, "exp missing")
+        self.assert_denied(self.token(exp=None), ClientError.TOKEN_CLAIMS, "exp missing")
 
     def test_no_number(self) -> None:
         """A time is a number that is finite."""
         for value in (str(NOW), "", True, [NOW], {"a": NOW}, float("nan"), float("inf"), float("-inf"), 10**400):
             for name in ("exp", "nbf", "iat"):
                 why = f"{name} must be a number: seconds since 1970"
-                self.assert_denied(self.token(**{name: value}), Denial.TOKEN_CLAIMS, why)
+                self.assert_denied(self.token(**{name: value}), ClientError.TOKEN_CLAIMS, why)
         self.assert_denied(
-            forge({"alg": "HS256"}, b'{"exp":1e999}'), Denial.TOKEN_CLAIMS, "exp must be a number: seconds since 1970"
+            forge({"alg": "HS256"}, b'{"exp":1e999}'),
+            ClientError.TOKEN_CLAIMS,
+            "exp must be a number: seconds since 1970",
         )
 
     def test_far(self) -> None:
@@ -338,7 +344,7 @@ class ClaimTests(TokenCase):
 
     def assert_claims(self, why: str, claims: object, verifier: TokenVerifier | None = None) -> None:
         """These claims are not good, for this reason."""
-        self.assert_denied(forge({"alg": "HS256"}, claims), Denial.TOKEN_CLAIMS, why, verifier)
+        self.assert_denied(forge({"alg": "HS256"}, claims), ClientError.TOKEN_CLAIMS, why, verifier)
 
     def test_audience(self) -> None:
         """A token is for us if it names us, alone or among others."""
@@ -402,7 +408,7 @@ class ClaimTests(TokenCase):
     def test_nothing_before_the_signature(self) -> None:
         """What a token without a good signature says is not even looked at."""
         for claims in ({}, {"exp": 1}, {"exp": "x"}, {"exp": EXPIRES, "aud": "x"}, b"{"):
-            self.assert_denied(forge({"alg": "HS256"}, claims, b"x" * 64), Denial.TOKEN, "bad signature")
+            self.assert_denied(forge({"alg": "HS256"}, claims, b"x" * 64), ClientError.TOKEN, "bad signature")
 
 
 class RotationTests(TokenCase):
@@ -421,46 +427,46 @@ class RotationTests(TokenCase):
         unnamed = jwt.encode({"exp": EXPIRES}, RSA, "RS256")
         self.good(old, verifier)
         self.good(unnamed, verifier)
-        self.assert_denied(new, Denial.TOKEN, "unknown key", verifier)
+        self.assert_denied(new, ClientError.TOKEN, "unknown key", verifier)
         clock.advance(ASK_SECONDS)
         provider.answer = key_set(jwk(RSA, kid="old"), jwk(EC, kid="new"))
         self.good(new, verifier)
         provider.answer = key_set(jwk(EC, kid="new"))
         clock.advance(REFRESH_SECONDS)
-        self.assert_denied(old, Denial.TOKEN, "unknown key", verifier)
-        self.assert_denied(unnamed, Denial.TOKEN, "unknown key", verifier)
+        self.assert_denied(old, ClientError.TOKEN, "unknown key", verifier)
+        self.assert_denied(unnamed, ClientError.TOKEN, "unknown key", verifier)
         self.good(new, verifier)
         # One that calls the other one's name is not better for it.
         lying = jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers={"kid": "new"})
-        self.assert_denied(lying, Denial.TOKEN, "unknown key", verifier)
+        self.assert_denied(lying, ClientError.TOKEN, "unknown key", verifier)
         keys.stop()
 
 
 class FuzzTests(TokenCase):
     """Whatever is shown is good or denied."""
 
-    def deny(self, text: str, *denials: Denial) -> None:
+    def revoke(self, text: str, *rejections: ClientError) -> None:
         """Denied, with nothing of the text in the log or in what the operator is told."""
         events: list[LogEvent] = []
         observe: Any = events.append
         globalLogPublisher.addObserver(observe)
         try:
-            failure = self.failureResultOf(self.verifier().verify(text), DeniedError)
+            failure = self.failureResultOf(self.verifier().verify(text), RejectedError)
         finally:
             globalLogPublisher.removeObserver(observe)
-        self.assertIn(failure.value.denial, denials)
+        self.assertIn(failure.value.client_error, rejections)
         self.assertEqual((len(self.told), events), (1, []))
         self.told.clear()
 
     @given(st.text(st.characters()))
     def test_text(self, text: str) -> None:
         """A text is not a token."""
-        self.deny(text, Denial.TOKEN)
+        self.revoke(text, ClientError.TOKEN)
 
     @given(st.binary(), st.binary(), st.binary())
     def test_parts(self, head: bytes, payload: bytes, signature: bytes) -> None:
         """Three parts are not a token either."""
-        self.deny(".".join(map(encode, (head, payload, signature))), Denial.TOKEN)
+        self.revoke(".".join(map(encode, (head, payload, signature))), ClientError.TOKEN)
 
     @given(st.data())
     def test_mutations(self, data: st.DataObject) -> None:
@@ -471,7 +477,7 @@ class FuzzTests(TokenCase):
         piece = data.draw(st.text("ABCxyz019-_.=+/ \n", max_size=4))
         mutated = token[:begin] + piece + token[end:]
         if mutated != token:
-            self.deny(mutated, Denial.TOKEN)
+            self.revoke(mutated, ClientError.TOKEN)
 
     _JSON = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -482,7 +488,7 @@ class FuzzTests(TokenCase):
     @given(st.dictionaries(st.sampled_from(["alg", "kid", "typ", "b64", "jwk", "x"]), _JSON | st.just("HS256")))
     def test_headers(self, header: dict[str, object]) -> None:
         """Whatever a header says, a token that is not signed with the key is not good."""
-        self.deny(forge(header, {"exp": EXPIRES}, b"x" * 64), Denial.TOKEN)
+        self.revoke(forge(header, {"exp": EXPIRES}, b"x" * 64), ClientError.TOKEN)
 
     @given(
         st.dictionaries(
@@ -492,6 +498,6 @@ class FuzzTests(TokenCase):
     def test_claims(self, claims: dict[str, object]) -> None:
         """Whatever is signed is an identity, or denied."""
         verifying = self.verifier().verify(forge({"alg": "HS256"}, claims))
-        verifying.addErrback(lambda failure: failure.trap(DeniedError))
+        verifying.addErrback(lambda failure: failure.trap(RejectedError))
         self.successResultOf(verifying)
         self.told.clear()

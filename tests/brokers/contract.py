@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -45,24 +45,24 @@ class WaitingSink(RecordingSink):
         self._look()
         return result
 
-    def deliver(self, publication: Publication) -> None:
-        super().deliver(publication)
+    def publications_received(self, publications: Sequence[Publication]) -> None:
+        super().publications_received(publications)
         self._look()
 
-    def confirmed(self, channel: str) -> None:
-        super().confirmed(channel)
+    def subscribed(self, channel: str) -> None:
+        super().subscribed(channel)
         self._look()
 
-    def interrupted(self) -> None:
-        super().interrupted()
+    def disconnected(self, channels: Collection[str]) -> None:
+        super().disconnected(channels)
         self._look()
 
-    def resumed(self) -> None:
-        super().resumed()
+    def reconnected(self) -> None:
+        super().reconnected()
         self._look()
 
-    def controlled(self, payload: bytes) -> None:
-        super().controlled(payload)
+    def control_received(self, payload: bytes) -> None:
+        super().control_received(payload)
         self._look()
 
     def _look(self) -> None:
@@ -126,7 +126,7 @@ class BrokerContract(unittest.TestCase):
         for deferred in publishing:
             await deferred
         await sink.when(lambda: len(sink.delivered) == 1000)
-        self.assertEqual([payload for _, payload in sink.delivered], [b"%d" % number for number in range(1000)])
+        self.assertEqual([payload for _, payload, _ in sink.delivered], [b"%d" % number for number in range(1000)])
 
     async def test_only_what_is_wanted(self) -> None:
         """Nothing is delivered of channels that were never subscribed or are unsubscribed."""
@@ -186,7 +186,7 @@ class BrokerContract(unittest.TestCase):
             with self.assertRaises(BrokerUnavailable):
                 await broker.publish("chat", b"lost")
             with self.assertRaises(BrokerUnavailable):
-                await broker.tell(b"lost")
+                await broker.send_control(b"lost")
             broker.start()
             await broker.stop()
         self.assertEqual(sink.controls, [])
@@ -205,7 +205,7 @@ class BrokerContract(unittest.TestCase):
         broker, sink = await self.listening("chat")
         for teller in (await self.other(broker), broker):
             for payload in payloads:
-                await teller.tell(payload)
+                await teller.send_control(payload)
         await sink.when(lambda: len(sink.controls) == 2 * len(payloads))
         self.assertEqual(sink.controls, payloads * 2)
 
@@ -213,7 +213,7 @@ class BrokerContract(unittest.TestCase):
         """What is told to processes is no message of any channel, and no message is told to them."""
         broker, sink = await self.listening("chat", "control")
         await broker.publish("control", b"message")
-        await broker.tell(b"told")
+        await broker.send_control(b"told")
         await broker.publish("chat", b"last")
         await sink.when(lambda: len(sink.delivered) == 2 and bool(sink.controls))
         self.assertEqual(sink.delivered, [Publication("control", b"message"), Publication("chat", b"last")])
@@ -227,8 +227,8 @@ class BrokerContract(unittest.TestCase):
     def test_store(self) -> None:
         """A broker has a store that provides ICredentialStore in full, the same one at all times."""
         broker = self.make_broker()
-        verifyObject(ICredentialStore, broker.store)
-        self.assertIs(broker.store, broker.store)
+        verifyObject(ICredentialStore, broker.credentials)
+        self.assertIs(broker.credentials, broker.credentials)
 
 
 class StoreContract(unittest.TestCase):
@@ -251,7 +251,7 @@ class StoreContract(unittest.TestCase):
         broker.start()
         self.addCleanup(broker.stop)
         await until(lambda: broker.ready)
-        store: ICredentialStore = broker.store
+        store: ICredentialStore = broker.credentials
         return store
 
     async def test_once(self) -> None:
@@ -259,7 +259,7 @@ class StoreContract(unittest.TestCase):
         store = await self.store()
         documents = [b"{}", b"", b"007", b"\xff\x00\r\n", '{"sub": "J\u00fc"}'.encode(), b"x" * 16384]
         for number, document in enumerate(documents):
-            self.assertIs(await store.mint(f"ticket-{number}", document, 30), True)
+            self.assertIs(await store.create(f"ticket-{number}", document, 30), True)
         redeemed = [await store.redeem(f"ticket-{number}") for number in range(len(documents))]
         again = [await store.redeem(f"ticket-{number}") for number in range(len(documents))]
         self.assertEqual((redeemed, again), (documents, [None] * len(documents)))
@@ -267,66 +267,66 @@ class StoreContract(unittest.TestCase):
     async def test_unknown(self) -> None:
         """A ticket that was never there is none."""
         store = await self.store()
-        await store.mint("ticket", b"{}", 30)
+        await store.create("ticket", b"{}", 30)
         self.assertEqual([await store.redeem(name) for name in ("ticke", "tickets", "TICKET", "*", "")], [None] * 5)
         self.assertEqual(await store.redeem("ticket"), b"{}")
 
     async def test_minted_twice(self) -> None:
         """A ticket of a name that there is already is not made, and takes nothing from the one that is."""
         store = await self.store()
-        self.assertEqual([await store.mint("ticket", b"%d" % number, 30) for number in range(2)], [True, False])
+        self.assertEqual([await store.create("ticket", b"%d" % number, 30) for number in range(2)], [True, False])
         self.assertEqual(await store.redeem("ticket"), b"0")
-        self.assertIs(await store.mint("ticket", b"2", 30), True)
+        self.assertIs(await store.create("ticket", b"2", 30), True)
         self.assertEqual(await store.redeem("ticket"), b"2")
 
     async def test_expired(self) -> None:
         """A ticket is good for as long as was said; afterwards it is none, and its name is free."""
         store = await self.store()
-        await store.mint("short", b"1", 1)
-        await store.mint("long", b"2", 30)
+        await store.create("short", b"1", 1)
+        await store.create("long", b"2", 30)
         await self.second_passes()
         self.assertEqual([await store.redeem(name) for name in ("short", "long")], [None, b"2"])
-        self.assertIs(await store.mint("short", b"3", 1), True)
+        self.assertIs(await store.create("short", b"3", 1), True)
         self.assertEqual(await store.redeem("short"), b"3")
 
     async def test_torn(self) -> None:
         """A ticket that was torn is none; others are, and tearing what is none does no harm."""
         store = await self.store()
-        await store.mint("one", b"1", 30)
-        await store.mint("two", b"2", 30)
+        await store.create("one", b"1", 30)
+        await store.create("two", b"2", 30)
         for name in ("one", "one", "three"):
-            await store.tear(name)
+            await store.delete(name)
         self.assertEqual([await store.redeem(name) for name in ("one", "two", "three")], [None, b"2", None])
 
     async def test_denied(self) -> None:
         """Who is denied is told apart from who is not, in the order of the question, as often as it is asked."""
         store = await self.store()
         for target in ("user:42", "token:x"):
-            await store.deny(target, 30)
+            await store.revoke(target, 30)
         asked = ["user:4", "user:42", "user:422", "token:x", "token:42", "user:x", "connection:1", "user:42", "42"]
         expected = [False, True, False, True, False, False, False, True, False]
         for _ in range(2):
-            self.assertEqual(list(await store.denied(asked)), expected)
+            self.assertEqual(list(await store.are_revoked(asked)), expected)
 
     async def test_denied_for_a_while(self) -> None:
         """A denial holds for as long as was said, counted from the last time that it was."""
         store = await self.store()
-        await store.deny("user:1", 1)
-        await store.deny("user:2", 1)
-        await store.deny("user:2", 30)
-        self.assertEqual(list(await store.denied(["user:1", "user:2"])), [True, True])
+        await store.revoke("user:1", 1)
+        await store.revoke("user:2", 1)
+        await store.revoke("user:2", 30)
+        self.assertEqual(list(await store.are_revoked(["user:1", "user:2"])), [True, True])
         await self.second_passes()
-        self.assertEqual(list(await store.denied(["user:1", "user:2"])), [False, True])
+        self.assertEqual(list(await store.are_revoked(["user:1", "user:2"])), [False, True])
 
     async def test_apart(self) -> None:
         """A ticket is no denial, nor a denial a ticket, whatever they are called."""
         store = await self.store()
-        await store.mint("user:1", b"{}", 30)
-        await store.deny("user:2", 30)
-        self.assertEqual(list(await store.denied(["user:1", "user:2"])), [False, True])
-        await store.tear("user:2")
+        await store.create("user:1", b"{}", 30)
+        await store.revoke("user:2", 30)
+        self.assertEqual(list(await store.are_revoked(["user:1", "user:2"])), [False, True])
+        await store.delete("user:2")
         self.assertIsNone(await store.redeem("user:2"))
-        self.assertEqual(list(await store.denied(["user:2"])), [True])
+        self.assertEqual(list(await store.are_revoked(["user:2"])), [True])
 
     async def test_any_name(self) -> None:
         """Users may be called anything that is a text, and no name is taken for another one."""
@@ -341,19 +341,19 @@ class StoreContract(unittest.TestCase):
             "user:a:b",
         ]
         for name in names:
-            await store.deny(name, 30)
-        self.assertEqual(list(await store.denied(names)), [True] * len(names))
-        self.assertEqual(list(await store.denied(["user:J\u00fc", "user:a", "user:", "user:b"])), [False] * 4)
+            await store.revoke(name, 30)
+        self.assertEqual(list(await store.are_revoked(names)), [True] * len(names))
+        self.assertEqual(list(await store.are_revoked(["user:J\u00fc", "user:a", "user:", "user:b"])), [False] * 4)
 
     async def test_many(self) -> None:
         """Hundreds can be asked about at once, as is done after an interruption."""
         store = await self.store()
-        await store.deny("user:499", 30)
-        found = await store.denied([f"user:{number}" for number in range(500)])
+        await store.revoke("user:499", 30)
+        found = await store.are_revoked([f"user:{number}" for number in range(500)])
         self.assertEqual([number for number, denied in enumerate(found) if denied], [499])
         self.assertEqual(len(found), 500)
 
     async def test_none(self) -> None:
         """Who asks about nobody gets no answer about nobody, and no failure."""
         store = await self.store()
-        self.assertEqual(list(await store.denied([])), [])
+        self.assertEqual(list(await store.are_revoked([])), [])

@@ -85,7 +85,7 @@ class TypeTests(FileCase):
     def test_each_type(self) -> None:
         """Each kind of setting is written in TOML's own type; a whole number will do for any number."""
         settings = self.load(
-            'host = "::1"\nport = 1\ndrain_seconds = 2\nping_timeout_seconds = 2.5\ndemo = false\n'
+            'host = "::1"\nport = 1\ndrain_timeout_seconds = 2\nping_timeout_seconds = 2.5\nchat_page = false\n'
             'channels = ["a", "b*"]\nredis_url = "rediss://:pw@h"\nredis_ca_file = "ca.pem"\n'
         )
         self.assertEqual(
@@ -94,15 +94,15 @@ class TypeTests(FileCase):
                 config=self.path,
                 host="::1",
                 port=1,
-                drain_seconds=2.0,
+                drain_timeout_seconds=2.0,
                 ping_timeout_seconds=2.5,
-                demo=False,
+                chat_page=False,
                 channels=("a", "b*"),
                 redis_url=RedisURL(host="h", password="pw", tls=True),
                 redis_ca_file=Path("ca.pem"),
             ),
         )
-        self.assertIs(type(settings.drain_seconds), float)
+        self.assertIs(type(settings.drain_timeout_seconds), float)
 
     def test_wrong_types(self) -> None:
         """A value of another type is refused, with what it should be: nothing is guessed."""
@@ -112,12 +112,12 @@ class TypeTests(FileCase):
                 'port = "1"': "port must be a whole number, not '1'",
                 "port = true": "port must be a whole number, not True",
                 "port = 1.0": "port must be a whole number, not 1.0",
-                'drain_seconds = "2"': "drain_seconds must be a number, not '2'",
-                "drain_seconds = true": "drain_seconds must be a number, not True",
-                "drain_seconds = nan": "drain_seconds must be a number, not nan",
-                "drain_seconds = inf": "drain_seconds must be a number, not inf",
-                "demo = 1": "demo must be true or false, not 1",
-                'demo = "true"': "demo must be true or false, not 'true'",
+                'drain_timeout_seconds = "2"': "drain_timeout_seconds must be a number, not '2'",
+                "drain_timeout_seconds = true": "drain_timeout_seconds must be a number, not True",
+                "drain_timeout_seconds = nan": "drain_timeout_seconds must be a number, not nan",
+                "drain_timeout_seconds = inf": "drain_timeout_seconds must be a number, not inf",
+                "chat_page = 1": "chat_page must be true or false, not 1",
+                'chat_page = "true"': "chat_page must be true or false, not 'true'",
                 'channels = "a"': "channels must be a list (commas between the items), not 'a'",
                 "channels = [1]": "channels must be a list (commas between the items), not [1]",
                 "redis_ca_file = []": "redis_ca_file must be a path, not []",
@@ -133,8 +133,8 @@ class TypeTests(FileCase):
                 "port = -1": "port must be at least 0, not -1",
                 "port = 70000": "port must be at most 65535, not 70000",
                 f"port = {large}": f"port must be at most 65535, not {large}",
-                f"drain_seconds = {large}": f"drain_seconds must be a number, not {large}",
-                "drain_seconds = 0.25": "drain_seconds must be at least 1, not 0.25",
+                f"drain_timeout_seconds = {large}": f"drain_timeout_seconds must be a number, not {large}",
+                "drain_timeout_seconds = 0.25": "drain_timeout_seconds must be at least 1, not 0.25",
             }
         )
 
@@ -175,22 +175,27 @@ class NamespaceTests(FileCase):
     def test_slow(self) -> None:
         """A namespace says what a client gets that is behind; where it does not, the client is closed."""
         settings = self.load(
-            "outbox_max_seconds = 2.5\n"
+            "max_outbox_seconds = 2.5\n"
             "[namespaces.a]\nchannels = ['a']\n"
-            "[namespaces.b]\nchannels = ['b']\nslow = 'close'\n"
-            "[namespaces.c]\nchannels = ['c']\nslow = 'drop'\n"
-            "[namespaces.d]\nchannels = ['d*']\nslow = 'latest'\n"
+            "[namespaces.b]\nchannels = ['b']\nslow_consumer_policy = 'close'\n"
+            "[namespaces.c]\nchannels = ['c']\nslow_consumer_policy = 'drop'\n"
+            "[namespaces.d]\nchannels = ['d*']\nslow_consumer_policy = 'latest'\n"
         )
         rules = settings.rules()
-        policies = [rule.slow for rule in (rules.rule(name) for name in ("a", "b", "c", "d1")) if rule is not None]
+        policies = [
+            rule.slow_consumer_policy
+            for rule in (rules.rule(name) for name in ("a", "b", "c", "d1"))
+            if rule is not None
+        ]
         self.assertEqual(policies, [SlowPolicy.CLOSE, SlowPolicy.CLOSE, SlowPolicy.DROP, SlowPolicy.LATEST])
-        self.assertEqual(settings.outbox_max_seconds, 2.5)
+        self.assertEqual(settings.max_outbox_seconds, 2.5)
 
     def test_slow_by_another_name(self) -> None:
         """A policy that is none is refused, with those that there are."""
         cases = {
-            f"[namespaces.a]\nchannels = ['a']\nslow = {value}": "namespaces.a.slow must be close, drop or latest, "
+            f"[namespaces.a]\nchannels = ['a']\n{key} = {value}": f"namespaces.a.{key} must be close, drop or latest, "
             f"not {value}"
+            for key in ("slow_consumer_policy",)
             for value in ("'newest'", "'CLOSE'", "''", "1")
         }
         self.check(cases)

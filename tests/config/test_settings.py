@@ -78,8 +78,8 @@ class TableTests(SynchronousTestCase):
         """A default is shown as the operator would write it."""
         shown = {name: row.shown_default for name, row in ROWS.items()}
         self.assertEqual(
-            {name: shown[name] for name in ("config", "port", "channels", "redis_tls_verify", "demo", "prefix")},
-            {"config": "none", "port": "8080", "channels": "none", "redis_tls_verify": "true", "demo": "none",
+            {name: shown[name] for name in ("config", "port", "channels", "redis_tls_verify", "chat_page", "prefix")},
+            {"config": "none", "port": "8080", "channels": "none", "redis_tls_verify": "true", "chat_page": "none",
              "prefix": "wsrelay:"},
         )  # fmt: skip
         self.assertEqual(
@@ -99,7 +99,8 @@ class DefaultTests(SynchronousTestCase):
         """Without a word there is an embedded broker, a port on the loopback and the chat page."""
         settings = load({}, {})
         self.assertEqual(
-            (settings.host, settings.port, settings.uses_redis, settings.has_demo), ("127.0.0.1", 8080, False, True)
+            (settings.host, settings.port, settings.uses_redis, settings.has_chat_page),
+            ("127.0.0.1", 8080, False, True),
         )
 
     def test_other_variables(self) -> None:
@@ -153,9 +154,9 @@ class ValueTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """A number may have a fraction; it is finite and within its bounds."""
-        no = "--drain-seconds must be"
+        no = "--drain-timeout-seconds must be"
         self.check(
-            "drain_seconds",
+            "drain_timeout_seconds",
             {
                 "1": 1.0,
                 "2.5": 2.5,
@@ -172,8 +173,10 @@ class ValueTests(SynchronousTestCase):
     def test_switches(self) -> None:
         """A switch is written in one of the usual words, in any case."""
         on, off = ("1", "true", "yes", "on", " TRUE "), ("0", "false", "no", "off", "Off")
-        self.check("demo", dict.fromkeys(on, True) | dict.fromkeys(off, False))
-        self.check("demo", {word: f"--demo must be true or false, not {word!r}" for word in ("2", "maybe", "")})
+        self.check("chat_page", dict.fromkeys(on, True) | dict.fromkeys(off, False))
+        self.check(
+            "chat_page", {word: f"--chat-page must be true or false, not {word!r}" for word in ("2", "maybe", "")}
+        )
 
     def test_lists(self) -> None:
         """A list has commas between its items; white space around them and empty items do not count."""
@@ -223,9 +226,9 @@ class SourceTests(SynchronousTestCase):
 
     def test_precedence(self) -> None:
         """A flag wins over the environment, that over the file, and that over the default."""
-        sources: dict[str, Any] = {"config": self.file("port = 3\ndrain_seconds = 3\nprefix = '3'\n")}
-        settings = load({**sources, "port": "1"}, {"WSRELAY_PORT": "2", "WSRELAY_DRAIN_SECONDS": "2"})
-        self.assertEqual((settings.port, settings.drain_seconds, settings.prefix), (1, 2.0, "3"))
+        sources: dict[str, Any] = {"config": self.file("port = 3\ndrain_timeout_seconds = 3\nprefix = '3'\n")}
+        settings = load({**sources, "port": "1"}, {"WSRELAY_PORT": "2", "WSRELAY_DRAIN_TIMEOUT_SECONDS": "2"})
+        self.assertEqual((settings.port, settings.drain_timeout_seconds, settings.prefix), (1, 2.0, "3"))
         self.assertEqual(settings.ping_interval_seconds, 25.0)
 
     def test_weaker_sources_are_checked(self) -> None:
@@ -339,14 +342,14 @@ class ContradictionTests(SynchronousTestCase):
         """A ping interval at or above the router's patience would end every quiet connection."""
         self.assertEqual(
             complaint({"ping_interval_seconds": "55"}, {}),
-            "ping_interval_seconds (55) must be below router_idle_seconds (55): the router would end every quiet "
-            "connection before its first ping. Lower the interval, or set router_idle_seconds to what your router "
-            "allows (0 if there is none)",
+            "ping_interval_seconds (55) must be below router_idle_timeout_seconds (55): the router would end every "
+            "quiet connection before its first ping. Lower the interval, or set router_idle_timeout_seconds to what "
+            "your router allows (0 if there is none)",
         )
         for flags in (
             {"ping_interval_seconds": "54.9"},
-            {"ping_interval_seconds": "300", "router_idle_seconds": "0"},
-            {"ping_interval_seconds": "300", "router_idle_seconds": "301"},
+            {"ping_interval_seconds": "300", "router_idle_timeout_seconds": "0"},
+            {"ping_interval_seconds": "300", "router_idle_timeout_seconds": "301"},
         ):
             self.assertEqual(complaint(flags, {}), "nothing")
 
@@ -356,18 +359,18 @@ class OutboxTests(SynchronousTestCase):
 
     def test_default(self) -> None:
         """Where nothing is said it is half a minute."""
-        self.assertEqual(load_env().outbox_max_seconds, 15.0)
+        self.assertEqual(load_env().max_outbox_seconds, 15.0)
 
     def test_age(self) -> None:
         """It may be any number of seconds from one on, parts of seconds too."""
-        self.assertEqual(load_env(WSRELAY_OUTBOX_MAX_SECONDS="2.5").outbox_max_seconds, 2.5)
-        self.assertEqual(load({"outbox_max_seconds": "1"}, {}).outbox_max_seconds, 1.0)
+        self.assertEqual(load_env(WSRELAY_MAX_OUTBOX_SECONDS="2.5").max_outbox_seconds, 2.5)
+        self.assertEqual(load({"max_outbox_seconds": "1"}, {}).max_outbox_seconds, 1.0)
         self.assertEqual(
-            complaint({"outbox_max_seconds": "0.5"}, {}), "--outbox-max-seconds must be at least 1, not 0.5"
+            complaint({"max_outbox_seconds": "0.5"}, {}), "--max-outbox-seconds must be at least 1, not 0.5"
         )
         self.assertEqual(
-            complaint({}, {"WSRELAY_OUTBOX_MAX_SECONDS": "long"}),
-            "WSRELAY_OUTBOX_MAX_SECONDS must be a number, not 'long'",
+            complaint({}, {"WSRELAY_MAX_OUTBOX_SECONDS": "long"}),
+            "WSRELAY_MAX_OUTBOX_SECONDS must be a number, not 'long'",
         )
 
 
@@ -390,11 +393,11 @@ class MeaningTests(SynchronousTestCase):
         url = {"REDIS_URL": "redis://h"}
         cases: list[tuple[dict[str, str], dict[str, str], bool]] = [
             ({}, {}, True),
-            ({"demo": "no"}, {}, False),
+            ({"chat_page": "no"}, {}, False),
             ({}, url, False),
-            ({"demo": "yes"}, url, True),
+            ({"chat_page": "yes"}, url, True),
         ]
-        self.assertEqual([load(flags, env).has_demo for flags, env, _ in cases], [has for _, _, has in cases])
+        self.assertEqual([load(flags, env).has_chat_page for flags, env, _ in cases], [has for _, _, has in cases])
 
     def rules(self, settings: Settings, *channels: str) -> list[str]:
         """What clients may do with channels: listen, talk or nothing."""
@@ -406,12 +409,12 @@ class MeaningTests(SynchronousTestCase):
 
     def test_rules_by_default(self) -> None:
         """Where nobody names channels, clients hear all of them; with the demo they talk on chat."""
-        self.assertEqual(self.rules(Settings(demo=False), "chat", "x"), ["l", "l"])
-        self.assertEqual(self.rules(Settings(demo=True), "chat", "x"), ["lt", "l"])
+        self.assertEqual(self.rules(Settings(chat_page=False), "chat", "x"), ["l", "l"])
+        self.assertEqual(self.rules(Settings(chat_page=True), "chat", "x"), ["lt", "l"])
 
     def test_rules_by_the_short_form(self) -> None:
         """Named channels are all there are; those for publishing are heard as well, and the demo opens nothing."""
-        settings = Settings(channels=("a", "b*"), publish=("b*", "talk"), demo=True)
+        settings = Settings(channels=("a", "b*"), publish=("b*", "talk"), chat_page=True)
         self.assertEqual(self.rules(settings, "a", "b1", "talk", "chat"), ["l", "lt", "lt", "-"])
         self.assertEqual(self.rules(Settings(publish=("talk",)), "talk", "a"), ["lt", "-"])
         self.assertEqual(self.rules(Settings(channels=("a",)), "a", "talk"), ["l", "-"])
@@ -419,7 +422,7 @@ class MeaningTests(SynchronousTestCase):
     def test_rules_by_namespaces(self) -> None:
         """Namespaces are taken as they are."""
         deaf = Namespace("deaf", ("deaf",), subscribe=Access.NOBODY, publish=Access.PUBLIC)
-        self.assertEqual(self.rules(Settings(namespaces=(deaf,), demo=True), "deaf", "chat"), ["t", "-"])
+        self.assertEqual(self.rules(Settings(namespaces=(deaf,), chat_page=True), "deaf", "chat"), ["t", "-"])
 
 
 class CannotWorkTests(SynchronousTestCase):
@@ -459,8 +462,10 @@ class CannotWorkTests(SynchronousTestCase):
         self.assertEqual(complaint({"listen_tls": "tcp:1"}, {}), text)
         self.assertEqual(complaint({"tls_certificates": "/x"}, {}), text)
         tls = {"listen_tls": "tcp:1", "tls_certificates": "/x"}
-        self.assertEqual(complaint({**tls, "tls_minimum": "1.1"}, {}), "tls_minimum must be 1.2 or 1.3, not '1.1'")
-        self.assertEqual(complaint({"tls_minimum": "1.3"}, {}), "tls_minimum means nothing without listen_tls")
+        self.assertEqual(
+            complaint({**tls, "tls_min_version": "1.1"}, {}), "tls_min_version must be 1.2 or 1.3, not '1.1'"
+        )
+        self.assertEqual(complaint({"tls_min_version": "1.3"}, {}), "tls_min_version means nothing without listen_tls")
 
     def test_names_of_redis_itself(self) -> None:
         """No prefix makes names that begin as those do on which Redis tells of its keys."""
@@ -483,7 +488,7 @@ class CannotWorkTests(SynchronousTestCase):
                 ({"hook_url": "https://a.example/"}, {}),
             ):
                 self.assertIn("where cookies count", complaint({**flags, "origins": origins}, environ))
-        open_to_all = {"hook_url": "https://a.example/", "hook_forward": "authorization", "origins": "*"}
+        open_to_all = {"hook_url": "https://a.example/", "hook_forward_headers": "authorization", "origins": "*"}
         self.assertEqual(complaint(open_to_all, {}), "nothing")
 
     def test_where_to_listen(self) -> None:
@@ -513,8 +518,8 @@ class CannotWorkTests(SynchronousTestCase):
     def test_hook(self) -> None:
         """Settings about the hook mean nothing without one, and it is told two fields at most."""
         self.assertEqual(complaint({"hook_publish": "true"}, {}), "hook_publish means nothing without hook_url")
-        said = complaint({"hook_url": "https://a.example/", "hook_forward": "cookie,host"}, {})
-        self.assertEqual(said, "hook_forward may hold cookie and authorization, not 'host'")
+        said = complaint({"hook_url": "https://a.example/", "hook_forward_headers": "cookie,host"}, {})
+        self.assertEqual(said, "hook_forward_headers may hold cookie and authorization, not 'host'")
 
     def test_api_keys(self) -> None:
         """A key that could be guessed is refused, and not repeated."""
@@ -541,8 +546,12 @@ class CannotWorkTests(SynchronousTestCase):
 
     def test_asks_for_credentials(self) -> None:
         """It is known whether any channel is only for some."""
-        for flags, asks in (({}, False), ({"access": "token"}, True), ({"channels": "user:{sub}"}, True)):
-            self.assertEqual(load(flags, {}).asks_for_credentials, asks)
+        for flags, requires_authentication in (
+            ({}, False),
+            ({"access": "token"}, True),
+            ({"channels": "user:{sub}"}, True),
+        ):
+            self.assertEqual(load(flags, {}).asks_for_credentials, requires_authentication)
 
 
 class SecretTests(SynchronousTestCase):

@@ -12,16 +12,16 @@ from websockets.frames import Opcode
 from zope.interface.verify import verifyObject
 
 from tests.support.frames import read_frames
-from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX, Credential, Kind
+from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX, Credential, CredentialKind
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError, RefusedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import HTTPError, RejectedError
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.interfaces import IDialect
 
@@ -32,12 +32,12 @@ ALPHABET = (
 )
 
 
-def knock(path: str) -> list[Subscribe] | Refusal:
+def knock(path: str) -> list[Subscribe] | ErrorResponse:
     """What a request for a path is answered with."""
     try:
         return list(RAW.open(Handshake(path, "192.0.2.1")))
-    except RefusedError as error:
-        return error.refusal
+    except HTTPError as error:
+        return error.response
 
 
 class OpenTests(SynchronousTestCase):
@@ -70,7 +70,8 @@ class OpenTests(SynchronousTestCase):
         ):
             cases[path] = ALPHABET
         self.assertEqual(
-            {path: knock(f"/ws/{path}") for path in cases}, {path: Refusal(400, text) for path, text in cases.items()}
+            {path: knock(f"/ws/{path}") for path in cases},
+            {path: ErrorResponse(400, text) for path, text in cases.items()},
         )
 
     @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True))
@@ -82,7 +83,7 @@ class OpenTests(SynchronousTestCase):
     def test_any_path(self, path: str) -> None:
         """Any path leads to one channel inside the grammar, or to a refusal with status 400."""
         answer = knock("/ws/" + path)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, ErrorResponse):
             self.assertEqual(answer.status, 400)
         else:
             self.assertEqual(answer, [Subscribe(check_channel(answer[0].channel))])
@@ -122,17 +123,21 @@ class CredentialTests(SynchronousTestCase):
 
     def test_credential(self) -> None:
         """A token or a ticket in a JSON object is the credential."""
-        for kind, text in ((Kind.TOKEN, "a.b.c"), (Kind.TICKET, "0123456789abcdef")):
+        for kind, text in ((CredentialKind.TOKEN, "a.b.c"), (CredentialKind.TICKET, "0123456789abcdef")):
             message = json.dumps({kind.value: text}).encode()
             self.assertEqual(RAW.credential(message), Credential(kind, Secret(text)))
 
     def test_no_credential(self) -> None:
         """Anything else is denied, and is not published instead."""
-        cases = {b"hello": Denial.MALFORMED, b'{"token": "x"}': Denial.TOKEN, b'{"ticket": "x"}': Denial.TICKET}
-        for message, denial in cases.items():
-            with self.assertRaises(DeniedError) as caught:
+        cases = {
+            b"hello": ClientError.MALFORMED,
+            b'{"token": "x"}': ClientError.TOKEN,
+            b'{"ticket": "x"}': ClientError.TICKET,
+        }
+        for message, client_error in cases.items():
+            with self.assertRaises(RejectedError) as caught:
                 RAW.credential(message)
-            self.assertIs(caught.exception.denial, denial)
+            self.assertIs(caught.exception.client_error, client_error)
 
     def test_welcome(self) -> None:
         """The welcome is one text message, a JSON object that names the channel."""

@@ -17,14 +17,14 @@ from websockets.protocol import State
 
 from devtools.harness.http import Answer, answers, client_frame, head, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import House, Wire
-from tests.support.websocket_client import Visitor
-from wsrelay.core.outcomes.disconnects import Closing
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.transports import MemoryTransport
-from wsrelay.transports.websocket.protocol import RelaySocket, RelaySocketFactory
+from wsrelay.transports.websocket.protocol import WebSocketConnection, WebSocketConnectionFactory
 
 _SMUGGLED = b"X-Forwarded-For: 6.6.6.6"
 
@@ -34,26 +34,26 @@ class HandshakeTraps(EdgeCase):
 
     def test_nagle_is_off(self) -> None:
         """`tcpNoDelay` has no effect on Twisted, as it is read before it exists: we tell the transport ourselves."""
-        visitor = Visitor(self.house()).enter()
+        visitor = WebSocketClient(self.house()).enter()
         self.assertTrue(visitor.wire.transport.no_delay)
 
     def test_second_request_while_waiting(self) -> None:
         """A second head while the first waits for its answer would run `onConnect` again: it never gets that far."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade("/ws/room"))
         wire.send(upgrade("/ws/other"))
         self.assertEqual(house.broker.wanted, {"room"})
-        house.node.confirmed("room")
+        house.node.subscribed("room")
         (answer, *_) = wire.read().split(b"\r\n\r\n")
         self.assertTrue(answer.startswith(b"HTTP/1.1 101 "))
 
     def test_second_request_in_one_piece(self) -> None:
         """The same where both heads come at once: the second one is taken for frames, and is none."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade("/ws/room") + upgrade("/ws/other"))
-        house.node.confirmed("room")
+        house.node.subscribed("room")
         output = wire.read()
         self.assertEqual(output.count(b"HTTP/1.1 101 "), 1)
         self.assertEqual(house.broker.wanted, {"room"})
@@ -62,7 +62,7 @@ class HandshakeTraps(EdgeCase):
     def test_left_while_waiting(self) -> None:
         """`onOpen` would run for a client that has left while it waited, and register it for ever."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
         wire.leave()
         socket = wire.socket
@@ -74,19 +74,19 @@ class HandshakeTraps(EdgeCase):
     def test_timed_out_while_waiting(self) -> None:
         """The same for a client whose handshake timed out while it waited."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
         # By hand, for the answer has a deadline of its own that comes before.
         wire.socket.onOpenHandshakeTimeout()
         self.assertTrue(wire.transport.aborted)
-        house.node.confirmed("room")
+        house.node.subscribed("room")
         self.assertEqual(house.sockets.sockets, {})
         self.assertEqual(house.node._hub.listeners("room"), 0)
 
     def test_bytes_while_waiting(self) -> None:
         """What comes before the handshake is answered would be kept without limit: `max_head_bytes` is the limit."""
         house = self.house(FakeBroker(), max_head_bytes=1024)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
         wire.send(b"x" * 1024)
         self.assertFalse(wire.closed)
@@ -98,7 +98,7 @@ class HandshakeTraps(EdgeCase):
     def test_smuggled_fields(self) -> None:
         """Each byte that Autobahn takes for the end of a line is refused at the door."""
         for byte in (b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\r", b"\n"):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(upgrade("/ws/room", b"User-Agent: M" + byte + _SMUGGLED))
             self.assertEqual([answer.status for answer in answers(wire.read())], [400], byte)
 
@@ -106,14 +106,14 @@ class HandshakeTraps(EdgeCase):
         """0x85 ends a line for Autobahn and is legal in a field: refused in the handshake's, never shown elsewhere."""
         for name, status in (("Sec-WebSocket-Protocol", 400), ("User-Agent", 101)):
             house = self.house(FakeBroker())
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(upgrade("/ws/room", name.encode() + b": M\x85" + _SMUGGLED))
             if status == 101:
                 # Before it is open: then the handshake is forgotten.
                 handshake: Any = wire.socket._handshake
                 self.assertEqual(handshake.peer, "192.168.1.1")
                 self.assertNotIn("x-forwarded-for", wire.socket.http_headers)
-                house.node.confirmed("room")
+                house.node.subscribed("room")
             self.assertEqual([answer.status for answer in answers(wire.read())], [status])
 
     def test_status_page(self) -> None:
@@ -121,7 +121,7 @@ class HandshakeTraps(EdgeCase):
         self.assertIs(self.house().sockets.webStatus, False)
         for path in ("/?redirect=https://evil.example", "/ws/room?redirect=https://evil.example&after=1"):
             for fields in ((), ("Upgrade: websocket",), ("Connection: Upgrade",)):
-                wire = Wire(self.house())
+                wire = ClientWire(self.house())
                 wire.send(head(f"GET {path} HTTP/1.1", "Host: x", *fields))
                 output = wire.read()
                 self.assertIn(output[:13], (b"HTTP/1.1 200 ", b"HTTP/1.1 404 ", b"HTTP/1.1 426 ", b"HTTP/1.1 400 "))
@@ -131,7 +131,7 @@ class HandshakeTraps(EdgeCase):
     def failed(self, data: bytes) -> Answer:
         """The answer to a handshake that Autobahn itself does not like."""
         house = self.house()
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(data)
         (answer,) = answers(wire.read())
         self.assertTrue(wire.closed)
@@ -170,12 +170,12 @@ class HandshakeTraps(EdgeCase):
 
     def test_subprotocols(self) -> None:
         """Subprotocols that are offered are not answered, and a client that can do without is let in."""
-        visitor = Visitor(self.house(), subprotocols=["chat", "superchat"]).enter()
+        visitor = WebSocketClient(self.house(), subprotocols=["chat", "superchat"]).enter()
         self.assertIsNone(visitor.protocol.subprotocol)
 
     def test_compression(self) -> None:
         """Compression that is offered is not negotiated: it would cost 100 KB for each client."""
-        visitor = Visitor(self.house(), extensions=[ClientPerMessageDeflateFactory()]).enter()
+        visitor = WebSocketClient(self.house(), extensions=[ClientPerMessageDeflateFactory()]).enter()
         self.assertEqual(visitor.protocol.extensions, [])
         visitor.wire.send(client_frame(0xC1, b"compressed"))
         visitor.read()
@@ -183,7 +183,7 @@ class HandshakeTraps(EdgeCase):
 
     def test_extensions_in_two_lines(self) -> None:
         """Extensions may be offered in two lines (RFC 6455 section 9.1), and nonsense be offered; Autobahn refuses."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         lines = ("Sec-WebSocket-Extensions: permessage-deflate; x=y", "Sec-WebSocket-Extensions: permessage-bzip2")
         wire.send(upgrade("/ws/room", *lines))
         self.assertEqual([answer.status for answer in answers(wire.read())], [101])
@@ -191,7 +191,7 @@ class HandshakeTraps(EdgeCase):
     def test_origins(self) -> None:
         """Autobahn's idea of origins, which refuses `null` after any call of `setProtocolOptions`, is not asked."""
         for origin in ("null", "https://other.example", "https://other.example:8443", "file://", "nonsense"):
-            wire = Wire(self.house(origins=("*",)))
+            wire = ClientWire(self.house(origins=("*",)))
             wire.send(upgrade("/ws/room", f"Origin: {origin}"))
             self.assertEqual([answer.status for answer in answers(wire.read())], [101], origin)
 
@@ -199,15 +199,15 @@ class HandshakeTraps(EdgeCase):
         """Every option that Autobahn reads is there without its copying them: a whole life raises no AttributeError."""
         house = self.house(publish=("room",))
         configured: Any = house.sockets.protocol
-        ours = configured.__mro__[: configured.__mro__.index(RelaySocket) + 1]
+        ours = configured.__mro__[: configured.__mro__.index(WebSocketConnection) + 1]
         names = [*WebSocketServerProtocol.CONFIG_ATTRS_COMMON, *WebSocketServerProtocol.CONFIG_ATTRS_SERVER]
         self.assertEqual(list(WebSocketServerProtocol.CONFIG_ATTRS), names)
         self.assertEqual(configured.CONFIG_ATTRS, ())
         for name in names:
-            if name not in vars(RelaySocket):
+            if name not in vars(WebSocketConnection):
                 self.assertIs(getattr(configured, name), getattr(house.sockets, name), name)
             self.assertTrue(any(name in vars(each) for each in ours), name)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         visitor.protocol.send_text(b"text")
         visitor.protocol.send_binary(b"\xff")
         visitor.protocol.send_ping(b"ping")
@@ -227,11 +227,11 @@ class HandshakeTraps(EdgeCase):
 class FrameTraps(EdgeCase):
     """While it is open."""
 
-    def broken(self, *data: bytes, house: House | None = None) -> tuple[Visitor, int]:
+    def broken(self, *data: bytes, house: InMemoryRelay | None = None) -> tuple[WebSocketClient, int]:
         """A client that sends this, and the code it is closed with; nothing of it was published."""
         house = house or self.house(publish=("room",), max_message_bytes=1000)
-        witness = Visitor(house).enter()
-        visitor = Visitor(house).enter()
+        witness = WebSocketClient(house).enter()
+        visitor = WebSocketClient(house).enter()
         for piece in data:
             visitor.wire.send(piece)
         house.turn()
@@ -279,7 +279,7 @@ class FrameTraps(EdgeCase):
             (b"\x03\xe8\xff", 1007),
             (b"\x03", 1002),
         ):
-            visitor = Visitor(self.house()).enter()
+            visitor = WebSocketClient(self.house()).enter()
             visitor.wire.send(client_frame(0x88, payload))
             visitor.read()
             assert visitor.goodbye is not None
@@ -300,7 +300,7 @@ class FrameTraps(EdgeCase):
     def test_largest(self) -> None:
         """A message of exactly the limit is published."""
         house = self.house(publish=("room",), max_message_bytes=1000)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         visitor.wire.send(client_frame(0x02, b"x" * 600) + client_frame(0x80, b"x" * 400))
         house.turn()
         self.assertEqual(visitor.messages(), [b"x" * 1000])
@@ -334,7 +334,7 @@ class FrameTraps(EdgeCase):
 
     def test_empty_fragments(self) -> None:
         """A message of endless empty fragments is never too big, and each would be kept: none is."""
-        visitor = Visitor(self.house(publish=("room",))).enter()
+        visitor = WebSocketClient(self.house(publish=("room",))).enter()
         visitor.wire.send(client_frame(0x02, b"ab"))
         visitor.wire.send(client_frame(0x00) * 1000)
         self.assertEqual(visitor.wire.socket.message_data, [b"ab"])
@@ -342,8 +342,8 @@ class FrameTraps(EdgeCase):
     def test_messages_behind_our_close(self) -> None:
         """What a client sends after we have said goodbye is not processed."""
         house = self.house(publish=("room",))
-        witness, visitor = Visitor(house).enter(), Visitor(house).enter()
-        visitor.wire.socket.close(Closing.RESTART)
+        witness, visitor = WebSocketClient(house).enter(), WebSocketClient(house).enter()
+        visitor.wire.socket.close(Disconnect.RESTART)
         visitor.wire.send(client_frame(0x81, b"late"))
         visitor.wire.send(client_frame(0x89, b"late"))
         house.turn()
@@ -353,7 +353,7 @@ class FrameTraps(EdgeCase):
     def test_messages_behind_their_close(self) -> None:
         """Nor is what a client sends behind its own goodbye; over TLS it is not kept either."""
         house = self.house(publish=("room",))
-        witness, visitor = Visitor(house).enter(), Visitor(house).enter()
+        witness, visitor = WebSocketClient(house).enter(), WebSocketClient(house).enter()
         visitor.wire.send(client_frame(0x88, b"\x03\xe8") + client_frame(0x81, b"late"))
         socket = visitor.wire.socket
         kept = len(socket.data)
@@ -366,12 +366,12 @@ class FrameTraps(EdgeCase):
     def test_sends_behind_our_close(self) -> None:
         """No data frame follows a close frame, whoever still sends."""
         for paused in (False, True):
-            visitor = Visitor(self.house()).enter()
+            visitor = WebSocketClient(self.house()).enter()
             socket, outlet = visitor.wire.socket, visitor.wire.socket.subscriber
             if paused:
                 outlet.busy()
                 outlet.send(message_frame(b"waits"))
-            socket.close(Closing.RESTART)
+            socket.close(Disconnect.RESTART)
             outlet.send(message_frame(b"late"))
             outlet.busy()
             outlet.idle()
@@ -380,7 +380,7 @@ class FrameTraps(EdgeCase):
     def test_close_without_reading(self) -> None:
         """A client that says goodbye and reads nothing would be kept for ever: it is reset after the close timeout."""
         house = self.house(close_timeout_seconds=3)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         house.publish(*[b"x" * 60000] * 3)
         visitor.protocol.send_close(1000)
         visitor.flush()
@@ -393,8 +393,8 @@ class FrameTraps(EdgeCase):
     @given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=140), st.booleans()), max_size=8), st.binary())
     def test_hostile_frames(self, frames: list[tuple[int, bytes, bool]], noise: bytes) -> None:
         """Whatever frames come, no exception escapes, what is sent is valid, and nothing is left."""
-        house = House(publish=("room",), max_message_bytes=200)
-        visitor = Visitor(house).enter()
+        house = InMemoryRelay(publish=("room",), max_message_bytes=200)
+        visitor = WebSocketClient(house).enter()
         for first, payload, masked in frames:
             visitor.wire.send(client_frame(first, payload, masked=masked))
             house.turn()
@@ -413,20 +413,20 @@ class PingTraps(EdgeCase):
         """Autobahn's batched timers fire up to a second early and lose cancels: all its timers are the wheel's."""
         house = self.house()
         self.assertIsInstance(house.sockets._batched_timer, TimerWheel)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
-        wire.socket.close(Closing.RESTART)
+        wire.socket.close(Disconnect.RESTART)
         self.assertEqual(sum(map(len, house.sockets.wheel._buckets.values())), 2)
 
     def test_ping_is_answered(self) -> None:
         """A client's ping is answered with its payload."""
-        visitor = Visitor(self.house()).enter()
+        visitor = WebSocketClient(self.house()).enter()
         for payload in (b"", b"hello", b"\xff" * 125):
             visitor.wire.send(client_frame(0x89, payload))
             (pong,) = visitor.read()
             self.assertEqual((pong.opcode, bytes(pong.data)), (FrameOpcode.PONG, payload))
 
-    def pinged(self, house: House, visitor: Visitor, seconds: float) -> float:
+    def pinged(self, house: InMemoryRelay, visitor: WebSocketClient, seconds: float) -> float:
         """Wait for a ping; gives how long that took."""
         start = house.clock.seconds()
         while not any(frame.opcode is FrameOpcode.PING for frame in visitor.read()):
@@ -439,7 +439,7 @@ class PingTraps(EdgeCase):
         """A connection is pinged at its own interval, after each pong again, and never lost while it answers."""
         house = self.house(ping_interval_seconds=10, ping_timeout_seconds=4, rng=Random(3))
         interval = 10 * (1 - 0.2 * Random(3).random())
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         for _ in range(5):
             took = self.pinged(house, visitor, 12)
             self.assertGreaterEqual(took, interval)
@@ -450,7 +450,7 @@ class PingTraps(EdgeCase):
     def test_no_pong(self) -> None:
         """A client that does not answer a ping is reset after the timeout and the second look, not before."""
         house = self.house(ping_interval_seconds=10, ping_timeout_seconds=4)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         self.pinged(house, visitor, 11)
         house.pass_time(4.75)
         self.assertFalse(visitor.wire.closed)
@@ -461,7 +461,7 @@ class PingTraps(EdgeCase):
     def test_pong_waits_during_a_stall(self) -> None:
         """After a stall timers run before reads: a pong that waits in the socket saves its connection."""
         house = self.house(ping_interval_seconds=10, ping_timeout_seconds=4)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         self.pinged(house, visitor, 11)
         house.clock.advance(60)
         visitor.flush()
@@ -472,7 +472,7 @@ class PingTraps(EdgeCase):
     def test_data_counts_as_pong(self) -> None:
         """A message that comes during the second look saves its connection, too."""
         house = self.house(publish=("room",), ping_interval_seconds=10, ping_timeout_seconds=4)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         self.pinged(house, visitor, 11)
         house.pass_time(4.25)
         visitor.wire.send(client_frame(0x81, b"alive"))
@@ -482,7 +482,7 @@ class PingTraps(EdgeCase):
     def test_pings_stop_at_the_end(self) -> None:
         """A connection that is closing is not pinged, and its missing pong changes nothing."""
         house = self.house(ping_interval_seconds=5, ping_timeout_seconds=2, close_timeout_seconds=30)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         visitor.protocol.send_close(1000)
         house.publish(b"x" * 100_000)
         visitor.flush()
@@ -498,7 +498,7 @@ class StockAutobahn(EdgeCase):
     def stock(self) -> tuple[Any, MemoryTransport]:
         """A connection of Autobahn's own protocol class."""
         house = self.house()
-        factory: Any = RelaySocketFactory(house.node, house.settings, house.clock, Random(1))
+        factory: Any = WebSocketConnectionFactory(house.node, house.settings, house.clock, Random(1))
         protocol: Any = WebSocketServerProtocol()
         protocol.factory = factory
         transport = MemoryTransport(protocol)

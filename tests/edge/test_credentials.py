@@ -10,11 +10,11 @@ from websockets.frames import Opcode as FrameOpcode
 
 from devtools.harness.http import upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import House, Wire
-from tests.support.websocket_client import Visitor
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.namespaces import Access, Namespace
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.client import CREDENTIAL_TIMEOUT_SECONDS
 
 KEY = "k" * 40
@@ -30,19 +30,19 @@ NAMESPACES = (
 class CredentialCase(EdgeCase):
     """A house where some channels are only for some."""
 
-    def doors(self, **settings: Any) -> House:
+    def doors(self, **settings: Any) -> InMemoryRelay:
         """A house with tokens, tickets and namespaces of every kind."""
         house = self.house(namespaces=NAMESPACES, token_keys=Secret(KEY), **settings)
-        house.broker.store.mint(TICKET, json.dumps({"sub": "42", "channels": ["room"]}).encode(), 30)
+        house.broker.credentials.create(TICKET, json.dumps({"sub": "42", "channels": ["room"]}).encode(), 30)
         return house
 
-    def token(self, house: House, seconds: float = 60, **claims: Any) -> str:
+    def token(self, house: InMemoryRelay, seconds: float = 60, **claims: Any) -> str:
         """A token that is good for so long."""
         return jwt.encode({"sub": "42", "exp": house.clock.seconds() + seconds, **claims}, KEY, "HS256")
 
-    def knock(self, house: House, path: str, *lines: str) -> int:
+    def knock(self, house: InMemoryRelay, path: str, *lines: str) -> int:
         """The status that a handshake is answered with."""
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade(path, *lines))
         return int(wire.read().split(b" ", 2)[1])
 
@@ -55,7 +55,7 @@ class CarrierTests(CredentialCase):
         house = self.doors()
         paths = ("/ws/public", "/ws/room", "/ws/token:1", "/ws/user:42", "/ws/nowhere")
         self.assertEqual([self.knock(house, path) for path in paths], [101, 401, 401, 401, 404])
-        self.assertEqual(dict(house.node.counters.denied), {"no_credential": 3, "unknown_channel": 1})
+        self.assertEqual(dict(house.node.counters.auth_rejections), {"no_credential": 3, "unknown_channel": 1})
 
     def test_header(self) -> None:
         """A token in the Authorization field opens what its user may have, and no more."""
@@ -70,9 +70,9 @@ class CarrierTests(CredentialCase):
         """A token among the subprotocols opens as well; the answer names the other one."""
         house = self.doors()
         token = self.token(house)
-        visitor = Visitor(house, subprotocols=["wsrelay", f"wsrelay.token.{token}"]).enter()
+        visitor = WebSocketClient(house, subprotocols=["wsrelay", f"wsrelay.token.{token}"]).enter()
         self.assertEqual(visitor.protocol.subprotocol, "wsrelay")
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade("/ws/room", f"Sec-WebSocket-Protocol: wsrelay.token.{token}"))
         answer = wire.read()
         self.assertTrue(answer.startswith(b"HTTP/1.1 101 "))
@@ -112,7 +112,7 @@ class CarrierTests(CredentialCase):
         house = self.doors()
         names = []
         for lines in ((f"Authorization: Bearer {self.token(house)}",), ()):
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(upgrade("/ws/public", *lines))
             names.append(b"X-Connection-Id: " in wire.read())
         self.assertEqual(names, [True, False])
@@ -120,33 +120,33 @@ class CarrierTests(CredentialCase):
     def test_end(self) -> None:
         """When a token ends so does its connection, with a code of its own."""
         house = self.doors(token_leeway_seconds=5.0)
-        wire = Visitor(house, subprotocols=["wsrelay", f"wsrelay.token.{self.token(house, 10)}"]).enter()
+        wire = WebSocketClient(house, subprotocols=["wsrelay", f"wsrelay.token.{self.token(house, 10)}"]).enter()
         house.pass_time(14)
         wire.read()
         self.assertIsNone(wire.goodbye)
         house.pass_time(2)
         wire.read()
-        self.assertEqual(wire.goodbye, (4502, Closing.CREDENTIAL_EXPIRED.reason))
+        self.assertEqual(wire.goodbye, (4502, Disconnect.CREDENTIAL_EXPIRED.reason))
 
     def test_nothing_is_left(self) -> None:
         """Whoever was known, or knocked in vain, is forgotten when it has gone."""
         house = self.doors()
-        Visitor(house, subprotocols=["wsrelay", f"wsrelay.token.{self.token(house)}"]).enter()
-        Visitor(house, "/ws/room?auth=message").enter()
+        WebSocketClient(house, subprotocols=["wsrelay", f"wsrelay.token.{self.token(house)}"]).enter()
+        WebSocketClient(house, "/ws/room?auth=message").enter()
         self.knock(house, "/ws/room")
-        self.assertEqual(len(house.node.roster), 1)
+        self.assertEqual(len(house.node.registry), 1)
         self.assertEqual(house.leftovers(), [])
-        self.assertEqual(len(house.node.roster), 0)
+        self.assertEqual(len(house.node.registry), 0)
 
 
 class FirstMessageTests(CredentialCase):
     """A credential that comes as the first message."""
 
-    def visitor(self, house: House, path: str = "/ws/room") -> Visitor:
+    def visitor(self, house: InMemoryRelay, path: str = "/ws/room") -> WebSocketClient:
         """A client that is in and has said nothing."""
-        return Visitor(house, f"{path}?auth=message").enter()
+        return WebSocketClient(house, f"{path}?auth=message").enter()
 
-    def say(self, visitor: Visitor, text: str) -> None:
+    def say(self, visitor: WebSocketClient, text: str) -> None:
         """Send a text message."""
         visitor.protocol.send_text(text.encode())
         visitor.flush()
@@ -166,7 +166,7 @@ class FirstMessageTests(CredentialCase):
     def test_hears_nothing_before(self) -> None:
         """A client that has not said who it is gets nothing."""
         house = self.doors()
-        other = Visitor(house, f"/ws/room?ticket={TICKET}").enter()
+        other = WebSocketClient(house, f"/ws/room?ticket={TICKET}").enter()
         visitor = self.visitor(house)
         house.publish(b"secret")
         self.assertEqual([bytes(frame.data) for frame in other.read()], [b"secret"])
@@ -176,18 +176,18 @@ class FirstMessageTests(CredentialCase):
         """What is wrong with it is told by a close code."""
         house = self.doors()
         good = json.dumps({"token": self.token(house)})
-        for path, text, closing in (
-            ("/ws/room", "hello", Closing.CREDENTIAL),
-            ("/ws/room", '{"token": 1}', Closing.CREDENTIAL),
-            ("/ws/room", '{"token": "a.b.c"}', Closing.CREDENTIAL),
-            ("/ws/room", '{"ticket": "unknown-unknown-unknown"}', Closing.CREDENTIAL),
-            ("/ws/room", json.dumps({"token": self.token(house, -60)}), Closing.CREDENTIAL_EXPIRED),
-            ("/ws/user:43", good, Closing.NOT_PERMITTED),
+        for path, text, disconnect in (
+            ("/ws/room", "hello", Disconnect.CREDENTIAL),
+            ("/ws/room", '{"token": 1}', Disconnect.CREDENTIAL),
+            ("/ws/room", '{"token": "a.b.c"}', Disconnect.CREDENTIAL),
+            ("/ws/room", '{"ticket": "unknown-unknown-unknown"}', Disconnect.CREDENTIAL),
+            ("/ws/room", json.dumps({"token": self.token(house, -60)}), Disconnect.CREDENTIAL_EXPIRED),
+            ("/ws/user:43", good, Disconnect.NOT_PERMITTED),
         ):
             visitor = self.visitor(house, path)
             self.say(visitor, text)
             visitor.read()
-            self.assertEqual(visitor.goodbye, (closing.code, closing.reason), text)
+            self.assertEqual(visitor.goodbye, (disconnect.code, disconnect.reason), text)
 
     def test_too_late(self) -> None:
         """It has so long for it, and no longer."""
@@ -195,7 +195,7 @@ class FirstMessageTests(CredentialCase):
         visitor = self.visitor(house)
         house.pass_time(CREDENTIAL_TIMEOUT_SECONDS + 1)
         visitor.read()
-        self.assertEqual(visitor.goodbye, (4501, Closing.CREDENTIAL.reason))
+        self.assertEqual(visitor.goodbye, (4501, Disconnect.CREDENTIAL.reason))
 
     def test_silence_keeps_no_place(self) -> None:
         """Who has shown nothing, and does not answer the goodbye either, is gone when it has read it."""
@@ -226,7 +226,7 @@ class OriginTests(CredentialCase):
         ):
             self.assertEqual(self.knock(house, "/ws/room", f"Origin: {origin}"), status, origin)
         self.assertEqual(self.knock(house, "/ws/room"), 101)
-        self.assertEqual(house.node.counters.denied["origin"], 3)
+        self.assertEqual(house.node.counters.auth_rejections["origin"], 3)
 
     def test_behind_a_proxy(self) -> None:
         """A proxy that is trusted says whether the page came by TLS."""

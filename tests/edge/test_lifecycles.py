@@ -8,11 +8,11 @@ from random import Random
 
 from devtools.harness.http import client_frame, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import House, Wire
-from tests.support.websocket_client import Visitor
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.transports.websocket.protocol import RelaySocket
-from wsrelay.transports.writer import Outlet
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.transports.websocket.protocol import WebSocketConnection
+from wsrelay.transports.writer import ConnectionWriter
 
 LIVES = 10_000
 SEED = 20
@@ -35,52 +35,52 @@ class LivesTests(EdgeCase):
                 self.assertEqual(self.end(house), [])
         self.assertEqual((house.sockets.admission.count, house.sockets.countConnections), (0, 0))
         self.assertEqual(house.sockets.admission._by_address, {})
-        self.assertGreater(house.node.counters.opened, LIVES // 4)
+        self.assertGreater(house.node.counters.connections_opened, LIVES // 4)
         gc.collect()
         left = [
             each
             for each in gc.get_objects()
-            if (isinstance(each, RelaySocket) and each.factory is house.sockets)
-            or (isinstance(each, Outlet) and each._limits is house.settings)
+            if (isinstance(each, WebSocketConnection) and each.factory is house.sockets)
+            or (isinstance(each, ConnectionWriter) and each._limits is house.settings)
         ]
         self.assertEqual(left, [])
 
-    def end(self, house: House) -> list[object]:
+    def end(self, house: InMemoryRelay) -> list[object]:
         """Everyone still there leaves; what remains of them."""
         left = house.leftovers()
         house.wires.clear()
         return left
 
-    def silent(self, house: House, _rng: Random) -> None:
+    def silent(self, house: InMemoryRelay, _rng: Random) -> None:
         """Connects and says nothing."""
-        Wire(house)
+        ClientWire(house)
 
-    def partial(self, house: House, rng: Random) -> None:
+    def partial(self, house: InMemoryRelay, rng: Random) -> None:
         """Sends some of a handshake, and perhaps hangs up."""
-        wire = Wire(house)
+        wire = ClientWire(house)
         head = upgrade("/ws/room")
         wire.send(head[: rng.randrange(len(head))])
         if rng.random() < 0.5:
             wire.leave()
 
-    def refused(self, house: House, rng: Random) -> None:
+    def refused(self, house: InMemoryRelay, rng: Random) -> None:
         """Is turned away for one reason or another."""
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(rng.choice((upgrade("/ws/"), upgrade("/ws/other"), upgrade("/nowhere"), b"\x00\r\n\r\n")))
         if rng.random() < 0.5:
             wire.read()
 
-    def http(self, house: House, rng: Random) -> None:
+    def http(self, house: InMemoryRelay, rng: Random) -> None:
         """Asks for a page, and perhaps upgrades on the same connection."""
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         if rng.random() < 0.5:
             wire.read()
             wire.send(upgrade("/ws/room"))
 
-    def visit(self, house: House, rng: Random) -> None:
+    def visit(self, house: InMemoryRelay, rng: Random) -> None:
         """Comes in, hears and says something, and goes in one of many ways."""
-        visitor = Visitor(house)
+        visitor = WebSocketClient(house)
         visitor.knock()
         if visitor.wire.closed:
             return
@@ -93,9 +93,9 @@ class LivesTests(EdgeCase):
             visitor.wire.read,
             lambda: visitor.wire.send(client_frame(0x88, b"\x03\xe8")),
             lambda: visitor.wire.send(client_frame(0xFF, b"?")),
-            lambda: visitor.wire.socket.close(Closing.RESTART),
+            lambda: visitor.wire.socket.close(Disconnect.RESTART),
             lambda: visitor.wire.send(client_frame(0x81, b"\xff")),
             lambda: None,
         )
-        if isinstance(visitor.wire.transport.protocol, RelaySocket):
+        if isinstance(visitor.wire.transport.protocol, WebSocketConnection):
             rng.choice(ends)()

@@ -6,31 +6,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.engine.client_registry import Roster
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.engine.client_registry import ClientRegistry
 
 
 class Guest:
     """A member that writes down how it was ended."""
 
     def __init__(self) -> None:
-        self.closings: list[Closing] = []
+        self.disconnects: list[Disconnect] = []
 
-    def dismiss(self, closing: Closing) -> None:
-        """See `Member.dismiss`."""
-        self.closings.append(closing)
+    def dismiss(self, disconnect: Disconnect) -> None:
+        """See `RegisteredClient.dismiss`."""
+        self.disconnects.append(disconnect)
 
 
 class RosterTests(SynchronousTestCase):
     """Who is here, and by what name."""
 
     def setUp(self) -> None:
-        self.roster = Roster()
+        self.registry = ClientRegistry()
 
     def enter(self, *names: str) -> Guest:
         """Somebody new."""
         guest = Guest()
-        self.roster.enter(guest, names)
+        self.registry.enter(guest, names)
         return guest
 
     def test_names(self) -> None:
@@ -39,109 +39,109 @@ class RosterTests(SynchronousTestCase):
         other = self.enter("connection:2", "user:43")
         self.assertEqual(
             [
-                self.roster.dismiss(name, Closing.REVOKED)
+                self.registry.dismiss(name, Disconnect.REVOKED)
                 for name in ("connection:1", "user:42", "token:x", "user:4", "")
             ],
             [1, 1, 1, 0, 0],
         )
-        self.assertEqual((guest.closings, other.closings), ([Closing.REVOKED] * 3, []))
+        self.assertEqual((guest.disconnects, other.disconnects), ([Disconnect.REVOKED] * 3, []))
 
     def test_all_of_a_name(self) -> None:
         """All members of a name are ended, oldest first, with what is said, and counted."""
         order: list[int] = []
 
         class Numbered(Guest):
-            def dismiss(self, closing: Closing) -> None:
-                super().dismiss(closing)
+            def dismiss(self, disconnect: Disconnect) -> None:
+                super().dismiss(disconnect)
                 order.append(len(order))
 
         guests = [Numbered() for _ in range(3)]
         for number, guest in enumerate(guests):
-            self.roster.enter(guest, [f"connection:{number}", "user:42"])
-        self.assertEqual(self.roster.dismiss("user:42", Closing.RECONNECT), 3)
-        self.assertEqual([guest.closings for guest in guests], [[Closing.RECONNECT]] * 3)
+            self.registry.enter(guest, [f"connection:{number}", "user:42"])
+        self.assertEqual(self.registry.dismiss("user:42", Disconnect.RECONNECT), 3)
+        self.assertEqual([guest.disconnects for guest in guests], [[Disconnect.RECONNECT]] * 3)
         self.assertEqual(order, [0, 1, 2])
 
     def test_stays_until_it_leaves(self) -> None:
         """Who is ended is here until it has left: only then nobody is found by its names."""
         guest = self.enter("user:42", "connection:1")
-        self.roster.dismiss("user:42", Closing.REVOKED)
-        self.assertEqual((len(self.roster), self.roster.names()), (1, ["user:42", "connection:1"]))
-        self.roster.leave(guest)
-        self.assertEqual((len(self.roster), self.roster.names()), (0, []))
-        self.assertEqual(self.roster.dismiss("user:42", Closing.REVOKED), 0)
+        self.registry.dismiss("user:42", Disconnect.REVOKED)
+        self.assertEqual((len(self.registry), self.registry.names()), (1, ["user:42", "connection:1"]))
+        self.registry.leave(guest)
+        self.assertEqual((len(self.registry), self.registry.names()), (0, []))
+        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 0)
 
     def test_leaves_alone(self) -> None:
         """Who leaves takes nobody of the same name along, and no name that somebody else has."""
         guest, other = self.enter("user:42", "connection:1"), self.enter("user:42", "connection:2")
-        self.roster.leave(guest)
-        self.assertEqual((len(self.roster), sorted(self.roster.names())), (1, ["connection:2", "user:42"]))
-        self.assertEqual(self.roster.dismiss("user:42", Closing.REVOKED), 1)
-        self.assertEqual((guest.closings, other.closings), ([], [Closing.REVOKED]))
+        self.registry.leave(guest)
+        self.assertEqual((len(self.registry), sorted(self.registry.names())), (1, ["connection:2", "user:42"]))
+        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 1)
+        self.assertEqual((guest.disconnects, other.disconnects), ([], [Disconnect.REVOKED]))
 
     def test_leaves_twice(self) -> None:
         """Who leaves twice, or never was here, is forgiven."""
         guest = self.enter("user:42")
         for each in (guest, guest, Guest()):
-            self.roster.leave(each)
-        self.assertEqual((len(self.roster), self.roster.names()), (0, []))
+            self.registry.leave(each)
+        self.assertEqual((len(self.registry), self.registry.names()), (0, []))
 
     def test_same_name_twice(self) -> None:
         """A member that gives a name twice has it once, and leaves all the same."""
         guest = self.enter("user:42", "user:42")
-        self.assertEqual(self.roster.dismiss("user:42", Closing.REVOKED), 1)
-        self.roster.leave(guest)
-        self.assertEqual((len(self.roster), self.roster.names()), (0, []))
+        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 1)
+        self.registry.leave(guest)
+        self.assertEqual((len(self.registry), self.registry.names()), (0, []))
 
     def test_leaves_while_it_is_ended(self) -> None:
         """Whoever is ended may leave at once, and take others along, while the others of the name are ended too."""
-        roster, left = self.roster, []
+        registry, left = self.registry, []
 
         class Hasty(Guest):
-            def dismiss(self, closing: Closing) -> None:
-                super().dismiss(closing)
+            def dismiss(self, disconnect: Disconnect) -> None:
+                super().dismiss(disconnect)
                 for guest in guests[:2]:
-                    roster.leave(guest)
-                left.append(len(roster))
+                    registry.leave(guest)
+                left.append(len(registry))
 
         guests: list[Guest] = [Hasty(), Guest(), Hasty()]
         for guest in guests:
-            roster.enter(guest, ["user:42"])
-        self.assertEqual(roster.dismiss("user:42", Closing.REVOKED), 3)
-        self.assertEqual([guest.closings for guest in guests], [[Closing.REVOKED]] * 3)
-        self.assertEqual((left, roster.names()), ([1, 1], ["user:42"]))
+            registry.enter(guest, ["user:42"])
+        self.assertEqual(registry.dismiss("user:42", Disconnect.REVOKED), 3)
+        self.assertEqual([guest.disconnects for guest in guests], [[Disconnect.REVOKED]] * 3)
+        self.assertEqual((left, registry.names()), ([1, 1], ["user:42"]))
 
     def test_one_that_fails(self) -> None:
         """A member that cannot be ended is logged, and does not save the others."""
 
         class Stuck(Guest):
-            def dismiss(self, closing: Closing) -> None:
+            def dismiss(self, disconnect: Disconnect) -> None:
                 raise ZeroDivisionError
 
         first = self.enter("user:42")
-        self.roster.enter(Stuck(), ["user:42"])
+        self.registry.enter(Stuck(), ["user:42"])
         last = self.enter("user:42")
-        self.assertEqual(self.roster.dismiss("user:42", Closing.REVOKED), 3)
-        self.assertEqual((first.closings, last.closings), ([Closing.REVOKED], [Closing.REVOKED]))
+        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 3)
+        self.assertEqual((first.disconnects, last.disconnects), ([Disconnect.REVOKED], [Disconnect.REVOKED]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     @given(st.lists(st.tuples(st.integers(0, 4), st.sets(st.sampled_from("abc"))), max_size=12))
     def test_model(self, steps: list[tuple[int, set[str]]]) -> None:
         """Whoever comes and goes: names are those of who is here, and the roster is empty when all have left."""
-        roster, here = Roster(), dict[Guest, set[str]]()
+        registry, here = ClientRegistry(), dict[Guest, set[str]]()
         guests = [Guest() for _ in range(5)]
         for number, names in steps:
             guest = guests[number]
             if guest in here:
                 del here[guest]
-                roster.leave(guest)
+                registry.leave(guest)
             else:
                 here[guest] = names
-                roster.enter(guest, sorted(names))
-            self.assertEqual((len(roster), set(roster.names())), (len(here), set[str]().union(*here.values())))
+                registry.enter(guest, sorted(names))
+            self.assertEqual((len(registry), set(registry.names())), (len(here), set[str]().union(*here.values())))
             for name in "abc":
                 expected = sum(name in each for each in here.values())
-                self.assertEqual(roster.dismiss(name, Closing.REVOKED), expected)
+                self.assertEqual(registry.dismiss(name, Disconnect.REVOKED), expected)
         for guest in list(here):
-            roster.leave(guest)
-        self.assertEqual((len(roster), roster.names(), vars(roster)), (0, [], {"_by_name": {}, "_names": {}}))
+            registry.leave(guest)
+        self.assertEqual((len(registry), registry.names(), vars(registry)), (0, [], {"_by_name": {}, "_names": {}}))

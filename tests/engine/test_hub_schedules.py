@@ -17,12 +17,14 @@ CHANNELS = ("a", "b")
 SEND_SECONDS = SLICE_SECONDS / 50
 
 
-class Member(Listener):
+class RegisteredClient(Listener):
     """A subscriber of the machine below, of one of the tempers."""
 
     TEMPERS = ("calm", "raises", "leaves", "expels", "invites", "answers")
 
-    def __init__(self, number: int, temper: str, dialect: LineDialect, hear: Callable[[Member, bytes], None]) -> None:
+    def __init__(
+        self, number: int, temper: str, dialect: LineDialect, hear: Callable[[RegisteredClient, bytes], None]
+    ) -> None:
         super().__init__(dialect, lambda data: hear(self, data))
         self.number = number
         self.temper = temper
@@ -41,26 +43,29 @@ class HubMachine(RuleBasedStateMachine):
         self.turns = Turns()
         self.failures = self.raised = self.count = self.sends = 0
         self.hub = Hub(self.turns.call_later, self.turns.seconds, self.on_failure)
-        self.owed: dict[tuple[Member, str], list[int]] = {}
-        self.newest: dict[tuple[Member, str], int] = {}
+        self.owed: dict[tuple[RegisteredClient, str], list[int]] = {}
+        self.newest: dict[tuple[RegisteredClient, str], int] = {}
         dialects = LineDialect("one"), LineDialect("other")
-        self.members = [Member(n, temper, dialects[n % 2], self.hear) for n, temper in enumerate(Member.TEMPERS * 2)]
+        self.members = [
+            RegisteredClient(n, temper, dialects[n % 2], self.hear)
+            for n, temper in enumerate(RegisteredClient.TEMPERS * 2)
+        ]
         # Half of the members stand before the crowd in every fan-out, the others come behind it.
         for member in self.members[::2]:
             self.join(member, "a")
         for n in range(LOOK + 6):
-            self.join(Member(100 + n, "calm", dialects[0], self.hear), "a")
+            self.join(RegisteredClient(100 + n, "calm", dialects[0], self.hear), "a")
 
     def on_failure(self, _subscriber: Subscriber) -> None:
         """A send raised."""
         self.failures += 1
 
-    def join(self, member: Member, channel: str) -> None:
+    def join(self, member: RegisteredClient, channel: str) -> None:
         """Come, or be there already."""
         self.hub.add(member, channel)
         self.owed.setdefault((member, channel), [])
 
-    def leave(self, member: Member, channel: str) -> None:
+    def leave(self, member: RegisteredClient, channel: str) -> None:
         """Go, or be away already."""
         self.hub.remove(member, channel)
         self.owed.pop((member, channel), None)
@@ -77,7 +82,7 @@ class HubMachine(RuleBasedStateMachine):
         """Publish a message."""
         self.hub.publish(self.write(channel))
 
-    def hear(self, member: Member, data: bytes) -> None:
+    def hear(self, member: RegisteredClient, data: bytes) -> None:
         """A batch reached a member: check it, then do as the member's temper is."""
         self.turns.now += SEND_SECONDS
         self.sends += 1
@@ -93,7 +98,7 @@ class HubMachine(RuleBasedStateMachine):
                 assert self.owed[seat].pop(0) == number, "one was left out"
         self.act(member, channel)
 
-    def act(self, member: Member, channel: str) -> None:
+    def act(self, member: RegisteredClient, channel: str) -> None:
         """Interfere with the fan-out."""
         other = self.members[(member.number + 1) % len(self.members)]
         if member.temper == "raises":
@@ -112,12 +117,12 @@ class HubMachine(RuleBasedStateMachine):
             else:
                 self.hub.publish_all([self.write(channel), self.write("b")])
 
-    @rule(number=st.integers(0, 2 * len(Member.TEMPERS) - 1), channel=st.sampled_from(CHANNELS))
+    @rule(number=st.integers(0, 2 * len(RegisteredClient.TEMPERS) - 1), channel=st.sampled_from(CHANNELS))
     def somebody_joins(self, number: int, channel: str) -> None:
         """Somebody comes."""
         self.join(self.members[number], channel)
 
-    @rule(number=st.integers(0, 2 * len(Member.TEMPERS) - 1), channel=st.sampled_from(CHANNELS))
+    @rule(number=st.integers(0, 2 * len(RegisteredClient.TEMPERS) - 1), channel=st.sampled_from(CHANNELS))
     def somebody_leaves(self, number: int, channel: str) -> None:
         """Somebody goes."""
         self.leave(self.members[number], channel)

@@ -15,19 +15,19 @@ from zope.interface.verify import verifyObject
 
 from tests.support.frames import read_frames
 from wsrelay.brokers.memory.broker import MemoryBroker
-from wsrelay.brokers.memory.credential_store import MemoryCredentials
-from wsrelay.core.access.credentials import Credential, Kind
+from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.outbox import SlowPolicy
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ProtocolViolation
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.engine.client import Client
 from wsrelay.engine.hub import HELD_BYTES
@@ -40,7 +40,7 @@ from wsrelay.engine.node import (
 )
 from wsrelay.engine.timers import RESOLUTION_SECONDS
 from wsrelay.interfaces import IAuthenticator, IDialect
-from wsrelay.testing.authenticators import Anonymity
+from wsrelay.testing.authenticators import AnonymousAuthenticator
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.connections import RecordingConnection
 
@@ -54,7 +54,7 @@ RULES = Namespaces(
 MOMENT = 0.125
 """A short while, in seconds, that floats add up to exactly."""
 
-AWAY = Refusal(503, "The relay has no working connection to Redis now. Try again later.", (("Retry-After", "5"),))
+AWAY = ErrorResponse(503, "The relay has no working connection to Redis now. Try again later.", (("Retry-After", "5"),))
 
 
 class Mean(RecordingConnection):
@@ -64,9 +64,9 @@ class Mean(RecordingConnection):
         """Fail."""
         raise RuntimeError("cannot send")
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """Write it down, and fail."""
-        super().close(closing)
+        super().close(disconnect)
         raise RuntimeError("cannot close")
 
 
@@ -76,7 +76,7 @@ class Strict(RawDialect):
 
     def decode(self, payload: bytes) -> Sequence[Publish]:
         """Find fault."""
-        raise ProtocolViolation(Closing.PROTOCOL_ERROR)
+        raise ProtocolViolation(Disconnect.PROTOCOL_ERROR)
 
 
 @implementer(IDialect)
@@ -100,7 +100,7 @@ class NodeCase(SynchronousTestCase):
         """Make a node."""
         self.clock = Clock()
         self.broker = FakeBroker()
-        self.node = Node(self.broker, RULES, self.clock, Anonymity())
+        self.node = Node(self.broker, RULES, self.clock, AnonymousAuthenticator())
 
     def knock(self, channel: str, connection: RecordingConnection | None = None) -> tuple[RecordingConnection, Client]:
         """A client that asked for a channel."""
@@ -112,14 +112,14 @@ class NodeCase(SynchronousTestCase):
     def join(self, channel: str, connection: RecordingConnection | None = None) -> tuple[RecordingConnection, Client]:
         """A client that listens to a channel."""
         connection, client = self.knock(channel, connection)
-        self.broker.sink.confirmed(channel)
+        self.broker.sink.subscribed(channel)
         self.assertTrue(connection.accepted)
         return connection, client
 
     def deliver(self, channel: str, *payloads: bytes) -> None:
         """Play the broker: messages arrive, and the turn ends."""
         for payload in payloads:
-            self.broker.sink.deliver(Publication(channel, payload))
+            self.broker.sink.publications_received([Publication(channel, payload)])
         self.clock.advance(0)
 
     def assert_forgotten(self) -> None:
@@ -135,16 +135,16 @@ class HandshakeTests(NodeCase):
         """A client is accepted when the broker has confirmed its channel, and not before."""
         connection, _ = self.knock("room")
         self.assertEqual((connection.accepted, self.broker.log), (False, [("subscribe", ["room"])]))
-        self.broker.sink.confirmed("room")
-        self.assertEqual((connection.accepted, connection.refusals), (True, []))
+        self.broker.sink.subscribed("room")
+        self.assertEqual((connection.accepted, connection.responses), (True, []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_falls_between(self) -> None:
         """A message that follows the confirmation in the same turn reaches the client; one before it does not."""
         connection, _ = self.knock("room")
-        self.broker.sink.deliver(Publication("room", b"before"))
-        self.broker.sink.confirmed("room")
-        self.broker.sink.deliver(Publication("room", b"after"))
+        self.broker.sink.publications_received([Publication("room", b"before")])
+        self.broker.sink.subscribed("room")
+        self.broker.sink.publications_received([Publication("room", b"after")])
         self.clock.advance(0)
         self.assertEqual(heard(connection), [b"after"])
 
@@ -156,8 +156,8 @@ class HandshakeTests(NodeCase):
 
     def test_confirmed_while_subscribing(self) -> None:
         """A broker may confirm before `subscribe` returns."""
-        broker = MemoryBroker()
-        self.node = Node(broker, RULES, self.clock, Anonymity())
+        broker = MemoryBroker(self.clock)
+        self.node = Node(broker, RULES, self.clock, AnonymousAuthenticator())
         broker.start()
         connection, client = self.knock("talk")
         self.assertTrue(connection.accepted)
@@ -168,7 +168,7 @@ class HandshakeTests(NodeCase):
     def test_all_who_wait(self) -> None:
         """One confirmation lets in everyone who waits for the channel, and nobody who waits for another."""
         connections = [self.knock(channel)[0] for channel in ("room1", "room2", "room1")]
-        self.broker.sink.confirmed("room1")
+        self.broker.sink.subscribed("room1")
         self.assertEqual([connection.accepted for connection in connections], [True, False, True])
 
     def test_leaves_while_others_are_let_in(self) -> None:
@@ -181,8 +181,8 @@ class HandshakeTests(NodeCase):
 
         rude, _ = self.knock("room", Rude())
         shy, other = self.knock("room")
-        self.broker.sink.confirmed("room")
-        self.assertEqual((rude.accepted, shy.accepted, shy.refusals), (True, False, []))
+        self.broker.sink.subscribed("room")
+        self.assertEqual((rude.accepted, shy.accepted, shy.responses), (True, False, []))
 
     def test_leaves_while_it_is_let_in(self) -> None:
         """A client that goes in the moment in which it is let in hears nothing and leaves nothing behind."""
@@ -195,7 +195,7 @@ class HandshakeTests(NodeCase):
         connection = Fickle()
         client = self.node.client(connection)
         client.open(Handshake("/ws/room", "192.0.2.1"))
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.deliver("room", b"1")
         self.assertEqual(connection.sent, [])
         self.assert_forgotten()
@@ -205,9 +205,9 @@ class HandshakeTests(NodeCase):
         connection = RecordingConnection()
         connection.dialect = Several()
         _, client = self.knock("room1,room2", connection)
-        self.broker.sink.confirmed("room2")
+        self.broker.sink.subscribed("room2")
         self.assertFalse(connection.accepted)
-        self.broker.sink.confirmed("room1")
+        self.broker.sink.subscribed("room1")
         self.assertTrue(connection.accepted)
         self.deliver("room1", b"1")
         self.deliver("room2", b"2")
@@ -218,19 +218,19 @@ class HandshakeTests(NodeCase):
     def test_unknown_channel(self) -> None:
         """A channel outside all namespaces is answered with 404, and the broker hears nothing of it."""
         connection, client = self.knock("lobby")
-        self.assertEqual([refusal.status for refusal in connection.refusals], [404])
+        self.assertEqual([response.status for response in connection.responses], [404])
         client.lost()
         self.assertEqual((self.broker.log, self.clock.getDelayedCalls()), ([], []))
 
     def test_denied_channel(self) -> None:
         """A channel that clients may not hear is answered with 403, and the broker hears nothing of it."""
         connection, _ = self.knock("deaf")
-        self.assertEqual(([refusal.status for refusal in connection.refusals], self.broker.log), ([403], []))
+        self.assertEqual(([response.status for response in connection.responses], self.broker.log), ([403], []))
 
     def test_bad_name(self) -> None:
         """What is no channel name is answered with 400, and the broker hears nothing of it."""
         connection, client = self.knock("a/b")
-        self.assertEqual([refusal.status for refusal in connection.refusals], [400])
+        self.assertEqual([response.status for response in connection.responses], [400])
         client.lost()
         self.assertEqual((self.broker.log, self.clock.getDelayedCalls()), ([], []))
 
@@ -238,9 +238,9 @@ class HandshakeTests(NodeCase):
         """Without a confirmation in time the answer is 503 and says when to come back; nothing is left behind."""
         connection, client = self.knock("room")
         self.clock.advance(SUBSCRIBE_TIMEOUT_SECONDS - MOMENT)
-        self.assertEqual(connection.refusals, [])
+        self.assertEqual(connection.responses, [])
         self.clock.advance(MOMENT)
-        self.assertEqual((connection.refusals, connection.accepted), ([AWAY], False))
+        self.assertEqual((connection.responses, connection.accepted), ([AWAY], False))
         client.lost()
         self.assert_forgotten()
 
@@ -248,7 +248,7 @@ class HandshakeTests(NodeCase):
         """A confirmation after the deadline does not accept who was refused, but the next one who comes."""
         connection, _ = self.knock("room")
         self.clock.advance(SUBSCRIBE_TIMEOUT_SECONDS)
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.assertFalse(connection.accepted)
         self.deliver("room", b"1")
         self.assertEqual(connection.sent, [])
@@ -259,8 +259,8 @@ class HandshakeTests(NodeCase):
         connection, client = self.knock("room")
         client.lost()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1, "more than the linger is left")
-        self.broker.sink.confirmed("room")
-        self.assertEqual((connection.accepted, connection.refusals), (False, []))
+        self.broker.sink.subscribed("room")
+        self.assertEqual((connection.accepted, connection.responses), (False, []))
         self.assert_forgotten()
 
     def test_accept_fails(self) -> None:
@@ -271,9 +271,9 @@ class HandshakeTests(NodeCase):
                 raise RuntimeError("cannot accept")
 
         connection, client = self.knock("room", Unacceptable())
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual(connection.closings, [Closing.INTERNAL_ERROR])
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
         client.lost()
         self.assert_forgotten()
 
@@ -349,17 +349,17 @@ class InterestTests(NodeCase):
 
     def test_confirmed_for_nobody(self) -> None:
         """A confirmation for a channel that was given up meanwhile changes nothing."""
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         connection, _ = self.knock("room")
         self.assertFalse(connection.accepted)
 
     def test_interrupted(self) -> None:
         """After an interruption newcomers wait for a new confirmation; who is in hears on."""
         old, _ = self.join("room")
-        self.broker.sink.interrupted()
+        self.broker.sink.disconnected(tuple(self.broker.wanted))
         new, _ = self.knock("room")
         self.assertFalse(new.accepted)
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.assertTrue(new.accepted)
         self.deliver("room", b"1")
         self.assertEqual((heard(old), heard(new)), ([b"1"], [b"1"]))
@@ -368,9 +368,9 @@ class InterestTests(NodeCase):
     def test_interrupted_while_waiting(self) -> None:
         """A client that waits through an interruption is accepted by the next confirmation, within its deadline."""
         connection, _ = self.knock("room")
-        self.broker.sink.interrupted()
+        self.broker.sink.disconnected(tuple(self.broker.wanted))
         self.clock.advance(SUBSCRIBE_TIMEOUT_SECONDS - 1)
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.assertTrue(connection.accepted)
 
     def test_subscriber_without_a_client(self) -> None:
@@ -380,7 +380,7 @@ class InterestTests(NodeCase):
         self.clock.advance(SUBSCRIBE_TIMEOUT_SECONDS)
         error = self.failureResultOf(outcome, BrokerUnavailable).value
         self.assertEqual(str(error), "no confirmation within 5.0 seconds")
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.deliver("room", b"1")
         self.assertEqual(subscriber.sent, [])
         self.node.unsubscribe(subscriber, "room")
@@ -408,37 +408,37 @@ class PublishTests(NodeCase):
         client.received(b"1")
         client.received(b"\xff\x00")
         self.assertEqual(self.broker.published, [Publication("talk", b"1"), Publication("talk", b"\xff\x00")])
-        self.assertEqual((connection.closings, connection.sent), ([], []))
+        self.assertEqual((connection.disconnects, connection.sent), ([], []))
 
     def test_denied(self) -> None:
         """A message on a channel that clients may not publish to closes the connection and goes nowhere."""
         connection, client = self.join("room")
         client.received(b"1")
-        self.assertEqual((connection.closings, self.broker.published), ([Closing.PUBLISH_DENIED], []))
+        self.assertEqual((connection.disconnects, self.broker.published), ([Disconnect.PUBLISH_DENIED], []))
 
     def test_before_the_answer(self) -> None:
         """A message that comes before the handshake is answered goes nowhere."""
         connection, client = self.knock("talk")
         client.received(b"1")
-        self.assertEqual((connection.closings, self.broker.published), ([], []))
+        self.assertEqual((connection.disconnects, self.broker.published), ([], []))
 
     def test_broker_away(self) -> None:
         """A message that the broker does not take closes the connection, so that nothing is lost in silence."""
         connection, client = self.join("talk")
         self.broker.ready = False
         client.received(b"1")
-        self.assertEqual((connection.closings, self.broker.published), ([Closing.TRY_AGAIN], []))
+        self.assertEqual((connection.disconnects, self.broker.published), ([Disconnect.TRY_AGAIN], []))
 
     def test_refused_later(self) -> None:
         """The same holds where the broker says so later; a client that is gone by then is left alone."""
-        for gone, closings in ((False, [Closing.TRY_AGAIN]), (True, [])):
+        for gone, disconnects in ((False, [Disconnect.TRY_AGAIN]), (True, [])):
             self.broker.publishing = Deferred()
             connection, client = self.join("talk")
             client.received(b"1")
             if gone:
                 client.lost()
             self.broker.publishing.errback(BrokerUnavailable("the test says so"))
-            self.assertEqual(connection.closings, closings)
+            self.assertEqual(connection.disconnects, disconnects)
 
     def test_broker_breaks(self) -> None:
         """A failure of ours while publishing is logged once and closes the connection."""
@@ -447,7 +447,7 @@ class PublishTests(NodeCase):
         client.received(b"1")
         self.broker.publishing.errback(ZeroDivisionError())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(connection.closings, [Closing.INTERNAL_ERROR])
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
 
     def test_protocol_violation(self) -> None:
         """A message that breaks the dialect closes the connection with what the dialect says."""
@@ -455,7 +455,7 @@ class PublishTests(NodeCase):
         connection.dialect = Strict()
         _, client = self.join("talk", connection)
         client.received(b"1")
-        self.assertEqual((connection.closings, self.broker.published), ([Closing.PROTOCOL_ERROR], []))
+        self.assertEqual((connection.disconnects, self.broker.published), ([Disconnect.PROTOCOL_ERROR], []))
 
 
 class PressureTests(NodeCase):
@@ -465,23 +465,20 @@ class PressureTests(NodeCase):
         """The broker is asked to hold when too much waits, and to go on when enough of it has been handed out."""
         connection, _ = self.join("room")
         held: list[bool] = []
-        self.patch(self.broker, "hold", held.append)
-        self.node = Node(self.broker, RULES, self.clock, Anonymity())
+        self.patch(self.broker, "pause", lambda: held.append(True))
+        self.patch(self.broker, "resume", lambda: held.append(False))
+        self.node = Node(self.broker, RULES, self.clock, AnonymousAuthenticator())
         connection, _ = self.join("room")
-        for _ in range(2):
-            self.broker.sink.deliver(Publication("room", b"x" * HELD_BYTES))
-        self.assertEqual(held, [True])
-        while held[-1]:
-            self.clock.advance(0)
+        self.broker.sink.publications_received([Publication("room", b"x" * HELD_BYTES)] * 2)
         self.assertEqual(held, [True, False])
         self.clock.pump([0, 0])
         self.assertEqual(sum(map(len, heard(connection))), 2 * HELD_BYTES)
 
     def test_embedded_broker_is_held(self) -> None:
         """Publishing on an embedded broker fails while too much waits, and works again afterwards."""
-        broker = MemoryBroker()
+        broker = MemoryBroker(self.clock)
         broker.start()
-        node = Node(broker, RULES, self.clock, Anonymity())
+        node = Node(broker, RULES, self.clock, AnonymousAuthenticator())
         connection = RecordingConnection()
         node.client(connection).open(Handshake("/ws/talk", "192.0.2.1"))
         self.successResultOf(node.publish("talk", b"x" * HELD_BYTES))
@@ -507,15 +504,14 @@ class PolicyTests(SynchronousTestCase):
                 told.append(more)
 
         told: list[tuple[Any, ...]] = []
-        rules = [Namespace(policy.value, (policy.value,), slow=policy) for policy in SlowPolicy]
-        clock, broker = Clock(), MemoryBroker()
+        rules = [Namespace(policy.value, (policy.value,), slow_consumer_policy=policy) for policy in SlowPolicy]
+        clock = Clock()
+        broker = MemoryBroker(clock)
         broker.start()
-        node = Node(broker, Namespaces(rules), clock, Anonymity())
+        node = Node(broker, Namespaces(rules), clock, AnonymousAuthenticator())
         for policy in SlowPolicy:
             node.client(Told()).open(Handshake(f"/ws/{policy.value}", "192.0.2.1"))
-            node.deliver(Publication(policy.value, b"1"))
-            node.deliver(Publication(policy.value, b"2"))
-            clock.advance(0)
+            node.publications_received([Publication(policy.value, b"1"), Publication(policy.value, b"2")])
         self.assertEqual(told, [(), (SlowPolicy.DROP,), (SlowPolicy.LATEST, "latest", message_frame(b"2"))])
 
 
@@ -544,7 +540,7 @@ class FanOutTests(NodeCase):
         bad, _ = self.join("room", Mean())
         last, _ = self.join("room")
         self.deliver("room", b"1")
-        self.assertEqual((heard(first), heard(last), bad.closings), ([b"1"], [b"1"], [Closing.INTERNAL_ERROR]))
+        self.assertEqual((heard(first), heard(last), bad.disconnects), ([b"1"], [b"1"], [Disconnect.INTERNAL_ERROR]))
         # It could not even be closed, which is logged as well.
         errors = [str(failure.value) for failure in self.flushLoggedErrors(RuntimeError)]
         self.assertEqual(errors, ["cannot send", "cannot close"])
@@ -556,26 +552,29 @@ class Trusting:
 
     def find(self, handshake: Handshake) -> Credential | None:
         """See `IAuthenticator.find`."""
-        return Credential(Kind.TOKEN, Secret(handshake.query)) if handshake.query else None
+        return Credential(CredentialKind.TOKEN, Secret(handshake.query)) if handshake.query else None
 
-    def asks(self, _handshake: Handshake) -> bool:
-        """See `IAuthenticator.asks`."""
+    def requires_authentication(self, _handshake: Handshake) -> bool:
+        """See `IAuthenticator.requires_authentication`."""
         return False
 
     def authenticate(
         self, _credential: Credential | None, handshake: Handshake, _channels: Sequence[str], _met: Any
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
-        return succeed(Identity(handshake.query, reference=f"token:{handshake.query}"))
+        return succeed(Identity(handshake.query, credential_id=f"token:{handshake.query}"))
 
-    def forget(self) -> None:
-        """See `IAuthenticator.forget`."""
+    def clear_cache(self) -> None:
+        """See `IAuthenticator.clear_cache`."""
 
-    def may_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
-        """See `IAuthenticator.may_publish`."""
+    def authorize_subscribe(self, _identity: Identity, _channel: str) -> None:
+        """See `IAuthenticator.authorize_subscribe`."""
+
+    def authorize_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
+        """See `IAuthenticator.authorize_publish`."""
 
 
-class Register(MemoryCredentials):
+class Register(MemoryCredentialStore):
     """A store that writes down who it is asked about, and fails when the test wants it to.
 
     Attributes:
@@ -592,15 +591,15 @@ class Register(MemoryCredentials):
         self.is_slow = False
         self.answers: list[Deferred[Sequence[bool]]] = []
 
-    def denied(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
-        """See `ICredentialStore.denied`."""
+    def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """See `ICredentialStore.are_revoked`."""
         self.questions.append(list(targets))
         if self.failure is not None:
             return fail(self.failure)
         if self.is_slow:
             self.answers.append(Deferred())
             return self.answers[-1]
-        return super().denied(targets)
+        return super().are_revoked(targets)
 
 
 class KnownCase(NodeCase):
@@ -609,7 +608,7 @@ class KnownCase(NodeCase):
     def setUp(self) -> None:
         """Make a node, and note what it logs."""
         super().setUp()
-        self.broker.store = self.register = Register()
+        self.broker.credentials = self.register = Register()
         self.node = Node(self.broker, RULES, self.clock, authenticator=Trusting())
         self.events = self.enterContext(capturedLogs())
         self.count = 0
@@ -620,7 +619,7 @@ class KnownCase(NodeCase):
         client = self.node.client(connection)
         self.count += 1
         client.open(Handshake("/ws/room", "192.0.2.1", query=user, connection=f"c{self.count}"))
-        self.broker.sink.confirmed("room")
+        self.broker.sink.subscribed("room")
         self.assertTrue(connection.accepted)
         return connection, client
 
@@ -638,7 +637,7 @@ class ControlTests(KnownCase):
 
     def say(self, **document: object) -> None:
         """The application says something."""
-        self.node.controlled(json.dumps(document).encode())
+        self.node.control_received(json.dumps(document).encode())
 
     def test_disconnect(self) -> None:
         """The clients that are meant are closed with what is meant for them, and the log says how many, not who."""
@@ -646,8 +645,10 @@ class ControlTests(KnownCase):
         self.say(disconnect={"user": "42"})
         self.say(disconnect={"token": "43"}, reconnect=True)
         self.say(disconnect={"connection": "c2"})
-        self.assertEqual([connection.closings for connection in mine], [[Closing.REVOKED], [Closing.REVOKED] * 2])
-        self.assertEqual((other.closings, nobody.closings), ([Closing.RECONNECT], []))
+        self.assertEqual(
+            [connection.disconnects for connection in mine], [[Disconnect.REVOKED], [Disconnect.REVOKED] * 2]
+        )
+        self.assertEqual((other.disconnects, nobody.disconnects), ([Disconnect.RECONNECT], []))
         self.assertEqual(
             self.lines,
             [
@@ -664,14 +665,14 @@ class ControlTests(KnownCase):
             self.say(disconnect=target)
         client.lost()
         self.say(disconnect={"user": "42"})
-        self.assertEqual(connection.closings, [])
+        self.assertEqual(connection.disconnects, [])
 
     def test_nonsense(self) -> None:
         """What means nothing is told to the operator, without a word of it, and does nothing."""
         connection, _ = self.come("42")
         for payload in (b"", b"secret-ticket", b'{"disconnect": {"user": "42", "token": "secret-ticket"}}', b"\xff"):
-            self.node.controlled(payload)
-        self.assertEqual(connection.closings, [])
+            self.node.control_received(payload)
+        self.assertEqual(connection.disconnects, [])
         self.assertEqual({level for level, _ in self.lines}, {LogLevel.warn})
         self.assertEqual(len(self.lines), 4)
         self.assertFalse(any("secret-ticket" in line for _, line in self.lines))
@@ -681,7 +682,7 @@ class ControlTests(KnownCase):
         self.come("42", Mean())
         last, _ = self.come("42")
         self.say(disconnect={"user": "42"})
-        self.assertEqual(last.closings, [Closing.REVOKED])
+        self.assertEqual(last.disconnects, [Disconnect.REVOKED])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
@@ -695,31 +696,31 @@ class ResumedTests(KnownCase):
         self.register.questions.clear()
 
     @property
-    def closings(self) -> list[list[Closing]]:
+    def disconnects(self) -> list[list[Disconnect]]:
         """What everybody was closed with."""
-        return [connection.closings for connection, _ in self.users]
+        return [connection.disconnects for connection, _ in self.users]
 
     def test_denied_meanwhile(self) -> None:
         """Who was denied meanwhile, by whatever name, is closed; the others are not."""
-        self.register.deny("user:42", 60)
-        self.register.deny("token:43", 60)
-        self.register.deny("user:somebody else", 60)
-        self.assertEqual(self.closings, [[], [], [], []])
-        self.broker.sink.interrupted()
-        self.broker.sink.resumed()
-        self.assertEqual(self.closings, [[], [Closing.REVOKED], [Closing.REVOKED], [Closing.REVOKED]])
+        self.register.revoke("user:42", 60)
+        self.register.revoke("token:43", 60)
+        self.register.revoke("user:somebody else", 60)
+        self.assertEqual(self.disconnects, [[], [], [], []])
+        self.broker.sink.disconnected(tuple(self.broker.wanted))
+        self.broker.sink.reconnected()
+        self.assertEqual(self.disconnects, [[], [Disconnect.REVOKED], [Disconnect.REVOKED], [Disconnect.REVOKED]])
 
     def test_by_connection(self) -> None:
         """One connection of a user can be meant."""
-        self.register.deny("connection:c3", 60)
-        self.broker.sink.resumed()
-        self.assertEqual(self.closings, [[], [], [Closing.REVOKED], []])
+        self.register.revoke("connection:c3", 60)
+        self.broker.sink.reconnected()
+        self.assertEqual(self.disconnects, [[], [], [Disconnect.REVOKED], []])
 
     def test_question(self) -> None:
         """It is asked once about every name that somebody here has, and about no other."""
         self.users.pop()[1].lost()
         self.come("")
-        self.broker.sink.resumed()
+        self.broker.sink.reconnected()
         names = ["connection:c1", "user:41", "token:41", "connection:c2", "user:42", "token:42", "connection:c3"]
         self.assertEqual(self.register.questions, [names])
 
@@ -728,8 +729,8 @@ class ResumedTests(KnownCase):
         crowd = [self.come(str(number))[0] for number in range(1000, 1000 + TARGETS_PER_QUESTION)]
         self.register.questions.clear()
         self.register.is_slow = True
-        self.broker.sink.resumed()
-        total = len(self.node.roster.names())
+        self.broker.sink.reconnected()
+        total = len(self.node.registry.names())
         sizes = []
         while self.register.answers:
             (answer,), self.register.answers = self.register.answers, []
@@ -738,66 +739,66 @@ class ResumedTests(KnownCase):
             answer.callback([name == f"user:{999 + TARGETS_PER_QUESTION}" for name in asked])
         self.assertEqual((sum(sizes), max(sizes), len(sizes)), (total, TARGETS_PER_QUESTION, 4))
         self.assertEqual(len({name for asked in self.register.questions for name in asked}), total)
-        self.assertEqual(sum(len(connection.closings) for connection in crowd), 1)
-        self.assertEqual(crowd[-1].closings, [Closing.REVOKED])
+        self.assertEqual(sum(len(connection.disconnects) for connection in crowd), 1)
+        self.assertEqual(crowd[-1].disconnects, [Disconnect.REVOKED])
 
     def test_nobody_here(self) -> None:
         """Where nobody is known nobody is asked about."""
         for _, client in self.users:
             client.lost()
         self.come("")
-        self.broker.sink.resumed()
+        self.broker.sink.reconnected()
         self.assertEqual((self.register.questions, self.lines), ([], []))
 
     def test_leaves_meanwhile(self) -> None:
         """Who leaves while the question is out is left alone, whatever the answer is."""
         self.register.is_slow = True
-        self.broker.sink.resumed()
+        self.broker.sink.reconnected()
         self.users[0][1].lost()
         (asked,) = self.register.questions
         self.register.answers[0].callback([True] * len(asked))
-        self.assertEqual([len(closings) > 0 for closings in self.closings], [False, True, True, True])
+        self.assertEqual([len(disconnects) > 0 for disconnects in self.disconnects], [False, True, True, True])
 
     def test_one_that_fails(self) -> None:
         """A connection that cannot be closed is logged and keeps nobody else."""
         self.come("42", Mean())
         last, _ = self.come("42")
-        self.register.deny("user:42", 60)
-        self.broker.sink.resumed()
-        self.assertEqual(last.closings, [Closing.REVOKED])
+        self.register.revoke("user:42", 60)
+        self.broker.sink.reconnected()
+        self.assertEqual(last.disconnects, [Disconnect.REVOKED])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_away_again(self) -> None:
         """Without an answer it is asked again a while later, until there is one: nobody who was denied stays."""
-        self.register.deny("user:42", 60)
+        self.register.revoke("user:42", 60)
         self.register.failure = BrokerUnavailable("the test says so")
-        self.broker.sink.resumed()
-        self.broker.sink.resumed()
+        self.broker.sink.reconnected()
+        self.broker.sink.reconnected()
         for _ in range(3):
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
             self.clock.advance(LOOK_AGAIN_SECONDS + RESOLUTION_SECONDS)
-        self.assertEqual((len(self.register.questions), self.closings, self.lines), (5, [[], [], [], []], []))
+        self.assertEqual((len(self.register.questions), self.disconnects, self.lines), (5, [[], [], [], []], []))
         self.register.failure = None
         self.clock.advance(LOOK_AGAIN_SECONDS + RESOLUTION_SECONDS)
-        self.assertEqual(self.closings, [[], [Closing.REVOKED], [Closing.REVOKED], []])
+        self.assertEqual(self.disconnects, [[], [Disconnect.REVOKED], [Disconnect.REVOKED], []])
         self.clock.advance(10 * LOOK_AGAIN_SECONDS)
         self.assertEqual((len(self.register.questions), self.clock.getDelayedCalls()), (6, []))
 
     def test_fails(self) -> None:
         """A failure of ours is logged once, closes nobody, and is asked again as well."""
         self.register.failure = ZeroDivisionError()
-        self.broker.sink.resumed()
+        self.broker.sink.reconnected()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(self.closings, [[], [], [], []])
+        self.assertEqual(self.disconnects, [[], [], [], []])
         self.register.failure = None
-        self.register.deny("user:41", 60)
+        self.register.revoke("user:41", 60)
         self.clock.advance(LOOK_AGAIN_SECONDS + RESOLUTION_SECONDS)
-        self.assertEqual(self.closings, [[Closing.REVOKED], [], [], []])
+        self.assertEqual(self.disconnects, [[Disconnect.REVOKED], [], [], []])
 
     def test_stop(self) -> None:
         """A stopped node asks nobody again."""
         self.register.failure = BrokerUnavailable("the test says so")
-        self.broker.sink.resumed()
+        self.broker.sink.reconnected()
         self.node.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -807,13 +808,18 @@ class AnonymityTests(SynchronousTestCase):
 
     def test_provides(self) -> None:
         """It is an authenticator that finds nothing and asks for nothing: the rules alone say what may be done."""
-        anonymity, handshake = Anonymity(), Handshake("/ws/room", "192.0.2.1", query="ticket=0123456789abcdef")
+        anonymity, handshake = (
+            AnonymousAuthenticator(),
+            Handshake("/ws/room", "192.0.2.1", query="ticket=0123456789abcdef"),
+        )
         verifyObject(IAuthenticator, anonymity)
         # All through the interface: as attributes of the class they say that they return nothing.
         authenticator: Any = anonymity
         self.assertIsNone(authenticator.find(handshake))
-        self.assertFalse(authenticator.asks(handshake))
+        self.assertFalse(authenticator.requires_authentication(handshake))
         self.assertFalse(
-            self.successResultOf(authenticator.authenticate(None, handshake, ["room"], lambda _identity: None)).is_known
+            self.successResultOf(
+                authenticator.authenticate(None, handshake, ["room"], lambda _identity: None)
+            ).is_authenticated
         )
-        self.assertIsNone(authenticator.may_publish(Identity(), "room", b"x"))
+        self.assertIsNone(authenticator.authorize_publish(Identity(), "room", b"x"))

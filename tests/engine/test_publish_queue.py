@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
-from wsrelay.engine.publish_queue import MOST_WAITING, Approvals
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
+from wsrelay.engine.publish_queue import MOST_WAITING, PublishQueue
 
-NO = DeniedError(Denial.PUBLISH_DENIED)
+NO = RejectedError(ClientError.PUBLISH_DENIED)
 
 
 class ApprovalsTests(SynchronousTestCase):
@@ -20,9 +20,9 @@ class ApprovalsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.published: list[tuple[str, bytes]] = []
-        self.refusals: list[Failure] = []
-        self.approvals = Approvals(
-            lambda channel, payload: self.published.append((channel, payload)), self.refusals.append
+        self.responses: list[Failure] = []
+        self.approvals = PublishQueue(
+            lambda channel, payload: self.published.append((channel, payload)), self.responses.append
         )
 
     def add(self, *payloads: bytes) -> list[Deferred[None]]:
@@ -43,7 +43,7 @@ class ApprovalsTests(SynchronousTestCase):
         (answer,) = self.add(b"1")
         self.assertEqual(self.published, [])
         answer.callback(None)
-        self.assertEqual((self.published, self.refusals), ([("room", b"1")], []))
+        self.assertEqual((self.published, self.responses), ([("room", b"1")], []))
 
     def test_answered_at_once(self) -> None:
         """A message whose answer is known already is published at once."""
@@ -68,26 +68,26 @@ class ApprovalsTests(SynchronousTestCase):
         answers[2].errback(NO)
         for answer in (answers[1], answers[3]):
             answer.callback(None)
-        self.assertEqual((self.payloads, [failure.value for failure in self.refusals]), ([b"1"], [NO]))
+        self.assertEqual((self.payloads, [failure.value for failure in self.responses]), ([b"1"], [NO]))
 
     def test_refused_twice(self) -> None:
         """Of more refusals only the first one is told, and none is left for the garbage collector to complain about."""
         answers = self.add(b"1", b"2")
         answers[1].errback(NO)
         answers[0].errback(ZeroDivisionError())
-        self.assertEqual([failure.value for failure in self.refusals], [NO])
+        self.assertEqual([failure.value for failure in self.responses], [NO])
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_refused_at_once(self) -> None:
         """A refusal that is known already is told as well."""
         self.approvals.add("room", b"1", fail(NO))
-        self.assertEqual((self.published, len(self.refusals)), ([], 1))
+        self.assertEqual((self.published, len(self.responses)), ([], 1))
 
     def test_other_failures(self) -> None:
         """Whatever kind of failure it is, it is told, and is no approval."""
         (answer,) = self.add(b"1")
         answer.errback(ZeroDivisionError())
-        self.assertEqual((self.published, [failure.type for failure in self.refusals]), ([], [ZeroDivisionError]))
+        self.assertEqual((self.published, [failure.type for failure in self.responses]), ([], [ZeroDivisionError]))
 
     def test_after_a_refusal(self) -> None:
         """What comes after a refusal is not published, whatever is said about it."""
@@ -97,7 +97,7 @@ class ApprovalsTests(SynchronousTestCase):
         (later,) = self.add(b"3")
         later.callback(None)
         self.approvals.add("room", b"4", fail(NO))
-        self.assertEqual((self.published, len(self.refusals)), ([], 1))
+        self.assertEqual((self.published, len(self.responses)), ([], 1))
 
     def test_stopped(self) -> None:
         """After the stop nothing is published or told, whatever is answered then or added; stopping twice is fine."""
@@ -109,7 +109,7 @@ class ApprovalsTests(SynchronousTestCase):
         (later,) = self.add(b"3")
         later.callback(None)
         self.approvals.add("room", b"4", fail(NO))
-        self.assertEqual((self.published, self.refusals, self.flushLoggedErrors()), ([], [], []))
+        self.assertEqual((self.published, self.responses, self.flushLoggedErrors()), ([], [], []))
 
     def test_full(self) -> None:
         """There is room for so many that wait: what is published makes room, what has only its answer does not."""
@@ -131,13 +131,13 @@ class ApprovalsTests(SynchronousTestCase):
             published.append(payload)
             approvals.stop()
 
-        approvals = Approvals(publish, self.refusals.append)
+        approvals = PublishQueue(publish, self.responses.append)
         answers: list[Deferred[None]] = [Deferred(), Deferred()]
         for number, answer in enumerate(answers):
             approvals.add("room", b"%d" % number, answer)
         answers[1].callback(None)
         answers[0].callback(None)
-        self.assertEqual((published, self.refusals), ([b"0"], []))
+        self.assertEqual((published, self.responses), ([b"0"], []))
 
     @given(st.lists(st.booleans(), max_size=8), st.randoms())
     def test_model(self, verdicts: list[bool], random: object) -> None:
@@ -156,4 +156,4 @@ class ApprovalsTests(SynchronousTestCase):
             self.assertLessEqual(len(self.payloads), len(answered))
         if all(verdicts):
             self.assertEqual(len(self.payloads), len(verdicts))
-        self.assertEqual(len(self.refusals), 0 if all(verdicts) else 1)
+        self.assertEqual(len(self.responses), 0 if all(verdicts) else 1)

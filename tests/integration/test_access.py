@@ -132,7 +132,7 @@ class RedisAccessTests(AccessCase):
         sockets = [connect(relay.ws("room:1"), open_timeout=DEADLINE, **user) for relay in self.relays]
         other = connect(self.relays[0].ws("room:1"), open_timeout=DEADLINE, **bearer(sub="43", channels=["room:*"]))
         with self.redis.client() as client:
-            client.set("wsrelay:denied:user:42", 1, ex=60)
+            client.set("wsrelay:revoked:user:42", 1, ex=60)
             client.publish("wsrelay:$control", json.dumps({"disconnect": {"user": "42"}}))
             self.assertEqual([goodbye(socket) for socket in sockets], [4505, 4505])
             self.assertEqual([knock(relay.ws("room:1"), **user) for relay in self.relays], [401, 401])

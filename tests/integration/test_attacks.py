@@ -141,9 +141,9 @@ class NoDelayTests(TestCase):
 
     async def test_no_delay(self) -> None:
         """The whole service on the real reactor: accepted WebSockets send small messages at once."""
-        broker = MemoryBroker(REACTOR.seconds)
+        broker = MemoryBroker(REACTOR)
         endpoint = TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")
-        settings = Settings(host="127.0.0.1", drain_seconds=5.0)
+        settings = Settings(host="127.0.0.1", drain_timeout_seconds=5.0)
         service = RelayService(settings, broker, [endpoint], REACTOR, Random(1))
         service.privilegedStartService()
         service.startService()
@@ -165,5 +165,5 @@ class NoDelayTests(TestCase):
         # Left alone it is off: else this would prove nothing.
         with socket.socket() as alone:
             self.assertFalse(alone.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        service._node.deliver(Publication("room", b"hello"))
+        service._node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visiting, "hello")

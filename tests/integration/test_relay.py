@@ -107,7 +107,7 @@ class StoppingTests(SynchronousTestCase):
 
     def test_silent_client(self) -> None:
         """A client that never answers the goodbye does not keep the process beyond the drain time."""
-        with Relay("--drain-seconds", "2", "--close-timeout-seconds", "30") as relay:
+        with Relay("--drain-timeout-seconds", "2", "--close-timeout-seconds", "30") as relay:
             client = socket_to(relay.ws("chat"))
             client.socket.setblocking(True)
             # The client's own thread would answer: stop the whole of it by not letting it read.
@@ -151,7 +151,7 @@ class RedisTests(SynchronousTestCase):
             listed: Any = redis.client_list()
             names: Any = redis.pubsub_channels()
         # Two more than the rooms: the way through Redis is probed by one, the application tells all processes by one.
-        self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["12"])
+        self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["13"])
         rooms = [name for name in names if not name.startswith(b"wsrelay:$")]
         self.assertEqual(sorted(rooms), sorted(b"wsrelay:room:%d" % number for number in range(10)))
         for each in sockets:
@@ -219,7 +219,7 @@ class RedisTests(SynchronousTestCase):
     def test_sockets_survive_redis(self) -> None:
         """Where gaps are not told a restart of Redis costs no client its connection, and messages flow again."""
         config = Path(self.mktemp())
-        config.write_text('[namespaces.all]\nchannels = ["*"]\ntell_gaps = false\n')
+        config.write_text('[namespaces.all]\nchannels = ["*"]\nnotify_gaps = false\n')
         relay = self.relay("--config", str(config.absolute()))
         with socket_to(relay.ws("chat")) as client:
             self.redis.kill()
@@ -273,7 +273,7 @@ class SlowTests(SynchronousTestCase):
         """One client never reads: fifty others get every message in order, it is let go, and memory stays bounded."""
         if not Path("/proc/self/status").exists():
             raise SkipTest("no /proc to read the memory of a process from")
-        flags = ("--outbox-max-bytes", "262144", "--outbox-max-seconds", "2", "--close-timeout-seconds", "1")
+        flags = ("--max-outbox-bytes", "262144", "--max-outbox-seconds", "2", "--close-timeout-seconds", "1")
         with Relay("--publish", "room", "--max-bytes-per-second", "100000000", *flags) as relay:
             others = [socket_to(relay.ws("room"), max_queue=None) for _ in range(50)]
             silent = self.silent(relay, "room")
@@ -304,8 +304,10 @@ class SlowTests(SynchronousTestCase):
     def test_latest(self) -> None:
         """Where the newest message is enough, who stalls and then reads gets what was on its way, then the newest."""
         config = Path(self.mktemp())
-        config.write_text('[namespaces.ticker]\nchannels = ["ticker"]\npublish = true\nslow = "latest"\n')
-        flags = ("--config", str(config.absolute()), "--outbox-max-bytes", "16384", "--send-buffer-bytes", "4096")
+        config.write_text(
+            '[namespaces.ticker]\nchannels = ["ticker"]\npublish = true\nslow_consumer_policy = "latest"\n'
+        )
+        flags = ("--config", str(config.absolute()), "--max-outbox-bytes", "16384", "--send-buffer-bytes", "4096")
         with Relay(*flags, "--max-bytes-per-second", "100000000", "--max-frames-per-second", "100000") as relay:
             silent = self.silent(relay, "ticker")
             with socket_to(relay.ws("ticker"), max_queue=None) as speaker:
@@ -359,7 +361,7 @@ class MistakeTests(SynchronousTestCase):
             (("--port", "x"), {}, "--port must be a whole number"),
             (("extra",), {}, "unexpected argument"),
             ((), {"WSRELAY_PING_INTERVAL": "3"}, "did you mean WSRELAY_PING_INTERVAL_SECONDS?"),
-            (("--ping-interval-seconds", "60"), {}, "must be below router_idle_seconds"),
+            (("--ping-interval-seconds", "60"), {}, "must be below router_idle_timeout_seconds"),
             ((), {"REDIS_URL": "http://:hunter2@x"}, "REDIS_URL cannot be used"),
             (("--broker", "redis"), {}, "set REDIS_URL"),
             (("--config", "/nonexistent"), {}, "No such file"),

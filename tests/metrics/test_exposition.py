@@ -16,16 +16,16 @@ class MetricsTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """Every counter and gauge is there under its name, labels and all."""
-        counters = Counters(opened=3)
-        counters.closed[4008] += 2
+        counters = Counters(connections_opened=3)
+        counters.connections_closed[4008] += 2
         text = exposition(counters, {name: lambda: 1.5 for name in GAUGES}).decode()
         samples = {
             (sample.name, tuple(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
-        self.assertEqual(samples["wsrelay_opened_total", ()], 3)
-        self.assertEqual(samples["wsrelay_closed_total", (("code", "4008"),)], 2)
+        self.assertEqual(samples["wsrelay_connections_opened_total", ()], 3)
+        self.assertEqual(samples["wsrelay_connections_closed_total", (("code", "4008"),)], 2)
         self.assertEqual(samples["wsrelay_connections", ()], 1.5)
 
     def test_all_counted(self) -> None:

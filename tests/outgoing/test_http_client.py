@@ -39,7 +39,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 from devtools.harness.odd_certificates import ODD_NAMES, odd_certificate, pem
 from wsrelay import __version__
 from wsrelay.core.outcomes.errors import ConfigError, FetchError
-from wsrelay.outgoing.http_client import MAX_BODY_BYTES, Fetcher, check_url
+from wsrelay.outgoing.http_client import MAX_BODY_BYTES, HTTPClient, check_url
 
 reactor: Any = global_reactor
 
@@ -187,13 +187,13 @@ class NetworkCase(TestCase):
         pages = Pages()
         return pages, self.serve(QuietSite(pages))
 
-    def fetcher(self) -> Fetcher:
+    def fetcher(self) -> HTTPClient:
         """A fetcher that is closed before the servers are."""
-        fetcher = Fetcher(reactor, 10.0)
+        fetcher = HTTPClient(reactor, 10.0)
         self.addCleanup(fetcher.close)
         return fetcher
 
-    async def problem(self, url: str, fetcher: Fetcher | None = None) -> str:
+    async def problem(self, url: str, fetcher: HTTPClient | None = None) -> str:
         """Why a fetch fails."""
         with self.assertRaises(FetchError) as caught:
             await (fetcher or self.fetcher()).fetch("GET", url)
@@ -254,7 +254,7 @@ class FetchTests(NetworkCase):
         """A connection ends before the server could end it in the middle of the next request."""
         server, url = self.serve_bytes(EMPTY)
         clocked: Any = ClockedReactor()
-        fetcher = Fetcher(clocked, 10.0)
+        fetcher = HTTPClient(clocked, 10.0)
         await fetcher.fetch("GET", url)
         clocked.clock.advance(1)
         await server.peers[0].gone
@@ -403,7 +403,7 @@ class DeadlineTests(NetworkCase):
         pool = HTTPConnectionPool(reactor, persistent=False)
         self.agent = Agent(reactor, pool=pool)
         clock: Any = self.clock
-        self.fetcher_on_clock = Fetcher(clock, 5.0, Scripted(self.request))
+        self.fetcher_on_clock = HTTPClient(clock, 5.0, Scripted(self.request))
         self.begun: Deferred[None] = Deferred()
         self.url = b""
 
@@ -535,12 +535,12 @@ class SecureTests(NetworkCase):
         server, url = self.serve_tls(EMPTY)
         server.is_deaf = True
         clocked: Any = ClockedReactor()
-        fetcher = Fetcher(clocked, 10.0)
+        fetcher = HTTPClient(clocked, 10.0)
         await fetcher.fetch("GET", url)
-        closing = fetcher.close()
-        self.assertFalse(closing.called)
+        disconnect = fetcher.close()
+        self.assertFalse(disconnect.called)
         clocked.clock.advance(1)
-        await closing
+        await disconnect
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
         peer: Any = server.peers[0]
         peer.transport.abortConnection()
@@ -571,7 +571,7 @@ class ExplainTests(SynchronousTestCase):
             (RuntimeError("topsecret"), "its answer cannot be read (RuntimeError)"),
         ):
             clock: Any = Clock()
-            fetcher = Fetcher(clock, 5.0, Scripted(partial(fail, error)))
+            fetcher = HTTPClient(clock, 5.0, Scripted(partial(fail, error)))
             failure = self.failureResultOf(fetcher.fetch("GET", "https://example.org/"), FetchError)
             self.assertEqual(failure.getErrorMessage(), problem)
 
@@ -580,7 +580,7 @@ class ExplainTests(SynchronousTestCase):
         clock: Any = Clock()
         for error in (CancelledError(), ConnectingCancelledError(None), DNSLookupError()):
             agent = Scripted(partial(Deferred, partial(_break, error)))
-            fetching = Fetcher(clock, 5.0, agent).fetch("GET", "https://example.org/")
+            fetching = HTTPClient(clock, 5.0, agent).fetch("GET", "https://example.org/")
             clock.advance(5)
             failure = self.failureResultOf(fetching, FetchError)
             self.assertEqual(failure.getErrorMessage(), "there was no whole answer within 5 s")
@@ -589,7 +589,7 @@ class ExplainTests(SynchronousTestCase):
         """To cancel a request that has no connection yet is a cancellation."""
         clock: Any = Clock()
         connecting: Deferred[Any] = Deferred(lambda d: d.errback(ConnectingCancelledError(None)))
-        fetching = Fetcher(clock, 5.0, Scripted(lambda: connecting)).fetch("GET", "https://example.org/")
+        fetching = HTTPClient(clock, 5.0, Scripted(lambda: connecting)).fetch("GET", "https://example.org/")
         fetching.cancel()
         self.failureResultOf(fetching, CancelledError)
         self.assertEqual(clock.getDelayedCalls(), [])
@@ -617,7 +617,7 @@ class WholeTests(SynchronousTestCase):
     def test_too_long(self) -> None:
         """A body that is too long is no answer, even if there is no connection left to end."""
         clock: Any = Clock()
-        fetching = Fetcher(clock, 5.0, Scripted(lambda: succeed(Whole()))).fetch("GET", "https://example.org/")
+        fetching = HTTPClient(clock, 5.0, Scripted(lambda: succeed(Whole()))).fetch("GET", "https://example.org/")
         failure = self.failureResultOf(fetching, FetchError)
         self.assertEqual(failure.getErrorMessage(), "its answer is longer than 65536 bytes")
 

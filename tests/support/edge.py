@@ -16,7 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.support.in_memory_relay import House
+from tests.support.in_memory_relay import InMemoryRelay
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 
 __all__ = ["Caller", "EdgeCase", "RealEdgeCase"]
@@ -29,13 +29,13 @@ DEADLINE_SECONDS = 20.0
 class EdgeCase(SynchronousTestCase):
     """A test at the edge: whatever happened in it, when everyone has left no timer and no connection remains."""
 
-    def house(self, broker: Any = None, **settings: Any) -> House:
+    def house(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
         """A relay that is looked at once more when the test is over."""
-        house = House(broker, **settings)
+        house = InMemoryRelay(broker, **settings)
         self.addCleanup(self._all_gone, house)
         return house
 
-    def _all_gone(self, house: House) -> None:
+    def _all_gone(self, house: InMemoryRelay) -> None:
         self.assertEqual(house.leftovers(), [])
 
 
@@ -89,9 +89,9 @@ class RealEdgeCase(TestCase):
     _port: Any
     _authority: trustme.CA | None = None
 
-    async def open(self, *, tls: bool = False, **settings: Any) -> House:
+    async def open(self, *, tls: bool = False, **settings: Any) -> InMemoryRelay:
         """A relay on a port, until the test is over."""
-        house = House(clock=REACTOR, **settings)
+        house = InMemoryRelay(clock=REACTOR, **settings)
         factory: Any = house.door
         self._authority = None
         if tls:
@@ -119,7 +119,7 @@ class RealEdgeCase(TestCase):
         """The next turn of the reactor."""
         return deferLater(REACTOR, 0)
 
-    async def empty(self, house: House) -> None:
+    async def empty(self, house: InMemoryRelay) -> None:
         """Wait until nobody is connected to the relay's sockets any more."""
         deadline = REACTOR.seconds() + DEADLINE_SECONDS
         while house.sockets.countConnections:
@@ -127,7 +127,7 @@ class RealEdgeCase(TestCase):
             await deferLater(REACTOR, 0.01)
         self.assertEqual(house.sockets.sockets, {})
 
-    async def _close(self, house: House, port: Any) -> None:
+    async def _close(self, house: InMemoryRelay, port: Any) -> None:
         await port.stopListening()
         await self.empty(house)
         # Nor may one be left that the door has not yet handed to anybody.

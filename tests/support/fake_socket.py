@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 
 from wsrelay.transports.listening.eager_tcp import EagerServer
 
-__all__ = ["Kernel", "Pipe"]
+__all__ = ["FakeSocket", "FakeTCPConnection"]
 
 
-class Kernel:
+class FakeSocket:
     """A socket of which the test is the kernel and the peer.
 
     Attributes:
@@ -79,7 +79,7 @@ class _Loop:
         self.callLater = clock.callLater
 
 
-class Pipe(EagerServer):
+class FakeTCPConnection(EagerServer):
     """A TCP connection, Twisted's code and ours, on a kernel that the test plays.
 
     Args:
@@ -87,8 +87,8 @@ class Pipe(EagerServer):
         kernel: Its socket.
     """
 
-    def __init__(self, clock: Clock, kernel: Kernel | None = None) -> None:
-        self.kernel = kernel or Kernel()
+    def __init__(self, clock: Clock, kernel: FakeSocket | None = None) -> None:
+        self.kernel = kernel or FakeSocket()
         self.loop = _Loop(clock)
         connection: Any = Connection
         connection.__init__(self, self.kernel, None, self.loop)

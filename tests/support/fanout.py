@@ -10,8 +10,8 @@ from wsrelay.core.access.credentials import Credential
 from wsrelay.core.flow.outbox import SlowPolicy
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.encodings import Encoding
 from wsrelay.interfaces import IDialect
@@ -51,7 +51,7 @@ class LineDialect:
 
     def credential(self, payload: bytes) -> Credential:
         """Take nothing for a credential."""
-        raise DeniedError(Denial.MALFORMED)
+        raise RejectedError(ClientError.MALFORMED)
 
     def welcome(self, channels: Sequence[str]) -> bytes:
         """Say nothing."""
@@ -62,7 +62,7 @@ class LineDialect:
         self.batches += 1
         if self.broken:
             raise RuntimeError("the dialect is broken")
-        return b"".join(publication.payload + b"\n" for publication in publications)
+        return b"".join(publication.data + b"\n" for publication in publications)
 
 
 class Listener(RecordingConnection):

@@ -13,18 +13,18 @@ from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.engine.node import Node
-from wsrelay.engine.rejection_log import DenialLog
+from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.metrics.counters import Counters
 from wsrelay.testing.transports import MemoryTransport
-from wsrelay.transports.listening.router import FrontDoorFactory
-from wsrelay.transports.websocket.protocol import RelaySocket, RelaySocketFactory
+from wsrelay.transports.listening.router import ConnectionRouterFactory
+from wsrelay.transports.websocket.protocol import WebSocketConnection, WebSocketConnectionFactory
 from wsrelay.web.api.relay_api import API
 from wsrelay.web.site import build_site
 
-__all__ = ["House", "Wire"]
+__all__ = ["ClientWire", "InMemoryRelay"]
 
 
-class House:
+class InMemoryRelay:
     """A relay without a port: broker, node, sockets, site and door on one clock.
 
     Args:
@@ -50,29 +50,37 @@ class House:
     ) -> None:
         self.clock = Clock() if clock is None else clock
         if broker is None:
-            broker = MemoryBroker(self.clock.seconds)
+            broker = MemoryBroker(self.clock)
             broker.start()
         self.broker = broker
         self.settings = Settings(**settings)
         rules = self.settings.rules()
         counters = Counters()
-        denials = DenialLog(counters, self.clock.seconds)
-        auth = Auth(self.settings, broker.store, self.clock, Random(7), counters, denials.explain, self.clock.seconds)
-        self.node = Node(broker, rules, self.clock, auth.authenticator, None, counters, denials)
-        self.sockets = RelaySocketFactory(self.node, self.settings, self.clock, rng or Random(7))
+        rejections = RejectionLog(counters, self.clock.seconds)
+        auth = Auth(
+            self.settings,
+            broker.credentials,
+            self.clock,
+            Random(7),
+            counters,
+            rejections.log_detail,
+            self.clock.seconds,
+        )
+        self.node = Node(broker, rules, self.clock, auth.authenticator, None, counters, rejections)
+        self.sockets = WebSocketConnectionFactory(self.node, self.settings, self.clock, rng or Random(7))
         self.ready = (200, "ready")
         site = build_site(
             readiness=lambda: self.ready,
             with_page=with_page,
             body_seconds=self.settings.handshake_timeout_seconds,
             reactor=self.clock,
-            api=API(broker, rules, self.settings.api_keys, denials, self.clock, self.clock.seconds)
+            api=API(broker, rules, self.settings.api_keys, rejections, self.clock, self.clock.seconds)
             if self.settings.api_keys
             else None,
             max_body_bytes=self.settings.max_message_bytes if self.settings.api_keys else 0,
         )
-        self.door = FrontDoorFactory(self.sockets, site, self.settings)
-        self.wires: list[Wire] = []
+        self.door = ConnectionRouterFactory(self.sockets, site, self.settings)
+        self.wires: list[ClientWire] = []
 
     def turn(self) -> None:
         """Let the reactor go round: what was called for "now" happens."""
@@ -87,7 +95,7 @@ class House:
     def publish(self, *payloads: bytes, channel: str = "room") -> None:
         """Something is published, and everyone is sent it."""
         for payload in payloads:
-            self.node.deliver(Publication(channel, payload))
+            self.node.publications_received([Publication(channel, payload)])
         self.turn()
 
     def leftovers(self) -> list[object]:
@@ -103,7 +111,7 @@ class House:
         ]
 
 
-class Wire:
+class ClientWire:
     """One connection to the door, seen from the client's end.
 
     Args:
@@ -111,7 +119,7 @@ class Wire:
         transport: What the relay writes to, or None for a transport in memory.
     """
 
-    def __init__(self, house: House, transport: Any = None) -> None:
+    def __init__(self, house: InMemoryRelay, transport: Any = None) -> None:
         house.wires.append(self)
         self.transport: Any = transport or MemoryTransport()
         self.transport.protocol = house.door.buildProtocol(None)
@@ -138,8 +146,8 @@ class Wire:
         return not self.transport.connected
 
     @property
-    def socket(self) -> RelaySocket:
+    def socket(self) -> WebSocketConnection:
         """What serves the connection, when it is a WebSocket."""
         socket = self.transport.protocol
-        assert isinstance(socket, RelaySocket), socket
+        assert isinstance(socket, WebSocketConnection), socket
         return socket

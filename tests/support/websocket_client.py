@@ -17,12 +17,12 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from tests.support.in_memory_relay import House, Wire
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 
-__all__ = ["Visitor"]
+__all__ = ["WebSocketClient"]
 
 
-class Visitor:
+class WebSocketClient:
     """A WebSocket client on a wire. It answers pings and closes only when `flush` is called.
 
     Args:
@@ -38,14 +38,14 @@ class Visitor:
 
     def __init__(
         self,
-        house: House,
+        house: InMemoryRelay,
         path: str = "/ws/room",
         *,
         extensions: Sequence[ClientExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
         transport: Any = None,
     ) -> None:
-        self.wire = Wire(house, transport)
+        self.wire = ClientWire(house, transport)
         offered = [Subprotocol(name) for name in subprotocols] if subprotocols is not None else None
         uri = parse_uri(f"ws://relay.example{path}")
         self.protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=None)
@@ -56,7 +56,7 @@ class Visitor:
         self.protocol.send_request(self.protocol.connect())
         self.flush()
 
-    def enter(self) -> Visitor:
+    def enter(self) -> WebSocketClient:
         """Knock and be let in."""
         self.knock()
         self.read()

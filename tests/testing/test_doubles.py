@@ -9,9 +9,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects import DIALECTS
 from wsrelay.testing.brokers import FakeBroker, RecordingSink
 from wsrelay.testing.connections import RecordingConnection
@@ -26,23 +26,23 @@ class RecordingTests(SynchronousTestCase):
         connection = RecordingConnection("raw")
         self.assertIs(connection.dialect, DIALECTS["raw"])
         self.assertFalse(connection.accepted)
-        refusal = Refusal(404, "No.")
+        response = ErrorResponse(404, "No.")
         connection.accept()
-        connection.refuse(refusal)
+        connection.refuse(response)
         connection.send(b"1")
         connection.send(b"2")
-        connection.close(Closing.SLOW)
+        connection.close(Disconnect.SLOW)
         self.assertEqual(
-            (connection.accepted, connection.refusals, connection.sent, connection.closings),
-            (True, [refusal], [b"1", b"2"], [Closing.SLOW]),
+            (connection.accepted, connection.responses, connection.sent, connection.disconnects),
+            (True, [response], [b"1", b"2"], [Disconnect.SLOW]),
         )
 
     def test_sink(self) -> None:
         """A sink remembers everything that a broker told it."""
         sink = RecordingSink()
-        sink.confirmed("a")
-        sink.deliver(Publication("a", b"1"))
-        sink.interrupted()
+        sink.subscribed("a")
+        sink.publications_received([Publication("a", b"1")])
+        sink.disconnected(())
         self.assertEqual((sink.confirmations, sink.delivered, sink.interruptions), (["a"], [Publication("a", b"1")], 1))
 
 

@@ -14,20 +14,20 @@ from websockets.frames import Opcode as FrameOpcode
 
 from devtools.harness.http import client_frame
 from tests.support.edge import EdgeCase
-from tests.support.fake_socket import Kernel, Pipe
+from tests.support.fake_socket import FakeSocket, FakeTCPConnection
 from tests.support.frames import read_frames
-from tests.support.in_memory_relay import House
-from tests.support.websocket_client import Visitor
+from tests.support.in_memory_relay import InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
 from wsrelay.config import Settings
 from wsrelay.core.flow.outbox import SlowPolicy
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.dialects import DIALECTS
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports import writer as module
-from wsrelay.transports.writer import PIECE_BYTES, Outlet
+from wsrelay.transports.writer import PIECE_BYTES, ConnectionWriter
 
 CLOSE, DROP, LATEST = SlowPolicy
 LIMIT = 1024
@@ -41,14 +41,14 @@ class Owner(Protocol):
     """The connection of an outlet of its own: it says goodbye in three bytes.
 
     Attributes:
-        closings: What it was closed with.
+        disconnects: What it was closed with.
         drops: How many batches it was told that its client did not get.
     """
 
     def __init__(self, outlet_of: Any) -> None:
         self.drops = 0
-        self.closings: list[Closing] = []
-        self.outlet: Outlet = outlet_of(self)
+        self.disconnects: list[Disconnect] = []
+        self.outlet: ConnectionWriter = outlet_of(self)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The outlet is told."""
@@ -58,10 +58,10 @@ class Owner(Protocol):
         """Count."""
         self.drops += 1
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """Say goodbye, once."""
         if self.outlet.is_open:
-            self.closings.append(closing)
+            self.disconnects.append(disconnect)
             self.outlet.shut()
             self.outlet.control(b"bye")
 
@@ -72,17 +72,17 @@ class OutletCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Open a connection on a kernel with endless room."""
         self.clock: Any = Clock()
-        self.pipe = Pipe(self.clock)
+        self.pipe = FakeTCPConnection(self.clock)
         self.kernel = self.pipe.kernel
         self.outlet = self.connect(self.pipe)
         self.addCleanup(self.all_gone)
 
-    def connect(self, transport: Any) -> Outlet:
+    def connect(self, transport: Any) -> ConnectionWriter:
         """An open outlet on a transport."""
         self.wheel = TimerWheel(self.clock)
-        settings = Settings(outbox_max_bytes=LIMIT, outbox_max_seconds=SECONDS)
+        settings = Settings(max_outbox_bytes=LIMIT, max_outbox_seconds=SECONDS)
         encoding = Encoding(DIALECTS["raw"])
-        self.owner = Owner(lambda owner: Outlet(owner, encoding, settings, self.wheel))
+        self.owner = Owner(lambda owner: ConnectionWriter(owner, encoding, settings, self.wheel))
         self.assertIs(self.owner.outlet.encoding, encoding)
         transport.protocol = self.owner
         self.owner.outlet.connect(transport)
@@ -94,7 +94,7 @@ class OutletCase(SynchronousTestCase):
         if self.pipe.connected:
             self.pipe.hang_up()
         self.outlet.lost()
-        self.outlet.close(Closing.RESTART)
+        self.outlet.close(Disconnect.RESTART)
         self.assertEqual([bucket for bucket in self.wheel._buckets.values() if bucket], [])
 
     def read(self) -> bytes:
@@ -222,7 +222,7 @@ class BehindTests(OutletCase):
         self.assertTrue(self.pipe.connected)
         self.pipe.turn()
         self.assertFalse(self.pipe.connected)
-        self.assertEqual((self.outlet._outbox, self.outlet._timer, self.owner.closings), (None, None, []))
+        self.assertEqual((self.outlet._outbox, self.outlet._timer, self.owner.disconnects), (None, None, []))
 
     def test_shut(self) -> None:
         """What waits when it is closed is forgotten, but for the rest of a batch that the peer has a part of."""
@@ -230,7 +230,7 @@ class BehindTests(OutletCase):
             self.setUp()
             self.stall(room)
             self.outlet.send(b"never")
-            self.outlet.close(Closing.RESTART)
+            self.outlet.close(Disconnect.RESTART)
             self.outlet.send(b"late")
             self.outlet.busy()
             self.assertEqual((self.read(), self.outlet.clear), (expected, False))
@@ -241,7 +241,7 @@ class BehindTests(OutletCase):
         giant = b"x" * (3 * PIECE_BYTES)
         self.outlet.send(giant)
         self.outlet.send(b"never", LATEST, "a", b"never")
-        self.outlet.close(Closing.RESTART)
+        self.outlet.close(Disconnect.RESTART)
         self.assertEqual(self.read(), giant + b"bye")
 
     def test_finish(self) -> None:
@@ -276,10 +276,10 @@ class PolicyTests(OutletCase):
         self.stall(room=30)
         for _ in range(4):
             self.outlet.send(b"x" * (LIMIT // 4))
-        self.assertEqual(self.owner.closings, [])
+        self.assertEqual(self.owner.disconnects, [])
         self.outlet.send(b"x")
         self.outlet.send(b"x")
-        self.assertEqual(self.owner.closings, [Closing.SLOW])
+        self.assertEqual(self.owner.disconnects, [Disconnect.SLOW])
         self.assertEqual(self.read(), b"-" * 100 + b"bye")
 
     def test_drop(self) -> None:
@@ -290,7 +290,7 @@ class PolicyTests(OutletCase):
         self.outlet.send(b"6", DROP)
         self.assertEqual(self.read()[100:], b"".join(name * 266 for name in (b"1", b"2", b"3")) + b"6")
         self.outlet.send(b"7", DROP)
-        self.assertEqual((self.read(), self.owner.closings), (b"7", []))
+        self.assertEqual((self.read(), self.owner.disconnects), (b"7", []))
         self.assertEqual(self.owner.drops, 2)
 
     def test_latest(self) -> None:
@@ -301,14 +301,14 @@ class PolicyTests(OutletCase):
         self.outlet.send(b"b1", LATEST, "b", b"b1")
         for number in range(5, 1000):
             self.outlet.send(b"a-a%03d" % number, LATEST, "a", b"a%03d" % number)
-        self.assertEqual((self.read(), self.owner.closings), (b"a1a2" + b"-" * 100 + b"b1a999", []))
+        self.assertEqual((self.read(), self.owner.disconnects), (b"a1a2" + b"-" * 100 + b"b1a999", []))
 
     def test_latest_does_not_fit(self) -> None:
         """Where even the newest messages are too much the connection is closed as too slow."""
         self.stall()
         self.outlet.send(b"x" * LIMIT, LATEST, "a", b"x" * LIMIT)
         self.outlet.send(b"x", LATEST, "b", b"x")
-        self.assertEqual(self.owner.closings, [Closing.SLOW])
+        self.assertEqual(self.owner.disconnects, [Disconnect.SLOW])
 
 
 class AgeTests(OutletCase):
@@ -319,20 +319,20 @@ class AgeTests(OutletCase):
         self.stall()
         self.outlet.send(b"one", DROP)
         self.clock.advance(SECONDS - 0.25)
-        self.assertEqual(self.owner.closings, [])
+        self.assertEqual(self.owner.disconnects, [])
         self.clock.pump([0.25] * 3)
-        self.assertEqual(self.owner.closings, [Closing.SLOW])
+        self.assertEqual(self.owner.disconnects, [Disconnect.SLOW])
         self.clock.pump([0.25] * 100)
-        self.assertEqual(self.owner.closings, [Closing.SLOW])
+        self.assertEqual(self.owner.disconnects, [Disconnect.SLOW])
 
     def test_behind_for_long(self) -> None:
         """Where only the transport holds something no outbox grows old; what comes to wait behind it does."""
         self.stall(room=30)
         self.clock.pump([0.25] * 100)
         self.outlet.send(b"one")
-        self.assertEqual(self.owner.closings, [])
+        self.assertEqual(self.owner.disconnects, [])
         self.clock.pump([0.25] * 44)
-        self.assertEqual(self.owner.closings, [Closing.SLOW])
+        self.assertEqual(self.owner.disconnects, [Disconnect.SLOW])
 
     def test_it_reads(self) -> None:
         """A connection that is always behind, and never by so long, is left alone."""
@@ -346,7 +346,7 @@ class AgeTests(OutletCase):
             self.kernel.room = 0
             self.clock.pump([0.25] * 4)
             self.assertIsNotNone(self.outlet._outbox)
-        self.assertEqual(self.owner.closings, [])
+        self.assertEqual(self.owner.disconnects, [])
         self.assertEqual(self.read(), sent)
 
     def test_newest_of_all(self) -> None:
@@ -356,7 +356,7 @@ class AgeTests(OutletCase):
         for number in range(100):
             self.clock.pump([0.25] * 2)
             self.outlet.send(b"%02d" % number, LATEST, "a", b"%02d" % number)
-        self.assertEqual(self.owner.closings, [])
+        self.assertEqual(self.owner.disconnects, [])
         self.assertEqual(self.read(), b"-" * 100 + b"99")
 
     def test_looked_at_after_the_end(self) -> None:
@@ -366,7 +366,7 @@ class AgeTests(OutletCase):
             self.stall(room=30)
             getattr(self.outlet, end)()
             self.clock.pump([0.25] * 100)
-            self.assertEqual(self.owner.closings, [])
+            self.assertEqual(self.owner.disconnects, [])
             self.assertIsNone(self.outlet._timer)
 
 
@@ -434,10 +434,10 @@ EVENTS = st.lists(
 class Run:
     """A connection to the whole relay through any schedule, and what its client is owed."""
 
-    def __init__(self, house: House, transport: Any) -> None:
+    def __init__(self, house: InMemoryRelay, transport: Any) -> None:
         self.house = house
         self.transport = transport
-        self.visitor = Visitor(house, transport=transport).enter()
+        self.visitor = WebSocketClient(house, transport=transport).enter()
         self.socket = self.visitor.wire.socket
         self.outlet = self.socket.subscriber
         self.received = b""
@@ -445,7 +445,7 @@ class Run:
         self.must: set[int] = set()
         self.newest: dict[str, int] = {}
         self.controls = self.largest = 0
-        if isinstance(transport, Pipe):
+        if isinstance(transport, FakeTCPConnection):
             transport.kernel.room = 0
 
     @property
@@ -491,7 +491,7 @@ class Run:
         elif event == "wait":
             self.house.pass_time(size / 4)
         elif event == "close":
-            self.socket.close(Closing.RESTART)
+            self.socket.close(Disconnect.RESTART)
         elif event == "their close":
             self.visitor.wire.send(client_frame(0x88, b"\x03\xe8"))
         else:
@@ -510,10 +510,10 @@ class Run:
         """What the kernel and the peer do."""
         pipe = self.transport
         if event == "read":
-            self.received += pipe.drain(size) if isinstance(pipe, Pipe) else pipe.drain()
-        elif event == "broken" and not isinstance(pipe, Pipe):
+            self.received += pipe.drain(size) if isinstance(pipe, FakeTCPConnection) else pipe.drain()
+        elif event == "broken" and not isinstance(pipe, FakeTCPConnection):
             self.visitor.wire.leave()
-        elif isinstance(pipe, Pipe):
+        elif isinstance(pipe, FakeTCPConnection):
             if event == "room":
                 pipe.kernel.room += size
             elif event == "most":
@@ -526,7 +526,7 @@ class Run:
         """The peer reads all there is; gives the frames that it got."""
         # An abort ends the connection in the next turn.
         self.house.turn()
-        if isinstance(self.transport, Pipe):
+        if isinstance(self.transport, FakeTCPConnection):
             self.transport.kernel.room = self.transport.kernel.most = 2**40
             self.transport.turn()
         while more := self.transport.drain():
@@ -543,10 +543,10 @@ class ScheduleTests(EdgeCase):
 
     def run_schedule(self, transport: Any, clock: Any, events: list[tuple[str, int]], held: Any) -> None:
         """A connection lives through these events, and its client is given what it is owed."""
-        house = House(
+        house = InMemoryRelay(
             clock=clock,
-            outbox_max_bytes=LIMIT,
-            outbox_max_seconds=SECONDS,
+            max_outbox_bytes=LIMIT,
+            max_outbox_seconds=SECONDS,
             ping_interval_seconds=10_000,
             close_timeout_seconds=10_000,
         )
@@ -563,7 +563,7 @@ class ScheduleTests(EdgeCase):
         self.judge(run, frames)
         run.visitor.wire.leave()
         run.outlet.lost()
-        run.outlet.close(Closing.INTERNAL_ERROR)
+        run.outlet.close(Disconnect.INTERNAL_ERROR)
         house.node.stop()
         self.assertEqual(
             ([bucket for bucket in house.sockets.wheel._buckets.values() if bucket], house.sockets.sockets), ([], {})
@@ -593,7 +593,7 @@ class ScheduleTests(EdgeCase):
     def test_eager(self, events: list[tuple[str, int]]) -> None:
         """On our transport the client gets whole frames in their order: all it is owed, unless it is told goodbye."""
         clock: Any = Clock()
-        pipe = Pipe(clock, Kernel())
+        pipe = FakeTCPConnection(clock, FakeSocket())
         self.run_schedule(pipe, clock, events, lambda: pipe.waiting - 97)
 
     @given(EVENTS, st.integers(10, 500))

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from devtools.harness.http import answers, head
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import Wire
+from tests.support.in_memory_relay import ClientWire
 from wsrelay.web.chat_page import page_files
 
 _FILES = {
@@ -23,7 +23,7 @@ class PageTests(EdgeCase):
     def test_files(self) -> None:
         """Each file comes as it is in the package, with its type and a policy that lets it work and nothing else."""
         for path, (name, content_type) in _FILES.items():
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual(answer.status, 200)
@@ -41,10 +41,10 @@ class PageTests(EdgeCase):
         self.assertEqual(names, {name for name, _ in _FILES.values()})
         self.assertEqual({"", "chat.css", "chat.js"}, set(page_files()))
         page = files("wsrelay.web").joinpath("static", "chat.html").read_text()
-        for reference in re.findall(r'(?:src|href)="([^"]*)"', page):
+        for credential_id in re.findall(r'(?:src|href)="([^"]*)"', page):
             self.assertTrue(
-                reference.startswith("data:") or reference.lstrip("/") in {path.lstrip("/") for path in _FILES},
-                reference,
+                credential_id.startswith("data:") or credential_id.lstrip("/") in {path.lstrip("/") for path in _FILES},
+                credential_id,
             )
         self.assertNotIn("style=", page)
         self.assertNotIn("onclick=", page)

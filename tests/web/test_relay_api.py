@@ -9,10 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.http import answers, head
-from tests.support.in_memory_relay import House, Wire
-from tests.support.websocket_client import Visitor
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.namespaces import Access, Namespace
+from wsrelay.core.messaging.publications import Publication
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.web.api.relay_api import TIMEOUT_SECONDS
 
@@ -23,14 +24,14 @@ ROOMS = Namespace("rooms", ("room:*",), Access.AUTHENTICATED)
 class APICase(SynchronousTestCase):
     """A house whose operator has keys."""
 
-    def house(self, broker: Any = None, **settings: Any) -> House:
+    def house(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
         """A house with two keys."""
         settings.setdefault("namespaces", (ROOMS,))
-        return House(broker, api_keys=(Secret(OLD), Secret(NEW)), **settings)
+        return InMemoryRelay(broker, api_keys=(Secret(OLD), Secret(NEW)), **settings)
 
     def ask(
         self,
-        house: House,
+        house: InMemoryRelay,
         path: str,
         body: bytes | dict[str, Any] = b"",
         *lines: str,
@@ -40,7 +41,7 @@ class APICase(SynchronousTestCase):
         """Status and document of the answer to a request; status 0 if there is none yet."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         authorization = (f"Authorization: Bearer {key}",) if key else ()
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(
             head(f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(data)}", *authorization, *lines) + data
         )
@@ -69,24 +70,24 @@ class KeyTests(APICase):
             for path in ("/api/publish/room:1", f"/api/publish/room:1?key={NEW}", "/api/nothing", "/api", "/api/"):
                 self.assertEqual(self.ask(house, path, b"x", key=key), (401, error), (key, path))
         self.assertEqual(self.ask(house, "/api/tickets", {}, f"Authorization: Basic {NEW}", key=""), (401, error))
-        self.assertEqual(house.node.counters.denied["api_key"], 31)
+        self.assertEqual(house.node.counters.auth_rejections["api_key"], 31)
 
     def test_challenge(self) -> None:
         """A 401 says what is wanted (RFC 9110 section 11.6.1)."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0"))
         self.assertEqual(answers(wire.read())[0].headers["www-authenticate"], "Bearer")
 
     def test_two_keys_at_once(self) -> None:
         """Two fields are refused at the door."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         twice = (f"Authorization: Bearer {NEW}", "Authorization: Bearer x")
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", *twice))
         self.assertEqual([answer.status for answer in answers(wire.read())], [400])
 
     def test_no_api(self) -> None:
         """Where the operator has no keys there is no API, and what would open it is said."""
-        wire = Wire(House())
+        wire = ClientWire(InMemoryRelay())
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", "Authorization: Bearer "))
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, b"api_keys" in answer.body), (404, True))
@@ -110,7 +111,7 @@ class PublishTests(APICase):
         """What is published is the body, byte for byte, also where clients may not publish."""
         broker = FakeBroker()
         self.assertEqual(self.ask(self.house(broker), "/api/publish/room%3A1", b"\xff\x00007")[0], 200)
-        self.assertEqual(broker.published, [("room:1", b"\xff\x00007")])
+        self.assertEqual(broker.published, [Publication("room:1", b"\xff\x00007")])
 
     def test_bad_channels(self) -> None:
         """A channel that nobody can listen to, and what is no channel, are told."""
@@ -131,7 +132,7 @@ class PublishTests(APICase):
         broker = FakeBroker()
         house = self.house(broker, max_message_bytes=100_000)
         self.assertEqual(self.ask(house, "/api/publish/room:1", b"x" * 100_000)[0], 200)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 100001"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
@@ -142,7 +143,7 @@ class PublishTests(APICase):
         self.assertEqual(self.ask(self.house(broker), "/api/publish/room:1", b"x")[0], 503)
         broker.publishing = Deferred()
         house = self.house(broker)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
@@ -156,7 +157,7 @@ class PublishTests(APICase):
         broker = FakeBroker()
         broker.publishing = Deferred()
         house = self.house(broker)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
@@ -167,25 +168,25 @@ class PublishTests(APICase):
         """What was asked for is done to its end, whether or not whoever asked for it stays."""
         broker = FakeBroker()
         slow: Deferred[None] = Deferred()
-        self.patch(broker.store, "deny", lambda _target, _seconds: slow)
+        self.patch(broker.credentials, "revoke", lambda _target, _seconds: slow)
         house = self.house(broker)
-        wire = Wire(house)
+        wire = ClientWire(house)
         data = b'{"user": "42", "deny_seconds": 60}'
         lines = ("Host: x", f"Content-Length: {len(data)}", f"Authorization: Bearer {NEW}")
         wire.send(head("POST /api/disconnect HTTP/1.1", *lines) + data)
         wire.leave()
         slow.callback(None)
-        self.assertEqual(len(broker.told), 1)
+        self.assertEqual(len(broker.controls), 1)
         self.assertEqual(house.leftovers(), [])
 
     def test_bodies_without_a_key(self) -> None:
         """The body of whoever has no key is not kept, and may not be as long as that of others."""
         house = self.house(max_message_bytes=1_000_000)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 60000") + b"x" * 50_000)
         channel: Any = wire.transport.protocol
         self.assertEqual(channel.requests[0].content.getvalue(), b"")
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 70000"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
@@ -194,7 +195,7 @@ class PublishTests(APICase):
         broker = FakeBroker()
         broker.publishing = Deferred()
         house = self.house(broker)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
@@ -213,8 +214,8 @@ class TicketTests(APICase):
         status, document = self.ask(house, "/api/tickets", {"sub": "42", "channels": ["room:1"]})
         self.assertEqual((status, document["expires_in"]), (201, 30))
         path = f"/ws/room:1?ticket={document['ticket']}"
-        Visitor(house, path).enter()
-        again = Visitor(house, path)
+        WebSocketClient(house, path).enter()
+        again = WebSocketClient(house, path)
         again.knock()
         self.assertTrue(again.wire.read().startswith(b"HTTP/1.1 401 "))
 
@@ -223,7 +224,7 @@ class TicketTests(APICase):
         house = self.house()
         _, document = self.ask(house, "/api/tickets", {"sub": "42", "seconds": 5})
         house.pass_time(5)
-        visitor = Visitor(house, f"/ws/room:1?ticket={document['ticket']}")
+        visitor = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
         visitor.knock()
         self.assertTrue(visitor.wire.read().startswith(b"HTTP/1.1 401 "))
 
@@ -257,18 +258,19 @@ class DisconnectTests(APICase):
         answer = self.ask(house, "/api/disconnect", {"user": "42", "reconnect": True})
         self.assertEqual(answer, (202, {"disconnect": {"user": "42"}}))
         self.assertEqual(
-            [json.loads(told) for told in broker.told], [{"disconnect": {"user": "42"}, "reconnect": True}]
+            [json.loads(payload) for payload, _node in broker.controls],
+            [{"disconnect": {"user": "42"}, "reconnect": True}],
         )
-        self.assertEqual(self.successResultOf(broker.store.denied(["user:42"])), [False])
+        self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [False])
         self.ask(house, "/api/disconnect", {"user": 42, "deny_seconds": 60})
-        self.assertEqual(self.successResultOf(broker.store.denied(["user:42"])), [True])
+        self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [True])
 
     def test_ticket(self) -> None:
         """A ticket that nobody has shown yet is void."""
         house = self.house()
         _, document = self.ask(house, "/api/tickets", {"sub": "42"})
         self.ask(house, "/api/disconnect", {"ticket": document["ticket"]})
-        visitor = Visitor(house, f"/ws/room:1?ticket={document['ticket']}")
+        visitor = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
         visitor.knock()
         self.assertTrue(visitor.wire.read().startswith(b"HTTP/1.1 401 "))
 

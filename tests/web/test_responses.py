@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devtools.harness.http import answers, head
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import Wire
+from tests.support.in_memory_relay import ClientWire
 
 
 class AnswerTests(EdgeCase):
@@ -12,7 +12,7 @@ class AnswerTests(EdgeCase):
 
     def test_plain(self) -> None:
         """An answer has its length, its type, and the headers that harden it; it names no server."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(head("GET /healthz HTTP/1.1", "Host: x"))
         (answer,) = answers(wire.read())
         self.assertTrue(answer.headers.pop("date").endswith(" GMT"))
@@ -33,7 +33,7 @@ class AnswerTests(EdgeCase):
         """Whatever is asked, the answer has a policy and a fixed type, names no server and no software."""
         for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "NONSENSE"):
             for path in ("/", "/healthz", "/readyz", "/ws/chat", "/static/chat.js", "/static/", "/static", "/no", "*"):
-                wire = Wire(self.house())
+                wire = ClientWire(self.house())
                 wire.send(head(f"{method} {path} HTTP/1.1", "Host: x"))
                 data = wire.read()
                 (answer,) = answers(data, to_head=method == "HEAD")
@@ -48,6 +48,6 @@ class AnswerTests(EdgeCase):
         """No answer repeats what was asked for."""
         for path in ("/mirror", "/static/mirror", "/ws/mirror", "/?mirror", "/healthz?mirror=mirror"):
             for method in ("GET", "POST", "mirror"):
-                wire = Wire(self.house())
+                wire = ClientWire(self.house())
                 wire.send(head(f"{method} {path} HTTP/1.1", "Host: mirror", "X-Mirror: mirror"))
                 self.assertNotIn(b"mirror", wire.read().lower())

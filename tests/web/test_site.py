@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devtools.harness.http import Answer, answers, head
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import House, Wire
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.web.one_request import MAX_DROPPED_BYTES as MAX_BODY_BYTES
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
@@ -14,9 +14,9 @@ _NOTHING = b"Nothing is here. WebSockets are at /ws/<channel>, probes at /health
 class SiteTests(EdgeCase):
     """What is where."""
 
-    def ask(self, request_line: str, house: House | None = None) -> Answer:
+    def ask(self, request_line: str, house: InMemoryRelay | None = None) -> Answer:
         """The answer to one request on a connection of its own."""
-        wire = Wire(house or self.house())
+        wire = ClientWire(house or self.house())
         wire.send(head(f"{request_line} HTTP/1.1", "Host: x"))
         (answer,) = answers(wire.read(), to_head=request_line.startswith("HEAD "))
         return answer
@@ -88,13 +88,13 @@ class ConnectionTests(EdgeCase):
             head("GET /healthz HTTP/1.1", "Host: x", "Connection: close"),
             head("GET /healthz HTTP/1.1", "Host: x", "Connection: keep-alive"),
         ):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(request)
             (answer,) = answers(wire.read())
             self.assertEqual((answer.headers["connection"], answer.body), ("close", b"alive\n"))
             self.assertTrue(wire.closed)
         for line in ("Host: x", "Connection: keep-alive"):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(head("GET /healthz HTTP/1.0", line))
             self.assertTrue(wire.read().endswith(b"\r\n\r\nalive\n"))
             self.assertTrue(wire.closed)
@@ -103,7 +103,7 @@ class ConnectionTests(EdgeCase):
 class BodyTests(EdgeCase):
     """No route takes a body."""
 
-    def refused(self, wire: Wire) -> None:
+    def refused(self, wire: ClientWire) -> None:
         """The connection got one 413 and has ended."""
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 413)
@@ -113,7 +113,7 @@ class BodyTests(EdgeCase):
 
     def test_small(self) -> None:
         """A small body is read and dropped."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_BODY_BYTES}"))
         self.assertEqual(wire.read(), b"")
         wire.send(b"x" * MAX_BODY_BYTES + _HEALTH)
@@ -121,7 +121,7 @@ class BodyTests(EdgeCase):
 
     def test_small_chunks(self) -> None:
         """The same in chunks."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"))
         for _ in range(64):
             wire.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
@@ -131,7 +131,7 @@ class BodyTests(EdgeCase):
 
     def test_announced(self) -> None:
         """A body that is announced as too big is refused before it comes; what comes of it is not kept."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_BODY_BYTES + 1}")
         wire.send(request + b"x" * 1000)
         wire.send(b"x" * MAX_BODY_BYTES)
@@ -140,7 +140,7 @@ class BodyTests(EdgeCase):
 
     def test_announced_in_one_piece(self) -> None:
         """A body that is too big and comes at once with its request is refused once."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_BODY_BYTES + 1}")
         wire.send(request + b"x" * (MAX_BODY_BYTES + 1) + _HEALTH)
         self.refused(wire)
@@ -148,7 +148,7 @@ class BodyTests(EdgeCase):
     def test_chunks(self) -> None:
         """A body in chunks is refused when it has become too big, and answered once even if its end has come."""
         for more in (b"", b"0\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n" + _HEALTH):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"))
             for _ in range(64):
                 wire.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
@@ -157,7 +157,7 @@ class BodyTests(EdgeCase):
 
     def test_read_on(self) -> None:
         """A transport that reads on behind the refusal, as TLS does, costs nothing."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Content-Length: 99999999"))
         for _ in range(100):
             wire.send(b"x" * 65536)
@@ -166,7 +166,7 @@ class BodyTests(EdgeCase):
     def test_broken(self) -> None:
         """A request whose length makes no sense is refused by twisted.web and the connection ends."""
         for line in ("Content-Length: -1", "Content-Length: x"):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", line))
             self.assertEqual([answer.status for answer in answers(wire.read())], [400])
             self.assertTrue(wire.closed)

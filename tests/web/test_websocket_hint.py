@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devtools.harness.http import answers, head, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import Wire
+from tests.support.in_memory_relay import ClientWire
 
 
 class SocketPathTests(EdgeCase):
@@ -13,7 +13,7 @@ class SocketPathTests(EdgeCase):
     def test_plain_get(self) -> None:
         """A plain GET gets 426, what to do instead, and which protocol to upgrade to."""
         for path in ("/ws/chat", "/ws/", "/ws", "/ws/a/b"):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual(answer.status, 426)
@@ -27,21 +27,21 @@ class SocketPathTests(EdgeCase):
     def test_head(self) -> None:
         """HEAD gets the same without the body, upgrade or not."""
         for request in (head("HEAD /ws/chat HTTP/1.1", "Host: x"), upgrade().replace(b"GET", b"HEAD", 1)):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(request)
             (answer,) = answers(wire.read(), to_head=True)
             self.assertEqual(answer.status, 426)
 
     def test_other_upgrade(self) -> None:
         """An upgrade to something else is a plain request."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(head("GET /ws/chat HTTP/1.1", "Host: x", "Upgrade: h2c", "Connection: Upgrade"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [426])
 
     def test_other_methods(self) -> None:
         """Any other method gets 405: a handshake is a GET."""
         for method in ("POST", "PUT", "OPTIONS"):
-            wire = Wire(self.house())
+            wire = ClientWire(self.house())
             wire.send(head(f"{method} /ws/chat HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))

@@ -21,19 +21,19 @@ from twisted.python.failure import Failure
 
 from wsrelay.auth.build import Auth
 from wsrelay.config import Settings
-from wsrelay.core.flow.drain_schedule import farewell_delays
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.flow.drain_schedule import drain_delays
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.engine.node import Node
 from wsrelay.engine.reactor_lag import LagMeter
-from wsrelay.engine.rejection_log import DenialLog
+from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
 from wsrelay.metrics.exposition import exposition
 from wsrelay.transports.listening.eager_tcp import write_eagerly
-from wsrelay.transports.listening.router import FrontDoorFactory
+from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.listening.tls import ReloadingTLS
-from wsrelay.transports.websocket.protocol import RelaySocketFactory
+from wsrelay.transports.websocket.protocol import WebSocketConnectionFactory
 from wsrelay.web.api.relay_api import API
 from wsrelay.web.site import build_site
 
@@ -89,24 +89,26 @@ class RelayService(Service):
         self._rng = rng
         self.counters = Counters()
         rules = settings.rules()
-        denials = DenialLog(self.counters, clock.seconds)
-        self._auth = Auth(settings, broker.store, clock, rng, self.counters, denials.explain, now or clock.seconds)
-        self._node = Node(broker, rules, clock, self._auth.authenticator, rng, self.counters, denials, now)
-        self._sockets = RelaySocketFactory(self._node, settings, clock, rng, most_connections)
+        rejections = RejectionLog(self.counters, clock.seconds)
+        self._auth = Auth(
+            settings, broker.credentials, clock, rng, self.counters, rejections.log_detail, now or clock.seconds
+        )
+        self._node = Node(broker, rules, clock, self._auth.authenticator, rng, self.counters, rejections, now)
+        self._sockets = WebSocketConnectionFactory(self._node, settings, clock, rng, most_connections)
         self._lag = LagMeter(clock)
         site = build_site(
             liveness=self.liveness,
             metrics=self.metrics if settings.metrics else None,
-            api=API(broker, rules, settings.api_keys, denials, clock, now or clock.seconds)
+            api=API(broker, rules, settings.api_keys, rejections, clock, now or clock.seconds)
             if settings.api_keys
             else None,
             max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
             readiness=self.readiness,
-            with_page=settings.has_demo,
+            with_page=settings.has_chat_page,
             body_seconds=settings.handshake_timeout_seconds,
             reactor=clock,
         )
-        self._door = FrontDoorFactory(self._sockets, site, settings)
+        self._door = ConnectionRouterFactory(self._sockets, site, settings)
         self._ports: list[IListeningPort] = []
 
     def liveness(self) -> tuple[int, str]:
@@ -119,7 +121,7 @@ class RelayService(Service):
         gauges: dict[str, Callable[[], float]] = {
             "connections": lambda: len(self._sockets.sockets),
             "channels": lambda: self._node.channels,
-            "known_clients": lambda: len(self._node.roster),
+            "authenticated_connections": lambda: len(self._node.registry),
             "certificate_expiry_timestamp_seconds": lambda: self._certificates.expires if self._certificates else 0.0,
             "ready": lambda: float(self.readiness()[0] == 200),
             "reactor_lag_seconds": lambda: self._lag.worst,
@@ -177,7 +179,7 @@ class RelayService(Service):
             self._certificates.reload()
 
     def stopService(self) -> Deferred[None]:
-        """Drain; fires when the process may exit, within `drain_seconds`."""
+        """Drain; fires when the process may exit, within `drain_timeout_seconds`."""
         super().stopService()
         self._sockets.stopping = True
         draining: Deferred[None] = Deferred.fromCoroutine(self._drain())
@@ -194,20 +196,20 @@ class RelayService(Service):
         self.log.info("wsrelay listening on {where} with the {broker} broker", where=where, broker=self._broker.name)
 
     async def _drain(self) -> None:
-        deadline = self._clock.seconds() + self._settings.drain_seconds
+        deadline = self._clock.seconds() + self._settings.drain_timeout_seconds
         for port in self._ports:
             await _maybe(port.stopListening())
         sockets = list(self._sockets.sockets)
         self.log.info("draining {count} connections", count=len(sockets))
         for socket in list(self._sockets.waiting):
-            socket.close(Closing.RESTART)
-        window = self._settings.drain_seconds * FAREWELL_SHARE
-        delays = farewell_delays(len(sockets), window, FAREWELLS_PER_SECOND, self._rng)
+            socket.close(Disconnect.RESTART)
+        window = self._settings.drain_timeout_seconds * FAREWELL_SHARE
+        delays = drain_delays(len(sockets), window, FAREWELLS_PER_SECOND, self._rng)
         for delay, socket in zip(delays, sockets, strict=True):
             if delay:
-                self._clock.callLater(delay, socket.close, Closing.RESTART)
+                self._clock.callLater(delay, socket.close, Disconnect.RESTART)
             else:
-                socket.close(Closing.RESTART)
+                socket.close(Disconnect.RESTART)
         # Half a second is left for what comes after: aborts, and the broker.
         calls_until = min(deadline - 0.5, self._clock.seconds() + CALLS_SECONDS)
         while (self._sockets.sockets and self._clock.seconds() < deadline - 0.5) or (

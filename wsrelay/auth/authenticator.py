@@ -9,12 +9,12 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from wsrelay.auth.hook import Hook
-from wsrelay.auth.tickets import TicketOffice
+from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
-from wsrelay.core.access.credentials import Credential, Kind, find_credential
+from wsrelay.core.access.credentials import Credential, CredentialKind, find_credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.interfaces import IAuthenticator
 
@@ -32,19 +32,19 @@ class Authenticator:
         cookie: The cookie that holds a token. None: no cookie does.
         forwards_cookies: Whether the hook is told the client's cookies.
         asks_to_publish: Whether the hook is asked about messages, too.
-        explain: Takes a constant text that says more about a denial than the client is told.
+        log_detail: Takes a constant text that says more about a denial than the client is told.
     """
 
     def __init__(
         self,
-        office: TicketOffice,
+        office: TicketVerifier,
         verifier: TokenVerifier | None = None,
         hook: Hook | None = None,
         *,
         cookie: str | None = None,
         forwards_cookies: bool = False,
         asks_to_publish: bool = False,
-        explain: Callable[[str], None] = lambda _detail: None,
+        log_detail: Callable[[str], None] = lambda _detail: None,
     ) -> None:
         self._office = office
         self._verifier = verifier
@@ -52,7 +52,7 @@ class Authenticator:
         self._cookie = cookie
         self._forwards_cookies = forwards_cookies and hook is not None
         self._asks_to_publish = asks_to_publish
-        self._explain = explain
+        self._explain = log_detail
 
     def find(self, handshake: Handshake) -> Credential | None:
         """See `IAuthenticator.find`."""
@@ -61,11 +61,11 @@ class Authenticator:
         if (ambient or (self._forwards_cookies and handshake.cookie)) and handshake.origin is None:
             # Cookies count for whoever makes the browser send them: not without knowing whose page that is.
             self._explain("a cookie came without an Origin")
-            raise DeniedError(Denial.NO_ORIGIN)
+            raise RejectedError(ClientError.NO_ORIGIN)
         return credential
 
-    def asks(self, _handshake: Handshake) -> bool:
-        """See `IAuthenticator.asks`."""
+    def requires_authentication(self, _handshake: Handshake) -> bool:
+        """See `IAuthenticator.requires_authentication`."""
         return self._hook is not None
 
     def authenticate(
@@ -73,18 +73,21 @@ class Authenticator:
         credential: Credential | None,
         handshake: Handshake,
         channels: Sequence[str],
-        met: Callable[[Identity], None],
+        on_identity: Callable[[Identity], None],
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
-        return Deferred.fromCoroutine(self._authenticate(credential, handshake, channels, met))
+        return Deferred.fromCoroutine(self._authenticate(credential, handshake, channels, on_identity))
 
-    def forget(self) -> None:
-        """See `IAuthenticator.forget`."""
+    def clear_cache(self) -> None:
+        """See `IAuthenticator.clear_cache`."""
         if self._hook is not None:
-            self._hook.forget()
+            self._hook.clear_cache()
 
-    def may_publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
-        """See `IAuthenticator.may_publish`."""
+    def authorize_subscribe(self, _identity: Identity, _channel: str) -> None:
+        """See `IAuthenticator.authorize_subscribe`."""
+
+    def authorize_publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
+        """See `IAuthenticator.authorize_publish`."""
         if self._hook is None or not self._asks_to_publish:
             return None
         return self._hook.publish(identity, channel, payload)
@@ -94,24 +97,24 @@ class Authenticator:
         credential: Credential | None,
         handshake: Handshake,
         channels: Sequence[str],
-        met: Callable[[Identity], None],
+        on_identity: Callable[[Identity], None],
     ) -> Identity:
         identity = ANONYMOUS if credential is None else await self._look_at(credential, handshake)
         if self._hook is not None:
-            met(identity)
+            on_identity(identity)
             identity = await self._hook.connect(identity, handshake, channels)
         return identity
 
     async def _look_at(self, credential: Credential, handshake: Handshake) -> Identity:
-        if credential.kind is Kind.TICKET:
+        if credential.kind is CredentialKind.TICKET:
             return await self._office.redeem(credential.secret, handshake.peer)
         if self._verifier is None:
             self._explain("a token came, and there are neither token_keys nor token_jwks_url to check it with")
-            raise DeniedError(Denial.TOKEN)
+            raise RejectedError(ClientError.TOKEN)
         try:
             return await self._verifier.verify(credential.secret.reveal())
-        except DeniedError as error:
+        except RejectedError as error:
             # A browser sends its cookies whether or not they are still good, and what is public stays so.
-            if credential.is_ambient and error.denial.refusal.status == 401:
-                return dataclasses.replace(ANONYMOUS, rejected=error.denial)
+            if credential.is_ambient and error.client_error.response.status == 401:
+                return dataclasses.replace(ANONYMOUS, rejected=error.client_error)
             raise

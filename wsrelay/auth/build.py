@@ -12,13 +12,13 @@ from wsrelay.auth.authenticator import Authenticator
 from wsrelay.auth.hook import Hook
 from wsrelay.auth.jwks import RemoteKeys
 from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Keys, read_keys
-from wsrelay.auth.tickets import TicketOffice
+from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
 from wsrelay.config import Settings
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import ICredentialStore
 from wsrelay.metrics.counters import Counters
-from wsrelay.outgoing.http_client import Fetcher, check_url
+from wsrelay.outgoing.http_client import HTTPClient, check_url
 
 __all__ = ["Auth"]
 
@@ -34,7 +34,7 @@ class Auth:
         reactor: The reactor.
         rng: Randomness for back-off.
         counters: Where questions to the hook are counted.
-        explain: Takes a constant text that says more about a denial than the client is told.
+        log_detail: Takes a constant text that says more about a denial than the client is told.
         now: Seconds since the epoch.
 
     Attributes:
@@ -51,24 +51,24 @@ class Auth:
         reactor: IReactorTime,
         rng: Random,
         counters: Counters,
-        explain: Callable[[str], None],
+        log_detail: Callable[[str], None],
         now: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._reactor = reactor
         self._rng = rng
-        self._explain = explain
+        self._explain = log_detail
         self._now = now
-        self._fetchers: list[Fetcher] = []
+        self._fetchers: list[HTTPClient] = []
         self._remote_keys: RemoteKeys | None = None
         self.authenticator = Authenticator(
-            TicketOffice(store, explain, now),
+            TicketVerifier(store, log_detail, now),
             self._verifier(),
             self._hook(counters),
             cookie=settings.token_cookie,
-            forwards_cookies="cookie" in settings.hook_forward,
+            forwards_cookies="cookie" in settings.hook_forward_headers,
             asks_to_publish=settings.hook_publish,
-            explain=explain,
+            log_detail=log_detail,
         )
 
     @property
@@ -93,8 +93,8 @@ class Auth:
             self._remote_keys.stop()
         return gatherResults([fetcher.close() for fetcher in self._fetchers])
 
-    def _fetcher(self, seconds: float) -> Fetcher:
-        self._fetchers.append(Fetcher(self._reactor, seconds))
+    def _fetcher(self, seconds: float) -> HTTPClient:
+        self._fetchers.append(HTTPClient(self._reactor, seconds))
         return self._fetchers[-1]
 
     def _verifier(self) -> TokenVerifier | None:
@@ -137,10 +137,10 @@ class Auth:
             self._fetcher(settings.hook_timeout_seconds),
             check_url(settings.hook_url, "hook_url"),
             secret=settings.hook_secret,
-            forward=settings.hook_forward,
+            forward=settings.hook_forward_headers,
             cache_seconds=settings.hook_cache_seconds,
             clock=self._reactor,
             rng=self._rng,
-            counters=counters.hook,
+            counters=counters.hook_requests,
             now=self._now,
         )

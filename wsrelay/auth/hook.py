@@ -20,12 +20,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from wsrelay.auth.hook_client import Answered, Endpoint, Fetches, OddAnswerError, check_status
-from wsrelay.core.access.client_address import block
+from wsrelay.core.access.client_address import rate_limit_key
 from wsrelay.core.access.identity import ANONYMOUS, Identity, check_names, read_identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.ttl import ExpiringCache
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
 
 __all__ = ["MAX_CACHED", "Hook"]
@@ -36,17 +36,17 @@ MAX_CACHED = 10_000
 MAX_PATTERNS_KEPT = 20
 """Answers that name more channels are not: of the longest names these are five kilobytes."""
 
-_Verdict: TypeAlias = Identity | Denial
+_Verdict: TypeAlias = Identity | ClientError
 """What the application says about a client, or why it is not let in."""
 
-_CONNECT: dict[int, _Verdict] = {204: ANONYMOUS, 401: Denial.NO_CREDENTIAL, 403: Denial.HOOK}
+_CONNECT: dict[int, _Verdict] = {204: ANONYMOUS, 401: ClientError.NO_CREDENTIAL, 403: ClientError.HOOK}
 """What statuses mean that say everything by themselves, when a client comes."""
 
 _PUBLISH: dict[int, _Verdict] = {
     200: ANONYMOUS,
     204: ANONYMOUS,
-    401: Denial.PUBLISH_DENIED,
-    403: Denial.PUBLISH_DENIED,
+    401: ClientError.PUBLISH_DENIED,
+    403: ClientError.PUBLISH_DENIED,
 }
 """The same when it publishes."""
 
@@ -108,7 +108,7 @@ class Hook:
             channels: What it wants to listen to.
 
         Returns:
-            Fires with who it is, or fails with `DeniedError`. To cancel it is harmless: others may wait for the same
+            Fires with who it is, or fails with `RejectedError`. To cancel it is harmless: others may wait for the same
             answer, and who comes back at once finds it.
         """
         # Answers that are kept are for all who ask the same, and no two connections would.
@@ -124,10 +124,10 @@ class Hook:
             connection=connection,
             headers={name: value for name, value in given.items() if value and name in self._forward},
         )
-        outcome = Deferred.fromCoroutine(self._connect(identity, question, f"address:{block(handshake.peer)}"))
+        outcome = Deferred.fromCoroutine(self._connect(identity, question, f"address:{rate_limit_key(handshake.peer)}"))
         return outcome.addCallback(replace, address=handshake.peer)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Keep no answer: the application wants to be asked again."""
         self._kept.clear()
 
@@ -135,7 +135,7 @@ class Hook:
         """Ask whether a client may publish a message.
 
         Returns:
-            Fires with None if it may, or fails with `DeniedError`. To cancel it ends the request.
+            Fires with None if it may, or fails with `RejectedError`. To cancel it ends the request.
         """
         try:
             message = {"text": payload.decode()}
@@ -152,9 +152,9 @@ class Hook:
             verdict = await self._share(key, question, who)
         else:
             self._counters["cached"] += 1
-        if verdict is Denial.NO_CREDENTIAL and identity.is_known:
+        if verdict is ClientError.NO_CREDENTIAL and identity.is_authenticated:
             # It has one, which is good: it would come back with the same.
-            verdict = Denial.HOOK
+            verdict = ClientError.HOOK
         return _join(identity, _said(verdict))
 
     async def _publish(self, question: bytes, who: str) -> None:
@@ -172,8 +172,8 @@ class Hook:
 
     def _answered(self, outcome: _Verdict | Failure, key: bytes) -> None:
         # It is a failure if the fetcher was stopped.
-        verdict = Denial.NOT_CHECKED if isinstance(outcome, Failure) else outcome
-        if verdict is not Denial.NOT_CHECKED and _is_small(verdict):
+        verdict = ClientError.NOT_CHECKED if isinstance(outcome, Failure) else outcome
+        if verdict is not ClientError.NOT_CHECKED and _is_small(verdict):
             self._kept.put(key, verdict, self._clock.seconds())
         waiting = self._waiting.pop(key)
         # One by one, because telling one may make another one leave.
@@ -181,11 +181,11 @@ class Hook:
             waiting.pop().callback(verdict)
 
     async def _ask(self, question: bytes, meanings: Mapping[int, _Verdict], who: str) -> _Verdict:
-        """Ask the endpoint; whatever goes wrong is `Denial.NOT_CHECKED`."""
+        """Ask the endpoint; whatever goes wrong is `ClientError.NOT_CHECKED`."""
         verdict = await self._endpoint.ask(question, who, lambda answer: self._read(answer, meanings))
         if verdict is None:
-            return Denial.NOT_CHECKED
-        self._counters["denied" if isinstance(verdict, Denial) else "allowed"] += 1
+            return ClientError.NOT_CHECKED
+        self._counters["denied" if isinstance(verdict, ClientError) else "allowed"] += 1
         return verdict
 
     def _read(self, answer: Answered, meanings: Mapping[int, _Verdict]) -> _Verdict:
@@ -202,7 +202,7 @@ class Hook:
         claims = _decode(answer.body)
         check_names(claims, ("sub", "channels", "publish", "exp"))
         verdict = read_identity(claims)
-        return Denial.NO_CREDENTIAL if self._is_over(verdict) else verdict
+        return ClientError.NO_CREDENTIAL if self._is_over(verdict) else verdict
 
     def _is_over(self, verdict: _Verdict) -> bool:
         return isinstance(verdict, Identity) and verdict.expires is not None and verdict.expires <= self._now()
@@ -210,14 +210,14 @@ class Hook:
 
 def _is_small(verdict: _Verdict) -> bool:
     """Whether so many of its size may be kept."""
-    if isinstance(verdict, Denial):
+    if isinstance(verdict, ClientError):
         return True
     return len(verdict.channels or ()) + len(verdict.publish or ()) <= MAX_PATTERNS_KEPT
 
 
 def _name(identity: Identity) -> str:
     """Whom a message is from, as far as that tells one from others: a user, or else an address."""
-    return f"address:{block(identity.address)}" if identity.subject is None else f"user:{identity.subject}"
+    return f"address:{rate_limit_key(identity.address)}" if identity.subject is None else f"user:{identity.subject}"
 
 
 def _encode(**question: object) -> bytes:
@@ -240,8 +240,8 @@ def _said(verdict: _Verdict) -> Identity:
     Raises:
         DeniedError: It does not, or has not been heard.
     """
-    if isinstance(verdict, Denial):
-        raise DeniedError(verdict)
+    if isinstance(verdict, ClientError):
+        raise RejectedError(verdict)
     return verdict
 
 
@@ -255,5 +255,5 @@ def _join(identity: Identity, said: Identity) -> Identity:
         publish=identity.publish if said.publish is None else said.publish,
         expires=min(ends, default=None),
         # Who names what a client may hear vouches for it, even where it has no name.
-        is_known=identity.is_known or said.subject is not None or said.channels is not None,
+        is_authenticated=identity.is_authenticated or said.subject is not None or said.channels is not None,
     )

@@ -20,9 +20,9 @@ from twisted.python.failure import Failure
 
 from wsrelay.auth.keys import ASYMMETRIC, Key, fitting, public_key
 from wsrelay.core.flow.backoff import FullJitter
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import ConfigError, DeniedError, FetchError
-from wsrelay.outgoing.http_client import Fetched, Fetcher
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import ConfigError, FetchError, RejectedError
+from wsrelay.outgoing.http_client import HTTPClient, HTTPResponse
 
 __all__ = ["MAX_KEYS", "RemoteKeys", "read_key_set"]
 
@@ -62,7 +62,7 @@ class RemoteKeys:
     log = Logger()
 
     def __init__(
-        self, fetcher: Fetcher, url: str, clock: IReactorTime, rng: Random, algorithms: frozenset[str] | None = None
+        self, fetcher: HTTPClient, url: str, clock: IReactorTime, rng: Random, algorithms: frozenset[str] | None = None
     ) -> None:
         self._fetcher = fetcher
         self._url = url
@@ -103,7 +103,7 @@ class RemoteKeys:
             found = self._known(kid, algorithm)
         if not found and (self._keys is None or self._failing_since is not None):
             # It may be a key that is new.
-            raise DeniedError(Denial.NOT_CHECKED)
+            raise RejectedError(ClientError.NOT_CHECKED)
         return found
 
     def _known(self, kid: str | None, algorithm: str) -> list[Key]:
@@ -129,7 +129,7 @@ class RemoteKeys:
         self._fetching = self._fetcher.fetch("GET", self._url, _ACCEPT)
         self._fetching.addCallback(self._took).addErrback(self._failed).addCallback(self._ended)
 
-    def _took(self, fetched: Fetched) -> float:
+    def _took(self, fetched: HTTPResponse) -> float:
         """Returns when to fetch again, in seconds from now."""
         keys = read_key_set(fetched, self._algorithms)
         if not keys and self._keys != ():
@@ -167,7 +167,7 @@ class RemoteKeys:
         self._timer = None
 
 
-def read_key_set(fetched: Fetched, algorithms: frozenset[str]) -> tuple[Key, ...]:
+def read_key_set(fetched: HTTPResponse, algorithms: frozenset[str]) -> tuple[Key, ...]:
     """The keys of a set that can be used with some of these algorithms; there may be none.
 
     Raises:

@@ -68,8 +68,8 @@ class Keys(Protocol):
             algorithm: What the token says it is signed with, which each key that is found may be used with.
 
         Returns:
-            Fires with none if there is no such key; fails with `DeniedError(Denial.NOT_CHECKED)` if that cannot be
-            known now.
+            Fires with none if there is no such key; fails with `RejectedError(ClientError.NOT_CHECKED)` if that cannot
+            be known now.
         """
 
 

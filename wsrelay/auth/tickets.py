@@ -12,25 +12,25 @@ from typing import Any
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.access.ticket_claims import check_ticket, is_within, read_document
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError, DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError, RejectedError
 from wsrelay.interfaces import ICredentialStore
 
-__all__ = ["TicketOffice"]
+__all__ = ["TicketVerifier"]
 
 
-class TicketOffice:
+class TicketVerifier:
     """Redeems tickets.
 
     Args:
         store: Where they are.
-        explain: Takes a constant text that says more about a denial than the client is told.
+        log_detail: Takes a constant text that says more about a denial than the client is told.
         now: Seconds since the epoch.
     """
 
-    def __init__(self, store: ICredentialStore, explain: Callable[[str], None], now: Callable[[], float]) -> None:
+    def __init__(self, store: ICredentialStore, log_detail: Callable[[str], None], now: Callable[[], float]) -> None:
         self._store = store
-        self._explain = explain
+        self._explain = log_detail
         self._now = now
 
     async def redeem(self, ticket: Secret, address: str) -> Identity:
@@ -47,18 +47,18 @@ class TicketOffice:
             document = await self._store.redeem(ticket.reveal())
         except BrokerUnavailable as error:
             self._explain(f"a ticket cannot be looked up: {error.code}")
-            raise DeniedError(Denial.NOT_CHECKED) from None
+            raise RejectedError(ClientError.NOT_CHECKED) from None
         if document is None:
-            raise DeniedError(Denial.TICKET)
+            raise RejectedError(ClientError.TICKET)
         try:
             claims = read_document(document)
-            identity = check_ticket(claims, reference=f"ticket:{ticket.reveal()}")
+            identity = check_ticket(claims, credential_id=f"ticket:{ticket.reveal()}")
             self._check(claims, identity, address)
         except ClaimError as error:
             self._explain(f"a ticket: {error}")
-            raise DeniedError(Denial.TICKET) from None
+            raise RejectedError(ClientError.TICKET) from None
         # The end is that of the ticket, which has come; the connection goes on.
-        return Identity(identity.subject, identity.channels, identity.publish, reference=identity.reference)
+        return Identity(identity.subject, identity.channels, identity.publish, credential_id=identity.credential_id)
 
     def _check(self, claims: dict[str, Any], identity: Identity, address: str) -> None:
         if identity.expires is not None and identity.expires <= self._now():

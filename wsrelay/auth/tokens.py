@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
 from wsrelay.core.access.identity import Identity, read_identity, read_instant
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import ClaimError, DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import ClaimError, RejectedError
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -76,9 +76,10 @@ class TokenVerifier:
             text: The token. Its length is bounded by whoever took it, by `MAX_CREDENTIAL_BYTES`.
 
         Returns:
-            Fires with who is meant. `expires` is the token's `exp` and the leeway behind it. Fails with `DeniedError`:
-            `Denial.TOKEN` if the token is not known to be from somebody who may sign tokens, `Denial.TOKEN_EXPIRED` or
-            `Denial.TOKEN_CLAIMS` for what is wrong with one that is, and what the keys fail with.
+            Fires with who is meant. `expires` is the token's `exp` and the leeway behind it. Fails with
+            `RejectedError`: `ClientError.TOKEN` if the token is not known to be from somebody who may sign tokens,
+            `ClientError.TOKEN_EXPIRED` or `ClientError.TOKEN_CLAIMS` for what is wrong with one that is, and what the
+            keys fail with.
         """
         return Deferred.fromCoroutine(self._verify(text))
 
@@ -86,7 +87,7 @@ class TokenVerifier:
         kid, algorithm = self._read_header(text)
         keys = await self._keys.find(kid, algorithm)
         if not keys:
-            raise self._denied(Denial.TOKEN, "unknown key")
+            raise self._denied(ClientError.TOKEN, "unknown key")
         return self._read_identity(self._read_claims(text, keys))
 
     def _read_header(self, text: str) -> tuple[str | None, str]:
@@ -95,13 +96,13 @@ class TokenVerifier:
             # PyJWT takes padding, which does not belong there (RFC 7515 section 2): one token has one text.
             header = jwt.get_unverified_header("" if "=" in text else text)
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise self._denied(Denial.TOKEN, "malformed") from None
+            raise self._denied(ClientError.TOKEN, "malformed") from None
         # RFC 7515 section 4.1.11: it names what must be understood, and nothing of that is.
         if "crit" in header:
-            raise self._denied(Denial.TOKEN, "crit")
+            raise self._denied(ClientError.TOKEN, "crit")
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise self._denied(Denial.TOKEN, "algorithm not allowed")
+            raise self._denied(ClientError.TOKEN, "algorithm not allowed")
         return header.get("kid"), algorithm
 
     def _read_claims(self, text: str, keys: Iterable[Key]) -> dict[str, Any]:
@@ -118,41 +119,41 @@ class TokenVerifier:
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, UnsupportedAlgorithm):
                 continue
             except jwt.MissingRequiredClaimError as error:
-                raise self._denied(Denial.TOKEN_CLAIMS, f"{error.claim} missing") from None
+                raise self._denied(ClientError.TOKEN_CLAIMS, f"{error.claim} missing") from None
             except jwt.InvalidAudienceError:
-                raise self._denied(Denial.TOKEN_CLAIMS, "aud") from None
+                raise self._denied(ClientError.TOKEN_CLAIMS, "aud") from None
             except jwt.InvalidIssuerError:
-                raise self._denied(Denial.TOKEN_CLAIMS, "iss") from None
+                raise self._denied(ClientError.TOKEN_CLAIMS, "iss") from None
             except (jwt.DecodeError, RecursionError):
                 # The header has been decoded before, and the signature is good.
-                raise self._denied(Denial.TOKEN_CLAIMS, "the claims are no JSON object") from None
+                raise self._denied(ClientError.TOKEN_CLAIMS, "the claims are no JSON object") from None
             except jwt.PyJWTError:
-                raise self._denied(Denial.TOKEN, "malformed") from None
+                raise self._denied(ClientError.TOKEN, "malformed") from None
             # Not PyJWT's, which lets an empty list pass.
             if self._audience is None and claims.get("aud") is not None:
-                raise self._denied(Denial.TOKEN_CLAIMS, "aud")
+                raise self._denied(ClientError.TOKEN_CLAIMS, "aud")
             return claims
-        raise self._denied(Denial.TOKEN, "bad signature")
+        raise self._denied(ClientError.TOKEN, "bad signature")
 
     def _read_identity(self, claims: dict[str, Any]) -> Identity:
         try:
             identity = read_identity(claims, _reference(claims))
             begins = [read_instant(claims, name) or 0.0 for name in ("nbf", "iat")]
         except ClaimError as error:
-            raise self._denied(Denial.TOKEN_CLAIMS, str(error)) from None
+            raise self._denied(ClientError.TOKEN_CLAIMS, str(error)) from None
         now = self._now()
         expires = float(claims["exp"]) + self._leeway
         # RFC 7519 section 4.1.4: on that instant it is over.
         if expires <= now:
-            raise self._denied(Denial.TOKEN_EXPIRED, "expired")
+            raise self._denied(ClientError.TOKEN_EXPIRED, "expired")
         # RFC 7519 section 4.1.5. Nothing there forbids an iat to come, but the clock that made it made exp as well.
         if max(begins) - self._leeway > now:
-            raise self._denied(Denial.TOKEN_EXPIRED, "not yet valid")
+            raise self._denied(ClientError.TOKEN_EXPIRED, "not yet valid")
         return replace(identity, expires=expires)
 
-    def _denied(self, denial: Denial, why: str) -> DeniedError:
+    def _denied(self, client_error: ClientError, why: str) -> RejectedError:
         self._tell(why)
-        return DeniedError(denial)
+        return RejectedError(client_error)
 
 
 def _reference(claims: dict[str, Any]) -> str | None:

@@ -105,8 +105,8 @@ def _namespace(name: str, keys: dict[str, Any]) -> Namespace:
         "channels": LIST,
         "subscribe": ACCESS_OR_SWITCH,
         "publish": ACCESS_OR_SWITCH,
-        "slow": SLOW,
-        "tell_gaps": SWITCH,
+        "slow_consumer_policy": SLOW,
+        "notify_gaps": SWITCH,
         "compress": SWITCH,
     }
     read: dict[str, Any] = {}

@@ -30,14 +30,14 @@ __all__ = [
     "TEXT",
     "URL",
     "WHOLE",
-    "Kind",
     "Setting",
+    "SettingType",
     "nearest",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SettingType:
     """How a setting is written.
 
     Attributes:
@@ -104,24 +104,24 @@ def _access(value: str | bool) -> Access:
     return Access(value)
 
 
-TEXT = Kind("text", (str,), str)
-WHOLE = Kind("a whole number", (int,), int)
-NUMBER = Kind("a number", (int, float), _number, _number)
-SWITCH = Kind("true or false", (bool,), _switch)
-LIST = Kind("a list (commas between the items)", (list,), _items, _texts)
-SLOW = Kind("close, drop or latest", (str,), SlowPolicy, SlowPolicy)
-URL = Kind("a Redis URL", (str,), RedisURL.parse, RedisURL.parse)
-PATH = Kind("a path", (str,), Path, Path)
-PATHS = Kind(
+TEXT = SettingType("text", (str,), str)
+WHOLE = SettingType("a whole number", (int,), int)
+NUMBER = SettingType("a number", (int, float), _number, _number)
+SWITCH = SettingType("true or false", (bool,), _switch)
+LIST = SettingType("a list (commas between the items)", (list,), _items, _texts)
+SLOW = SettingType("close, drop or latest", (str,), SlowPolicy, SlowPolicy)
+URL = SettingType("a Redis URL", (str,), RedisURL.parse, RedisURL.parse)
+PATH = SettingType("a path", (str,), Path, Path)
+PATHS = SettingType(
     "a list of paths (commas between them)",
     (list,),
     lambda text: tuple(map(Path, _items(text))),
     lambda items: tuple(map(Path, _texts(items))),
 )
-SECRET = Kind("a secret text", (str,), Secret, lambda text: Secret(text.strip()))
-SECRETS = Kind("a list of secret texts (commas between them)", (str, list), _secrets, _secrets)
-ACCESS = Kind("public, authenticated or token", (str,), _level, _level)
-ACCESS_OR_SWITCH = Kind("true, false, public, authenticated, token or nobody", (bool, str), _access, _access)
+SECRET = SettingType("a secret text", (str,), Secret, lambda text: Secret(text.strip()))
+SECRETS = SettingType("a list of secret texts (commas between them)", (str, list), _secrets, _secrets)
+ACCESS = SettingType("public, authenticated or token", (str,), _level, _level)
+ACCESS_OR_SWITCH = SettingType("true, false, public, authenticated, token or nobody", (bool, str), _access, _access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Setting:
     """
 
     name: str
-    kind: Kind
+    kind: SettingType
     default: Any
     help: str
     unit: str = ""

@@ -25,8 +25,8 @@ from wsrelay.config.setting_types import (
     TEXT,
     URL,
     WHOLE,
-    Kind,
     Setting,
+    SettingType,
 )
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.channel_names import PERSONAL
@@ -35,7 +35,7 @@ from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 __all__ = ["Settings", "table"]
 
 
-def _setting(kind: Kind, default: Any, help: str, unit: str = "", *environ: str, **more: Any) -> Any:
+def _setting(kind: SettingType, default: Any, help: str, unit: str = "", *environ: str, **more: Any) -> Any:
     return field(
         default=default,
         metadata={"kind": kind, "help": help, "unit": unit, "environ": environ, "more": more},
@@ -72,7 +72,7 @@ class Settings:
         "directories as certbot (fullchain.pem, privkey.pem) and Kubernetes (tls.crt, tls.key) make them. Clients get "
         "the one for the host they name, else the first. Read again when a file changes, and on SIGHUP.",
     )
-    tls_minimum: str = _setting(TEXT, "1.2", "The oldest version of TLS that clients may speak: 1.2 or 1.3.")
+    tls_min_version: str = _setting(TEXT, "1.2", "The oldest version of TLS that clients may speak: 1.2 or 1.3.")
     broker: str = _setting(
         TEXT,
         "auto",
@@ -172,7 +172,7 @@ class Settings:
         "What the relay shows to the hook, as Authorization: Bearer. None: nothing.",
         secret=True,
     )
-    hook_forward: tuple[str, ...] = _setting(
+    hook_forward_headers: tuple[str, ...] = _setting(
         LIST,
         ("cookie", "authorization"),
         "Which of the client's header fields the hook is told: cookie, authorization, both or none.",
@@ -192,7 +192,7 @@ class Settings:
         "Keys for the HTTP API under /api/, at least 16 characters each; several for rotation. None: there is no API.",
         secret=True,
     )
-    demo: bool | None = _setting(
+    chat_page: bool | None = _setting(
         SWITCH,
         None,
         "Whether / is the chat page. Where no channels or namespaces are set it also opens the channel chat for "
@@ -208,7 +208,7 @@ class Settings:
     ping_timeout_seconds: float = _setting(
         NUMBER, 20.0, "How long a pong may take before the connection is dropped.", "seconds", least=1
     )
-    router_idle_seconds: float = _setting(
+    router_idle_timeout_seconds: float = _setting(
         NUMBER,
         55.0,
         "After how much silence the router in front ends a connection (Heroku: 55); the ping interval must be "
@@ -222,7 +222,7 @@ class Settings:
     close_timeout_seconds: float = _setting(
         NUMBER, 5.0, "How long a client may take to answer a close.", "seconds", least=1
     )
-    drain_seconds: float = _setting(
+    drain_timeout_seconds: float = _setting(
         NUMBER,
         25.0,
         "How long stopping may take. Below the 30 s after which Heroku kills.",
@@ -280,14 +280,14 @@ class Settings:
         "Whether messages are compressed for clients that can take it (permessage-deflate): once for all of them. "
         "Never where a message holds both a secret and text that an attacker chooses.",
     )
-    outbox_max_bytes: int = _setting(
+    max_outbox_bytes: int = _setting(
         WHOLE,
         1024 * 1024,
         "How much may wait for a slow client in this process before it is closed with 4008.",
         "bytes",
         least=1024,
     )
-    outbox_max_seconds: float = _setting(
+    max_outbox_seconds: float = _setting(
         NUMBER,
         15.0,
         "How long anything may wait for a slow client in this process before it is closed with 4008.",
@@ -317,8 +317,8 @@ class Settings:
             readable = tuple(pattern for pattern in self.channels if pattern not in self.publish)
             return *self._short("channels", readable, Access.NOBODY), *self._short("publish", self.publish, self.access)
         everything = Namespace("default", ("*",), self.access)
-        if self.has_demo:
-            return everything, Namespace("demo", ("chat",), self.access, self.access)
+        if self.has_chat_page:
+            return everything, Namespace("chat_page", ("chat",), self.access, self.access)
         return (everything,)
 
     def _short(self, name: str, patterns: tuple[str, ...], publish: Access) -> tuple[Namespace, ...]:
@@ -353,9 +353,9 @@ class Settings:
         return self.broker == "redis" or (self.broker == "auto" and self.redis_url is not None)
 
     @property
-    def has_demo(self) -> bool:
+    def has_chat_page(self) -> bool:
         """Whether the chat page is served."""
-        return not self.uses_redis if self.demo is None else self.demo
+        return not self.uses_redis if self.chat_page is None else self.chat_page
 
 
 def table() -> Iterator[Setting]:

@@ -56,12 +56,12 @@ def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
         raise ConfigError("prefix must be ASCII without white space")
     if settings.prefix == "_" or settings.prefix.startswith("__"):
         raise ConfigError("prefix must not make names that begin with two underscores, as those of Redis itself do")
-    idle = settings.router_idle_seconds
+    idle = settings.router_idle_timeout_seconds
     if idle and settings.ping_interval_seconds >= idle:
         raise ConfigError(
-            f"ping_interval_seconds ({settings.ping_interval_seconds:g}) must be below router_idle_seconds "
+            f"ping_interval_seconds ({settings.ping_interval_seconds:g}) must be below router_idle_timeout_seconds "
             f"({idle:g}): the router would end every quiet connection before its first ping. Lower the interval, "
-            "or set router_idle_seconds to what your router allows (0 if there is none)"
+            "or set router_idle_timeout_seconds to what your router allows (0 if there is none)"
         )
     if settings.host or (settings.listen_tls and "port" not in sources):
         return settings
@@ -71,16 +71,16 @@ def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
 def _check_tls(settings: Settings, sources: Mapping[str, str]) -> None:
     if bool(settings.listen_tls) != bool(settings.tls_certificates):
         raise ConfigError("listen_tls and tls_certificates belong together: set both or none")
-    if "tls_minimum" in sources and not settings.listen_tls:
-        raise ConfigError("tls_minimum means nothing without listen_tls")
+    if "tls_min_version" in sources and not settings.listen_tls:
+        raise ConfigError("tls_min_version means nothing without listen_tls")
     endpoints = (*settings.listen, *settings.listen_tls)
     if settings.trusted_proxies and any(text.startswith("haproxy:") for text in endpoints):
         raise ConfigError(
             "haproxy: takes the client's address from the PROXY protocol, trusted_proxies from X-Forwarded-For, which "
             "the client itself may write: leave one of the two out"
         )
-    if settings.tls_minimum not in ("1.2", "1.3"):
-        raise ConfigError(f"tls_minimum must be 1.2 or 1.3, not {settings.tls_minimum!r}")
+    if settings.tls_min_version not in ("1.2", "1.3"):
+        raise ConfigError(f"tls_min_version must be 1.2 or 1.3, not {settings.tls_min_version!r}")
 
 
 def _check_credentials(settings: Settings, sources: Mapping[str, str]) -> None:
@@ -92,15 +92,15 @@ def _check_credentials(settings: Settings, sources: Mapping[str, str]) -> None:
     _check_company("hook_", settings.hook_url is not None, ("hook_url",), sources)
     if settings.token_cookie is not None and _COOKIE_NAME.fullmatch(settings.token_cookie) is None:
         raise ConfigError("token_cookie must be the name of a cookie")
-    if strange := [name for name in settings.hook_forward if name not in ("cookie", "authorization")]:
-        raise ConfigError(f"hook_forward may hold cookie and authorization, not {strange[0]!r}")
+    if strange := [name for name in settings.hook_forward_headers if name not in ("cookie", "authorization")]:
+        raise ConfigError(f"hook_forward_headers may hold cookie and authorization, not {strange[0]!r}")
     takes_cookies = settings.token_cookie is not None or (
-        settings.hook_url is not None and "cookie" in settings.hook_forward
+        settings.hook_url is not None and "cookie" in settings.hook_forward_headers
     )
     if takes_cookies and {"*", "null"} & set(settings.origins):
         raise ConfigError(
             "origins must not hold * or null where cookies count: any page could use its visitors'. List the pages, or "
-            "leave token_cookie out, and cookie out of hook_forward"
+            "leave token_cookie out, and cookie out of hook_forward_headers"
         )
     if not all(key.reveal().isascii() for key in settings.api_keys):
         raise ConfigError("api_keys must be ASCII: HTTP has no other characters for them")

@@ -30,10 +30,10 @@ from wsrelay.core.access.credentials import Credential, read_credential
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.errors import ChannelError, RefusedError
+from wsrelay.core.outcomes.errors import ChannelError, HTTPError
 from wsrelay.core.wire.frames import message_frame as plain_frame
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.interfaces import IDialect
 
 __all__ = ["RawDialect"]
@@ -54,7 +54,7 @@ class RawDialect:
         try:
             return [Subscribe(check_channel(name))]
         except ChannelError as error:
-            raise RefusedError(Refusal(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
+            raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
 
     def decode(self, payload: bytes) -> Sequence[Publish]:
         """Every message is a publication on the client's channel."""
@@ -71,5 +71,5 @@ class RawDialect:
     def encode(self, publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
         """One frame for each publication, joined."""
         if len(publications) == 1:
-            return message_frame(publications[0].payload)
-        return b"".join([message_frame(publication.payload) for publication in publications])
+            return message_frame(publications[0].data)
+        return b"".join([message_frame(publication.data) for publication in publications])

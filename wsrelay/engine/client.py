@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.core.outcomes.errors import BrokerUnavailable, DeniedError, ProtocolViolation, RefusedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, RejectedError
 from wsrelay.core.sessions.session import (
     Accept,
     Authenticate,
@@ -30,9 +30,9 @@ from wsrelay.core.sessions.session import (
     Welcome,
 )
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.hub import Subscriber
-from wsrelay.engine.publish_queue import Approvals
+from wsrelay.engine.publish_queue import PublishQueue
 from wsrelay.engine.timers import WheelTimer
 from wsrelay.interfaces import IDialect
 
@@ -51,7 +51,7 @@ LONGEST_TIMER_SECONDS = 3600.0
 """A credential that ends later than this is looked at again then: the clock that it goes by may have been set."""
 
 # Made once: it is looked for with every message of a client.
-_MAY_NOT_PUBLISH = Close(Closing.PUBLISH_DENIED)
+_MAY_NOT_PUBLISH = Close(Disconnect.PUBLISH_DENIED)
 
 
 class Connection(Protocol):
@@ -65,7 +65,7 @@ class Connection(Protocol):
     def subscriber(self) -> Subscriber:
         """What the hub sends to; stays the same."""
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """Say goodbye with this closing, and end the connection."""
 
     def compress(self) -> None:
@@ -74,12 +74,12 @@ class Connection(Protocol):
     def accept(self, name: str | None = None) -> None:
         """Complete the handshake, telling the client the name of its connection; frames may be sent from here on."""
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, response: ErrorResponse) -> None:
         """Answer the handshake with an HTTP status and end the connection."""
 
 
 class Client:
-    """One client. Implements `wsrelay.engine.client_registry.Member`.
+    """One client. Implements `wsrelay.engine.client_registry.RegisteredClient`.
 
     Args:
         node: The node it belongs to.
@@ -100,7 +100,7 @@ class Client:
         self._name: str | None = None
         # The one deadline it has: to send its credential, or the end of that.
         self._timer: WheelTimer | None = None
-        self._approvals: Approvals | None = None
+        self._approvals: PublishQueue | None = None
 
     def open(self, handshake: Handshake) -> None:
         """The client knocked: its connection's `accept` or `refuse` is called, now or within a deadline."""
@@ -108,16 +108,16 @@ class Client:
         try:
             subscriptions = self._dialect.open(handshake)
             credential = authenticator.find(handshake)
-        except RefusedError as error:
-            self._connection.refuse(error.refusal)
+        except HTTPError as error:
+            self._connection.refuse(error.response)
             return
-        except DeniedError as error:
-            self._deny(error.denial, accepted=False)
+        except RejectedError as error:
+            self._deny(error.client_error, accepted=False)
             return
         if subscriptions and all(self._node.compresses(each.channel) for each in subscriptions):
             self._connection.compress()
         shows = Shows.NOTHING
-        if credential is not None or authenticator.asks(handshake):
+        if credential is not None or authenticator.requires_authentication(handshake):
             shows = Shows.CREDENTIAL
         if credential is None and handshake.promises_credential:
             shows = Shows.LATER
@@ -131,19 +131,19 @@ class Client:
 
     def received(self, payload: bytes) -> None:
         """The client sent a message."""
-        self._node.counters.received += 1
+        self._node.counters.client_messages += 1
         try:
             if self._session.awaits_credential:
                 self._show(self._dialect.credential(payload))
             else:
                 effects = self._session.received(self._dialect.decode(payload))
                 if _MAY_NOT_PUBLISH in effects:
-                    self._node.denials.note(Denial.PUBLISH_DENIED)
+                    self._node.rejections.record(ClientError.PUBLISH_DENIED)
                 self._perform(effects)
         except ProtocolViolation as violation:
-            self._close(violation.closing)
-        except DeniedError as error:
-            self._perform(self._session.denied(error.denial))
+            self._close(violation.disconnect)
+        except RejectedError as error:
+            self._perform(self._session.denied(error.client_error))
 
     def lost(self) -> None:
         """The connection is gone; calling it again does nothing."""
@@ -151,7 +151,7 @@ class Client:
         self._stop_timer()
         self._node.credential_came(self)
         if self._name is not None:
-            self._node.roster.leave(self)
+            self._node.registry.leave(self)
         if self._approvals is not None:
             self._approvals.stop()
         self._perform(self._session.lost())
@@ -159,14 +159,14 @@ class Client:
     def give_up(self) -> None:
         """No credential has come in time, or there is no room to wait for it any longer."""
         self._node.credential_came(self)
-        self._perform(self._session.denied(Denial.TOO_LATE))
+        self._perform(self._session.denied(ClientError.TOO_LATE))
 
-    def dismiss(self, closing: Closing) -> None:
-        """See `Member.dismiss`."""
-        denied = self._session.denied(Denial.REVOKED)
+    def dismiss(self, disconnect: Disconnect) -> None:
+        """See `RegisteredClient.dismiss`."""
+        denied = self._session.denied(ClientError.REVOKED)
         # Who was accepted is told what the application chose; who was not gets the one answer there is for that.
         if denied and not (isinstance(denied[0], Deny) and not denied[0].accepted):
-            self._close(closing)
+            self._close(disconnect)
             denied = denied[1:]
         self._perform(denied)
 
@@ -194,23 +194,23 @@ class Client:
                     self._connection.accept(self._name)
                 case Welcome(channels):
                     self._connection.subscriber.send(self._dialect.welcome(channels))
-                case Deny(denial, accepted):
-                    self._deny(denial, accepted=accepted)
+                case Deny(client_error, accepted):
+                    self._deny(client_error, accepted=accepted)
                 case _:  # Close, the one that is left; mypy sees to that
-                    self._close(effect.closing)
+                    self._close(effect.disconnect)
 
-    def _close(self, closing: Closing) -> None:
+    def _close(self, disconnect: Disconnect) -> None:
         # What waits for a yes is not published for somebody who has been told goodbye.
         if self._approvals is not None:
             self._approvals.stop()
-        self._connection.close(closing)
+        self._connection.close(disconnect)
 
-    def _deny(self, denial: Denial, *, accepted: bool) -> None:
-        self._node.denials.note(denial)
+    def _deny(self, client_error: ClientError, *, accepted: bool) -> None:
+        self._node.rejections.record(client_error)
         if accepted:
-            self._close(denial.closing)
+            self._close(client_error.disconnect)
         else:
-            self._connection.refuse(denial.refusal)
+            self._connection.refuse(client_error.response)
 
     # Who it is
 
@@ -231,32 +231,34 @@ class Client:
         outcome.addErrback(self._broken)
 
     async def _identify(self, handshake: Handshake, credential: Credential | None) -> Identity:
-        roster = self._node.roster
+        registry = self._node.registry
 
-        def met(identity: Identity) -> None:
+        def on_identity(identity: Identity) -> None:
             if not self._session.is_over:
-                roster.enter(self, identity.names_for(handshake.connection))
+                registry.enter(self, identity.revocation_targets(handshake.connection))
 
         # Each time before the next one is asked, so that a revocation that comes meanwhile finds the client here.
-        met(ANONYMOUS)
+        on_identity(ANONYMOUS)
         channels = self._session.channels
-        identity = await self._node.authenticator.authenticate(credential, handshake, channels, met)
-        met(identity)
-        if identity.is_known and any(await self._node.are_denied(roster.names_of(self))):
-            raise DeniedError(Denial.REVOKED)
+        identity = await self._node.authenticator.authenticate(credential, handshake, channels, on_identity)
+        on_identity(identity)
+        if identity.is_authenticated and any(await self._node.are_revoked(registry.names_of(self))):
+            raise RejectedError(ClientError.REVOKED)
         return identity
 
     def _not_identified(self, failure: Failure) -> None:
-        failure.trap(DeniedError, BrokerUnavailable, CancelledError, DeferredTimeout)
+        failure.trap(RejectedError, BrokerUnavailable, CancelledError, DeferredTimeout)
         error = failure.value
         if isinstance(error, BrokerUnavailable):
-            self._node.denials.explain(f"Redis cannot be asked who is denied: {error.code}")
-        self._perform(self._session.denied(error.denial if isinstance(error, DeniedError) else Denial.NOT_CHECKED))
+            self._node.rejections.log_detail(f"Redis cannot be asked who is denied: {error.code}")
+        self._perform(
+            self._session.denied(error.client_error if isinstance(error, RejectedError) else ClientError.NOT_CHECKED)
+        )
 
     def _expire(self, at: float) -> None:
         left = at - self._node.now()
         if left <= 0:
-            self._perform(self._session.denied(Denial.TOKEN_EXPIRED))
+            self._perform(self._session.denied(ClientError.TOKEN_EXPIRED))
         elif not self._session.is_over:
             # As it is where the client went in the moment in which it was let in.
             self._timer = self._node.wheel.call_later(min(left, LONGEST_TIMER_SECONDS), lambda: self._expire(at))
@@ -270,14 +272,14 @@ class Client:
 
     def _emit(self, channel: str, payload: bytes) -> None:
         if self._approvals is not None and self._approvals.is_full:
-            self._close(Closing.TOO_FAST)
+            self._close(Disconnect.TOO_FAST)
             return
-        answer = self._node.authenticator.may_publish(self._session.identity, channel, payload)
+        answer = self._node.authenticator.authorize_publish(self._session.identity, channel, payload)
         if answer is None and self._approvals is None:
             self._publish(channel, payload)
             return
         if self._approvals is None:
-            self._approvals = Approvals(self._publish, self._not_approved)
+            self._approvals = PublishQueue(self._publish, self._not_approved)
         # Also what nobody has to be asked about, lest it overtake what waits.
         self._approvals.add(channel, payload, succeed(None) if answer is None else answer)
 
@@ -288,12 +290,12 @@ class Client:
 
     def _not_approved(self, failure: Failure) -> None:
         error = failure.value
-        if isinstance(error, DeniedError):
-            self._node.denials.note(error.denial)
-            self._perform(self._session.not_emitted(error.denial.closing))
+        if isinstance(error, RejectedError):
+            self._node.rejections.record(error.client_error)
+            self._perform(self._session.not_emitted(error.client_error.disconnect))
         elif isinstance(error, CancelledError):
             # Nobody asks any more: the process stops.
-            self._perform(self._session.not_emitted(Closing.NOT_AVAILABLE))
+            self._perform(self._session.not_emitted(Disconnect.NOT_AVAILABLE))
         else:
             self._broken(failure)
 
@@ -303,4 +305,4 @@ class Client:
 
     def _broken(self, failure: Failure) -> None:
         self.log.failure("a client's request failed; closing its connection", failure)
-        self._close(Closing.INTERNAL_ERROR)
+        self._close(Disconnect.INTERNAL_ERROR)

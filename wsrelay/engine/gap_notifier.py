@@ -13,11 +13,11 @@ from random import Random
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.hub import Subscriber
 from wsrelay.metrics.counters import Counters
 
-__all__ = ["GapTeller"]
+__all__ = ["GapNotifier"]
 
 TOLD_PER_SECOND = 500
 """As many come back to all processes without hurting them."""
@@ -28,7 +28,7 @@ HEAD_START_SECONDS = 1.0
 _TICK_SECONDS = 0.05
 
 
-class GapTeller:
+class GapNotifier:
     """A queue of listeners to be told.
 
     Args:
@@ -46,7 +46,7 @@ class GapTeller:
         self._waiting: dict[Subscriber, None] = {}
         self._timer: IDelayedCall | None = None
 
-    def tell(self, listeners: Iterable[Subscriber]) -> None:
+    def notify(self, listeners: Iterable[Subscriber]) -> None:
         """These are to be told; who waits already is told once."""
         self._waiting.update(dict.fromkeys(listeners))
         if self._waiting and self._timer is None:
@@ -67,9 +67,9 @@ class GapTeller:
                 return
             subscriber = next(iter(self._waiting))
             del self._waiting[subscriber]
-            self._counters.gaps += 1
+            self._counters.gap_notices += 1
             try:
-                subscriber.close(Closing.GAP)
+                subscriber.close(Disconnect.GAP)
             except Exception:  # noqa: BLE001 -- the others are to be told, too
                 self.log.failure("a connection failed while it was told of a gap")
         self._timer = self._clock.callLater(_TICK_SECONDS, self._tell_some)

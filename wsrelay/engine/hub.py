@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from wsrelay.core.flow.outbox import SlowPolicy
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 
 __all__ = ["Encoding", "Hub", "Subscriber"]
 
@@ -62,7 +62,7 @@ class Subscriber(Protocol):
             latest: The newest message alone, where the policy is LATEST.
         """
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """Say goodbye with this closing, and end the connection."""
 
 
@@ -110,7 +110,7 @@ _NEVER: Iterator[bool] = iter(())
 
 
 def _counted(publication: Publication) -> int:
-    return len(publication.payload) + _MESSAGE_OVERHEAD_BYTES
+    return len(publication.data) + _MESSAGE_OVERHEAD_BYTES
 
 
 class Hub:
@@ -204,7 +204,7 @@ class Hub:
             if not topic.pending and topic.running is None:
                 self._dirty.append(topic)
             topic.pending.append(publication)
-            size = len(publication.payload) + _MESSAGE_OVERHEAD_BYTES
+            size = len(publication.data) + _MESSAGE_OVERHEAD_BYTES
             topic.pending_bytes += size
             self._waiting_bytes += size
         if self._waiting_bytes > HELD_BYTES and not self._pressed:

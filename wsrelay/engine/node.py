@@ -7,7 +7,7 @@ after the broker has confirmed it: what is published after that moment reaches i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random, SystemRandom
 
 from twisted.internet.defer import Deferred, succeed
@@ -19,15 +19,15 @@ from zope.interface import implementer
 from wsrelay.core.flow.outbox import SlowPolicy
 from wsrelay.core.messaging.control import read_control
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.messaging.publications import Publication, PublishResult
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError
 from wsrelay.core.sessions.session import Session
 from wsrelay.engine.client import Client, Connection
-from wsrelay.engine.client_registry import Roster
-from wsrelay.engine.gap_notifier import GapTeller
+from wsrelay.engine.client_registry import ClientRegistry
+from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
-from wsrelay.engine.rejection_log import DenialLog
+from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink, ICredentialStore
 from wsrelay.metrics.counters import Counters
@@ -74,13 +74,13 @@ class Node:
         authenticator: Says who clients are.
         rng: Randomness for what must not happen in step.
         counters: Where what happens is counted.
-        denials: Where those who are turned away are noted. None: in one of its own.
+        rejections: Where those who are turned away are noted. None: in one of its own.
         now: The wall clock, in seconds since the epoch, by which credentials end. None: the clock is one.
 
     Attributes:
         wheel: The timers of all clients.
-        roster: The clients that are known.
-        most_awaited: How many clients may be in that have not shown yet who they are.
+        registry: The clients that are known.
+        max_pending_credentials: How many clients may be in that have not shown yet who they are.
     """
 
     log = Logger()
@@ -93,7 +93,7 @@ class Node:
         authenticator: IAuthenticator,
         rng: Random | None = None,
         counters: Counters | None = None,
-        denials: DenialLog | None = None,
+        rejections: RejectionLog | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
         self.counters = counters or Counters()
@@ -101,14 +101,14 @@ class Node:
         self.clock = clock
         self.now = now or clock.seconds
         self.wheel = TimerWheel(clock)
-        self.roster = Roster()
-        self.most_awaited = MOST_AWAITED
+        self.registry = ClientRegistry()
+        self.max_pending_credentials = MOST_AWAITED
         self._awaited: dict[Client, None] = {}
-        self.denials = denials or DenialLog(self.counters, clock.seconds)
+        self.rejections = rejections or RejectionLog(self.counters, clock.seconds)
         self._broker = broker
         self._namespaces = namespaces
-        self._hub = Hub(clock.callLater, clock.seconds, self._send_failed, broker.hold, self._policy)
-        self._gaps = GapTeller(clock, rng or SystemRandom(), self.counters)
+        self._hub = Hub(clock.callLater, clock.seconds, self._send_failed, self._on_pressure, self._policy)
+        self._gaps = GapNotifier(clock, rng or SystemRandom(), self.counters)
         self._interests: dict[str, _Interest] = {}
         # Channels without interest and when to give them up, oldest first: one timer serves them all.
         self._lingering: dict[str, float] = {}
@@ -173,13 +173,13 @@ class Node:
         namespace = self._namespaces.rule(channel)
         return namespace is not None and bool(namespace.compress)
 
-    def publish(self, channel: str, payload: bytes) -> Deferred[None]:
+    def publish(self, channel: str, payload: bytes) -> Deferred[PublishResult]:
         """Publish a message to every process; fails with `BrokerUnavailable`."""
         return self._broker.publish(channel, payload)
 
     def await_credential(self, client: Client) -> None:
         """A client is in that nobody knows; if it is one too many the one that has had the most time has to go."""
-        if len(self._awaited) >= self.most_awaited:
+        if len(self._awaited) >= self.max_pending_credentials:
             next(iter(self._awaited)).give_up()
         self._awaited[client] = None
 
@@ -187,25 +187,20 @@ class Node:
         """It has shown its credential, or gone."""
         self._awaited.pop(client, None)
 
-    def are_denied(self, names: Sequence[str]) -> Deferred[Sequence[bool]]:
+    def are_revoked(self, names: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Whether clients of these names are to be let in no more; fails with `BrokerUnavailable`."""
-        store: ICredentialStore = self._broker.store
-        return store.denied(names)
+        store: ICredentialStore = self._broker.credentials
+        return store.are_revoked(names)
 
     # IBrokerSink
 
-    def deliver(self, publication: Publication) -> None:
-        """See `IBrokerSink.deliver`."""
-        self.counters.relayed += 1
-        self._hub.publish(publication)
-
-    def deliver_all(self, publications: Sequence[Publication]) -> None:
-        """See `IBrokerSink.deliver_all`."""
-        self.counters.relayed += len(publications)
+    def publications_received(self, publications: Sequence[Publication]) -> None:
+        """See `IBrokerSink.publications_received`."""
+        self.counters.broker_messages += len(publications)
         self._hub.publish_all(publications)
 
-    def confirmed(self, channel: str) -> None:
-        """See `IBrokerSink.confirmed`."""
+    def subscribed(self, channel: str) -> None:
+        """See `IBrokerSink.subscribed`."""
         interest = self._interests.get(channel)
         if interest is None:
             return
@@ -213,8 +208,8 @@ class Node:
         if interest.broken:
             interest.broken = False
             namespace = self._namespaces.rule(channel)
-            if namespace is not None and namespace.tell_gaps:
-                self._gaps.tell(self._hub.audience(channel))
+            if namespace is not None and namespace.notify_gaps:
+                self._gaps.notify(self._hub.audience(channel))
         # One by one, because telling one client may make another one leave.
         while interest.waiting:
             subscriber = next(iter(interest.waiting))
@@ -224,8 +219,8 @@ class Node:
                 self._hub.add(subscriber, channel)
                 deferred.callback(None)
 
-    def refused(self, channel: str) -> None:
-        """See `IBrokerSink.refused`: nobody is left waiting, or listening to nothing."""
+    def subscribe_failed(self, channel: str) -> None:
+        """See `IBrokerSink.subscribe_failed`: nobody is left waiting, or listening to nothing."""
         interest = self._interests.get(channel)
         if interest is None:
             return
@@ -233,41 +228,42 @@ class Node:
             deferred = interest.waiting.pop(next(iter(interest.waiting)))
             if not deferred.called:
                 deferred.errback(BrokerUnavailable("the broker refuses the channel"))
-        self._gaps.tell(self._hub.audience(channel))
+        self._gaps.notify(self._hub.audience(channel))
 
-    def interrupted(self) -> None:
-        """See `IBrokerSink.interrupted`."""
-        if any(interest.confirmed for interest in self._interests.values()):
-            self.counters.interruptions += 1
-        for interest in self._interests.values():
+    def disconnected(self, channels: Collection[str]) -> None:
+        """See `IBrokerSink.disconnected`."""
+        lost = [self._interests[channel] for channel in channels if channel in self._interests]
+        if any(interest.confirmed for interest in lost):
+            self.counters.broker_interruptions += 1
+        for interest in lost:
             interest.broken = interest.broken or interest.confirmed
             interest.confirmed = False
 
-    def resumed(self) -> None:
-        """See `IBrokerSink.resumed`: what the application told meanwhile was told to nobody here."""
+    def reconnected(self) -> None:
+        """See `IBrokerSink.reconnected`: what the application told meanwhile was told to nobody here."""
         Deferred.fromCoroutine(self._dismiss_denied()).addErrback(self._not_dismissed)
 
-    def controlled(self, payload: bytes) -> None:
-        """See `IBrokerSink.controlled`."""
+    def control_received(self, payload: bytes) -> None:
+        """See `IBrokerSink.control_received`."""
         try:
             disconnect = read_control(payload)
         except ClaimError as error:
             self.log.warn("a control message means nothing: {why}", why=str(error))
             return
-        self.authenticator.forget()
-        count = self.roster.dismiss(disconnect.target, disconnect.closing)
+        self.authenticator.clear_cache()
+        count = self.registry.dismiss(disconnect.target, disconnect.disconnect)
         kind = disconnect.target.partition(":")[0]
         self.log.info("disconnecting {count} clients of one {kind}", count=count, kind=kind)
 
     # Private
 
     async def _dismiss_denied(self) -> None:
-        names = self.roster.names()
+        names = self.registry.names()
         for start in range(0, len(names), TARGETS_PER_QUESTION):
             some = names[start : start + TARGETS_PER_QUESTION]
-            for name, is_denied in zip(some, await self.are_denied(some), strict=True):
+            for name, is_denied in zip(some, await self.are_revoked(some), strict=True):
                 if is_denied:
-                    self.roster.dismiss(name, Closing.REVOKED)
+                    self.registry.dismiss(name, Disconnect.REVOKED)
 
     def _not_dismissed(self, failure: Failure) -> None:
         if failure.check(BrokerUnavailable) is None:
@@ -275,15 +271,21 @@ class Node:
         # Nobody stays because the broker had enough to do, or went away without an interruption of its own.
         if self._look_again is not None:
             self._look_again.cancel()
-        self._look_again = self.wheel.call_later(LOOK_AGAIN_SECONDS, self.resumed)
+        self._look_again = self.wheel.call_later(LOOK_AGAIN_SECONDS, self.reconnected)
 
     @staticmethod
     def _not_confirmed(_failure: object, seconds: float) -> None:
         raise BrokerUnavailable(f"no confirmation within {seconds} seconds")
 
+    def _on_pressure(self, is_behind: bool) -> None:
+        if is_behind:
+            self._broker.pause()
+        else:
+            self._broker.resume()
+
     def _policy(self, channel: str) -> SlowPolicy:
         namespace = self._namespaces.rule(channel)
-        return SlowPolicy.CLOSE if namespace is None else namespace.slow
+        return SlowPolicy.CLOSE if namespace is None else namespace.slow_consumer_policy
 
     def _schedule_sweep(self) -> None:
         if self._sweep is None and self._lingering:
@@ -313,9 +315,9 @@ class Node:
             self._sweep = None
 
     def _send_failed(self, subscriber: Subscriber) -> None:
-        self.counters.failures += 1
+        self.counters.send_failures += 1
         self.log.failure("a connection failed while a message was sent to it; closing it")
         try:
-            subscriber.close(Closing.INTERNAL_ERROR)
+            subscriber.close(Disconnect.INTERNAL_ERROR)
         except Exception:  # noqa: BLE001 -- the fan-out must go on
             self.log.failure("and closing it failed too")

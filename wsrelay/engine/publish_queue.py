@@ -8,7 +8,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["MOST_WAITING", "Approvals"]
+__all__ = ["MOST_WAITING", "PublishQueue"]
 
 MOST_WAITING = 16
 """How many messages of one client may wait; what they hold in memory is at most so many times the longest message."""
@@ -24,7 +24,7 @@ class _Message:
         self.is_approved = False
 
 
-class Approvals:
+class PublishQueue:
     """Publishes in the order in which the messages came, whatever the order of the answers.
 
     Args:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.metrics.counters import Counters
 
-__all__ = ["DenialLog"]
+__all__ = ["RejectionLog"]
 
 EVERY_SECONDS = 60.0
 
 
-class DenialLog:
+class RejectionLog:
     """Counts every denial, and writes a line for the first of each reason in a minute.
 
     A developer whose browser shows nothing but 1006 finds the reason here; an attacker who knocks a thousand times a
@@ -32,12 +32,12 @@ class DenialLog:
         self._seconds = seconds
         self._told: dict[str, tuple[float, int]] = {}
 
-    def note(self, denial: Denial) -> None:
+    def record(self, client_error: ClientError) -> None:
         """Somebody was turned away."""
-        self._counters.denied[denial.reason] += 1
-        self._tell(denial.reason, denial.refusal.text)
+        self._counters.auth_rejections[client_error.reason] += 1
+        self._tell(client_error.reason, client_error.response.text)
 
-    def explain(self, detail: str) -> None:
+    def log_detail(self, detail: str) -> None:
         """Somebody is about to be turned away for this: more than they are told. One of a few constant texts."""
         self._tell(detail, detail)
 

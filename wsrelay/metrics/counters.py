@@ -13,29 +13,29 @@ class Counters:
     """Numbers that only grow. Their names, with ``wsrelay_`` before and ``_total`` behind, are those of the metrics.
 
     Attributes:
-        opened: Connections that completed their handshake.
-        refused: Handshakes answered with an HTTP status, by status.
-        closed: Connections that the relay closed, by close code.
-        denied: Who was turned away for want of a credential or a permission, by reason.
-        hook: Questions to the application, by outcome.
-        received: Messages from clients.
-        relayed: Messages that the broker delivered to this process.
+        connections_opened: Connections that completed their handshake.
+        requests_rejected: Handshakes answered with an HTTP status, by status.
+        connections_closed: Connections that the relay closed, by close code.
+        auth_rejections: Who was turned away for want of a credential or a permission, by reason.
+        hook_requests: Questions to the application, by outcome.
+        client_messages: Messages from clients.
+        broker_messages: Messages that the broker delivered to this process.
         deliveries: Messages handed to listeners: one for each message and listener.
-        dropped: Batches that a slow listener did not get by its namespace's policy.
-        interruptions: How often messages may have been lost between the broker and this process.
-        gaps: Listeners that were told of it.
-        failures: Listeners that failed while they were sent to.
+        batches_dropped: Batches that a slow listener did not get by its namespace's policy.
+        broker_interruptions: How often messages may have been lost between the broker and this process.
+        gap_notices: Listeners that were told of it.
+        send_failures: Listeners that failed while they were sent to.
     """
 
-    opened: int = 0
-    refused: Counter[int] = field(default_factory=Counter)
-    closed: Counter[int] = field(default_factory=Counter)
-    denied: Counter[str] = field(default_factory=Counter)
-    hook: Counter[str] = field(default_factory=Counter)
-    received: int = 0
-    relayed: int = 0
+    connections_opened: int = 0
+    requests_rejected: Counter[int] = field(default_factory=Counter)
+    connections_closed: Counter[int] = field(default_factory=Counter)
+    auth_rejections: Counter[str] = field(default_factory=Counter)
+    hook_requests: Counter[str] = field(default_factory=Counter)
+    client_messages: int = 0
+    broker_messages: int = 0
     deliveries: int = 0
-    dropped: int = 0
-    interruptions: int = 0
-    gaps: int = 0
-    failures: int = 0
+    batches_dropped: int = 0
+    broker_interruptions: int = 0
+    gap_notices: int = 0
+    send_failures: int = 0

@@ -17,27 +17,27 @@ from wsrelay.metrics.counters import Counters
 __all__ = ["GAUGES", "exposition"]
 
 COUNTERS = {
-    "opened": "Connections that completed their handshake.",
-    "received": "Messages from clients.",
-    "relayed": "Messages that the broker delivered to this process.",
+    "connections_opened": "Connections that completed their handshake.",
+    "client_messages": "Messages from clients.",
+    "broker_messages": "Messages that the broker delivered to this process.",
     "deliveries": "Messages handed to listeners: one for each message and listener.",
-    "dropped": "Batches that a slow listener did not get, by its namespace's policy.",
-    "interruptions": "How often messages may have been lost between the broker and this process.",
-    "gaps": "Listeners that were told so.",
-    "failures": "Listeners that failed while they were sent to.",
+    "batches_dropped": "Batches that a slow listener did not get, by its namespace's policy.",
+    "broker_interruptions": "How often messages may have been lost between the broker and this process.",
+    "gap_notices": "Listeners that were told so.",
+    "send_failures": "Listeners that failed while they were sent to.",
 }
 
 BY_LABEL = {
-    "refused": ("status", "Handshakes and requests answered with a refusal, by HTTP status."),
-    "denied": ("reason", "Clients turned away for want of a credential or a permission, by reason."),
-    "hook": ("outcome", "Questions to the application's hook, by outcome."),
-    "closed": ("code", "Connections that the relay closed, by close code."),
+    "requests_rejected": ("status", "Handshakes and requests answered with a refusal, by HTTP status."),
+    "auth_rejections": ("reason", "Clients turned away for want of a credential or a permission, by reason."),
+    "hook_requests": ("outcome", "Questions to the application's hook, by outcome."),
+    "connections_closed": ("code", "Connections that the relay closed, by close code."),
 }
 
 GAUGES = {
     "connections": "Connections that are open.",
     "channels": "Channels that this process is subscribed to.",
-    "known_clients": "Connections that a credential or the application vouches for.",
+    "authenticated_connections": "Connections that a credential or the application vouches for.",
     "certificate_expiry_timestamp_seconds": "When the first certificate ends, in seconds since 1970; 0 without TLS.",
     "ready": "1 when messages flow between this process and the broker.",
     "reactor_lag_seconds": "How late the reactor came round at most, in the last minute.",

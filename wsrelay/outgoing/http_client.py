@@ -43,7 +43,7 @@ from wsrelay import __version__
 from wsrelay.core.outcomes.errors import ConfigError, FetchError, FetchTimeoutError
 from wsrelay.outgoing.tls import VerifiedHTTPS
 
-__all__ = ["MAX_BODY_BYTES", "Fetched", "Fetcher", "check_url"]
+__all__ = ["MAX_BODY_BYTES", "HTTPClient", "HTTPResponse", "check_url"]
 
 MAX_BODY_BYTES = 64 * 1024
 """The longest body of an answer; there is no use here for one that is longer."""
@@ -79,7 +79,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class HTTPResponse:
     """An answer, read to its end.
 
     Attributes:
@@ -94,7 +94,7 @@ class Fetched:
     max_age: float | None
 
 
-class Fetcher:
+class HTTPClient:
     """Makes requests, over connections that it keeps for a moment.
 
     Args:
@@ -114,7 +114,7 @@ class Fetcher:
 
     def fetch(
         self, method: str, url: str, headers: Mapping[str, str] = _NO_FIELDS, body: bytes = b""
-    ) -> Deferred[Fetched]:
+    ) -> Deferred[HTTPResponse]:
         """Make a request.
 
         Args:
@@ -142,7 +142,7 @@ class Fetcher:
         self._pool.closeCachedConnections().chainDeferred(closed)
         return closed.addTimeout(_CLOSE_SECONDS, self._reactor, lambda _outcome, _seconds: None)
 
-    async def _fetch(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Fetched:
+    async def _fetch(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HTTPResponse:
         fields = Headers()
         for name, value in {**_FIELDS, **headers}.items():
             fields.setRawHeaders(name, [value])
@@ -153,7 +153,7 @@ class Fetcher:
             self._pool.keep_nothing()
         collector = _Collector()
         response.deliverBody(collector)
-        return Fetched(response.code, await collector.done, _max_age(response.headers))
+        return HTTPResponse(response.code, await collector.done, _max_age(response.headers))
 
     def _ended(self, outcome: _T, fetching: Deferred[Any]) -> _T:
         self._under_way.discard(fetching)

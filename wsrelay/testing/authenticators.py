@@ -12,18 +12,18 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.interfaces import IAuthenticator
 
-__all__ = ["Anonymity"]
+__all__ = ["AnonymousAuthenticator"]
 
 
 @implementer(IAuthenticator)
-class Anonymity:
+class AnonymousAuthenticator:
     """Where nobody is anybody in particular."""
 
     def find(self, _handshake: Handshake) -> None:
         """See `IAuthenticator.find`."""
 
-    def asks(self, _handshake: Handshake) -> bool:
-        """See `IAuthenticator.asks`."""
+    def requires_authentication(self, _handshake: Handshake) -> bool:
+        """See `IAuthenticator.requires_authentication`."""
         return False
 
     def authenticate(
@@ -36,8 +36,11 @@ class Anonymity:
         """See `IAuthenticator.authenticate`."""
         return succeed(ANONYMOUS)
 
-    def forget(self) -> None:
-        """See `IAuthenticator.forget`."""
+    def clear_cache(self) -> None:
+        """See `IAuthenticator.clear_cache`."""
 
-    def may_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
-        """See `IAuthenticator.may_publish`."""
+    def authorize_subscribe(self, _identity: Identity, _channel: str) -> None:
+        """See `IAuthenticator.authorize_subscribe`."""
+
+    def authorize_publish(self, _identity: Identity, _channel: str, _payload: bytes) -> None:
+        """See `IAuthenticator.authorize_publish`."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from wsrelay.brokers.memory.credential_store import MemoryCredentials
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
 
@@ -23,8 +23,9 @@ class RecordingSink:
     Attributes:
         delivered: The publications, in order.
         confirmations: The channels confirmed, in order.
-        refusals: The channels refused, in order.
+        responses: The channels refused, in order.
         interruptions: How often confirmations became void.
+        lost: The channels whose confirmation became void, for each time.
         resumptions: How often messages flowed again.
         controls: What the application told all processes.
     """
@@ -32,38 +33,35 @@ class RecordingSink:
     def __init__(self) -> None:
         self.delivered: list[Publication] = []
         self.confirmations: list[str] = []
-        self.refusals: list[str] = []
+        self.responses: list[str] = []
         self.interruptions = 0
+        self.lost: list[tuple[str, ...]] = []
         self.resumptions = 0
         self.controls: list[bytes] = []
 
-    def deliver(self, publication: Publication) -> None:
-        """See `IBrokerSink.deliver`."""
-        self.delivered.append(publication)
+    def publications_received(self, publications: Sequence[Publication]) -> None:
+        """See `IBrokerSink.publications_received`."""
+        self.delivered += publications
 
-    def deliver_all(self, publications: Sequence[Publication]) -> None:
-        """See `IBrokerSink.deliver_all`."""
-        for publication in publications:
-            self.deliver(publication)
-
-    def confirmed(self, channel: str) -> None:
-        """See `IBrokerSink.confirmed`."""
+    def subscribed(self, channel: str) -> None:
+        """See `IBrokerSink.subscribed`."""
         self.confirmations.append(channel)
 
-    def refused(self, channel: str) -> None:
-        """See `IBrokerSink.refused`."""
-        self.refusals.append(channel)
+    def subscribe_failed(self, channel: str) -> None:
+        """See `IBrokerSink.subscribe_failed`."""
+        self.responses.append(channel)
 
-    def interrupted(self) -> None:
-        """See `IBrokerSink.interrupted`."""
+    def disconnected(self, channels: Collection[str]) -> None:
+        """See `IBrokerSink.disconnected`."""
+        self.lost.append(tuple(channels))
         self.interruptions += 1
 
-    def resumed(self) -> None:
-        """See `IBrokerSink.resumed`."""
+    def reconnected(self) -> None:
+        """See `IBrokerSink.reconnected`."""
         self.resumptions += 1
 
-    def controlled(self, payload: bytes) -> None:
-        """See `IBrokerSink.controlled`."""
+    def control_received(self, payload: bytes) -> None:
+        """See `IBrokerSink.control_received`."""
         self.controls.append(payload)
 
 
@@ -76,13 +74,15 @@ class FakeBroker:
         wanted: The channels subscribed now.
         log: The calls of `subscribe` and `unsubscribe`, in order.
         published: What was published.
-        told: What was told to all processes.
-        held: What `hold` was last called with.
-        store: Tickets and denials, in memory.
+        controls: The control messages sent, each with the process it was for (None: all of them).
+        is_paused: Whether `pause` was called last, and not `resume`.
+        credentials: Tickets and revocations, in memory.
         publishing: What `publish` returns next, or None: success if the broker is ready, else a failure.
     """
 
     name = "fake"
+    node_id = "fake-node"
+    history = None
 
     def __init__(self) -> None:
         self.ready = True
@@ -91,11 +91,11 @@ class FakeBroker:
         self.wanted: set[str] = set()
         self.log: list[tuple[str, list[str]]] = []
         self.published: list[Publication] = []
-        self.told: list[bytes] = []
-        self.publishing: Deferred[None] | None = None
+        self.controls: list[tuple[bytes, str | None]] = []
+        self.publishing: Deferred[PublishResult] | None = None
         self.started = False
-        self.held = False
-        self.store = MemoryCredentials(lambda: 0.0)
+        self.is_paused = False
+        self.credentials = MemoryCredentialStore(lambda: 0.0)
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -122,20 +122,24 @@ class FakeBroker:
         self.log.append(("unsubscribe", names))
         self.wanted.difference_update(names)
 
-    def hold(self, held: bool) -> None:
-        """See `IBroker.hold`."""
-        self.held = held
+    def pause(self) -> None:
+        """See `IBroker.pause`."""
+        self.is_paused = True
 
-    def publish(self, channel: str, payload: bytes) -> Deferred[None]:
+    def resume(self) -> None:
+        """See `IBroker.resume`."""
+        self.is_paused = False
+
+    def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
         """See `IBroker.publish`."""
         if self.publishing is not None:
             return self.publishing
         if not self.ready:
             return fail(BrokerUnavailable("the test says so"))
-        self.published.append(Publication(channel, payload))
-        return succeed(None)
+        self.published.append(Publication(channel, data))
+        return succeed(PublishResult())
 
-    def tell(self, payload: bytes) -> Deferred[None]:
-        """See `IBroker.tell`."""
-        self.told.append(payload)
+    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
+        """See `IBroker.send_control`."""
+        self.controls.append((payload, node_id))
         return succeed(None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wsrelay.core.flow.outbox import SlowPolicy
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects import DIALECTS
 from wsrelay.engine.encodings import Encodings
 from wsrelay.engine.hub import Subscriber
@@ -24,9 +24,9 @@ class RecordingConnection:
     Attributes:
         accepted: Whether the handshake was completed.
         name: What its connection was called when it was.
-        refusals: The refusals it was given.
+        responses: The refusals it was given.
         sent: The batches it was sent.
-        closings: The closings it was given.
+        disconnects: The closings it was given.
     """
 
     def __init__(self, dialect: str = "raw") -> None:
@@ -34,9 +34,9 @@ class RecordingConnection:
         self.encoding = ENCODINGS.get(self.dialect)
         self.accepted = False
         self.name: str | None = None
-        self.refusals: list[Refusal] = []
+        self.responses: list[ErrorResponse] = []
         self.sent: list[bytes] = []
-        self.closings: list[Closing] = []
+        self.disconnects: list[Disconnect] = []
 
     def compress(self) -> None:
         """See `Connection.compress`: this client offers it."""
@@ -47,9 +47,9 @@ class RecordingConnection:
         self.accepted = True
         self.name = name
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, response: ErrorResponse) -> None:
         """See `Connection.refuse`."""
-        self.refusals.append(refusal)
+        self.responses.append(response)
 
     @property
     def subscriber(self) -> Subscriber:
@@ -60,6 +60,6 @@ class RecordingConnection:
         """See `Subscriber.send`."""
         self.sent.append(data)
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """See `Subscriber.close`."""
-        self.closings.append(closing)
+        self.disconnects.append(disconnect)

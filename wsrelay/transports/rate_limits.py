@@ -7,10 +7,10 @@ from collections.abc import Hashable
 from wsrelay.core.flow.token_bucket import BURST_SECONDS, TokenBucket
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 
-__all__ = ["Rates"]
+__all__ = ["RateLimits"]
 
 
-class Rates:
+class RateLimits:
     """Counts frames and bytes of clients.
 
     One that has been quiet for as long as a burst takes is forgotten, because it may send as much as one never heard
@@ -41,7 +41,7 @@ class Rates:
             self._start_sweep()
         return found[0].take(frames, now) and found[1].take(size, now)
 
-    def forget(self, client: Hashable) -> None:
+    def remove(self, client: Hashable) -> None:
         """A client is gone."""
         self._buckets.pop(client, None)
         if not self._buckets and self._sweep is not None:

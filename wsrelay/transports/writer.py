@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from wsrelay.core.flow.outbox import Outbox, SlowPolicy
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.transports.listening.eager_tcp import EagerServer
 
-__all__ = ["Limits", "Outlet", "Owner"]
+__all__ = ["ConnectionWriter", "Limits", "Owner"]
 
 PIECE_BYTES = 65536
 """How much of the outbox is given to the transport at a time: what Twisted holds before it calls itself full."""
@@ -26,11 +26,11 @@ class Limits(Protocol):
     """What bounds an outbox: the settings."""
 
     @property
-    def outbox_max_bytes(self) -> int:
+    def max_outbox_bytes(self) -> int:
         """How much may wait, in bytes."""
 
     @property
-    def outbox_max_seconds(self) -> float:
+    def max_outbox_seconds(self) -> float:
         """How long anything may wait, in seconds."""
 
 
@@ -40,17 +40,17 @@ class Owner(Protocol):
     def dropped(self) -> None:
         """The client did not get something that it should have got if it had read faster."""
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """Say goodbye and end the connection."""
 
 
-class _Hot:
+class _FirstSlots:
     """What every send looks at: the slots of a base come first, in the cache line that the type is read from."""
 
     __slots__ = ("clear", "write_now")
 
 
-class Outlet(_Hot):
+class ConnectionWriter(_FirstSlots):
     """The way out of one connection. Implements `wsrelay.engine.hub.Subscriber`.
 
     Args:
@@ -92,10 +92,10 @@ class Outlet(_Hot):
         elif self.is_open:
             self._wait(data, policy, channel, latest)
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """See `wsrelay.engine.hub.Subscriber.close`."""
         if self._owner is not None:
-            self._owner.close(closing)
+            self._owner.close(disconnect)
 
     # The connection's side
 
@@ -183,12 +183,12 @@ class Outlet(_Hot):
             if policy is SlowPolicy.DROP:
                 self._owner.dropped()
             else:
-                self._owner.close(Closing.SLOW)
+                self._owner.close(Disconnect.SLOW)
 
     def _start_outbox(self) -> Outbox:
         self.clear = False
-        self._outbox = Outbox(self._limits.outbox_max_bytes)
-        self._timer = self._wheel.call_later(self._limits.outbox_max_seconds, self._look_at_age)
+        self._outbox = Outbox(self._limits.max_outbox_bytes)
+        self._timer = self._wheel.call_later(self._limits.max_outbox_seconds, self._look_at_age)
         return self._outbox
 
     def _feed(self, outbox: Outbox) -> None:
@@ -207,9 +207,9 @@ class Outlet(_Hot):
         now = self._wheel.seconds()
         oldest = self._outbox.oldest
         # An outbox may be empty and still the place to wait, while the transport has the last piece of it.
-        left = self._limits.outbox_max_seconds - (0.0 if oldest is None else now - oldest)
+        left = self._limits.max_outbox_seconds - (0.0 if oldest is None else now - oldest)
         if left <= 0:
-            self.close(Closing.SLOW)
+            self.close(Disconnect.SLOW)
         else:
             self._timer = self._wheel.call_later(left, self._look_at_age)
 
@@ -224,7 +224,7 @@ class _Pauses:
 
     __slots__ = ("_outlet",)
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: ConnectionWriter) -> None:
         self._outlet = outlet
 
     def pauseProducing(self) -> None:

@@ -18,7 +18,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request
 
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = ["MAX_DROPPED_BYTES", "OneRequest", "OneRequestChannel"]
 
@@ -28,7 +28,7 @@ LINGER_SECONDS = 5.0
 MAX_DROPPED_BYTES = 64 * 1024
 """As much of a body that nobody wants is read, so that the client sees its answer."""
 
-_BODY_TOO_BIG = Refusal(413, "No route here takes a request body of this size.")
+_BODY_TOO_BIG = ErrorResponse(413, "No route here takes a request body of this size.")
 
 
 class OneRequestChannel(HTTPChannel):

@@ -67,7 +67,7 @@ async def client_leaves_while_pending(trial: Trial) -> None:
         line.leave(politely=bool(number % 2))
     await asyncio.sleep(LATE_SECONDS + 0.5)
     trial.control("the application was asked", trial.grounds.application.asked["hook:late:gone"] > 0, True)
-    counts = [await relay.metric(f"wsrelay_{name}") for name in ("connections", "known_clients")]
+    counts = [await relay.metric(f"wsrelay_{name}") for name in ("connections", "authenticated_connections")]
     trial.safe("nobody is counted", counts == [0.0, 0.0], f"{counts} are still counted")
 
     async def is_free() -> bool:

@@ -56,7 +56,7 @@ async def comes_back_after_revocation(trial: Trial) -> None:
         lines = [await trial.enter(name, ROOM, field) for name in (*BOTH, *BOTH)]
         other = await trial.enter(Name.GUARDED, ROOM, trial.bearer(forge.signed(sub=f"{sub}-not")))
         if kind == "redis":
-            await trial.grounds.command("SET", f"{PREFIX}denied:user:{sub}", 1, "EX", 60)
+            await trial.grounds.command("SET", f"{PREFIX}revoked:user:{sub}", 1, "EX", 60)
             await trial.grounds.publish("$control", json.dumps({"disconnect": {"user": sub}}))
         else:
             value = sub if kind == "user" else f"jti-of-{kind}"
@@ -136,7 +136,7 @@ async def revoked_while_cut_off(trial: Trial) -> None:
     other = await trial.enter(Name.CUT, "/ws/room:cut", trial.bearer(forge.signed(sub="not-revoked")))
     proxy.refuse()
     proxy.cut()
-    await trial.grounds.command("SET", f"{PREFIX}denied:user:revoked-while-away", 1, "EX", 60)
+    await trial.grounds.command("SET", f"{PREFIX}revoked:user:revoked-while-away", 1, "EX", 60)
     await trial.grounds.publish("$control", '{"disconnect": {"user": "revoked-while-away"}}')
     trial.refused("coming while it is cut off", await trial.knock(Name.CUT, "/ws/room:cut", field), "503 not_checked")
     trial.control("it is still there", await line.ending(0.3), "open")

@@ -123,7 +123,7 @@ async def ticket_reaches_other_keys(trial: Trial) -> None:
     short, long = "short-1", "x" * 129
     targets = (
         "outside-of-the-prefix",
-        f"{PREFIX}denied:user:somebody",
+        f"{PREFIX}revoked:user:somebody",
         f"{PREFIX}ticket:{short}",
         f"{PREFIX}ticket:{long}",
     )
@@ -144,7 +144,7 @@ async def ticket_reaches_other_keys(trial: Trial) -> None:
         "********************",
         "%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a",
         "[a-z]outside-of-the-prefix",
-        f"{PREFIX}denied:user:somebody",
+        f"{PREFIX}revoked:user:somebody",
         "{outside-of-the-prefix}",
         "a-list-of-things-1",
         short,

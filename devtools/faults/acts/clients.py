@@ -152,7 +152,7 @@ async def closes_are_not_read(stage: Stage) -> None:
     _only(stage, await _many(stage, 50, close), "1000", "reset", "closed")
 
 
-@fault(quick=True, disturbs=False, red=Red.NEVER, flags=("--outbox-max-bytes", "131072"), memory=40 * 1024 * 1024)
+@fault(quick=True, disturbs=False, red=Red.NEVER, flags=("--max-outbox-bytes", "131072"), memory=40 * 1024 * 1024)
 async def clients_do_not_read(stage: Stage) -> None:
     """Twenty clients listen and never read, while 8 MB are published on their channel."""
 

@@ -14,7 +14,7 @@ channels = ["*"]
 
 [namespaces.indifferent]
 channels = ["c4"]
-tell_gaps = false
+notify_gaps = false
 
 [namespaces.spoken]
 channels = ["s0", "s1"]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import Clock
+
 from tests.brokers import contract
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.core.messaging.publications import Publication
@@ -9,16 +14,18 @@ from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker
 from wsrelay.testing.brokers import RecordingSink
 
+REACTOR: Any = reactor
+
 
 class MemoryBrokerTests(contract.BrokerContract):
     """The contract, inside one process."""
 
     def make_broker(self) -> IBroker:
-        return MemoryBroker()
+        return MemoryBroker(REACTOR)
 
     def test_stop_interrupts(self) -> None:
         """Stopping voids the confirmations, once."""
-        broker, sink = MemoryBroker(), RecordingSink()
+        broker, sink = MemoryBroker(Clock()), RecordingSink()
         broker.attach(sink)
         broker.start()
         broker.stop()
@@ -27,23 +34,25 @@ class MemoryBrokerTests(contract.BrokerContract):
 
     def test_hold(self) -> None:
         """While it is held publishing fails and delivers nothing; afterwards all is as before, and it stays ready."""
-        broker, sink = MemoryBroker(), RecordingSink()
+        clock = Clock()
+        broker, sink = MemoryBroker(clock), RecordingSink()
         broker.attach(sink)
         broker.start()
         broker.subscribe(["chat"])
         for held in (True, True, False, False):
-            broker.hold(held)
+            (broker.pause if held else broker.resume)()
             published = broker.publish("chat", b"x")
             if held:
                 self.failureResultOf(published, BrokerUnavailable)
             else:
                 self.successResultOf(published)
             self.assertTrue(broker.ready)
+        clock.advance(0)
         self.assertEqual((sink.delivered, sink.interruptions), ([Publication("chat", b"x")] * 2, 0))
 
     def test_without_a_sink(self) -> None:
         """A broker that nobody attached to takes everything and delivers nothing."""
-        broker = MemoryBroker()
+        broker = MemoryBroker(Clock())
         broker.start()
         broker.subscribe(["chat"])
         self.successResultOf(broker.publish("chat", b"x"))

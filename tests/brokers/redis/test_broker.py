@@ -81,10 +81,10 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertEqual(message["data"], b"\xff\x00007")
 
     async def test_connections(self) -> None:
-        """However many channels: one subscriber connection, with the probe, and one for commands; both say whose."""
+        """However many channels: one subscriber connection, and one for commands; both say whose they are."""
         await self.listening(*(f"c{number}" for number in range(1200)))
         mine = self.connections()
-        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1202])
+        self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1203])
         self.assertEqual({each["psub"] for each in mine}, {"0"})
         self.assertEqual({each["name"].rpartition("-")[2] for each in mine}, {"subscriber", "commander"})
 
@@ -117,7 +117,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         client = self.redis()
         client.publish("wsrelay:chat", b"before")
         await sink.when(lambda: len(sink.delivered) == 1)
-        broker.hold(True)
+        broker.pause()
         payloads = [b"%04d" % number * 100 for number in range(1000)]
         for payload in payloads[:-1]:
             client.publish("wsrelay:chat", payload)
@@ -126,9 +126,9 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         await broker.publish("other", b"")
         await broker.publish("other", b"")
         self.assertEqual((len(sink.delivered), broker.ready), (1, True))
-        broker.hold(False)
+        broker.resume()
         await sink.when(lambda: len(sink.delivered) == 1 + len(payloads))
-        self.assertEqual([publication.payload for publication in sink.delivered], [b"before", *payloads])
+        self.assertEqual([publication.data for publication in sink.delivered], [b"before", *payloads])
         self.assertEqual(sink.interruptions, 0)
 
     async def test_server_comes_later(self) -> None:
@@ -222,7 +222,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
         broker, sink = await self.listening("a1", "a2")
         broker.subscribe(["a3", "b", "a4"])
-        await sink.when(lambda: sink.confirmations[2:] == ["a3", "a4"] and sink.refusals == ["b"])
+        await sink.when(lambda: sink.confirmations[2:] == ["a3", "a4"] and sink.responses == ["b"])
         self.assertEqual((broker.ready, sink.interruptions), (True, 0))
 
     async def test_server_without_auth(self) -> None:
@@ -247,11 +247,11 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         asked: list[Any] = []
 
         def resumed() -> None:
-            WaitingSink.resumed(sink)
+            WaitingSink.reconnected(sink)
             told.append((broker.ready, sink.interruptions))
-            asked.append(broker.store.denied(["user:42"]))
+            asked.append(broker.credentials.are_revoked(["user:42"]))
 
-        self.patch(sink, "resumed", resumed)
+        self.patch(sink, "reconnected", resumed)
         for each in self.connections():
             self.redis().client_kill_filter(_id=each["id"])
         await until(lambda: bool(asked))
@@ -300,15 +300,15 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         broker, sink = await self.listening("chat")
         await broker.publish("chat", b"x")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
-        await broker.store.mint("ticket", b"{}", 30)
-        self.assertEqual(await broker.store.redeem("ticket"), b"{}")
-        self.assertEqual(list(await broker.store.denied(["user:42"])), [False])
+        await broker.credentials.create("ticket", b"{}", 30)
+        self.assertEqual(await broker.credentials.redeem("ticket"), b"{}")
+        self.assertEqual(list(await broker.credentials.are_revoked(["user:42"])), [False])
         with self.assertRaises(BrokerUnavailable) as caught:
-            await broker.tell(b"x")
+            await broker.send_control(b"x")
         self.assertIn("NOPERM", str(caught.exception))
-        self.assertEqual((broker.ready, broker.problem, sink.interruptions, sink.refusals), (True, "", 0, []))
+        self.assertEqual((broker.ready, broker.problem, sink.interruptions, sink.responses), (True, "", 0, []))
         lines = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
-        told = "Redis refuses the channel $control: nobody can be disconnected"
+        told = "Redis rejects the channel $control: control messages do not arrive"
         self.assertEqual(lines.count(told), 1)
 
 
@@ -357,21 +357,21 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
     async def test_plain_keys(self) -> None:
         """What is minted and denied are plain keys, which end when they should."""
         store, client = await self.store(), self.redis()
-        await store.mint("ticket", b"{}", 30)
-        await store.deny("user:42", 3600)
+        await store.create("ticket", b"{}", 30)
+        await store.revoke("user:42", 3600)
         self.assertEqual(client.get("wsrelay:ticket:ticket"), b"{}")
-        ends: Any = [client.pttl(key) for key in ("wsrelay:ticket:ticket", "wsrelay:denied:user:42")]
+        ends: Any = [client.pttl(key) for key in ("wsrelay:ticket:ticket", "wsrelay:revoked:user:42")]
         self.assertTrue(0 < ends[0] <= 30_000 and 3_500_000 < ends[1] <= 3_600_000, ends)
         keys: Any = client.keys("*")
-        self.assertEqual(sorted(keys), [b"wsrelay:denied:user:42", b"wsrelay:ticket:ticket"])
+        self.assertEqual(sorted(keys), [b"wsrelay:revoked:user:42", b"wsrelay:ticket:ticket"])
 
     async def test_plain_denial(self) -> None:
         """What any program writes under denied: is a denial for all processes, until it is deleted."""
         stores, client = await self.stores(), self.redis()
-        client.set("wsrelay:denied:user:42", "", ex=3600)
-        self.assertEqual([list(await store.denied(["user:42"])) for store in stores], [[True]] * 2)
-        client.delete("wsrelay:denied:user:42")
-        self.assertEqual([list(await store.denied(["user:42"])) for store in stores], [[False]] * 2)
+        client.set("wsrelay:revoked:user:42", "", ex=3600)
+        self.assertEqual([list(await store.are_revoked(["user:42"])) for store in stores], [[True]] * 2)
+        client.delete("wsrelay:revoked:user:42")
+        self.assertEqual([list(await store.are_revoked(["user:42"])) for store in stores], [[False]] * 2)
 
     async def test_other_kinds(self) -> None:
         """A key that holds no text is no ticket, and stays as it is."""
@@ -383,7 +383,7 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
             self.assertIsNone(await store.redeem(name))
             self.assertEqual(client.exists(f"wsrelay:ticket:{name}"), 1)
         # And the next one is redeemed as ever.
-        await store.mint("ticket", b"{}", 30)
+        await store.create("ticket", b"{}", 30)
         self.assertEqual([await store.redeem("ticket"), await store.redeem("ticket")], [b"{}", None])
 
     async def test_away(self) -> None:
@@ -391,11 +391,11 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
         store = await self.store()
         self.server.kill()
         for ask in (
-            lambda: store.mint("ticket", b"{}", 30),
+            lambda: store.create("ticket", b"{}", 30),
             lambda: store.redeem("ticket"),
-            lambda: store.tear("ticket"),
-            lambda: store.deny("user:42", 30),
-            lambda: store.denied(["user:42"]),
+            lambda: store.delete("ticket"),
+            lambda: store.revoke("user:42", 30),
+            lambda: store.are_revoked(["user:42"]),
         ):
             with self.assertRaises(BrokerUnavailable):
                 await ask()
@@ -413,7 +413,7 @@ class RedisStoreTests(OnRedisStore, contract.StoreContract):
         client.set("wsrelay:ticket:ticket", "{}", ex=30)
         self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
         store = await self.store()
-        for ask in (lambda: store.redeem("ticket"), lambda: store.denied(["user:42"])):
+        for ask in (lambda: store.redeem("ticket"), lambda: store.are_revoked(["user:42"])):
             with self.assertRaises(BrokerUnavailable) as caught:
                 await ask()
             self.assertIn("NOPERM", str(caught.exception))
@@ -435,7 +435,7 @@ class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
         store = await self.store()
         before: Any = client.info("errorstats")
         for number in range(3):
-            await store.mint(f"ticket-{number}", b"{}", 30)
+            await store.create(f"ticket-{number}", b"{}", 30)
             self.assertEqual(await store.redeem(f"ticket-{number}"), b"{}")
         stats, after = client.info("commandstats"), client.info("errorstats")
         # The client's types know of no answers within answers.
@@ -450,7 +450,7 @@ class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
         )
         self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
         store = await self.store()
-        await store.mint("ticket", b"{}", 30)
+        await store.create("ticket", b"{}", 30)
         with self.assertRaises(BrokerUnavailable) as caught:
             await store.redeem("ticket")
         self.assertIn("NOPERM", str(caught.exception))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.client_address import block
+from wsrelay.core.access.client_address import rate_limit_key
 
 
 class BlockTests(SynchronousTestCase):
@@ -23,13 +23,13 @@ class BlockTests(SynchronousTestCase):
             ("a:b", "a:b"),
             ("", ""),
         ):
-            self.assertEqual(block(address), party)
+            self.assertEqual(rate_limit_key(address), party)
 
     @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
     def test_neighbours(self, address: object, lower: int) -> None:
         """Whatever a party makes of the lower half, it stays one."""
-        first = block(str(address))
+        first = rate_limit_key(str(address))
         if "." not in first:
             upper = first.removesuffix("::")
-            self.assertEqual(first, block(first))
+            self.assertEqual(first, rate_limit_key(first))
             self.assertTrue(upper or first == "::", lower)

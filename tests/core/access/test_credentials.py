@@ -14,22 +14,22 @@ from wsrelay.core.access.credentials import (
     MAX_CREDENTIAL_BYTES,
     SUBPROTOCOL_PREFIX,
     Credential,
-    Kind,
+    CredentialKind,
     check_credential,
     find_credential,
     read_credential,
 )
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
 
 TOKEN = "eyJh.eyJz_-0.c2ln"
 TICKET = "0123456789abcdef"
 COOKIE = "session"
 
-SHOWN_TOKEN = Credential(Kind.TOKEN, Secret(TOKEN))
-SHOWN_TICKET = Credential(Kind.TICKET, Secret(TICKET))
+SHOWN_TOKEN = Credential(CredentialKind.TOKEN, Secret(TOKEN))
+SHOWN_TICKET = Credential(CredentialKind.TICKET, Secret(TICKET))
 
 # Every place of a handshake in which a credential may stand on purpose, and what is found there.
 CARRIERS: dict[str, tuple[dict[str, Any], Credential]] = {
@@ -41,28 +41,28 @@ CARRIERS: dict[str, tuple[dict[str, Any], Credential]] = {
 }
 
 
-def look(name: str | None = None, with_bearer: bool = True, **fields: Any) -> Credential | Denial | None:
+def look(name: str | None = None, with_bearer: bool = True, **fields: Any) -> Credential | ClientError | None:
     """What is found in a handshake, or why that cannot be told."""
     try:
         return find_credential(Handshake("/ws/room", "192.0.2.1", **fields), name, with_bearer=with_bearer)
-    except DeniedError as error:
-        return error.denial
+    except RejectedError as error:
+        return error.client_error
 
 
-def check(kind: Kind, text: str) -> Credential | Denial:
+def check(kind: CredentialKind, text: str) -> Credential | ClientError:
     """What a text of this kind is."""
     try:
         return check_credential(kind, text)
-    except DeniedError as error:
-        return error.denial
+    except RejectedError as error:
+        return error.client_error
 
 
-def read(message: object) -> Credential | Denial:
+def read(message: object) -> Credential | ClientError:
     """What a first message shows."""
     try:
         return read_credential(message if isinstance(message, bytes) else json.dumps(message).encode())
-    except DeniedError as error:
-        return error.denial
+    except RejectedError as error:
+        return error.client_error
 
 
 class GrammarTests(SynchronousTestCase):
@@ -71,9 +71,9 @@ class GrammarTests(SynchronousTestCase):
     def test_good(self) -> None:
         """Three base64url parts, of which the last may be empty, are a token; 16 to 128 plain characters a ticket."""
         for text in (TOKEN, "a.b.c", "a.b.", "-_.09.AZ", "a." + "b" * (MAX_CREDENTIAL_BYTES - 4) + ".c"):
-            self.assertEqual(check(Kind.TOKEN, text), Credential(Kind.TOKEN, Secret(text)))
+            self.assertEqual(check(CredentialKind.TOKEN, text), Credential(CredentialKind.TOKEN, Secret(text)))
         for text in (TICKET, "-._~ABCxyz012345", "x" * 128):
-            self.assertEqual(check(Kind.TICKET, text), Credential(Kind.TICKET, Secret(text)))
+            self.assertEqual(check(CredentialKind.TICKET, text), Credential(CredentialKind.TICKET, Secret(text)))
 
     def test_bad_tokens(self) -> None:
         """Anything else is no token, and is told so in the same words as one whose signature is wrong."""
@@ -92,18 +92,22 @@ class GrammarTests(SynchronousTestCase):
             "a.b.\u00fc",
         ]
         texts.append("a." + "b" * (MAX_CREDENTIAL_BYTES - 3) + ".c")
-        self.assertEqual({text: check(Kind.TOKEN, text) for text in texts}, dict.fromkeys(texts, Denial.TOKEN))
+        self.assertEqual(
+            {text: check(CredentialKind.TOKEN, text) for text in texts}, dict.fromkeys(texts, ClientError.TOKEN)
+        )
 
     def test_bad_tickets(self) -> None:
         """Anything else is no ticket, and is told so in the same words as one that nobody knows."""
         texts = ["", "x" * 15, "x" * 129, "x" * 16 + "\n", "x" * 16 + "*", "x" * 8 + "/" + "x" * 8, "x" * 16 + " "]
         texts += ["x" * 16 + ":", "x" * 16 + "\u00fc", "\u0661" * 16, "x" * 16 + "%20", "x" * 9000]
-        self.assertEqual({text: check(Kind.TICKET, text) for text in texts}, dict.fromkeys(texts, Denial.TICKET))
+        self.assertEqual(
+            {text: check(CredentialKind.TICKET, text) for text in texts}, dict.fromkeys(texts, ClientError.TICKET)
+        )
 
-    @given(st.sampled_from(Kind), st.text() | st.text("aZ0-_.~", max_size=140))
-    @example(Kind.TICKET, "x" * 16 + "\n")
-    @example(Kind.TOKEN, "a.b.c\n")
-    def test_anything(self, kind: Kind, text: str) -> None:
+    @given(st.sampled_from(CredentialKind), st.text() | st.text("aZ0-_.~", max_size=140))
+    @example(CredentialKind.TICKET, "x" * 16 + "\n")
+    @example(CredentialKind.TOKEN, "a.b.c\n")
+    def test_anything(self, kind: CredentialKind, text: str) -> None:
         """What passes is exactly what it was, and stands in a URL, a header field and a key of Redis as it is."""
         found = check(kind, text)
         if isinstance(found, Credential):
@@ -112,7 +116,7 @@ class GrammarTests(SynchronousTestCase):
 
     def test_repr(self) -> None:
         """A credential can be logged by mistake without harm."""
-        self.assertNotIn(TOKEN, repr(check(Kind.TOKEN, TOKEN)))
+        self.assertNotIn(TOKEN, repr(check(CredentialKind.TOKEN, TOKEN)))
 
 
 class HandshakeTests(SynchronousTestCase):
@@ -149,8 +153,8 @@ class HandshakeTests(SynchronousTestCase):
 
     def test_malformed(self) -> None:
         """What stands in a place for a credential and is none is refused, and never taken for none at all."""
-        cases: dict[Denial, list[dict[str, Any]]] = {
-            Denial.TOKEN: [
+        cases: dict[ClientError, list[dict[str, Any]]] = {
+            ClientError.TOKEN: [
                 {"authorization": "Bearer"},
                 {"authorization": "Bearer "},
                 {"authorization": f"Bearer {TOKEN}, {TOKEN}"},
@@ -158,7 +162,7 @@ class HandshakeTests(SynchronousTestCase):
                 {"subprotocols": ("wsrelay.token.",)},
                 {"subprotocols": ("wsrelay.token.a.b.c.d",)},
             ],
-            Denial.TICKET: [
+            ClientError.TICKET: [
                 {"authorization": f"Ticket {TOKEN[:15]}"},
                 {"authorization": "Ticket"},
                 {"subprotocols": ("wsrelay.ticket.",)},
@@ -168,8 +172,8 @@ class HandshakeTests(SynchronousTestCase):
                 {"query": f"ticket={TICKET}%ff"},
             ],
         }
-        for denial, handshakes in cases.items():
-            self.assertEqual([look(**fields) for fields in handshakes], [denial] * len(handshakes))
+        for client_error, handshakes in cases.items():
+            self.assertEqual([look(**fields) for fields in handshakes], [client_error] * len(handshakes))
 
     def test_without_bearer(self) -> None:
         """Where there are no tokens a Bearer field is for somebody else: neither found nor in the way of a ticket."""
@@ -191,30 +195,30 @@ class HandshakeTests(SynchronousTestCase):
                     both["subprotocols"] = first["subprotocols"] + second["subprotocols"]
                 elif set(first) & set(second):
                     continue
-                self.assertEqual(look(**both), Denial.AMBIGUOUS, both)
+                self.assertEqual(look(**both), ClientError.AMBIGUOUS, both)
         for query in (f"ticket={TICKET}&ticket={TICKET}", f"ticket={TICKET}&ticket=x", "ticket=x&ticket=y"):
-            self.assertEqual(look(query=query), Denial.AMBIGUOUS)
-        self.assertEqual(look(subprotocols=(f"wsrelay.token.{TOKEN}",) * 2), Denial.AMBIGUOUS)
+            self.assertEqual(look(query=query), ClientError.AMBIGUOUS)
+        self.assertEqual(look(subprotocols=(f"wsrelay.token.{TOKEN}",) * 2), ClientError.AMBIGUOUS)
 
     def test_too_many_parameters(self) -> None:
         """Where nobody looks a promise might stand."""
-        self.assertIs(look(query="a=1&" * 64 + "auth=message"), Denial.MALFORMED)
+        self.assertIs(look(query="a=1&" * 64 + "auth=message"), ClientError.MALFORMED)
 
     def test_promises_something_else(self) -> None:
         """Who promises what there is not is told: its first message would be published."""
         for query in ("auth", "auth=", "auth=messages", "auth=Message", "auth=token", "auth=message&auth=message"):
-            self.assertIs(look(query=query), Denial.MALFORMED, query)
+            self.assertIs(look(query=query), ClientError.MALFORMED, query)
 
     def test_promised_as_well(self) -> None:
         """Who shows a credential and says that the first message is one shows two: it must not be published."""
         for fields, _ in CARRIERS.values():
             query = "&".join(filter(None, (fields.get("query"), "auth=message")))
-            self.assertEqual(look(**{**fields, "query": query}), Denial.AMBIGUOUS)
+            self.assertEqual(look(**{**fields, "query": query}), ClientError.AMBIGUOUS)
         self.assertIsNone(look(query="auth=message"))
 
     def test_never_answered(self) -> None:
         """No subprotocol that can carry a credential is one that the relay answers with."""
-        for kind in Kind:
+        for kind in CredentialKind:
             self.assertTrue(f"{SUBPROTOCOL_PREFIX}{kind.value}.".startswith(SUBPROTOCOL_PREFIX))
         self.assertFalse("wsrelay".startswith(SUBPROTOCOL_PREFIX))
 
@@ -225,7 +229,7 @@ class CookieTests(SynchronousTestCase):
     def test_found(self) -> None:
         """A cookie of the name that the operator chose is a token, and ambient."""
         found = look(COOKIE, cookie=f"a=b; {COOKIE}={TOKEN}; c=d")
-        self.assertEqual(found, Credential(Kind.TOKEN, Secret(TOKEN), is_ambient=True))
+        self.assertEqual(found, Credential(CredentialKind.TOKEN, Secret(TOKEN), is_ambient=True))
 
     def test_not_asked_for(self) -> None:
         """Cookies of other names are none, nor is any where the operator named none."""
@@ -240,7 +244,7 @@ class CookieTests(SynchronousTestCase):
     def test_twice(self) -> None:
         """Two of the name are refused: a neighbour's subdomain may have planted one (RFC 6265 section 8.6)."""
         for second in (TOKEN, "a.b.c", "x", ""):
-            self.assertEqual(look(COOKIE, cookie=f"{COOKIE}={TOKEN}; {COOKIE}={second}"), Denial.AMBIGUOUS)
+            self.assertEqual(look(COOKIE, cookie=f"{COOKIE}={TOKEN}; {COOKIE}={second}"), ClientError.AMBIGUOUS)
 
     def test_purpose_goes_first(self) -> None:
         """What a client shows on purpose goes before its cookie, of which then nothing matters."""
@@ -267,7 +271,7 @@ class FirstMessageTests(SynchronousTestCase):
     def test_longest(self) -> None:
         """The longest token that there may be can be shown so."""
         longest = "a." + "b" * (MAX_CREDENTIAL_BYTES - 4) + ".c"
-        self.assertEqual(read({"token": longest}), Credential(Kind.TOKEN, Secret(longest)))
+        self.assertEqual(read({"token": longest}), Credential(CredentialKind.TOKEN, Secret(longest)))
 
     def test_malformed(self) -> None:
         """Anything else is refused with the sentence that says what it should look like."""
@@ -283,13 +287,13 @@ class FirstMessageTests(SynchronousTestCase):
         ]
         messages += [{"x": TOKEN}, {"Token": TOKEN}, {"token": None}, {"token": [TOKEN]}, {"ticket": 1234567890123456}]
         messages += [{"token": "a." + "b" * (MAX_CREDENTIAL_BYTES + 50) + ".c"}, b'{"token": "' + b" " * 9000 + b'"}']
-        self.assertEqual([read(message) for message in messages], [Denial.MALFORMED] * len(messages))
+        self.assertEqual([read(message) for message in messages], [ClientError.MALFORMED] * len(messages))
 
     def test_wrong(self) -> None:
         """What is in its place and outside the grammar is told like one that is not known."""
-        self.assertEqual([read({"token": text}) for text in ("", "x", TICKET, "a.b.c\n")], [Denial.TOKEN] * 4)
-        self.assertEqual([read({"ticket": text}) for text in ("", "x", TOKEN * 9)], [Denial.TICKET] * 3)
-        self.assertEqual(read({"token": "a." + "b" * (MAX_CREDENTIAL_BYTES - 3) + ".c"}), Denial.TOKEN)
+        self.assertEqual([read({"token": text}) for text in ("", "x", TICKET, "a.b.c\n")], [ClientError.TOKEN] * 4)
+        self.assertEqual([read({"ticket": text}) for text in ("", "x", TOKEN * 9)], [ClientError.TICKET] * 3)
+        self.assertEqual(read({"token": "a." + "b" * (MAX_CREDENTIAL_BYTES - 3) + ".c"}), ClientError.TOKEN)
 
     @given(
         st.binary(max_size=100)
@@ -304,7 +308,7 @@ class FirstMessageTests(SynchronousTestCase):
         if isinstance(found, Credential):
             self.assertEqual(check(found.kind, found.secret.reveal()), found)
         else:
-            self.assertIn(found, (Denial.MALFORMED, Denial.TOKEN, Denial.TICKET))
+            self.assertIn(found, (ClientError.MALFORMED, ClientError.TOKEN, ClientError.TICKET))
 
 
 class ErrorTests(SynchronousTestCase):
@@ -313,12 +317,12 @@ class ErrorTests(SynchronousTestCase):
     def test_no_input(self) -> None:
         """The error of a refusal holds nothing of what was shown, not even as its cause."""
         ways: list[Callable[[], object]] = [
-            lambda: check_credential(Kind.TOKEN, "what-they-sent"),
+            lambda: check_credential(CredentialKind.TOKEN, "what-they-sent"),
             lambda: read_credential(b'{"token": "what-they-sent'),
             lambda: find_credential(Handshake("/", "", query="ticket=what-they-sent&ticket=x")),
         ]
         for way in ways:
-            with self.assertRaises(DeniedError) as caught:
+            with self.assertRaises(RejectedError) as caught:
                 way()
             error = caught.exception
             self.assertNotIn("what-they-sent", str(error))

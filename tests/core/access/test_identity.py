@@ -50,41 +50,44 @@ class IdentityTests(SynchronousTestCase):
     def test_somebody(self) -> None:
         """Who has shown something is known, and nothing more is said of them by itself."""
         somebody = Identity()
-        self.assertTrue(somebody.is_known)
+        self.assertTrue(somebody.is_authenticated)
         self.assertEqual(
-            (somebody.subject, somebody.channels, somebody.publish, somebody.expires, somebody.reference),
+            (somebody.subject, somebody.channels, somebody.publish, somebody.expires, somebody.credential_id),
             (None,) * 5,
         )
         self.assertIsNone(somebody.rejected)
 
     def test_nobody(self) -> None:
         """Who has shown nothing is not known and has no name but that of the connection."""
-        self.assertFalse(ANONYMOUS.is_known)
-        self.assertEqual(ANONYMOUS.names_for("5f0c"), ["connection:5f0c"])
-        self.assertFalse(ANONYMOUS.names("room") or ANONYMOUS.names_to_publish("room"))
+        self.assertFalse(ANONYMOUS.is_authenticated)
+        self.assertEqual(ANONYMOUS.revocation_targets("5f0c"), ["connection:5f0c"])
+        self.assertFalse(ANONYMOUS.lists_channel("room") or ANONYMOUS.lists_for_publish("room"))
 
     def test_names_channels(self) -> None:
         """A credential names what its patterns match; one that says nothing and one that names nothing name none."""
         identity = Identity(channels=("room:1", "team:*"))
         asked = ("room:1", "room:12", "room:", "team:", "team:7", "x")
-        self.assertEqual([identity.names(channel) for channel in asked], [True, False, False, True, True, False])
         self.assertEqual(
-            [Identity(channels=given).names("room:1") for given in (None, (), ("*",))], [False, False, True]
+            [identity.lists_channel(channel) for channel in asked], [True, False, False, True, True, False]
+        )
+        self.assertEqual(
+            [Identity(channels=given).lists_channel("room:1") for given in (None, (), ("*",))], [False, False, True]
         )
 
     def test_names_to_publish(self) -> None:
         """What it names to listen to and what to publish to are two things."""
         identity = Identity(channels=("a",), publish=("b*",))
-        self.assertEqual([identity.names(name) for name in ("a", "b", "bb")], [True, False, False])
-        self.assertEqual([identity.names_to_publish(name) for name in ("a", "b", "bb")], [False, True, True])
-        self.assertFalse(Identity(channels=("a",)).names_to_publish("a"))
+        self.assertEqual([identity.lists_channel(name) for name in ("a", "b", "bb")], [True, False, False])
+        self.assertEqual([identity.lists_for_publish(name) for name in ("a", "b", "bb")], [False, True, True])
+        self.assertFalse(Identity(channels=("a",)).lists_for_publish("a"))
 
     def test_names_for(self) -> None:
         """A client can be found by its connection, its user, and its credential, as far as it has them."""
         self.assertEqual(
-            Identity("42", reference="token:x").names_for("5f0c"), ["connection:5f0c", "user:42", "token:x"]
+            Identity("42", credential_id="token:x").revocation_targets("5f0c"),
+            ["connection:5f0c", "user:42", "token:x"],
         )
-        self.assertEqual(Identity(reference="ticket:x").names_for("5f0c"), ["connection:5f0c", "ticket:x"])
+        self.assertEqual(Identity(credential_id="ticket:x").revocation_targets("5f0c"), ["connection:5f0c", "ticket:x"])
 
 
 class ReadTests(SynchronousTestCase):
@@ -94,7 +97,7 @@ class ReadTests(SynchronousTestCase):
         """What claims say is who the client is; what else is in them does not matter."""
         claims = {"sub": "42", "channels": ["a", "b*"], "publish": [], "exp": 12.5, "iss": ["x"], "is_known": False}
         self.assertEqual(
-            read_identity(claims, "token:7"), Identity("42", ("a", "b*"), (), 12.5, "token:7", is_known=True)
+            read_identity(claims, "token:7"), Identity("42", ("a", "b*"), (), 12.5, "token:7", is_authenticated=True)
         )
 
     def test_nothing(self) -> None:
@@ -214,11 +217,11 @@ class ReadTests(SynchronousTestCase):
         for claim in ("channels", "publish"):
             value = claims.get(claim)
             self.assertEqual(getattr(identity, claim), None if value is None else tuple(value))
-        self.assertTrue(identity.is_known)
+        self.assertTrue(identity.is_authenticated)
 
     @given(st.lists(st.sampled_from(["a", "a*", "ab", "b*", "*", "ab*"])), st.text("ab", min_size=1, max_size=3))
     def test_round_trip(self, patterns: list[str], channel: str) -> None:
         """What is written down as JSON means the same when it is read: these channels and no others."""
         identity = read_identity(json.loads(json.dumps({"channels": patterns, "publish": patterns})))
-        self.assertEqual(identity.names(channel), matches(patterns, channel))
-        self.assertEqual(identity.names_to_publish(channel), matches(patterns, channel))
+        self.assertEqual(identity.lists_channel(channel), matches(patterns, channel))
+        self.assertEqual(identity.lists_for_publish(channel), matches(patterns, channel))

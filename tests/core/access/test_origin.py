@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.access.origin import OriginPolicy
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.core.wire.handshake import Handshake
 
@@ -59,9 +59,9 @@ class PolicyCase(SynchronousTestCase):
 
     def assert_permits(self, policy: OriginPolicy, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
         """These origins are let in, and those are not."""
-        self.assertEqual({origin: policy.denial(handshake(origin)) for origin in good}, dict.fromkeys(good))
+        self.assertEqual({origin: policy.client_error(handshake(origin)) for origin in good}, dict.fromkeys(good))
         self.assertEqual(
-            {origin: policy.denial(handshake(origin)) for origin in bad}, dict.fromkeys(bad, Denial.ORIGIN)
+            {origin: policy.client_error(handshake(origin)) for origin in bad}, dict.fromkeys(bad, ClientError.ORIGIN)
         )
 
 
@@ -189,17 +189,19 @@ class AllTests(PolicyCase):
     def test_require(self) -> None:
         """Who has no origin is no browser and let in, unless an origin is required, which * does not change."""
         for allowed in ([], ["*"], ["https://example.com"], ["null"]):
-            self.assertIsNone(OriginPolicy(allowed).denial(handshake(None)))
-            self.assertIs(OriginPolicy(allowed, require=True).denial(handshake(None)), Denial.NO_ORIGIN)
+            self.assertIsNone(OriginPolicy(allowed).client_error(handshake(None)))
+            self.assertIs(OriginPolicy(allowed, require=True).client_error(handshake(None)), ClientError.NO_ORIGIN)
 
     def test_required_and_there(self) -> None:
         """That one is required says nothing about which."""
-        for origin, denial in (
+        for origin, client_error in (
             ("https://example.com", None),
-            ("https://evil.test", Denial.ORIGIN),
-            ("", Denial.ORIGIN),
+            ("https://evil.test", ClientError.ORIGIN),
+            ("", ClientError.ORIGIN),
         ):
-            self.assertIs(OriginPolicy(["https://example.com"], require=True).denial(handshake(origin)), denial)
+            self.assertIs(
+                OriginPolicy(["https://example.com"], require=True).client_error(handshake(origin)), client_error
+            )
 
 
 class SameOriginTests(SynchronousTestCase):
@@ -207,7 +209,7 @@ class SameOriginTests(SynchronousTestCase):
 
     def permits(self, origin: str, host: str, is_secure: bool | None = None) -> bool:
         """Whether a page of an origin may connect to a relay of that host."""
-        return OriginPolicy().denial(handshake(origin, host, is_secure)) is None
+        return OriginPolicy().client_error(handshake(origin, host, is_secure)) is None
 
     def test_same(self) -> None:
         """Pages of the host and port that the relay is reached at are let in, and no others."""
@@ -289,9 +291,9 @@ class MalformedTests(PolicyCase):
     @example("https://example.com\u2028")
     def test_anything(self, origin: str) -> None:
         """Of all texts only the listed origin, in its two spellings, is let in, and no text breaks anything."""
-        denial = OriginPolicy(["https://example.com"]).denial(handshake(origin))
+        client_error = OriginPolicy(["https://example.com"]).client_error(handshake(origin))
         same = origin.lower() in ("https://example.com", "https://example.com:443", "https://example.com:0443")
-        self.assertEqual(denial is None, same or origin.lower() == "https://example.com:00443", origin)
+        self.assertEqual(client_error is None, same or origin.lower() == "https://example.com:00443", origin)
 
 
 class ConfigTests(SynchronousTestCase):
@@ -353,4 +355,4 @@ class ConfigTests(SynchronousTestCase):
         except ConfigError:
             return
         if "*" not in {text.strip() for text in allowed}:
-            self.assertIs(policy.denial(handshake("https://evil.test")), Denial.ORIGIN)
+            self.assertIs(policy.client_error(handshake("https://evil.test")), ClientError.ORIGIN)

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.access.permissions import deny_anybody, deny_publish, deny_subscribe
+from wsrelay.core.access.permissions import check_channel_exists, check_publish, check_subscribe
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ChannelError
 
 # Who there is: what their credentials name, of the channel `room` and others.
 WHO = {
     "nobody": ANONYMOUS,
-    "rejected": Identity(is_known=False, rejected=Denial.TOKEN),
+    "rejected": Identity(is_authenticated=False, rejected=ClientError.TOKEN),
     "plain": Identity("42"),
     "nameless": Identity(),
     "reads it": Identity("42", channels=("room",)),
@@ -28,7 +28,7 @@ WHO = {
     "reads it, writes others": Identity("42", channels=("room",), publish=("x",)),
     "reads others, writes it": Identity("42", channels=("x",), publish=("room",)),
     # What is not vouched for counts for nothing, whatever it says.
-    "claims": Identity("42", channels=("*",), publish=("*",), is_known=False),
+    "claims": Identity("42", channels=("*",), publish=("*",), is_authenticated=False),
 }
 MAY_SUBSCRIBE = {
     Access.PUBLIC: set(WHO),
@@ -52,7 +52,7 @@ PATTERNS = st.none() | st.lists(st.sampled_from(["*", "user:*", "user:42", "user
     tuple
 )
 IDENTITIES = st.builds(
-    Identity, subject=SUBJECTS, channels=PATTERNS, publish=PATTERNS, is_known=st.booleans(), rejected=st.none()
+    Identity, subject=SUBJECTS, channels=PATTERNS, publish=PATTERNS, is_authenticated=st.booleans(), rejected=st.none()
 )
 CHANNELS = st.sampled_from(["room", "user:", "user:42", "user:4", "user:a:b"]) | SUBJECTS.map(lambda sub: f"user:{sub}")
 CLOSED = st.sampled_from([Access.AUTHENTICATED, Access.TOKEN, Access.NOBODY])
@@ -70,32 +70,34 @@ class SubscribeTests(SynchronousTestCase):
         """For each thing that a namespace can say these may listen and no others."""
         for access in Access:
             rules = ruled(subscribe=access)
-            may = {who for who, identity in WHO.items() if deny_subscribe(rules, identity, "room") is None}
+            may = {who for who, identity in WHO.items() if check_subscribe(rules, identity, "room") is None}
             self.assertEqual(may, MAY_SUBSCRIBE[access], access)
 
     def test_reasons(self) -> None:
         """Who is not known is told to show something, who is known that it is not for this, and all that nobody may."""
         for access in (Access.AUTHENTICATED, Access.TOKEN):
             for who, identity in WHO.items():
-                denial = deny_subscribe(ruled(subscribe=access), identity, "room")
-                if denial is not None:
-                    expected = Denial.NO_CREDENTIAL if who in UNKNOWN else Denial.CHANNEL_DENIED
-                    self.assertIs(denial, expected, (access, who))
+                client_error = check_subscribe(ruled(subscribe=access), identity, "room")
+                if client_error is not None:
+                    expected = ClientError.NO_CREDENTIAL if who in UNKNOWN else ClientError.CHANNEL_DENIED
+                    self.assertIs(client_error, expected, (access, who))
         for identity in WHO.values():
-            self.assertIs(deny_subscribe(ruled(subscribe=Access.NOBODY), identity, "room"), Denial.SUBSCRIBE_DENIED)
+            self.assertIs(
+                check_subscribe(ruled(subscribe=Access.NOBODY), identity, "room"), ClientError.SUBSCRIBE_DENIED
+            )
 
     def test_unknown_channel(self) -> None:
         """A channel that no namespace names exists for nobody, whatever their credential names."""
         for identity in WHO.values():
-            self.assertIs(deny_subscribe(ruled(), identity, "lobby"), Denial.UNKNOWN_CHANNEL)
+            self.assertIs(check_subscribe(ruled(), identity, "lobby"), ClientError.UNKNOWN_CHANNEL)
 
     def test_publish_rule_does_not_matter(self) -> None:
         """Who may publish says nothing about who may listen."""
         for publish in Access:
             for identity in WHO.values():
                 self.assertEqual(
-                    deny_subscribe(ruled(Access.TOKEN, publish), identity, "room"),
-                    deny_subscribe(ruled(Access.TOKEN), identity, "room"),
+                    check_subscribe(ruled(Access.TOKEN, publish), identity, "room"),
+                    check_subscribe(ruled(Access.TOKEN), identity, "room"),
                 )
 
 
@@ -107,15 +109,15 @@ class PublishTests(SynchronousTestCase):
         for subscribe in Access:
             for access in Access:
                 rules = ruled(subscribe, access)
-                denials = {who: deny_publish(rules, identity, "room") for who, identity in WHO.items()}
-                may = {who for who, denial in denials.items() if denial is None}
+                rejections = {who: check_publish(rules, identity, "room") for who, identity in WHO.items()}
+                may = {who for who, client_error in rejections.items() if client_error is None}
                 self.assertEqual(may, MAY_PUBLISH[access], (subscribe, access))
-                self.assertLessEqual(set(denials.values()), {None, Denial.PUBLISH_DENIED})
+                self.assertLessEqual(set(rejections.values()), {None, ClientError.PUBLISH_DENIED})
 
     def test_unknown_channel(self) -> None:
         """Nobody publishes to a channel that no namespace names."""
         for identity in WHO.values():
-            self.assertIs(deny_publish(ruled(publish=Access.PUBLIC), identity, "lobby"), Denial.PUBLISH_DENIED)
+            self.assertIs(check_publish(ruled(publish=Access.PUBLIC), identity, "lobby"), ClientError.PUBLISH_DENIED)
 
 
 class AnybodyTests(SynchronousTestCase):
@@ -124,18 +126,18 @@ class AnybodyTests(SynchronousTestCase):
     def test_table(self) -> None:
         """No client may listen where the namespace says nobody or there is none; else it depends on who comes."""
         self.assertEqual(
-            {access: deny_anybody(ruled(subscribe=access), "room") for access in Access},
-            {**dict.fromkeys(Access), Access.NOBODY: Denial.SUBSCRIBE_DENIED},
+            {access: check_channel_exists(ruled(subscribe=access), "room") for access in Access},
+            {**dict.fromkeys(Access), Access.NOBODY: ClientError.SUBSCRIBE_DENIED},
         )
-        self.assertIs(deny_anybody(ruled(), "lobby"), Denial.UNKNOWN_CHANNEL)
+        self.assertIs(check_channel_exists(ruled(), "lobby"), ClientError.UNKNOWN_CHANNEL)
 
     @given(st.sampled_from(Access), IDENTITIES, CHANNELS)
     def test_agrees(self, access: Access, identity: Identity, channel: str) -> None:
         """What is denied to anybody is denied to everybody, in the same words."""
         rules = ruled(subscribe=access, pattern="user:*")
-        denial = deny_anybody(rules, channel)
-        if denial is not None:
-            self.assertIs(deny_subscribe(rules, identity, channel), denial)
+        client_error = check_channel_exists(rules, channel)
+        if client_error is not None:
+            self.assertIs(check_subscribe(rules, identity, channel), client_error)
 
 
 class OwnerTests(SynchronousTestCase):
@@ -163,23 +165,23 @@ class OwnerTests(SynchronousTestCase):
                     ("user:42", "other"),
                 ):
                     identity = Identity(subject, channels=patterns, publish=patterns)
-                    heard = deny_subscribe(rules, identity, "user:42") is None
-                    spoken = deny_publish(rules, identity, "user:42") is None
+                    heard = check_subscribe(rules, identity, "user:42") is None
+                    spoken = check_publish(rules, identity, "user:42") is None
                     expected = who + name in may
                     self.assertEqual((heard, spoken), (expected, expected), (access, subject, patterns))
 
     def test_reasons(self) -> None:
         """Who is known and not the owner is told that the channel is another's; who is not known to show something."""
         rules = ruled(Access.AUTHENTICATED, pattern="user:{sub}")
-        self.assertIs(deny_subscribe(rules, Identity("41"), "user:42"), Denial.CHANNEL_DENIED)
-        self.assertIs(deny_subscribe(rules, ANONYMOUS, "user:42"), Denial.NO_CREDENTIAL)
+        self.assertIs(check_subscribe(rules, Identity("41"), "user:42"), ClientError.CHANNEL_DENIED)
+        self.assertIs(check_subscribe(rules, ANONYMOUS, "user:42"), ClientError.NO_CREDENTIAL)
 
     def test_nobody_s_own(self) -> None:
         """The beginning alone is no user's channel."""
         rules = ruled(Access.AUTHENTICATED, Access.AUTHENTICATED, "user:{sub}")
         for subject in (None, "", "{sub}"):
-            self.assertIs(deny_subscribe(rules, Identity(subject), "user:"), Denial.UNKNOWN_CHANNEL)
-            self.assertIs(deny_publish(rules, Identity(subject), "user:"), Denial.PUBLISH_DENIED)
+            self.assertIs(check_subscribe(rules, Identity(subject), "user:"), ClientError.UNKNOWN_CHANNEL)
+            self.assertIs(check_publish(rules, Identity(subject), "user:"), ClientError.PUBLISH_DENIED)
 
 
 class PropertyTests(SynchronousTestCase):
@@ -190,10 +192,10 @@ class PropertyTests(SynchronousTestCase):
         self, subscribe: Access, publish: Access, pattern: str, identity: Identity, channel: str
     ) -> None:
         """Who is not known passes no namespace that is not public, whatever it claims."""
-        assume(not identity.is_known)
+        assume(not identity.is_authenticated)
         rules = ruled(subscribe, publish, pattern)
-        self.assertIsNotNone(deny_subscribe(rules, identity, channel))
-        self.assertIsNotNone(deny_publish(rules, identity, channel))
+        self.assertIsNotNone(check_subscribe(rules, identity, channel))
+        self.assertIsNotNone(check_publish(rules, identity, channel))
 
     @given(CLOSED, CLOSED, IDENTITIES, CHANNELS, st.booleans())
     @example(Access.AUTHENTICATED, Access.AUTHENTICATED, Identity(None), "user:None", False)
@@ -205,9 +207,9 @@ class PropertyTests(SynchronousTestCase):
         """A channel of user:{sub} is open to the subject that its name ends with, and never to another one."""
         rest = [Namespace("rest", ("room", "u*"), Access.NOBODY)] if with_rest else []
         rules = Namespaces([Namespace("own", ("user:{sub}",), subscribe, publish), *rest])
-        for denial in (deny_subscribe(rules, identity, channel), deny_publish(rules, identity, channel)):
-            if denial is None:
-                self.assertTrue(identity.is_known)
+        for client_error in (check_subscribe(rules, identity, channel), check_publish(rules, identity, channel)):
+            if client_error is None:
+                self.assertTrue(identity.is_authenticated)
                 self.assertEqual(channel, f"user:{identity.subject}")
                 self.assertNotIn(identity.subject, (None, ""))
 
@@ -219,21 +221,21 @@ class PropertyTests(SynchronousTestCase):
         except ChannelError:
             self.fail("the strategy draws names that can stand there")
         rules = ruled(Access.AUTHENTICATED, Access.AUTHENTICATED, "user:{sub}")
-        self.assertIsNone(deny_subscribe(rules, Identity(subject), f"user:{subject}"))
-        self.assertIsNone(deny_publish(rules, Identity(subject), f"user:{subject}"))
+        self.assertIsNone(check_subscribe(rules, Identity(subject), f"user:{subject}"))
+        self.assertIsNone(check_publish(rules, Identity(subject), f"user:{subject}"))
 
     @given(st.sampled_from(Access), st.sampled_from(Access), IDENTITIES, PATTERNS, CHANNELS)
     def test_naming_less_never_opens(
         self, subscribe: Access, publish: Access, identity: Identity, patterns: tuple[str, ...] | None, channel: str
     ) -> None:
         """A credential that names channels opens none beside them that is not public, even where many are open."""
-        assume(patterns is not None and identity.is_known)
+        assume(patterns is not None and identity.is_authenticated)
         narrow = Identity(identity.subject, channels=patterns, publish=patterns)
         rules = ruled(subscribe, publish, "user:*")
-        if not narrow.names(channel):
+        if not narrow.lists_channel(channel):
             self.assertEqual(
-                deny_subscribe(rules, narrow, channel) is None, subscribe is Access.PUBLIC and channel[:5] == "user:"
+                check_subscribe(rules, narrow, channel) is None, subscribe is Access.PUBLIC and channel[:5] == "user:"
             )
             self.assertEqual(
-                deny_publish(rules, narrow, channel) is None, publish is Access.PUBLIC and channel[:5] == "user:"
+                check_publish(rules, narrow, channel) is None, publish is Access.PUBLIC and channel[:5] == "user:"
             )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.logger import Logger, capturedLogs, eventAsText
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.credentials import Credential, Kind
+from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.secret import Secret, is_one_of
 
 TEXT = "s3cret-of-somebody"
@@ -44,7 +44,7 @@ class HidingTests(SynchronousTestCase):
             format(secret),
             str([secret, {secret: (secret,)}]),
             str(ValueError(secret)),
-            repr(Credential(Kind.TICKET, secret)),
+            repr(Credential(CredentialKind.TICKET, secret)),
         ]
         self.assertEqual([text for text in shown if TEXT in text], [])
         self.assertEqual(repr(secret), "Secret(...)")
@@ -59,7 +59,9 @@ class HidingTests(SynchronousTestCase):
         """A log event that has it in a field is written without it."""
         with capturedLogs() as events:
             Logger().info(
-                "{secret} {secret!r} {key.secret}", secret=Secret(TEXT), key=Credential(Kind.TOKEN, Secret(""))
+                "{secret} {secret!r} {key.secret}",
+                secret=Secret(TEXT),
+                key=Credential(CredentialKind.TOKEN, Secret("")),
             )
         self.assertEqual([TEXT in eventAsText(event) for event in events], [False])
         record = logging.LogRecord("x", 20, "x", 1, "%s", (Secret(TEXT),), None)

@@ -7,11 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.http import answers, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import Wire
-from tests.support.websocket_client import Visitor
+from tests.support.in_memory_relay import ClientWire
+from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.access.client_address import client_address, client_is_secure
 from wsrelay.core.flow.admission import Admission
-from wsrelay.core.outcomes.errors import RefusedError
+from wsrelay.core.outcomes.errors import HTTPError
 
 
 class AdmissionTests(SynchronousTestCase):
@@ -27,8 +27,8 @@ class AdmissionTests(SynchronousTestCase):
         """What one more is answered: 101 if it is let in."""
         try:
             admission.enter(address)
-        except RefusedError as error:
-            return error.refusal.status
+        except HTTPError as error:
+            return error.response.status
         return 101
 
     def test_in_all(self) -> None:
@@ -79,20 +79,20 @@ class DoorTests(EdgeCase):
     def test_full(self) -> None:
         """A process that is full answers 503 with Retry-After; everyone counted is released when it leaves."""
         house = self.house(max_connections=1)
-        first = Visitor(house).enter()
-        wire = Wire(house)
+        first = WebSocketClient(house).enter()
+        wire = ClientWire(house)
         wire.send(upgrade())
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
         first.wire.leave()
-        Visitor(house).enter()
-        self.assertEqual(house.node.counters.refused, {503: 1})
+        WebSocketClient(house).enter()
+        self.assertEqual(house.node.counters.requests_rejected, {503: 1})
 
     def test_refused_later(self) -> None:
         """Who is refused behind the door, for its channel's sake, is released as well."""
         house = self.house(max_connections=1, channels=("room",))
         for _ in range(3):
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(upgrade("/ws/other"))
             self.assertEqual(answers(wire.read())[0].status, 404)
         self.assertEqual(house.sockets.admission.count, 0)
@@ -102,7 +102,7 @@ class DoorTests(EdgeCase):
         house = self.house(max_connections_per_address=1, trusted_proxies=1)
         statuses = []
         for claim in ("1.1.1.1, 5.5.5.5", "2.2.2.2, 5.5.5.5", "5.5.5.5, 1.1.1.1"):
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(upgrade("/ws/room", f"X-Forwarded-For: {claim}"))
             statuses.append(answers(wire.read())[0].status)
         self.assertEqual(statuses, [101, 429, 101])
@@ -113,7 +113,7 @@ class DoorTests(EdgeCase):
         house = self.house(max_handshakes_per_second=1)
         statuses = []
         for _ in range(4):
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(upgrade())
             statuses.append(answers(wire.read())[0].status)
         self.assertEqual(statuses, [101, 101, 503, 503])

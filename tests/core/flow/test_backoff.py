@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.flow.backoff import FullJitter
-from wsrelay.core.flow.drain_schedule import farewell_delays
+from wsrelay.core.flow.drain_schedule import drain_delays
 
 
 class Highest(Random):
@@ -62,25 +62,25 @@ class FarewellTests(SynchronousTestCase):
 
     def test_few_at_once(self) -> None:
         """Few clients are told at once: nobody waits for a spread that harms no one."""
-        self.assertEqual(farewell_delays(499, 15.0, 500.0, Random(1)), [0.0] * 499)
+        self.assertEqual(drain_delays(499, 15.0, 500.0, Random(1)), [0.0] * 499)
 
     def test_nobody(self) -> None:
         """Nobody to tell is fine."""
-        self.assertEqual(farewell_delays(0, 15.0, 500.0, Random(1)), [])
+        self.assertEqual(drain_delays(0, 15.0, 500.0, Random(1)), [])
 
     def test_spread_follows_the_rate(self) -> None:
         """Many clients are spread over as long as the rate asks for."""
-        self.assertEqual(farewell_delays(500, 15.0, 500.0, Highest()), [1.0] * 500)
-        self.assertEqual(farewell_delays(1000, 15.0, 500.0, Highest()), [2.0] * 1000)
+        self.assertEqual(drain_delays(500, 15.0, 500.0, Highest()), [1.0] * 500)
+        self.assertEqual(drain_delays(1000, 15.0, 500.0, Highest()), [2.0] * 1000)
 
     def test_never_later_than_the_window(self) -> None:
         """The window wins over the rate: the process must be gone in time."""
-        self.assertEqual(farewell_delays(100_000, 15.0, 500.0, Highest())[-1], 15.0)
+        self.assertEqual(drain_delays(100_000, 15.0, 500.0, Highest())[-1], 15.0)
 
     @given(st.integers(0, 3000), st.floats(0.0, 60.0), st.floats(1.0, 5000.0), st.integers(0, 2**32))
     def test_schedule(self, count: int, window: float, rate: float, seed: int) -> None:
         """There is one delay for each client, in ascending order, none negative and none beyond the window."""
-        delays = farewell_delays(count, window, rate, Random(seed))
+        delays = drain_delays(count, window, rate, Random(seed))
         self.assertEqual(len(delays), count)
         self.assertEqual(delays, sorted(delays))
         self.assertTrue(all(0.0 <= delay <= window for delay in delays))

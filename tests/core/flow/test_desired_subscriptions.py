@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.flow.desired_subscriptions import Subscriptions
+from wsrelay.core.flow.desired_subscriptions import DesiredSubscriptions
 
 NAMES = st.sampled_from("abc")
 
@@ -16,7 +16,7 @@ class SubscriptionsTests(SynchronousTestCase):
 
     def test_difference(self) -> None:
         """Only what changed since the last time is written."""
-        names = Subscriptions()
+        names = DesiredSubscriptions()
         names.want(["a", "b"])
         self.assertEqual(names.changes(), (["a", "b"], []))
         names.want(["b", "c"])
@@ -26,7 +26,7 @@ class SubscriptionsTests(SynchronousTestCase):
 
     def test_names_do_not_pile_up(self) -> None:
         """What is wanted and given up while there is no link leaves nothing behind."""
-        names = Subscriptions()
+        names = DesiredSubscriptions()
         for number in range(100):
             names.want([f"{number}"])
             names.unwant([f"{number}"])
@@ -34,7 +34,7 @@ class SubscriptionsTests(SynchronousTestCase):
 
     def test_new_connection(self) -> None:
         """After the connection was lost everything wanted is written again."""
-        names = Subscriptions()
+        names = DesiredSubscriptions()
         names.want(["a", "b"])
         names.changes()
         names.disconnected()
@@ -43,7 +43,7 @@ class SubscriptionsTests(SynchronousTestCase):
 
     def test_certain_after_the_last_answer(self) -> None:
         """With SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE on the wire only the second answer proves anything."""
-        names = Subscriptions()
+        names = DesiredSubscriptions()
         names.want(["a"])
         names.changes()
         names.unwant(["a"])
@@ -55,7 +55,7 @@ class SubscriptionsTests(SynchronousTestCase):
 
     def test_unwanted_meanwhile(self) -> None:
         """An answer for a channel that is no longer wanted confirms nothing."""
-        names = Subscriptions()
+        names = DesiredSubscriptions()
         names.want(["a"])
         names.changes()
         names.unwant(["a"])
@@ -64,7 +64,7 @@ class SubscriptionsTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.sampled_from(["want", "unwant", "flush", "answer", "drop"]), NAMES), max_size=60))
     def test_certain_is_certain(self, steps: list[tuple[str, str]]) -> None:
         """Whatever comes and goes: a confirmed channel is subscribed at the server and no UNSUBSCRIBE is on its way."""
-        names = Subscriptions()
+        names = DesiredSubscriptions()
         wire: list[tuple[str, str]] = []
         server: set[str] = set()
         answers: list[str] = []

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.brokers import contract
 from wsrelay.brokers.memory.broker import MemoryBroker
-from wsrelay.core.flow.ttl import MOST_VALUES, Vault
+from wsrelay.core.flow.ttl import MOST_VALUES, ExpiringStore
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, ICredentialStore
 
@@ -21,7 +21,7 @@ class VaultTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.vault: Vault[str] = Vault(self.clock.seconds)
+        self.vault: ExpiringStore[str] = ExpiringStore(self.clock.seconds)
 
     def test_time(self) -> None:
         """A value is there until its own time is over."""
@@ -114,7 +114,7 @@ class MemoryStoreTests(contract.StoreContract):
         self.clock = Clock()
 
     def make_broker(self) -> IBroker:
-        return MemoryBroker(self.clock.seconds)
+        return MemoryBroker(self.clock)
 
     async def second_passes(self) -> None:
         self.clock.advance(1)
@@ -123,24 +123,24 @@ class MemoryStoreTests(contract.StoreContract):
         """A ticket for which there is no room is told as a failure, not given out; what has ended makes room."""
         store = await self.store()
         for number in range(MOST_VALUES):
-            self.assertTrue(await store.mint(f"ticket-{number}", b"{}", 1))
+            self.assertTrue(await store.create(f"ticket-{number}", b"{}", 1))
         with self.assertRaises(BrokerUnavailable):
-            await store.mint("one-more", b"{}", 1)
+            await store.create("one-more", b"{}", 1)
         self.assertIsNone(await store.redeem("one-more"))
         await self.second_passes()
-        self.assertTrue(await store.mint("one-more", b"{}", 1))
+        self.assertTrue(await store.create("one-more", b"{}", 1))
 
     async def test_full_of_denials(self) -> None:
         """A denial for which there is no room is told as a failure: whoever asked must know that it does not hold."""
         store = await self.store()
         for number in range(MOST_VALUES):
-            await store.deny(f"user:{number}", 1)
+            await store.revoke(f"user:{number}", 1)
         with self.assertRaises(BrokerUnavailable):
-            await store.deny("user:more", 1)
-        self.assertEqual(await store.denied(["user:0", "user:more"]), [True, False])
+            await store.revoke("user:more", 1)
+        self.assertEqual(await store.are_revoked(["user:0", "user:more"]), [True, False])
 
     async def test_stands_still(self) -> None:
         """Without a clock nothing ends, but by being redeemed."""
-        store: ICredentialStore = MemoryBroker().store
-        await store.mint("ticket", b"{}", 1)
+        store: ICredentialStore = MemoryBroker(Clock()).credentials
+        await store.create("ticket", b"{}", 1)
         self.assertEqual([await store.redeem("ticket"), await store.redeem("ticket")], [b"{}", None])

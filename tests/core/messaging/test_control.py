@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.credentials import Kind
+from wsrelay.core.access.credentials import CredentialKind
 from wsrelay.core.access.identity import Identity, read_identity
-from wsrelay.core.messaging.control import MAX_CONTROL_BYTES, TARGETS, Disconnect, read_control, read_disconnect
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.messaging.control import MAX_CONTROL_BYTES, TARGETS, DisconnectCommand, read_control, read_disconnect
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ClaimError
 
 WHICH = "name one of user, connection, ticket, token, and nothing else but reconnect"
@@ -25,7 +25,7 @@ RECONNECT = "reconnect is true or false"
 VALUES = st.text(min_size=1, max_size=60).filter(lambda text: len(text.encode()) <= 255)
 
 
-def read(message: object) -> Disconnect | str:
+def read(message: object) -> DisconnectCommand | str:
     """What a message on the control channel says, or why that cannot be told."""
     try:
         return read_control(message if isinstance(message, bytes) else json.dumps(message).encode())
@@ -44,38 +44,40 @@ class ReadTests(SynchronousTestCase):
             (b'{"disconnect": {"ticket": "0123456789abcdef"}}', "ticket:0123456789abcdef"),
             (b'{"disconnect": {"token": "a jti"}}', "token:a jti"),
         ):
-            self.assertEqual(read(message), Disconnect(target, Closing.REVOKED))
+            self.assertEqual(read(message), DisconnectCommand(target, Disconnect.REVOKED))
         self.assertEqual(
-            read(b'{"disconnect": {"user": "42"}, "reconnect": true}'), Disconnect("user:42", Closing.RECONNECT)
+            read(b'{"disconnect": {"user": "42"}, "reconnect": true}'),
+            DisconnectCommand("user:42", Disconnect.RECONNECT),
         )
         self.assertEqual(
-            read(b'{"disconnect": {"user": "42"}, "reconnect": false}'), Disconnect("user:42", Closing.REVOKED)
+            read(b'{"disconnect": {"user": "42"}, "reconnect": false}'),
+            DisconnectCommand("user:42", Disconnect.REVOKED),
         )
 
     def test_targets(self) -> None:
         """What can be disconnected is what a client can be found by: its connection, its user, its credential."""
         found = [
             name.partition(":")[0]
-            for kind in Kind
-            for name in Identity("1", reference=f"{kind.value}:1").names_for("1")
+            for kind in CredentialKind
+            for name in Identity("1", credential_id=f"{kind.value}:1").revocation_targets("1")
         ]
         self.assertEqual(set(found), set(TARGETS))
 
     def test_numbers(self) -> None:
         """A user that is a whole number is the one whose name is that number, as in a credential."""
-        self.assertEqual(read({"disconnect": {"user": 42}}), Disconnect("user:42", Closing.REVOKED))
-        self.assertEqual(read({"disconnect": {"user": 0}}), Disconnect("user:0", Closing.REVOKED))
+        self.assertEqual(read({"disconnect": {"user": 42}}), DisconnectCommand("user:42", Disconnect.REVOKED))
+        self.assertEqual(read({"disconnect": {"user": 0}}), DisconnectCommand("user:0", Disconnect.REVOKED))
 
     def test_colons(self) -> None:
         """A name may hold colons: the first one alone tells kind and name apart."""
         disconnect = read({"disconnect": {"user": "a:b:"}})
-        self.assertEqual(disconnect, Disconnect("user:a:b:", Closing.REVOKED))
-        assert isinstance(disconnect, Disconnect)
+        self.assertEqual(disconnect, DisconnectCommand("user:a:b:", Disconnect.REVOKED))
+        assert isinstance(disconnect, DisconnectCommand)
         self.assertEqual(json.loads(disconnect.to_bytes())["disconnect"], {"user": "a:b:"})
 
     def test_others_are_ignored(self) -> None:
         """What else stands beside it is for others, or for later versions."""
-        self.assertEqual(read({"disconnect": {"user": "1"}, "x": 1}), Disconnect("user:1", Closing.REVOKED))
+        self.assertEqual(read({"disconnect": {"user": "1"}, "x": 1}), DisconnectCommand("user:1", Disconnect.REVOKED))
 
     def test_no_message(self) -> None:
         """What is no such object is refused with what it should look like."""
@@ -103,7 +105,7 @@ class ReadTests(SynchronousTestCase):
 
     def test_reconnect_within(self) -> None:
         """Whether to come back may stand beside whom it is about, or within."""
-        expected = Disconnect("user:1", Closing.RECONNECT)
+        expected = DisconnectCommand("user:1", Disconnect.RECONNECT)
         for document in (
             {"disconnect": {"user": "1"}, "reconnect": True},
             {"disconnect": {"user": "1", "reconnect": True}},
@@ -127,7 +129,7 @@ class ReadTests(SynchronousTestCase):
     def test_longest(self) -> None:
         """A message longer than any that means something is not looked at."""
         message = b'{"disconnect": {"user": "1"}}'
-        self.assertEqual(read(message.ljust(MAX_CONTROL_BYTES)), Disconnect("user:1", Closing.REVOKED))
+        self.assertEqual(read(message.ljust(MAX_CONTROL_BYTES)), DisconnectCommand("user:1", Disconnect.REVOKED))
         self.assertEqual(read(message.ljust(MAX_CONTROL_BYTES + 1)), LONG)
 
     @given(
@@ -143,11 +145,11 @@ class ReadTests(SynchronousTestCase):
     def test_anything(self, message: object) -> None:
         """Any message names one target of a known kind, or is refused in one of a few constant sentences."""
         found = read(message)
-        if isinstance(found, Disconnect):
+        if isinstance(found, DisconnectCommand):
             kind, colon, value = found.target.partition(":")
             self.assertIn(kind, TARGETS)
             self.assertTrue(colon and value)
-            self.assertIn(found.closing, (Closing.REVOKED, Closing.RECONNECT))
+            self.assertIn(found.disconnect, (Disconnect.REVOKED, Disconnect.RECONNECT))
         else:
             self.assertIn(found, (WHICH, AS_TEXT, FORM, NO_JSON, LONG, RECONNECT))
 
@@ -170,14 +172,14 @@ class RoundTripTests(SynchronousTestCase):
     @example("\U0001f469\u200d\U0001f4bb")
     def test_every_user_can_be_disconnected(self, subject: str) -> None:
         """Whoever can be let in as a user can be disconnected as that user."""
-        names = read_identity({"sub": subject}).names_for("5f0c")
+        names = read_identity({"sub": subject}).revocation_targets("5f0c")
         self.assertIn(read_disconnect({"user": subject}).target, names)
 
     def test_bytes(self) -> None:
         """The message is what any program would write: JSON in ASCII, without line breaks."""
-        for closing, reconnect in ((Closing.REVOKED, "false"), (Closing.RECONNECT, "true")):
+        for disconnect, reconnect in ((Disconnect.REVOKED, "false"), (Disconnect.RECONNECT, "true")):
             self.assertEqual(
-                Disconnect("user:J\u00fc", closing).to_bytes(),
+                DisconnectCommand("user:J\u00fc", disconnect).to_bytes(),
                 b'{"disconnect":{"user":"J\\u00fc"},"reconnect":%s}' % reconnect.encode(),
             )
 

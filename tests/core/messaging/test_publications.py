@@ -12,4 +12,4 @@ class PublicationTests(SynchronousTestCase):
 
     def test_value(self) -> None:
         """A publication is a value: channel first, then the payload."""
-        self.assertEqual(Publication("chat", b"hi"), Publication(channel="chat", payload=b"hi"))
+        self.assertEqual(Publication("chat", b"hi"), Publication(channel="chat", data=b"hi"))

@@ -6,9 +6,9 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.core.outcomes.errors import DeniedError
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.errors import RejectedError
 
 BEARER = (("WWW-Authenticate", "Bearer"),)
 INVALID = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
@@ -21,7 +21,14 @@ class DenialTests(SynchronousTestCase):
     def test_table(self) -> None:
         """The statuses, the fields beside them, and the close codes are what clients know them to be."""
         self.assertEqual(
-            {denial.reason: (denial.refusal.status, denial.refusal.headers, denial.closing.code) for denial in Denial},
+            {
+                client_error.reason: (
+                    client_error.response.status,
+                    client_error.response.headers,
+                    client_error.disconnect.code,
+                )
+                for client_error in ClientError
+            },
             {
                 "origin": (403, (), 4501),
                 "no_origin": (403, (), 4501),
@@ -47,59 +54,61 @@ class DenialTests(SynchronousTestCase):
 
     def test_challenge(self) -> None:
         """A 401 says how to do better, in one challenge, and nothing else does (RFC 9110 section 11.6.1)."""
-        for denial in Denial:
-            challenges = [value for name, value in denial.refusal.headers if name.lower() == "www-authenticate"]
-            self.assertEqual(len(challenges), 1 if denial.refusal.status == 401 else 0, denial)
+        for client_error in ClientError:
+            challenges = [value for name, value in client_error.response.headers if name.lower() == "www-authenticate"]
+            self.assertEqual(len(challenges), 1 if client_error.response.status == 401 else 0, client_error)
             for challenge in challenges:
                 self.assertRegex(challenge, r'\ABearer( error="invalid_token")?\Z')
 
     def test_come_back(self) -> None:
         """Coming back unchanged helps in both tables or in neither: 503 with Retry-After, a code below 4500."""
-        for denial in Denial:
-            fields = dict(denial.refusal.headers)
-            helps = denial.refusal.status == 503
-            self.assertEqual(("Retry-After" in fields, denial.closing.reconnect), (helps, helps), denial)
+        for client_error in ClientError:
+            fields = dict(client_error.response.headers)
+            helps = client_error.response.status == 503
+            self.assertEqual(("Retry-After" in fields, client_error.disconnect.reconnect), (helps, helps), client_error)
             if helps:
                 self.assertGreater(int(fields["Retry-After"]), 0)
 
     def test_own_codes(self) -> None:
         """Who is denied something is closed with one of our own codes, and never with one that says try again here."""
-        for denial in Denial:
-            self.assertGreaterEqual(denial.closing.code, 4000, denial)
-            self.assertNotIn(denial.closing, (Closing.RECONNECT, Closing.SLOW, Closing.GAP), denial)
+        for client_error in ClientError:
+            self.assertGreaterEqual(client_error.disconnect.code, 4000, client_error)
+            self.assertNotIn(
+                client_error.disconnect, (Disconnect.RECONNECT, Disconnect.SLOW, Disconnect.GAP), client_error
+            )
 
     def test_reasons(self) -> None:
         """Every denial is one of its own, under a reason that can be a label of a metric."""
-        self.assertEqual(len(Denial.__members__), len(list(Denial)), "one is only another name of another")
-        reasons = [denial.reason for denial in Denial]
+        self.assertEqual(len(ClientError.__members__), len(list(ClientError)), "one is only another name of another")
+        reasons = [client_error.reason for client_error in ClientError]
         self.assertEqual(len(set(reasons)), len(reasons))
         self.assertEqual([reason for reason in reasons if re.fullmatch(r"[a-z][a-z_]*", reason) is None], [])
 
     def test_texts(self) -> None:
         """The text is one paragraph of plain ASCII that ends in a full stop; those of different reasons differ."""
-        texts = [denial.refusal.text for denial in Denial]
+        texts = [client_error.response.text for client_error in ClientError]
         self.assertEqual(len(set(texts)), len(texts))
         for text in texts:
             self.assertTrue(text.isascii() and text.isprintable() and text.endswith("."), text)
 
     def test_no_input(self) -> None:
         """A text has no place where anything of a client's could be put in."""
-        for denial in Denial:
-            self.assertNotRegex(denial.refusal.text, r"%[sdr(]|\{\w*(![rsa])?(:[^}\"]*)?\}|\$\w|\$\{")
+        for client_error in ClientError:
+            self.assertNotRegex(client_error.response.text, r"%[sdr(]|\{\w*(![rsa])?(:[^}\"]*)?\}|\$\w|\$\{")
 
     def test_bytes(self) -> None:
         """Every answer can be written as HTTP, with each of its fields on a line of its own."""
-        for denial in Denial:
-            head, _, body = denial.refusal.to_bytes().partition(b"\r\n\r\n")
-            self.assertTrue(head.startswith(b"HTTP/1.1 %d " % denial.refusal.status))
+        for client_error in ClientError:
+            head, _, body = client_error.response.to_bytes().partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(b"HTTP/1.1 %d " % client_error.response.status))
             lines = head.decode("ascii").split("\r\n")
-            for name, value in denial.refusal.headers:
+            for name, value in client_error.response.headers:
                 self.assertEqual(lines.count(f"{name}: {value}"), 1)
-            self.assertEqual(body.decode("ascii"), denial.refusal.text + "\n")
+            self.assertEqual(body.decode("ascii"), client_error.response.text + "\n")
 
     def test_error(self) -> None:
         """The error that carries a denial reads like its reason, and like nothing else."""
-        for denial in Denial:
-            error = DeniedError(denial)
-            self.assertIs(error.denial, denial)
-            self.assertEqual(str(error), denial.reason)
+        for client_error in ClientError:
+            error = RejectedError(client_error)
+            self.assertIs(error.client_error, client_error)
+            self.assertEqual(str(error), client_error.reason)

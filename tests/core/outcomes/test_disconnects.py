@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Close
 
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 
 
 class ClosingTests(SynchronousTestCase):
@@ -14,7 +14,7 @@ class ClosingTests(SynchronousTestCase):
     def test_codes(self) -> None:
         """The codes, and whether a client comes back by itself, are what clients know them to be."""
         self.assertEqual(
-            {closing.name: (closing.code, closing.reconnect) for closing in Closing},
+            {disconnect.name: (disconnect.code, disconnect.reconnect) for disconnect in Disconnect},
             {
                 "PROTOCOL_ERROR": (1002, False),
                 "INVALID_PAYLOAD": (1007, False),
@@ -37,27 +37,29 @@ class ClosingTests(SynchronousTestCase):
 
     def test_codes_are_legal(self) -> None:
         """Every code may stand in a close frame (RFC 6455 section 7.4)."""
-        for closing in Closing:
-            Close(closing.code, closing.reason).check()
+        for disconnect in Disconnect:
+            Close(disconnect.code, disconnect.reason).check()
 
     def test_codes_are_unique(self) -> None:
         """A code names one closing."""
-        self.assertEqual(len({closing.code for closing in Closing}), len(Closing))
+        self.assertEqual(len({disconnect.code for disconnect in Disconnect}), len(Disconnect))
 
     def test_private_codes_tell(self) -> None:
         """Of our own codes, 4000 to 4499 mean come back and 4500 to 4999 mean do not."""
-        own = [closing for closing in Closing if closing.code >= 3000]
-        self.assertEqual([closing.reconnect for closing in own], [4000 <= closing.code < 4500 for closing in own])
-        self.assertTrue(all(4000 <= closing.code < 5000 for closing in own))
+        own = [disconnect for disconnect in Disconnect if disconnect.code >= 3000]
+        self.assertEqual(
+            [disconnect.reconnect for disconnect in own], [4000 <= disconnect.code < 4500 for disconnect in own]
+        )
+        self.assertTrue(all(4000 <= disconnect.code < 5000 for disconnect in own))
 
     def test_reasons_fit(self) -> None:
         """Every reason is plain ASCII, said, and fits into a control frame beside the code."""
-        for closing in Closing:
-            self.assertTrue(closing.reason.isascii())
-            self.assertTrue(0 < len(closing.reason) <= 123, closing)
+        for disconnect in Disconnect:
+            self.assertTrue(disconnect.reason.isascii())
+            self.assertTrue(0 < len(disconnect.reason) <= 123, disconnect)
 
     def test_meaning(self) -> None:
         """Every closing is explained in one paragraph that ends in a full stop."""
-        for closing in Closing:
-            self.assertTrue(closing.meaning.endswith("."), closing)
-            self.assertNotIn("\n", closing.meaning)
+        for disconnect in Disconnect:
+            self.assertTrue(disconnect.meaning.endswith("."), disconnect)
+            self.assertNotIn("\n", disconnect.meaning)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.outcomes import errors
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.core.outcomes.errors import BrokerUnavailable, ProtocolViolation, RefusedError, WsrelayError
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, WsrelayError
+from wsrelay.core.wire.http_response import ErrorResponse
 
 
 class CodeTests(SynchronousTestCase):
@@ -34,13 +34,13 @@ class ErrorTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """A refused handshake carries its answer and reads like it."""
-        refusal = Refusal(404, "No such channel.")
-        error = RefusedError(refusal)
-        self.assertIs(error.refusal, refusal)
+        response = ErrorResponse(404, "No such channel.")
+        error = HTTPError(response)
+        self.assertIs(error.response, response)
         self.assertEqual(str(error), "404 No such channel.")
 
     def test_violation(self) -> None:
         """A protocol violation carries its closing and reads like it."""
-        error = ProtocolViolation(Closing.TOO_BIG)
-        self.assertIs(error.closing, Closing.TOO_BIG)
+        error = ProtocolViolation(Disconnect.TOO_BIG)
+        self.assertIs(error.disconnect, Disconnect.TOO_BIG)
         self.assertEqual(str(error), "message too big")

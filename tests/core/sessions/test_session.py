@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions.session import (
     Accept,
     Authenticate,
@@ -38,9 +38,9 @@ RULES = Namespaces(
         Namespace("own", ("user:{sub}",), subscribe=Access.AUTHENTICATED, publish=Access.TOKEN),
     ]
 )
-GONE = Deny(Denial.UNKNOWN_CHANNEL, accepted=False)
-DENIED = Deny(Denial.SUBSCRIBE_DENIED, accepted=False)
-AWAY = Deny(Denial.NOT_AVAILABLE, accepted=False)
+GONE = Deny(ClientError.UNKNOWN_CHANNEL, accepted=False)
+DENIED = Deny(ClientError.SUBSCRIBE_DENIED, accepted=False)
+AWAY = Deny(ClientError.NOT_AVAILABLE, accepted=False)
 SOMEBODY = Identity("42")
 # Ended or not: the machine knows no time.
 BRIEF = Identity("42", expires=100.0)
@@ -145,13 +145,13 @@ class OpenTests(SynchronousTestCase):
         for channel in ("a", "nowhere"):
             self.assertEqual(
                 opened("talk").received([Publish(None, b"1"), Publish(channel, b"2"), Publish(None, b"3")]),
-                [Emit("talk", b"1"), Close(Closing.PUBLISH_DENIED)],
+                [Emit("talk", b"1"), Close(Disconnect.PUBLISH_DENIED)],
             )
 
     def test_not_emitted(self) -> None:
         """A client whose message was not published is told so, and keeps its channel until it is gone."""
         session = opened("talk")
-        self.assertEqual(session.not_emitted(), [Close(Closing.TRY_AGAIN)])
+        self.assertEqual(session.not_emitted(), [Close(Disconnect.TRY_AGAIN)])
         self.assertEqual(session.lost(), [Unlisten("talk")])
 
     def test_after_the_end(self) -> None:
@@ -193,7 +193,7 @@ class CredentialTests(SynchronousTestCase):
     def test_may_not(self) -> None:
         """Who is known and may not listen to one of its channels is denied, hears none of them and stays nobody."""
         session, _ = asking(Shows.CREDENTIAL, "members", "user:41")
-        self.assertEqual(session.identified(BRIEF), [Deny(Denial.CHANNEL_DENIED, accepted=False)])
+        self.assertEqual(session.identified(BRIEF), [Deny(ClientError.CHANNEL_DENIED, accepted=False)])
         self.assertTrue(session.is_over)
         self.assertIs(session.identity, ANONYMOUS)
         self.assertEqual([session.identified(SOMEBODY), session.listening(), session.lost()], [[], [], []])
@@ -201,33 +201,35 @@ class CredentialTests(SynchronousTestCase):
     def test_nobody(self) -> None:
         """Whom nobody vouches for is told to show something, where that would help, and hears what is public."""
         session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.identified(ANONYMOUS), [Deny(Denial.NO_CREDENTIAL, accepted=False)])
-        self.assertEqual(asking(Shows.NOTHING, "members")[1], [Deny(Denial.NO_CREDENTIAL, accepted=False)])
+        self.assertEqual(session.identified(ANONYMOUS), [Deny(ClientError.NO_CREDENTIAL, accepted=False)])
+        self.assertEqual(asking(Shows.NOTHING, "members")[1], [Deny(ClientError.NO_CREDENTIAL, accepted=False)])
         session, _ = asking(Shows.CREDENTIAL, "a")
         self.assertEqual(session.identified(ANONYMOUS), [Listen("a")])
 
     def test_rejected(self) -> None:
         """Who would have needed the credential that its browser sent is told what is wrong with that, and only who."""
-        rejected = Identity(is_known=False, rejected=Denial.TOKEN_EXPIRED)
+        rejected = Identity(is_authenticated=False, rejected=ClientError.TOKEN_EXPIRED)
         session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.identified(rejected), [Deny(Denial.TOKEN_EXPIRED, accepted=False)])
+        self.assertEqual(session.identified(rejected), [Deny(ClientError.TOKEN_EXPIRED, accepted=False)])
         session, _ = asking(Shows.CREDENTIAL, "a")
         self.assertEqual(session.identified(rejected), [Listen("a")])
         session, _ = asking(Shows.CREDENTIAL, "user:41")
-        known_as_other = Identity("42", rejected=Denial.TOKEN_EXPIRED)
-        self.assertEqual(session.identified(known_as_other), [Deny(Denial.CHANNEL_DENIED, accepted=False)])
+        known_as_other = Identity("42", rejected=ClientError.TOKEN_EXPIRED)
+        self.assertEqual(session.identified(known_as_other), [Deny(ClientError.CHANNEL_DENIED, accepted=False)])
 
     def test_denied(self) -> None:
         """A credential that is not good is denied for its own reason, and a late answer changes nothing."""
         session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.denied(Denial.TICKET), [Deny(Denial.TICKET, accepted=False)])
-        self.assertEqual([session.identified(SOMEBODY), session.denied(Denial.TOKEN), session.lost()], [[], [], []])
+        self.assertEqual(session.denied(ClientError.TICKET), [Deny(ClientError.TICKET, accepted=False)])
+        self.assertEqual(
+            [session.identified(SOMEBODY), session.denied(ClientError.TOKEN), session.lost()], [[], [], []]
+        )
 
     def test_lost(self) -> None:
         """A client that leaves while it is looked at owes nothing; a late answer changes nothing."""
         session, _ = asking(Shows.CREDENTIAL, "members")
         self.assertEqual(session.lost(), [])
-        self.assertEqual([session.identified(SOMEBODY), session.denied(Denial.TOKEN)], [[], []])
+        self.assertEqual([session.identified(SOMEBODY), session.denied(ClientError.TOKEN)], [[], []])
         self.assertIs(session.identity, ANONYMOUS)
 
     def test_denied_while_opening(self) -> None:
@@ -236,27 +238,28 @@ class CredentialTests(SynchronousTestCase):
         session.identified(BRIEF)
         session.listening()
         self.assertEqual(
-            session.denied(Denial.REVOKED), [Deny(Denial.REVOKED, accepted=False), Unlisten("members"), Unlisten("a")]
+            session.denied(ClientError.REVOKED),
+            [Deny(ClientError.REVOKED, accepted=False), Unlisten("members"), Unlisten("a")],
         )
-        self.assertEqual([session.listening(), session.denied(Denial.REVOKED), session.lost()], [[], [], []])
+        self.assertEqual([session.listening(), session.denied(ClientError.REVOKED), session.lost()], [[], [], []])
 
     def test_denied_while_open(self) -> None:
         """Who is denied when it is in is closed with the code for that, and gives its channels up when it is gone."""
-        for denial in (Denial.REVOKED, Denial.TOKEN_EXPIRED):
+        for client_error in (ClientError.REVOKED, ClientError.TOKEN_EXPIRED):
             session = known(BRIEF, "members")
-            self.assertEqual(session.denied(denial), [Close(denial.closing)])
+            self.assertEqual(session.denied(client_error), [Close(client_error.disconnect)])
             self.assertFalse(session.is_over)
             self.assertEqual(session.lost(), [Unlisten("members")])
-            self.assertEqual(session.denied(denial), [])
+            self.assertEqual(session.denied(client_error), [])
 
     def test_publishes_as_itself(self) -> None:
         """What a client may publish goes by who it is."""
         session = known(Identity("42", publish=("user:42",)), "user:42")
         self.assertEqual(session.received([Publish(None, b"x")]), [Emit("user:42", b"x")])
         for channel in ("user:41", "members"):
-            self.assertEqual(session.received([Publish(channel, b"x")]), [Close(Closing.PUBLISH_DENIED)])
-        self.assertEqual(known(SOMEBODY, "user:42").received([Publish(None, b"x")]), [Close(Closing.PUBLISH_DENIED)])
-        self.assertEqual(opened("a").received([Publish("members", b"x")]), [Close(Closing.PUBLISH_DENIED)])
+            self.assertEqual(session.received([Publish(channel, b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
+        self.assertEqual(known(SOMEBODY, "user:42").received([Publish(None, b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
+        self.assertEqual(opened("a").received([Publish("members", b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
         self.assertEqual(known(SOMEBODY, "a").received([Publish("members", b"x")]), [Emit("members", b"x")])
 
 
@@ -290,7 +293,7 @@ class FirstMessageTests(SynchronousTestCase):
             for step in steps[:count]:
                 step(session)
             self.assertEqual(
-                session.denied(Denial.TOO_LATE), [Deny(Denial.TOO_LATE, accepted=True), *unlistened], count
+                session.denied(ClientError.TOO_LATE), [Deny(ClientError.TOO_LATE, accepted=True), *unlistened], count
             )
             self.assertTrue(session.is_over)
             self.assertEqual([session.shown(), session.identified(SOMEBODY), session.lost()], [[], [], []])
@@ -299,18 +302,18 @@ class FirstMessageTests(SynchronousTestCase):
         """Who may not hear its channel, and whose channel cannot be heard now, are told with a close as well."""
         session, _ = asking(Shows.LATER, "user:41")
         session.shown()
-        self.assertEqual(session.identified(SOMEBODY), [Deny(Denial.CHANNEL_DENIED, accepted=True)])
+        self.assertEqual(session.identified(SOMEBODY), [Deny(ClientError.CHANNEL_DENIED, accepted=True)])
         session, _ = asking(Shows.LATER, "members")
         session.shown()
         session.identified(SOMEBODY)
-        self.assertEqual(session.not_listening(), [Deny(Denial.NOT_AVAILABLE, accepted=True), Unlisten("members")])
+        self.assertEqual(session.not_listening(), [Deny(ClientError.NOT_AVAILABLE, accepted=True), Unlisten("members")])
 
     def test_speaks_too_early(self) -> None:
         """What it sends before its welcome is not published: nobody knows yet whether it may; it is told so."""
         session, _ = asking(Shows.LATER, "talk")
         for step in (list, session.shown, lambda: session.identified(SOMEBODY)):
             step()
-            self.assertEqual(session.received([Publish(None, b"x")]), [Close(Closing.PUBLISH_DENIED)])
+            self.assertEqual(session.received([Publish(None, b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
         session.listening()
         self.assertEqual(session.received([Publish(None, b"x")]), [Emit("talk", b"x")])
 
@@ -339,16 +342,16 @@ INPUTS: dict[str, Callable[[Session], list[Effect]]] = {
     "open": lambda session: session.open([Subscribe("talk")]),
     "shown": lambda session: session.shown(),
     "identified": lambda session: session.identified(SOMEBODY),
-    "denied": lambda session: session.denied(Denial.REVOKED),
+    "denied": lambda session: session.denied(ClientError.REVOKED),
     "listening": lambda session: session.listening(),
     "not_listening": lambda session: session.not_listening(),
     "received": lambda session: session.received([Publish(None, b"x")]),
     "not_emitted": lambda session: session.not_emitted(),
     "lost": lambda session: session.lost(),
 }
-REFUSED = Deny(Denial.REVOKED, accepted=False)
-THROWN_OUT = Deny(Denial.REVOKED, accepted=True)
-TOO_EARLY = Close(Closing.PUBLISH_DENIED)
+REFUSED = Deny(ClientError.REVOKED, accepted=False)
+THROWN_OUT = Deny(ClientError.REVOKED, accepted=True)
+TOO_EARLY = Close(Disconnect.PUBLISH_DENIED)
 # What each input does in each state, and the state after it; what is not here does nothing.
 TABLE: dict[tuple[str, str], tuple[list[Effect], str]] = {
     ("knocking", "open"): ([Listen("talk")], "opening"),
@@ -370,17 +373,20 @@ TABLE: dict[tuple[str, str], tuple[list[Effect], str]] = {
     ("opening", "denied"): ([REFUSED, Unlisten("talk")], "closed"),
     ("opening", "lost"): ([Unlisten("talk")], "closed"),
     ("opening, accepted", "listening"): ([Welcome(("talk",))], "open"),
-    ("opening, accepted", "not_listening"): ([Deny(Denial.NOT_AVAILABLE, accepted=True), Unlisten("talk")], "closed"),
+    ("opening, accepted", "not_listening"): (
+        [Deny(ClientError.NOT_AVAILABLE, accepted=True), Unlisten("talk")],
+        "closed",
+    ),
     ("opening, accepted", "denied"): ([THROWN_OUT, Unlisten("talk")], "closed"),
     ("opening, accepted", "received"): ([TOO_EARLY], "opening"),
     ("opening, accepted", "lost"): ([Unlisten("talk")], "closed"),
-    ("open", "denied"): ([Close(Closing.REVOKED)], "open"),
+    ("open", "denied"): ([Close(Disconnect.REVOKED)], "open"),
     ("open", "received"): ([Emit("talk", b"x")], "open"),
-    ("open", "not_emitted"): ([Close(Closing.TRY_AGAIN)], "open"),
+    ("open", "not_emitted"): ([Close(Disconnect.TRY_AGAIN)], "open"),
     ("open", "lost"): ([Unlisten("talk")], "closed"),
-    ("open, welcomed", "denied"): ([Close(Closing.REVOKED)], "open"),
+    ("open, welcomed", "denied"): ([Close(Disconnect.REVOKED)], "open"),
     ("open, welcomed", "received"): ([Emit("talk", b"x")], "open"),
-    ("open, welcomed", "not_emitted"): ([Close(Closing.TRY_AGAIN)], "open"),
+    ("open, welcomed", "not_emitted"): ([Close(Disconnect.TRY_AGAIN)], "open"),
     ("open, welcomed", "lost"): ([Unlisten("talk")], "closed"),
 }
 
@@ -463,7 +469,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert "Deny" not in self.seen
         if effect.channel == "members":
             assert self.identity is not None
-            assert self.identity.is_known
+            assert self.identity.is_authenticated
         self.held.append(effect.channel)
 
     def see_unlisten(self, effect: Unlisten) -> None:
@@ -498,7 +504,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert self.is_in
         assert effect.channel in ("talk", "deaf", "members")
         if effect.channel == "members":
-            assert self.session.identity.is_known
+            assert self.session.identity.is_authenticated
 
     @rule(
         channels=st.lists(st.sampled_from(["a", "b", "talk", "members", "deaf", "nowhere"]), min_size=1, max_size=3),
@@ -525,10 +531,10 @@ class SessionMachine(RuleBasedStateMachine):
             self.identity = identity
         self.look(self.session.identified(identity))
 
-    @rule(denial=st.sampled_from(Denial))
-    def denied(self, denial: Denial) -> None:
+    @rule(client_error=st.sampled_from(ClientError))
+    def denied(self, client_error: ClientError) -> None:
         """Somebody says no, at any time."""
-        self.look(self.session.denied(denial))
+        self.look(self.session.denied(client_error))
 
     @rule(step=st.sampled_from(["listening", "listening", "not_listening", "not_emitted"]))
     def outcome(self, step: str) -> None:

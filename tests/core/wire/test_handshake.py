@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.core.wire.request_head import ONCE, TWICE
 
 
@@ -41,7 +41,7 @@ class RefusalTests(SynchronousTestCase):
     def test_bytes(self) -> None:
         """The response is complete, closes the connection, and is neither cached nor sniffed."""
         self.assertEqual(
-            Refusal(503, "Come back.", (("Retry-After", "5"),)).to_bytes(),
+            ErrorResponse(503, "Come back.", (("Retry-After", "5"),)).to_bytes(),
             b"HTTP/1.1 503 Service Unavailable\r\n"
             b"Content-Type: text/plain; charset=utf-8\r\n"
             b"Content-Length: 11\r\n"
@@ -57,7 +57,7 @@ class RefusalTests(SynchronousTestCase):
 
     def test_read_by_a_client(self) -> None:
         """An HTTP client reads status, phrase, fields and the whole text, counted in bytes and not in letters."""
-        response = read(Refusal(404, "Kein Kanal \u00fc\u20ac.", (("A", "1"), ("A", "2"))).to_bytes())
+        response = read(ErrorResponse(404, "Kein Kanal \u00fc\u20ac.", (("A", "1"), ("A", "2"))).to_bytes())
         self.assertEqual((response.status, response.reason), (404, "Not Found"))
         self.assertEqual(response.headers.get_all("A"), ["1", "2"])
         self.assertEqual(response.read().decode(), "Kein Kanal \u00fc\u20ac.\n")

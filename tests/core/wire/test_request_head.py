@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.http import KEY, head, upgrade
-from wsrelay.core.outcomes.errors import RefusedError
+from wsrelay.core.outcomes.errors import HTTPError
 from wsrelay.core.wire.request_head import END_OF_HEAD, RequestHead, parse_head
 
 
@@ -16,9 +16,9 @@ class ParseHeadTests(SynchronousTestCase):
 
     def refused(self, data: bytes) -> str:
         """The text of the 400 that a head gets."""
-        error: RefusedError = self.assertRaises(RefusedError, parse_head, data)
-        self.assertEqual(error.refusal.status, 400)
-        return error.refusal.text
+        error: HTTPError = self.assertRaises(HTTPError, parse_head, data)
+        self.assertEqual(error.response.status, 400)
+        return error.response.text
 
     def test_plain_request(self) -> None:
         """A request without an upgrade is named by method and path, the query cut off."""
@@ -129,9 +129,9 @@ class ParseHeadTests(SynchronousTestCase):
         """A body whose end only others could find is refused."""
         for coding in ("identity", "gzip, chunked", "chunked, identity", "x", ""):
             error = self.assertRaises(
-                RefusedError, parse_head, head("POST / HTTP/1.1", "Host: x", f"Transfer-Encoding: {coding}")
+                HTTPError, parse_head, head("POST / HTTP/1.1", "Host: x", f"Transfer-Encoding: {coding}")
             )
-            self.assertEqual(error.refusal.status, 501, coding)
+            self.assertEqual(error.response.status, 501, coding)
 
     def test_targets(self) -> None:
         """A target begins with its slash, or is a URL or an asterisk; all else would be taken for another path."""
@@ -190,8 +190,8 @@ class ParseHeadTests(SynchronousTestCase):
         for start in (b"", b"GET /ws/x HTTP/1.1\r\n", b"GET /ws/x HTTP/1.1\r\nUpgrade: websocket\r\n"):
             try:
                 found = parse_head(start + data + END_OF_HEAD)
-            except RefusedError as error:
-                self.assertEqual(error.refusal.status, 400)
+            except HTTPError as error:
+                self.assertEqual(error.response.status, 400)
             else:
                 lines = found.handshake.decode("ascii").splitlines()
                 self.assertEqual("\r\n".join([*lines, ""] if lines else []).encode(), found.handshake)

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.support.edge import DEADLINE_SECONDS, REACTOR, Caller, RealEdgeCase
-from tests.support.fake_socket import Kernel, Pipe
+from tests.support.fake_socket import FakeSocket, FakeTCPConnection
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 
 
@@ -323,7 +323,7 @@ class BufferTests(SynchronousTestCase):
 
     def test_partial(self) -> None:
         """What the kernel does not take waits, in order with all that is written behind it."""
-        pipe = Pipe(Clock(), Kernel(room=4))
+        pipe = FakeTCPConnection(Clock(), FakeSocket(room=4))
         listening = pipe.listener = Listening()
         for data in (b"abc", b"def", b"ghi"):
             pipe.write(data)
@@ -335,13 +335,13 @@ class BufferTests(SynchronousTestCase):
 
     def test_without_a_listener(self) -> None:
         """A transport that nobody listens to writes just the same."""
-        pipe = Pipe(Clock(), Kernel(room=4))
+        pipe = FakeTCPConnection(Clock(), FakeSocket(room=4))
         pipe.write(b"abcdef")
         self.assertEqual(pipe.drain() + pipe.drain(), b"abcdef")
 
     def test_written_when_idle(self) -> None:
         """A listener may write when it is told that nothing waits, and be told again."""
-        pipe = Pipe(Clock(), Kernel(room=1))
+        pipe = FakeTCPConnection(Clock(), FakeSocket(room=1))
         left = [b"cd", b"ef"]
 
         class More(Listening):

@@ -17,14 +17,14 @@ from websockets.uri import parse_uri
 
 from devtools.harness.http import Answer, answers, client_frame, head, upgrade
 from tests.support.edge import Caller, EdgeCase, RealEdgeCase
-from tests.support.fake_socket import Pipe
-from tests.support.in_memory_relay import House, Wire
+from tests.support.fake_socket import FakeTCPConnection
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.router import LINGER_SECONDS
-from wsrelay.transports.websocket.protocol import RelaySocket
+from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.web import one_request as http
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
@@ -34,7 +34,7 @@ _ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 class FrontDoorTests(EdgeCase):
     """Who is let in, and where to."""
 
-    def refusal(self, wire: Wire) -> Answer:
+    def response(self, wire: ClientWire) -> Answer:
         """The answer to a refused client, checked for what every refusal has, and the end of its connection."""
         (answer,) = answers(wire.read())
         self.assertEqual(answer.headers["connection"], "close")
@@ -45,10 +45,10 @@ class FrontDoorTests(EdgeCase):
         self.assertFalse(wire.closed)
         return answer
 
-    def knock(self, data: bytes, house: House | None = None) -> tuple[House, Wire]:
+    def knock(self, data: bytes, house: InMemoryRelay | None = None) -> tuple[InMemoryRelay, ClientWire]:
         """A new connection that sends this."""
         house = house or self.house()
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(data)
         return house, wire
 
@@ -56,7 +56,7 @@ class FrontDoorTests(EdgeCase):
         """An upgrade gets a WebSocket; nothing of twisted.web is made."""
         house, wire = self.knock(upgrade())
         self.assertIn(_ACCEPT, wire.read())
-        self.assertIsInstance(wire.transport.protocol, RelaySocket)
+        self.assertIsInstance(wire.transport.protocol, WebSocketConnection)
         self.assertEqual(list(house.sockets.sockets), [wire.socket])
 
     def test_site(self) -> None:
@@ -81,7 +81,7 @@ class FrontDoorTests(EdgeCase):
     def test_line_feed_first(self) -> None:
         """A bare LF before the request line is no empty line."""
         _, wire = self.knock(b"\r\n\n" + upgrade())
-        self.assertEqual(self.refusal(wire).status, 400)
+        self.assertEqual(self.response(wire).status, 400)
 
     @given(
         st.sampled_from(
@@ -105,8 +105,8 @@ class FrontDoorTests(EdgeCase):
     )
     def test_pieces(self, data: bytes, cuts: list[int], one_by_one: bool) -> None:
         """However a head is cut into pieces, down to single bytes, the outcome is that of one piece."""
-        house = House(max_head_bytes=1024)
-        whole, wire = Wire(house), Wire(house)
+        house = InMemoryRelay(max_head_bytes=1024)
+        whole, wire = ClientWire(house), ClientWire(house)
         whole.send(data)
         places = range(len(data)) if one_by_one else [0, *sorted(set(cuts))]
         for start, end in zip(places, [*places[1:], len(data)], strict=True):
@@ -123,17 +123,17 @@ class FrontDoorTests(EdgeCase):
         _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * room), house)
         self.assertIn(_ACCEPT, wire.read())
         _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * (room + 1)), house)
-        answer = self.refusal(wire)
+        answer = self.response(wire)
         self.assertEqual((answer.status, answer.body), (431, b"The request head is too long for max_head_bytes.\n"))
 
     def test_endless_head(self) -> None:
         """A head without an end is not kept beyond `max_head_bytes`, nor is what comes after its refusal."""
         house = self.house(max_head_bytes=1024)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(b"x" * 1023)
         self.assertEqual(wire.read(), b"")
         wire.send(b"x")
-        self.assertEqual(self.refusal(wire).status, 431)
+        self.assertEqual(self.response(wire).status, 431)
         for _ in range(100):
             wire.send(b"x" * 65536)
         self.assertEqual(wire.transport.protocol._head, b"")
@@ -145,7 +145,7 @@ class FrontDoorTests(EdgeCase):
         house.pass_time(2.75)
         self.assertEqual(wire.read(), b"")
         house.pass_time(0.75)
-        self.assertEqual(self.refusal(wire).status, 408)
+        self.assertEqual(self.response(wire).status, 408)
 
     def test_no_head(self) -> None:
         """A connection without a request is ended without a word."""
@@ -159,7 +159,7 @@ class FrontDoorTests(EdgeCase):
     def test_refused_client_lingers(self) -> None:
         """A refused client that does not hang up is reset after the linger time."""
         house, wire = self.knock(upgrade("/nowhere"))
-        self.refusal(wire)
+        self.response(wire)
         house.pass_time(LINGER_SECONDS - 0.25)
         self.assertFalse(wire.closed)
         house.pass_time(0.75)
@@ -168,7 +168,7 @@ class FrontDoorTests(EdgeCase):
     def test_refused_client_hangs_up(self) -> None:
         """A refused client that hangs up leaves no timer behind."""
         house, wire = self.knock(upgrade("/nowhere"))
-        self.refusal(wire)
+        self.response(wire)
         wire.leave()
         self.assertFalse(any(house.sockets.wheel._buckets.values()))
 
@@ -190,7 +190,7 @@ class FrontDoorTests(EdgeCase):
             (head("GET /"), 400, b"The request line is malformed (RFC 9112 section 3).\n"),
         ):
             _, wire = self.knock(data)
-            answer = self.refusal(wire)
+            answer = self.response(wire)
             self.assertEqual((answer.status, answer.body), (status, body))
 
     def test_cookies(self) -> None:
@@ -199,7 +199,7 @@ class FrontDoorTests(EdgeCase):
         self.assertIn(_ACCEPT, wire.read())
         for name in ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key"):
             _, wire = self.knock(upgrade("/ws/room", f"{name}: \xfc"))
-            self.assertEqual(self.refusal(wire).status, 400)
+            self.assertEqual(self.response(wire).status, 400)
 
     def test_post_with_upgrade(self) -> None:
         """An upgrade by POST is answered by HTTP: 405."""
@@ -212,7 +212,7 @@ class FrontDoorTests(EdgeCase):
         house = self.house()
         house.sockets.stopping = True
         _, wire = self.knock(upgrade(), house)
-        answer = self.refusal(wire)
+        answer = self.response(wire)
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
         _, wire = self.knock(_HEALTH, house)
         self.assertEqual(answers(wire.read())[0].status, 200)
@@ -220,12 +220,12 @@ class FrontDoorTests(EdgeCase):
     def test_unix_socket(self) -> None:
         """A client behind a Unix socket has no address, and is let in."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.transport.peerAddr = UNIXAddress("/run/wsrelay.sock")
         wire.send(upgrade())
         handshake: Any = wire.socket._handshake
         self.assertEqual(handshake.peer, "unix")
-        house.node.confirmed("room")
+        house.node.subscribed("room")
         self.assertIn(_ACCEPT, wire.read())
 
     def test_wrapped_transport(self) -> None:
@@ -251,8 +251,8 @@ class FrontDoorTests(EdgeCase):
             "frames": upgrade() + noise,
             "first": noise + upgrade(),
         }[place]
-        house = House(handshake_timeout_seconds=1, close_timeout_seconds=1)
-        wire = Wire(house)
+        house = InMemoryRelay(handshake_timeout_seconds=1, close_timeout_seconds=1)
+        wire = ClientWire(house)
         wire.send(data)
         output = wire.read()
         house.pass_time(2)
@@ -269,19 +269,19 @@ class OneRequestTests(EdgeCase):
         for behind in (_HEALTH, upgrade(), b"nonsense", b"\r\n\r\n"):
             for cut in (True, False):
                 house = self.house()
-                wire = Wire(house)
+                wire = ClientWire(house)
                 wire.send(_HEALTH + (b"" if cut else behind))
                 if cut:
                     wire.send(behind)
                 (answer,) = answers(wire.read())
                 self.assertEqual((answer.status, answer.headers["connection"]), (200, "close"))
                 self.assertTrue(wire.closed)
-                self.assertEqual(house.broker._wanted, set())
+                self.assertEqual(house.broker._desired, set())
 
     def test_answer_that_nobody_reads(self) -> None:
         """A client that does not read its answer is reset after a while."""
         house = self.house()
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(_HEALTH)
         self.assertFalse(wire.closed)
         house.pass_time(http.LINGER_SECONDS)
@@ -291,7 +291,7 @@ class OneRequestTests(EdgeCase):
         """A body has as long as a head, however slowly it drips."""
         for head_lines in (("Content-Length: 100",), ("Transfer-Encoding: chunked",)):
             house = self.house(handshake_timeout_seconds=5)
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", *head_lines))
             for _ in range(5):
                 house.pass_time(1)
@@ -302,10 +302,10 @@ class OneRequestTests(EdgeCase):
 class RoomTests(EdgeCase):
     """Room for connections that are no WebSockets, or not yet."""
 
-    def guest(self, house: House) -> tuple[Wire, Pipe]:
+    def guest(self, house: InMemoryRelay) -> tuple[ClientWire, FakeTCPConnection]:
         """A connection that is counted."""
-        pipe = Pipe(house.clock)
-        return Wire(house, pipe), pipe
+        pipe = FakeTCPConnection(house.clock)
+        return ClientWire(house, pipe), pipe
 
     def test_oldest_goes(self) -> None:
         """Where there is no more room the oldest has to go, and who comes is served."""
@@ -316,7 +316,7 @@ class RoomTests(EdgeCase):
         wire, _ = guests[-1]
         wire.send(upgrade())
         self.assertIn(_ACCEPT, wire.read())
-        self.assertEqual(house.node.counters.refused[503], 3)
+        self.assertEqual(house.node.counters.requests_rejected[503], 3)
 
     def test_sockets_do_not_count(self) -> None:
         """Who has become a WebSocket takes no room, and is never the one that has to go."""
@@ -334,7 +334,7 @@ class RoomTests(EdgeCase):
         for _ in range(house.door.room * 2):
             _, pipe = self.guest(house)
             pipe.hang_up()
-        self.assertEqual((house.door.guests, house.node.counters.refused[503]), (0, 0))
+        self.assertEqual((house.door.guests, house.node.counters.requests_rejected[503]), (0, 0))
 
 
 class RealConnectionTests(RealEdgeCase):
@@ -348,7 +348,7 @@ class RealConnectionTests(RealEdgeCase):
         oldest, *callers = [await self.connect() for _ in range(room)]
         callers.append(await self.connect())
         await oldest.ended
-        self.assertEqual((house.door.guests, house.node.counters.refused[503]), (room, 1))
+        self.assertEqual((house.door.guests, house.node.counters.requests_rejected[503]), (room, 1))
         for caller in callers:
             caller.transport.abortConnection()
         while house.door.guests:
@@ -368,7 +368,7 @@ class RealConnectionTests(RealEdgeCase):
         protocol = ClientProtocol(parse_uri("wss://relay.example/ws/room"))
         await self.conversation(house, client, protocol)
 
-    async def conversation(self, house: House, client: Caller, protocol: ClientProtocol) -> None:
+    async def conversation(self, house: InMemoryRelay, client: Caller, protocol: ClientProtocol) -> None:
         """Handshake, echo through the broker, and the client's close."""
         protocol.send_request(protocol.connect())
         protocol_out = protocol.data_to_send()
@@ -420,7 +420,7 @@ class RealConnectionTests(RealEdgeCase):
 
     async def test_never_reads(self) -> None:
         """A client that never reads costs a bounded outbox, is closed with 4008, and is gone in the close timeout."""
-        house = await self.open(outbox_max_bytes=65536, close_timeout_seconds=1)
+        house = await self.open(max_outbox_bytes=65536, close_timeout_seconds=1)
         client = await self.connect()
         client.write(upgrade())
         await client.until(b"\r\n\r\n")

@@ -30,7 +30,7 @@ from websockets.sync.client import connect
 
 from devtools.harness.certificates import Issuer, chain_of, key_of
 from tests.support.edge import DEADLINE_SECONDS, REACTOR, EdgeCase, RealEdgeCase
-from tests.support.in_memory_relay import House
+from tests.support.in_memory_relay import InMemoryRelay
 from tests.transports.listening.test_certificates import KUBERNETES
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import ConfigError
@@ -555,9 +555,9 @@ class RealTLSTests(RealEdgeCase):
         self.issuer.pem("2.pem", "b.example")
         self.creator = ReloadingTLS([folder], "1.2", REACTOR, datetime.now(UTC).timestamp)
 
-    async def listen(self, below: IStreamServerEndpoint, broker: Any = None) -> House:
+    async def listen(self, below: IStreamServerEndpoint, broker: Any = None) -> InMemoryRelay:
         """A relay under TLS, on top of an endpoint, until the test is over."""
-        house = House(broker, clock=REACTOR)
+        house = InMemoryRelay(broker, clock=REACTOR)
         self._port = await under_tls(self.creator, below).listen(house.door)
         write_eagerly(self._port)
         self.addCleanup(self._close, house, self._port)
@@ -595,7 +595,7 @@ class RealTLSTests(RealEdgeCase):
         house = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         visits = [deferToThread(self.visit, name) for name in ("a.example", "b.example")]
         await self.until(lambda: len(house.sockets.sockets) == 2)
-        house.node.deliver(Publication("room", b"hello"))
+        house.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visits[0], (["a.example"], ["hello"]))
         self.assertEqual(await visits[1], (["b.example"], ["hello"]))
 
@@ -604,12 +604,12 @@ class RealTLSTests(RealEdgeCase):
         house = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         first = deferToThread(self.visit, "b.example", 2)
         await self.until(lambda: house.sockets.sockets)
-        house.node.deliver(Publication("room", b"before"))
+        house.node.publications_received([Publication("room", b"before")])
         self.issuer.pem("2.pem", "b.example", "new.example")
         self.creator.reload()
         second = deferToThread(self.visit, "b.example")
         await self.until(lambda: len(house.sockets.sockets) == 2)
-        house.node.deliver(Publication("room", b"after"))
+        house.node.publications_received([Publication("room", b"after")])
         self.assertEqual(await first, (["b.example"], ["before", "after"]))
         self.assertEqual(await second, (["b.example", "new.example"], ["after"]))
 
@@ -628,9 +628,9 @@ class RealTLSTests(RealEdgeCase):
         self.assertEqual(house.door.guests, 0)
         self.assertTrue(server.getTcpNoDelay())
         self.assertEqual(server.getPeer().host, "127.0.0.1")
-        house.node.confirmed("room")
+        house.node.subscribed("room")
         await self.until(lambda: house.sockets.sockets)
-        house.node.deliver(Publication("room", b"hello"))
+        house.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visit, (["b.example"], ["hello"]))
 
     async def test_from_balancer(self) -> None:
@@ -652,7 +652,7 @@ class RealTLSTests(RealEdgeCase):
         await self.until(lambda: house.sockets.sockets)
         (guest,) = house.sockets.sockets
         self.assertIsInstance(underlying(guest.transport), EagerServer)
-        house.node.deliver(Publication("room", b"hello"))
+        house.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visit, (["a.example"], ["hello"]))
 
 

@@ -9,7 +9,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from devtools.harness.http import client_frame, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.websocket_client import Visitor
+from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.messaging.namespaces import Namespace
 from wsrelay.transports.websocket.compression import accept_offer
 
@@ -54,7 +54,7 @@ class ConversationTests(EdgeCase):
     def test_side_by_side(self) -> None:
         """Who offers gets compressed frames, who does not gets plain ones; both read the same."""
         house = self.house(compress=True)
-        packed, plain = Visitor(house, extensions=OFFER).enter(), Visitor(house).enter()
+        packed, plain = WebSocketClient(house, extensions=OFFER).enter(), WebSocketClient(house).enter()
         house.publish(TEXT, b"short")
         sent = packed.wire.transport.value()
         self.assertLess(len(sent), 200)
@@ -64,14 +64,14 @@ class ConversationTests(EdgeCase):
     def test_shared(self) -> None:
         """All who compress get the same bytes: compressed once."""
         house = self.house(compress=True)
-        visitors = [Visitor(house, extensions=OFFER).enter() for _ in range(3)]
+        visitors = [WebSocketClient(house, extensions=OFFER).enter() for _ in range(3)]
         house.publish(TEXT)
         self.assertEqual(len({visitor.wire.transport.value() for visitor in visitors}), 1)
 
     def test_inbound(self) -> None:
         """A compressed message of a client is published as it was; between messages no memory is held for it."""
         house = self.house(compress=True, publish=("room",))
-        visitor = Visitor(house, extensions=OFFER).enter()
+        visitor = WebSocketClient(house, extensions=OFFER).enter()
         for _ in range(2):
             visitor.protocol.send_text(TEXT)
             visitor.flush()
@@ -82,7 +82,7 @@ class ConversationTests(EdgeCase):
     def test_bomb(self) -> None:
         """A message that is small and inflates beyond the limit is closed with 1009."""
         house = self.house(compress=True, publish=("room",), max_message_bytes=1000)
-        visitor = Visitor(house, extensions=OFFER).enter()
+        visitor = WebSocketClient(house, extensions=OFFER).enter()
         visitor.protocol.send_binary(bytes(1_000_000))
         visitor.flush()
         visitor.read()
@@ -90,7 +90,7 @@ class ConversationTests(EdgeCase):
 
     def test_off(self) -> None:
         """By default nothing is agreed to."""
-        visitor = Visitor(self.house(), extensions=OFFER).enter()
+        visitor = WebSocketClient(self.house(), extensions=OFFER).enter()
         self.assertEqual(visitor.protocol.extensions, [])
 
     def test_by_namespace(self) -> None:
@@ -98,13 +98,13 @@ class ConversationTests(EdgeCase):
         namespaces = (Namespace("packed", ("room",), compress=True), Namespace("plain", ("*",), compress=False))
         for setting in (False, True):
             house = self.house(compress=setting, namespaces=namespaces)
-            self.assertEqual(len(Visitor(house, extensions=OFFER).enter().protocol.extensions), 1)
-            self.assertEqual(Visitor(house, "/ws/other", extensions=OFFER).enter().protocol.extensions, [])
+            self.assertEqual(len(WebSocketClient(house, extensions=OFFER).enter().protocol.extensions), 1)
+            self.assertEqual(WebSocketClient(house, "/ws/other", extensions=OFFER).enter().protocol.extensions, [])
 
     def test_offer_in_two_lines(self) -> None:
         """The legal form of two header lines is read as one list (RFC 6455 section 9.1)."""
         house = self.house(compress=True)
-        visitor = Visitor(house)
+        visitor = WebSocketClient(house)
         visitor.wire.send(
             upgrade("/ws/room", "Sec-WebSocket-Extensions: x-odd", "Sec-WebSocket-Extensions: permessage-deflate")
         )
@@ -114,9 +114,9 @@ class ConversationTests(EdgeCase):
 class FloodTests(EdgeCase):
     """Clients that send too much."""
 
-    def flooded(self, data: bytes, **settings: Any) -> Visitor:
+    def flooded(self, data: bytes, **settings: Any) -> WebSocketClient:
         """A visitor that sent this at once."""
-        visitor = Visitor(self.house(publish=("room",), **settings)).enter()
+        visitor = WebSocketClient(self.house(publish=("room",), **settings)).enter()
         visitor.wire.send(data)
         visitor.read()
         return visitor
@@ -137,7 +137,7 @@ class FloodTests(EdgeCase):
 
     def test_after_the_close(self) -> None:
         """A client that has been told goodbye may send no more than any other."""
-        visitor = Visitor(self.house()).enter()
+        visitor = WebSocketClient(self.house()).enter()
         visitor.wire.send(client_frame(0x81, b"not permitted"))
         visitor.wire.send(client_frame(0x89) * 1000)
         visitor.read()
@@ -147,7 +147,7 @@ class FloodTests(EdgeCase):
     def test_within(self) -> None:
         """Who keeps to the rate is never cut off."""
         house = self.house(publish=("room",), max_frames_per_second=10)
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         for _ in range(50):
             visitor.protocol.send_text(b"hello")
             visitor.flush()
@@ -157,7 +157,7 @@ class FloodTests(EdgeCase):
     def test_the_quiet_are_forgotten(self) -> None:
         """Who has been quiet for a while costs nothing; who is at it is still counted."""
         house = self.house(publish=("room",), max_frames_per_second=1)
-        quiet, busy = Visitor(house).enter(), Visitor(house).enter()
+        quiet, busy = WebSocketClient(house).enter(), WebSocketClient(house).enter()
         for visitor in (quiet, busy):
             visitor.wire.send(client_frame(0x8A) * 2)
         for _ in range(3):

@@ -10,11 +10,11 @@ from websockets.protocol import State
 
 from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import House, Wire
-from tests.support.websocket_client import Visitor
-from wsrelay.core.outcomes.disconnects import Closing
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.websocket.protocol import PING_JITTER
 
@@ -25,7 +25,7 @@ class HandshakeTests(EdgeCase):
     def test_opened_and_heard(self) -> None:
         """An accepted client hears what is published, text as text and other bytes as binary."""
         house = self.house()
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         house.publish(b"hello", b"\xff")
         frames = visitor.read()
         self.assertEqual([frame.opcode for frame in frames], [FrameOpcode.TEXT, FrameOpcode.BINARY])
@@ -33,7 +33,7 @@ class HandshakeTests(EdgeCase):
 
     def test_answer(self) -> None:
         """The 101 names no server, no extension and no subprotocol."""
-        wire = Wire(self.house())
+        wire = ClientWire(self.house())
         wire.send(upgrade())
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 101)
@@ -50,19 +50,19 @@ class HandshakeTests(EdgeCase):
         """The handshake is answered when the broker has confirmed the channel, not before."""
         broker = FakeBroker()
         house = self.house(broker)
-        visitor = Visitor(house)
+        visitor = WebSocketClient(house)
         visitor.knock()
         visitor.read()
         self.assertIs(visitor.protocol.state, State.CONNECTING)
         self.assertEqual(house.sockets.sockets, {})
-        house.node.confirmed("room")
+        house.node.subscribed("room")
         visitor.read()
         self.assertIs(visitor.protocol.state, State.OPEN)
 
     def test_no_broker(self) -> None:
         """A client whose channel is not confirmed in time gets 503 and is told when to come back."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
         house.pass_time(5.5)
         (answer,) = answers(wire.read())
@@ -73,7 +73,7 @@ class HandshakeTests(EdgeCase):
         """A path that names no channel gets 400, one that no namespace rules 404."""
         house = self.house(channels=("room",))
         for path, status in (("/ws/", 400), ("/ws/a/b", 400), ("/ws/%ff", 400), ("/ws/other", 404)):
-            wire = Wire(house)
+            wire = ClientWire(house)
             wire.send(upgrade(path))
             self.assertEqual([answer.status for answer in answers(wire.read())], [status])
             self.assertTrue(wire.closed)
@@ -81,7 +81,7 @@ class HandshakeTests(EdgeCase):
     def test_refused_and_silent(self) -> None:
         """A refused client that does not read its answer is reset after the close timeout."""
         house = self.house(close_timeout_seconds=2)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade("/ws/a/b"))
         house.pass_time(1.75)
         self.assertFalse(wire.closed)
@@ -92,19 +92,19 @@ class HandshakeTests(EdgeCase):
         """A client that is refused while it is being refused gets one answer."""
         broker = FakeBroker()
         house = self.house(broker)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
         socket = wire.socket
-        socket.close(Closing.INTERNAL_ERROR)
-        socket.close(Closing.RESTART)
+        socket.close(Disconnect.INTERNAL_ERROR)
+        socket.close(Disconnect.RESTART)
         self.assertEqual([answer.status for answer in answers(wire.read())], [500])
 
     def test_closed_while_waiting(self) -> None:
         """A client that waits for its answer when the relay stops is sent away with 503, to come back at once."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
-        wire.socket.close(Closing.RESTART)
+        wire.socket.close(Disconnect.RESTART)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
 
@@ -115,7 +115,7 @@ class HandshakeTests(EdgeCase):
             def subscribe(self, channels: object) -> None:
                 raise ValueError("secret")
 
-        wire = Wire(House(_Broken()))
+        wire = ClientWire(InMemoryRelay(_Broken()))
         wire.send(upgrade())
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.body), (500, b"The relay failed; its log has the traceback.\n"))
@@ -140,7 +140,7 @@ class ConversationTests(EdgeCase):
     def test_publish(self) -> None:
         """What a client sends where it may publish reaches everyone on the channel, fragments put together."""
         house = self.house(publish=("room",))
-        one, two = Visitor(house).enter(), Visitor(house).enter()
+        one, two = WebSocketClient(house).enter(), WebSocketClient(house).enter()
         one.protocol.send_text(b"hel", fin=False)
         one.protocol.send_continuation(b"lo", fin=True)
         one.flush()
@@ -150,7 +150,7 @@ class ConversationTests(EdgeCase):
 
     def test_publish_denied(self) -> None:
         """What a client sends where it may not publish ends its connection with 4503."""
-        visitor = Visitor(self.house()).enter()
+        visitor = WebSocketClient(self.house()).enter()
         visitor.protocol.send_text(b"hello")
         visitor.flush()
         visitor.read()
@@ -159,9 +159,9 @@ class ConversationTests(EdgeCase):
     def test_close(self) -> None:
         """Our close is answered by the client and the connection ends; everything is let go."""
         house = self.house()
-        visitor = Visitor(house).enter()
-        visitor.wire.socket.close(Closing.RESTART)
-        visitor.wire.socket.close(Closing.SLOW)
+        visitor = WebSocketClient(house).enter()
+        visitor.wire.socket.close(Disconnect.RESTART)
+        visitor.wire.socket.close(Disconnect.SLOW)
         visitor.read()
         self.assertEqual(visitor.goodbye, (1012, "service restart"))
         self.assertFalse(visitor.wire.closed)
@@ -173,9 +173,9 @@ class ConversationTests(EdgeCase):
         """A client that leaves while either side is closing leaves no timer that waits for its goodbye."""
         for ours in (False, True):
             house = self.house()
-            visitor = Visitor(house).enter()
+            visitor = WebSocketClient(house).enter()
             if ours:
-                visitor.wire.socket.close(Closing.RESTART)
+                visitor.wire.socket.close(Disconnect.RESTART)
             else:
                 visitor.protocol.send_close(1000)
                 visitor.flush()
@@ -186,8 +186,8 @@ class ConversationTests(EdgeCase):
     def test_unanswered_close(self) -> None:
         """A client that does not answer our close is reset after the close timeout."""
         house = self.house(close_timeout_seconds=3)
-        visitor = Visitor(house).enter()
-        visitor.wire.socket.close(Closing.RESTART)
+        visitor = WebSocketClient(house).enter()
+        visitor.wire.socket.close(Disconnect.RESTART)
         visitor.read()
         house.pass_time(2.75)
         self.assertFalse(visitor.wire.closed)
@@ -196,7 +196,7 @@ class ConversationTests(EdgeCase):
 
     def test_close_by_the_client(self) -> None:
         """A client's close is answered and the connection ends."""
-        visitor = Visitor(self.house()).enter()
+        visitor = WebSocketClient(self.house()).enter()
         visitor.protocol.send_close(1000, "bye")
         visitor.flush()
         visitor.read()
@@ -207,14 +207,14 @@ class ConversationTests(EdgeCase):
     def test_after_the_end(self) -> None:
         """Sending, closing, accepting or refusing after the end is nothing."""
         house = self.house()
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         socket, outlet = visitor.wire.socket, visitor.wire.socket.subscriber
         visitor.wire.leave()
         outlet.send(message_frame(b"late"))
-        outlet.close(Closing.RESTART)
-        socket.close(Closing.RESTART)
+        outlet.close(Disconnect.RESTART)
+        socket.close(Disconnect.RESTART)
         socket.accept()
-        socket.refuse(Refusal(400, "late"))
+        socket.refuse(ErrorResponse(400, "late"))
         outlet.busy()
         outlet.send(message_frame(b"late"))
         outlet.idle()
@@ -228,7 +228,7 @@ class SlowClientTests(EdgeCase):
     def test_waits_in_the_outbox(self) -> None:
         """While the transport is full, messages wait in the outbox and come in order when it has been read."""
         house = self.house()
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         messages = [bytes((65 + number,)) * 30000 for number in range(10)]
         house.publish(*messages[:3])
         for message in messages[3:]:
@@ -240,8 +240,8 @@ class SlowClientTests(EdgeCase):
 
     def test_too_slow(self) -> None:
         """When the outbox is full the client is told 4008, behind what the transport had taken, and nothing else."""
-        house = self.house(outbox_max_bytes=100_000)
-        visitor = Visitor(house).enter()
+        house = self.house(max_outbox_bytes=100_000)
+        visitor = WebSocketClient(house).enter()
         messages = [bytes((65 + number,)) * 40000 for number in range(8)]
         for message in messages:
             house.publish(message)
@@ -254,8 +254,8 @@ class SlowClientTests(EdgeCase):
 
     def test_pings_of_a_client_that_does_not_read(self) -> None:
         """Pongs wait in the outbox like all else: pinging without reading ends with 4008, not with all the memory."""
-        house = self.house(outbox_max_bytes=10_000, max_frames_per_second=10_000)
-        visitor = Visitor(house).enter()
+        house = self.house(max_outbox_bytes=10_000, max_frames_per_second=10_000)
+        visitor = WebSocketClient(house).enter()
         ping = client_frame(0x89, b"x" * 125)
         for _ in range(2000):
             visitor.wire.send(ping)

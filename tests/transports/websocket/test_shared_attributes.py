@@ -10,13 +10,13 @@ from websockets.frames import Opcode as FrameOpcode
 
 from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
-from tests.support.in_memory_relay import House, Wire
-from tests.support.websocket_client import Visitor
+from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from tests.support.websocket_client import WebSocketClient
 from tests.transports.websocket import test_protocol as test_websocket
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.websocket.protocol import RelaySocket
-from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, lean_attributes
+from wsrelay.transports.websocket.protocol import WebSocketConnection
+from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, shared_attributes
 
 CAFE = "caf\u00e9".encode()
 MOST_ATTRIBUTES = 14
@@ -44,7 +44,7 @@ class Grown:
 class LivesCase(EdgeCase):
     """What a connection does in its life, whichever way it was made."""
 
-    def live(self, visitor: Visitor) -> None:
+    def live(self, visitor: WebSocketClient) -> None:
         """A busy life: text, binary, fragments, pings in both directions."""
         visitor.protocol.send_text(CAFE)
         visitor.protocol.send_binary(b"\xff")
@@ -57,18 +57,18 @@ class LivesCase(EdgeCase):
 class LeanLives(LivesCase):
     """Lives of connections that share what is the same for all."""
 
-    is_lean = True
+    shares_attributes = True
 
-    def busy_house(self, **settings: Any) -> House:
+    def busy_house(self, **settings: Any) -> InMemoryRelay:
         """A relay where clients may publish."""
         house = self.house(publish=("room", "other"), ping_interval_seconds=10, **settings)
-        self.assertIs(house.sockets.is_lean, self.is_lean)
+        self.assertIs(house.sockets.shares_attributes, self.shares_attributes)
         return house
 
     def test_whole_life(self) -> None:
         """From the handshake over messages and pings of both sides to the goodbye."""
         house = self.busy_house()
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         self.live(visitor)
         house.turn()
         house.pass_time(10.5)
@@ -97,7 +97,7 @@ class LeanLives(LivesCase):
     def test_two_texts_at_once(self) -> None:
         """Two connections in the middle of a character each go on with their own: no validator is shared."""
         house = self.busy_house()
-        one, other = Visitor(house).enter(), Visitor(house, "/ws/other").enter()
+        one, other = WebSocketClient(house).enter(), WebSocketClient(house, "/ws/other").enter()
         one.wire.send(client_frame(0x01, CAFE[:-1]))
         other.wire.send(client_frame(0x01, b"plain"))
         one.wire.send(client_frame(0x00, CAFE[-1:] + b" 1"))
@@ -109,7 +109,7 @@ class LeanLives(LivesCase):
     def test_bad_text_beside_a_good_one(self) -> None:
         """A text that is not UTF-8 costs its own sender the connection, and nobody else."""
         house = self.busy_house()
-        bad, good = Visitor(house).enter(), Visitor(house, "/ws/other").enter()
+        bad, good = WebSocketClient(house).enter(), WebSocketClient(house, "/ws/other").enter()
         good.wire.send(client_frame(0x01, CAFE[:-1]))
         bad.wire.send(client_frame(0x01, CAFE[:-1]))
         bad.wire.send(client_frame(0x80, b"x"))
@@ -123,7 +123,7 @@ class LeanLives(LivesCase):
     def test_close_codes(self) -> None:
         """Each way to end has its code, on one of several connections, and the others stay."""
         house = self.busy_house(max_message_bytes=100)
-        stays = Visitor(house).enter()
+        stays = WebSocketClient(house).enter()
         for data, code in (
             (client_frame(0x81, b"\xff"), 1007),
             (client_frame(0x82, b"x" * 101), 1009),
@@ -131,10 +131,10 @@ class LeanLives(LivesCase):
             (client_frame(0x88, b"\x03\xe8"), 1000),
             (b"", 1012),
         ):
-            visitor = Visitor(house).enter()
+            visitor = WebSocketClient(house).enter()
             visitor.wire.send(data)
             if not data:
-                visitor.wire.socket.close(Closing.RESTART)
+                visitor.wire.socket.close(Disconnect.RESTART)
             visitor.read()
             assert visitor.goodbye is not None
             self.assertEqual(visitor.goodbye[0], code)
@@ -146,7 +146,7 @@ class LeanLives(LivesCase):
     def test_no_pong(self) -> None:
         """A connection that answers no ping is reset, and one that does is kept."""
         house = self.busy_house(ping_timeout_seconds=4)
-        silent, alive = Visitor(house).enter(), Visitor(house).enter()
+        silent, alive = WebSocketClient(house).enter(), WebSocketClient(house).enter()
         for _ in range(60):
             house.pass_time(0.25)
             alive.read()
@@ -157,7 +157,7 @@ class LeanLives(LivesCase):
     def test_handshake_timeout(self) -> None:
         """A handshake for which no answer comes is ended, and nothing of it is left."""
         house = self.house(FakeBroker(), handshake_timeout_seconds=2)
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade())
         house.pass_time(4.5)
         self.assertFalse(wire.closed)
@@ -168,11 +168,11 @@ class LeanLives(LivesCase):
     def test_left_without_a_word(self) -> None:
         """Who leaves without a word, before or after the handshake, leaves nothing."""
         house = self.busy_house()
-        Wire(house).leave()
-        waiting = Wire(house)
+        ClientWire(house).leave()
+        waiting = ClientWire(house)
         waiting.send(upgrade("/ws/room#no"))
         self.assertEqual([answer.status for answer in answers(waiting.read())], [400])
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         self.live(visitor)
         visitor.wire.leave()
         self.assertEqual((house.sockets.countConnections, house.sockets.sockets), (0, {}))
@@ -181,7 +181,7 @@ class LeanLives(LivesCase):
 class PlainLives(LeanLives):
     """The same lives under an Autobahn that gives connections something unknown that can change in place."""
 
-    is_lean = False
+    shares_attributes = False
 
     def setUp(self) -> None:
         """Let Autobahn grow."""
@@ -190,7 +190,7 @@ class PlainLives(LeanLives):
     def test_own_novelty(self) -> None:
         """Each connection has what Autobahn gave it."""
         house = self.busy_house()
-        one, other = Visitor(house).enter().wire.socket, Visitor(house).enter().wire.socket
+        one, other = WebSocketClient(house).enter().wire.socket, WebSocketClient(house).enter().wire.socket
         self.assertIsNot(one.novelty, other.novelty)
 
 
@@ -223,18 +223,18 @@ class SharingTests(LivesCase):
 
     def test_unknown_attribute(self) -> None:
         """Something unknown is shared if it cannot change in place, else nothing is shared at all."""
-        for make, is_lean in ((lambda: 7, True), (lambda: "text", True), (dict, False), (object, False)):
+        for make, shares_attributes in ((lambda: 7, True), (lambda: "text", True), (dict, False), (object, False)):
             Grown(self, make)
             house = self.house()
-            self.assertEqual(house.sockets.is_lean, is_lean)
-            if is_lean:
+            self.assertEqual(house.sockets.shares_attributes, shares_attributes)
+            if shares_attributes:
                 self.assertEqual(vars(house.sockets.protocol)["novelty"], make())
 
     def test_installed_autobahn(self) -> None:
         """The installed Autobahn holds nothing unknown: connections are lean."""
         house = self.house()
-        self.assertTrue(house.sockets.is_lean)
-        self.assertIsNotNone(lean_attributes(house.sockets.protocol, house.sockets))
+        self.assertTrue(house.sockets.shares_attributes)
+        self.assertIsNotNone(shared_attributes(house.sockets.protocol, house.sockets))
 
     def test_no_stand_in_is_idle(self) -> None:
         """Everything on the list of stand-ins is still given by Autobahn, or could be taken from the list."""
@@ -260,9 +260,9 @@ class SharingTests(LivesCase):
             return {name: (id(vars(protocol)[name]), repr(vars(protocol)[name])) for name in names}
 
         before = shared()
-        idle = Visitor(house).enter()
+        idle = WebSocketClient(house).enter()
         own = dict(vars(idle.wire.socket))
-        visitors = [Visitor(house).enter() for _ in range(20)]
+        visitors = [WebSocketClient(house).enter() for _ in range(20)]
         for visitor in visitors:
             self.live(visitor)
         house.turn()
@@ -276,7 +276,7 @@ class SharingTests(LivesCase):
                 visitor.protocol.send_close(1000)
                 visitor.flush()
             else:
-                visitor.wire.socket.close(Closing.RESTART)
+                visitor.wire.socket.close(Disconnect.RESTART)
         house.turn()
         self.assertEqual(shared(), before)
         self.assertEqual({name for name in vars(idle.wire.socket) if name not in own} - self.of_a_ping(), set())
@@ -291,27 +291,27 @@ class SharingTests(LivesCase):
     def test_idle_connection(self) -> None:
         """An idle connection has few attributes of its own and nothing of its handshake, and no validator."""
         house = self.house()
-        socket = Visitor(house).enter().wire.socket
+        socket = WebSocketClient(house).enter().wire.socket
         own = vars(socket)
         self.assertLessEqual(len(own), MOST_ATTRIBUTES, sorted(own))
         self.assertEqual(HANDSHAKE_ATTRIBUTES & set(own), set())
         self.assertNotIn("utf8validator", own)
-        self.assertIsInstance(socket, RelaySocket)
+        self.assertIsInstance(socket, WebSocketConnection)
         self.assertFalse(hasattr(socket, "__slots__") and socket.__slots__)
 
     def test_handshake_is_forgotten(self) -> None:
         """Nothing of the request is held by an open connection."""
         house = self.house(FakeBroker())
-        wire = Wire(house)
+        wire = ClientWire(house)
         wire.send(upgrade("/ws/hunter2"))
         self.assertIn("hunter2", repr(vars(wire.socket)))
-        house.node.confirmed("hunter2")
+        house.node.subscribed("hunter2")
         self.assertNotIn("hunter2", repr(vars(wire.socket)))
 
     def test_validator(self) -> None:
         """A connection gets its validator with its first text, and keeps it."""
         house = self.house(publish=("room",))
-        visitor = Visitor(house).enter()
+        visitor = WebSocketClient(house).enter()
         for _ in range(2):
             visitor.wire.send(client_frame(0x81, b"text"))
         first = vars(visitor.wire.socket)["utf8validator"]

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from secrets import token_hex
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from wsrelay.brokers.memory.credential_store import MemoryCredentials
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
 
 __all__ = ["MemoryBroker"]
 
+MAX_PENDING_BYTES = 16 * 1024 * 1024
+"""Beyond this, what is published in one turn of the reactor is rejected."""
+
+_BEHIND = "this process is behind with what was published before"
+_TAKEN = PublishResult()
+
 
 @implementer(IBroker)
 class MemoryBroker:
-    """Delivers what is published to the sink of the same process, at once.
+    """Delivers what is published to the sink of the same process.
+
+    Messages that are published in one turn of the reactor are delivered together at its end, as those that come from
+    Redis in one read are: what many clients say in one turn is one batch.
 
     Args:
-        seconds: A monotonic clock, by which tickets end. By default it stands still.
+        clock: Time, by which tickets expire and turns end.
     """
 
     name = "memory"
+    history = None
 
-    def __init__(self, seconds: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
+        self.node_id = token_hex(8)
         self.ready = False
         self.problem = "not started"
-        self._wanted: set[str] = set()
+        self.credentials = MemoryCredentialStore(clock.seconds)
+        self._clock = clock
+        self._desired: set[str] = set()
         self._sink: IBrokerSink | None = None
-        self._held = False
-        self.store = MemoryCredentials(seconds)
+        self._is_paused = False
+        self._published: list[Publication] = []
+        self._published_bytes = 0
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -40,49 +56,64 @@ class MemoryBroker:
     def start(self) -> None:
         """See `IBroker.start`."""
         self.ready, self.problem = True, ""
-        for channel in self._wanted:
+        for channel in self._desired:
             self._confirm(channel)
 
     def stop(self) -> Deferred[None]:
         """See `IBroker.stop`."""
+        self._deliver()
         if self.ready and self._sink is not None:
-            self._sink.interrupted()
+            self._sink.disconnected(tuple(self._desired))
         self.ready, self.problem = False, "stopped"
         return succeed(None)
 
     def subscribe(self, channels: Iterable[str]) -> None:
         """See `IBroker.subscribe`."""
         for channel in channels:
-            self._wanted.add(channel)
+            self._desired.add(channel)
             if self.ready:
                 self._confirm(channel)
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         """See `IBroker.unsubscribe`."""
-        self._wanted.difference_update(channels)
+        self._desired.difference_update(channels)
 
-    def hold(self, held: bool) -> None:
-        """See `IBroker.hold`: while held, publishing fails."""
-        self._held = held
+    def pause(self) -> None:
+        """See `IBroker.pause`. While paused, publishing fails."""
+        self._is_paused = True
 
-    def publish(self, channel: str, payload: bytes) -> Deferred[None]:
+    def resume(self) -> None:
+        """See `IBroker.resume`."""
+        self._is_paused = False
+
+    def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
         """See `IBroker.publish`."""
         if not self.ready:
             return fail(BrokerUnavailable(self.problem))
-        if self._held:
-            return fail(BrokerUnavailable("this process is behind with what was published before"))
-        if channel in self._wanted and self._sink is not None:
-            self._sink.deliver(Publication(channel, payload))
-        return succeed(None)
+        if self._is_paused:
+            return fail(BrokerUnavailable(_BEHIND))
+        if channel in self._desired and self._sink is not None:
+            if not self._published:
+                self._clock.callLater(0, self._deliver)
+            elif self._published_bytes >= MAX_PENDING_BYTES:
+                return fail(BrokerUnavailable(_BEHIND))
+            self._published_bytes += len(data)
+            self._published.append(Publication(channel, data))
+        return succeed(_TAKEN)
 
-    def tell(self, payload: bytes) -> Deferred[None]:
-        """See `IBroker.tell`."""
+    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
+        """See `IBroker.send_control`."""
         if not self.ready:
             return fail(BrokerUnavailable(self.problem))
-        if self._sink is not None:
-            self._sink.controlled(payload)
+        if self._sink is not None and node_id in (None, self.node_id):
+            self._sink.control_received(payload)
         return succeed(None)
 
     def _confirm(self, channel: str) -> None:
         if self._sink is not None:
-            self._sink.confirmed(channel)
+            self._sink.subscribed(channel)
+
+    def _deliver(self) -> None:
+        published, self._published, self._published_bytes = self._published, [], 0
+        if published and self._sink is not None:
+            self._sink.publications_received(published)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from wsrelay.core.flow.ttl import Vault
+from wsrelay.core.flow.ttl import ExpiringStore
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import ICredentialStore
 
-__all__ = ["MemoryCredentials"]
+__all__ = ["MemoryCredentialStore"]
 
 
 @implementer(ICredentialStore)
-class MemoryCredentials:
+class MemoryCredentialStore:
     """Those of one process.
 
     Args:
@@ -23,11 +23,11 @@ class MemoryCredentials:
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
-        self._tickets: Vault[bytes] = Vault(seconds)
-        self._denied: Vault[bool] = Vault(seconds)
+        self._tickets: ExpiringStore[bytes] = ExpiringStore(seconds)
+        self._denied: ExpiringStore[bool] = ExpiringStore(seconds)
 
-    def mint(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
-        """See `ICredentialStore.mint`."""
+    def create(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
+        """See `ICredentialStore.create`."""
         if self._tickets.get(ticket) is not None:
             return succeed(False)
         if not self._tickets.put(ticket, document, seconds):
@@ -38,17 +38,17 @@ class MemoryCredentials:
         """See `ICredentialStore.redeem`."""
         return succeed(self._tickets.take(ticket))
 
-    def tear(self, ticket: str) -> Deferred[None]:
-        """See `ICredentialStore.tear`."""
+    def delete(self, ticket: str) -> Deferred[None]:
+        """See `ICredentialStore.delete`."""
         self._tickets.take(ticket)
         return succeed(None)
 
-    def deny(self, target: str, seconds: int) -> Deferred[None]:
-        """See `ICredentialStore.deny`."""
+    def revoke(self, target: str, seconds: int) -> Deferred[None]:
+        """See `ICredentialStore.revoke`."""
         if not self._denied.put(target, True, seconds):
             return fail(BrokerUnavailable("there are too many that are denied"))
         return succeed(None)
 
-    def denied(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
-        """See `ICredentialStore.denied`."""
+    def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """See `ICredentialStore.are_revoked`."""
         return succeed([self._denied.get(target) is not None for target in targets])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
+from secrets import token_hex
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -18,12 +19,12 @@ from zope.interface import implementer
 
 from wsrelay import __version__
 from wsrelay.brokers.redis.connection import RedisConnection, ResponseError
-from wsrelay.brokers.redis.credential_store import RedisCredentials
+from wsrelay.brokers.redis.credential_store import RedisCredentialStore
 from wsrelay.brokers.redis.link import Link
 from wsrelay.brokers.redis.probe import Probe
 from wsrelay.config.redis_url import RedisURL
-from wsrelay.core.flow.desired_subscriptions import Subscriptions
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.flow.desired_subscriptions import DesiredSubscriptions
+from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
 
@@ -41,6 +42,9 @@ CONTROL = "$control"
 """The channel on which the application tells all processes something; no client can spell it."""
 
 
+_TAKEN = PublishResult()
+
+
 @implementer(IBroker)
 class RedisBroker:
     """Publishes to and subscribes at one Redis server.
@@ -54,6 +58,7 @@ class RedisBroker:
     """
 
     name = "redis"
+    history = None
     log = Logger()
 
     def __init__(
@@ -61,11 +66,13 @@ class RedisBroker:
     ) -> None:
         self._url = url
         self._prefix = prefix.encode()
-        self.store = RedisCredentials(self._prefix, self._command)
+        self.node_id = token_hex(8)
+        self.credentials = RedisCredentialStore(self._prefix, self._command)
         self._control_name = self._prefix + CONTROL.encode()
+        self._control_names = (self._control_name, self._control_name_of(self.node_id))
         self._was_interrupted = False
         self._clock = clock
-        self._subscriptions = Subscriptions()
+        self._subscriptions = DesiredSubscriptions()
         self._channels: dict[bytes, str] = {}
         self._sink: IBrokerSink | None = None
         self._arrived: list[Publication] = []
@@ -137,18 +144,28 @@ class RedisBroker:
             self._asked.pop(name, None)
         self._ask_for_flush()
 
-    def hold(self, held: bool) -> None:
-        """See `IBroker.hold`: Redis keeps what is not read, up to its client-output-buffer-limit."""
-        self._subscriber.hold(held)
-        self._probe.hold(held)
+    def pause(self) -> None:
+        """See `IBroker.pause`. Redis keeps what is not read, up to its client-output-buffer-limit."""
+        self._subscriber.hold(True)
+        self._probe.hold(True)
 
-    def publish(self, channel: str, payload: bytes) -> Deferred[None]:
+    def resume(self) -> None:
+        """See `IBroker.resume`."""
+        self._subscriber.hold(False)
+        self._probe.hold(False)
+
+    def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
         """See `IBroker.publish`."""
-        return self._command(b"PUBLISH", self._prefix + channel.encode(), payload)
+        published = self._command(b"PUBLISH", self._prefix + channel.encode(), data)
+        return published.addCallback(lambda _subscribers: _TAKEN)
 
-    def tell(self, payload: bytes) -> Deferred[None]:
-        """See `IBroker.tell`."""
-        return self._command(b"PUBLISH", self._control_name, payload)
+    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
+        """See `IBroker.send_control`."""
+        name = self._control_name if node_id is None else self._control_name_of(node_id)
+        return self._command(b"PUBLISH", name, payload).addCallback(lambda _subscribers: None)
+
+    def _control_name_of(self, node_id: str) -> bytes:
+        return b"%s:%s" % (self._control_name, node_id.encode())
 
     def _command(self, *words: bytes) -> Deferred[Any]:
         connection = self._commander.connection
@@ -176,6 +193,7 @@ class RedisBroker:
         connection.write_unanswered(b"SUBSCRIBE", self._probe_name)
         # By itself, for an ACL may allow the one and not the other.
         connection.write_unanswered(b"SUBSCRIBE", self._control_name)
+        connection.write_unanswered(b"SUBSCRIBE", self._control_name_of(self.node_id))
         self._write_changes(connection)
         # The answer comes behind those of all SUBSCRIBE commands: with it the link is truly up.
         await connection.ping()
@@ -197,7 +215,7 @@ class RedisBroker:
         asked, self._asked = self._asked, {}
         for channel in asked:
             if self._sink is not None and self._subscriptions.is_certain(channel):
-                self._sink.confirmed(channel)
+                self._sink.subscribed(channel)
 
     def _write_changes(self, connection: RedisConnection) -> None:
         added, removed = self._subscriptions.changes()
@@ -215,23 +233,23 @@ class RedisBroker:
         if channel is None:
             if name == self._probe_name:
                 self._probe.came_back(payload)
-            elif name == self._control_name and self._sink is not None:
-                self._sink.controlled(payload)
+            elif name in self._control_names and self._sink is not None:
+                self._sink.control_received(payload)
         else:
             self._arrived.append(Publication(channel, payload))
 
     def _read(self) -> None:
         if self._arrived and self._sink is not None:
             arrived, self._arrived = self._arrived, []
-            self._sink.deliver_all(arrived)
+            self._sink.publications_received(arrived)
 
     def _subscribed(self, name: bytes) -> None:
         # By the name and not by the table of messages, which has forgotten what is wanted no more: the answer counts.
         channel = name[len(self._prefix) :].decode()
-        ours = name in (self._probe_name, self._control_name)
+        ours = name == self._probe_name or name in self._control_names
         if not ours and self._subscriptions.answered(channel) and self._sink is not None:
             self._asked.pop(channel, None)
-            self._sink.confirmed(channel)
+            self._sink.subscribed(channel)
 
     def _refused(self, names: tuple[bytes, ...], why: str) -> None:
         """One name that an ACL does not allow has SUBSCRIBE refused with all its names: try them one by one."""
@@ -242,14 +260,16 @@ class RedisBroker:
         elif len(names) > 1 and connection is not None:
             for name in names:
                 connection.write_unanswered(b"SUBSCRIBE", name)
-        elif names[0] == self._control_name:
-            self.log.warn("Redis refuses the channel {name}: nobody can be disconnected", name=CONTROL)
+        elif names[0] in self._control_names:
+            if names[0] == self._control_name:
+                # The other one is the same ACL's doing: one line is enough.
+                self.log.warn("Redis rejects the channel {name}: control messages do not arrive", name=CONTROL)
         else:
             channel = names[0][len(self._prefix) :].decode()
             self.log.warn("Redis refuses the channel {channel}: {why}", channel=channel, why=why)
             self._subscriptions.refused(channel)
             if self._sink is not None:
-                self._sink.refused(channel)
+                self._sink.subscribe_failed(channel)
 
     def _subscriber_up(self) -> None:
         self._ask_for_flush()
@@ -258,11 +278,11 @@ class RedisBroker:
 
     def _subscriber_down(self) -> None:
         self._probe.failed()
-        self._subscriptions.disconnected()
+        lost = self._subscriptions.disconnected()
         self._channels.clear()
         self._was_interrupted = True
         if self._sink is not None:
-            self._sink.interrupted()
+            self._sink.disconnected(lost)
 
     # The command connection
 
@@ -299,7 +319,7 @@ class RedisBroker:
         self._commander.proved()
         if self._was_interrupted and self._sink is not None:
             self._was_interrupted = False
-            self._sink.resumed()
+            self._sink.reconnected()
 
     def _probe_lost(self, problem: str) -> None:
         self._subscriber.restart(problem)

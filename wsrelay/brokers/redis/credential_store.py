@@ -3,7 +3,7 @@
 ::
 
     SET wsrelay:ticket:<random> '{"sub": "42", "channels": ["room:1"]}' EX 30 NX      a ticket
-    SET wsrelay:denied:user:<sub> 1 EX 3600                                           nobody of this user comes in
+    SET wsrelay:revoked:user:<sub> 1 EX 3600                                           nobody of this user comes in
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from zope.interface import implementer
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import ICredentialStore
 
-__all__ = ["RedisCredentials"]
+__all__ = ["RedisCredentialStore"]
 
 # GETDEL came with Redis 6.2; both are atomic, so that of two who show one ticket one gets it.
 _TAKE = b"local found = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return found"
 
 
 @implementer(ICredentialStore)
-class RedisCredentials:
+class RedisCredentialStore:
     """Shared by all processes.
 
     Args:
@@ -34,12 +34,12 @@ class RedisCredentials:
 
     def __init__(self, prefix: bytes, command: Callable[..., Deferred[Any]]) -> None:
         self._tickets = prefix + b"ticket:"
-        self._denials = prefix + b"denied:"
+        self._denials = prefix + b"revoked:"
         self._command = command
         self._has_getdel = True
 
-    def mint(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
-        """See `ICredentialStore.mint`."""
+    def create(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
+        """See `ICredentialStore.create`."""
         minted = self._command(b"SET", self._tickets + ticket.encode(), document, b"EX", b"%d" % seconds, b"NX")
         return minted.addCallback(lambda reply: reply is not None)
 
@@ -47,16 +47,16 @@ class RedisCredentials:
         """See `ICredentialStore.redeem`."""
         return Deferred.fromCoroutine(self._take(self._tickets + ticket.encode()))
 
-    def tear(self, ticket: str) -> Deferred[None]:
-        """See `ICredentialStore.tear`."""
+    def delete(self, ticket: str) -> Deferred[None]:
+        """See `ICredentialStore.delete`."""
         return self._command(b"DEL", self._tickets + ticket.encode())
 
-    def deny(self, target: str, seconds: int) -> Deferred[None]:
-        """See `ICredentialStore.deny`."""
+    def revoke(self, target: str, seconds: int) -> Deferred[None]:
+        """See `ICredentialStore.revoke`."""
         return self._command(b"SET", self._denials + target.encode(), b"1", b"EX", b"%d" % seconds)
 
-    def denied(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
-        """See `ICredentialStore.denied`."""
+    def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """See `ICredentialStore.are_revoked`."""
         if not targets:
             return succeed([])
         found = self._command(b"MGET", *(self._denials + target.encode() for target in targets))

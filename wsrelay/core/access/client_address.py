@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
-__all__ = ["block", "client_address", "client_is_secure"]
+__all__ = ["client_address", "client_is_secure", "rate_limit_key"]
 
 _BITS = 64
 
 
-def block(address: str) -> str:
+def rate_limit_key(address: str) -> str:
     """What one party has where it has this address: the address itself, or the /64 of an IPv6 one.
 
     The lower half of an IPv6 address is the party's own choice (RFC 4291 section 2.5.1). What is no address stays as it

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wsrelay.core.messaging.channel_names import check_pattern, matches
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ChannelError, ClaimError
 
 __all__ = [
@@ -36,8 +36,8 @@ class Identity:
             whatever the namespaces give to its user.
         publish: The same for publishing.
         expires: When the credential ends, in seconds since the epoch. None: it lasts as long as the connection.
-        reference: What revokes it beside its user: a token's `jti`, a ticket. None: nothing does.
-        is_known: Whether a credential or the application vouches for the client.
+        credential_id: What revokes it beside its user: a token's `jti`, a ticket. None: nothing does.
+        is_authenticated: Whether a credential or the application vouches for the client.
         rejected: Why the credential that its browser sent by itself is not good, where there was one: what to tell a
             client that would have needed it.
         address: Where it is, if the application was asked about it.
@@ -47,40 +47,40 @@ class Identity:
     channels: tuple[str, ...] | None = None
     publish: tuple[str, ...] | None = None
     expires: float | None = None
-    reference: str | None = None
-    is_known: bool = True
-    rejected: Denial | None = None
+    credential_id: str | None = None
+    is_authenticated: bool = True
+    rejected: ClientError | None = None
     address: str = field(default="", compare=False)
 
-    def names(self, channel: str) -> bool:
+    def lists_channel(self, channel: str) -> bool:
         """Whether the credential names a channel."""
         return self.channels is not None and matches(self.channels, channel)
 
-    def names_to_publish(self, channel: str) -> bool:
+    def lists_for_publish(self, channel: str) -> bool:
         """Whether the credential names a channel to publish to."""
         return self.publish is not None and matches(self.publish, channel)
 
-    def names_for(self, connection: str) -> list[str]:
+    def revocation_targets(self, connection: str) -> list[str]:
         """What the client can be disconnected by: its connection, its user, its credential."""
         names = [f"connection:{connection}"]
         if self.subject is not None:
             names.append(f"user:{self.subject}")
-        if self.reference is not None:
-            names.append(self.reference)
+        if self.credential_id is not None:
+            names.append(self.credential_id)
         return names
 
 
-ANONYMOUS = Identity(is_known=False)
+ANONYMOUS = Identity(is_authenticated=False)
 """A client without a credential."""
 
 
-def read_identity(claims: Mapping[str, object], reference: str | None = None) -> Identity:
+def read_identity(claims: Mapping[str, object], credential_id: str | None = None) -> Identity:
     """The identity that claims amount to: those of a token, a ticket, or an answer of the application.
 
     Args:
         claims: `sub` a text, `channels` and `publish` lists of channel patterns, `exp` seconds since the epoch. All may
             be missing or None; others are not looked at.
-        reference: What revokes it.
+        credential_id: What revokes it.
 
     Raises:
         ClaimError: One of them is something else. The text names it and never repeats its value.
@@ -96,7 +96,7 @@ def read_identity(claims: Mapping[str, object], reference: str | None = None) ->
         channels=_patterns(claims, "channels"),
         publish=_patterns(claims, "publish"),
         expires=read_instant(claims, "exp"),
-        reference=reference,
+        credential_id=credential_id,
     )
 
 

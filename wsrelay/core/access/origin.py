@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.core.wire.handshake import Handshake
 
@@ -58,19 +58,19 @@ class OriginPolicy:
                 )
             (self._below if found[1] else self._exact).add(origin)
 
-    def denial(self, handshake: Handshake) -> Denial | None:
+    def client_error(self, handshake: Handshake) -> ClientError | None:
         """Why a handshake's origin is not let in; None where it is."""
         if handshake.origin is None:
-            return Denial.NO_ORIGIN if self._require else None
+            return ClientError.NO_ORIGIN if self._require else None
         if self._any:
             return None
         if handshake.origin == "null":
-            return None if self._null else Denial.ORIGIN
+            return None if self._null else ClientError.ORIGIN
         origin = _parse(handshake.origin.lower())
         if origin is None:
-            return Denial.ORIGIN
+            return ClientError.ORIGIN
         permitted = self._is_same(origin, handshake) if self._same else self._is_listed(origin)
-        return None if permitted else Denial.ORIGIN
+        return None if permitted else ClientError.ORIGIN
 
     def _is_listed(self, origin: _Origin) -> bool:
         if origin in self._exact:

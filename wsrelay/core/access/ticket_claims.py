@@ -29,12 +29,12 @@ def read_document(document: bytes) -> dict[str, Any]:
     return claims
 
 
-def check_ticket(claims: dict[str, Any], reference: str | None = None) -> Identity:
+def check_ticket(claims: dict[str, Any], credential_id: str | None = None) -> Identity:
     """The identity that the document of a ticket amounts to.
 
     Args:
         claims: As for `wsrelay.core.identity.read_identity`, and `ip`: an address, or a network such as 192.0.2.0/24.
-        reference: What revokes it.
+        credential_id: What revokes it.
 
     Raises:
         ClaimError: One of them is something else.
@@ -46,7 +46,7 @@ def check_ticket(claims: dict[str, Any], reference: str | None = None) -> Identi
             ip_network(ip if isinstance(ip, str) else "", strict=False)
         except ValueError:
             raise ClaimError("ip must be an address, or a network such as 192.0.2.0/24") from None
-    return read_identity(claims, reference)
+    return read_identity(claims, credential_id)
 
 
 def is_within(address: str, network: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from wsrelay.core.access.client_address import block
+from wsrelay.core.access.client_address import rate_limit_key
 from wsrelay.core.flow.token_bucket import TokenBucket
-from wsrelay.core.outcomes.errors import RefusedError
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.outcomes.errors import HTTPError
+from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = ["Admission"]
 
@@ -16,13 +16,13 @@ BURST_SECONDS = 2.0
 
 _RETRY = (("Retry-After", "5"),)
 
-_FULL = Refusal(
+_FULL = ErrorResponse(
     503, "This process has as many connections as it may have. Come back, another one may have room.", _RETRY
 )
 
-_TOO_MANY = Refusal(429, "There are too many connections from this address.", _RETRY)
+_TOO_MANY = ErrorResponse(429, "There are too many connections from this address.", _RETRY)
 
-_TOO_FAST = Refusal(503, "Too many clients come at the same moment. Come back a little later.", _RETRY)
+_TOO_FAST = ErrorResponse(503, "Too many clients come at the same moment. Come back a little later.", _RETRY)
 
 
 class Admission:
@@ -54,12 +54,12 @@ class Admission:
             RefusedError: It is one too many; nothing is owed.
         """
         if self.count >= self.most:
-            raise RefusedError(_FULL)
-        address = block(address) if self.most_per_address else address
+            raise HTTPError(_FULL)
+        address = rate_limit_key(address) if self.most_per_address else address
         if self.most_per_address and self._by_address[address] >= self.most_per_address:
-            raise RefusedError(_TOO_MANY)
+            raise HTTPError(_TOO_MANY)
         if self._handshakes is not None and not self._handshakes.take(1, self._seconds()):
-            raise RefusedError(_TOO_FAST)
+            raise HTTPError(_TOO_FAST)
         self.count += 1
         if self.most_per_address:
             self._by_address[address] += 1
@@ -68,7 +68,7 @@ class Admission:
         """One connection less."""
         self.count -= 1
         if self.most_per_address:
-            address = block(address)
+            address = rate_limit_key(address)
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]

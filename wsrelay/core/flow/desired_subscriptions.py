@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["Subscriptions"]
+__all__ = ["DesiredSubscriptions"]
 
 
-class Subscriptions:
+class DesiredSubscriptions:
     """The book-keeping of one subscriber connection at a time.
 
     `wanted` is the truth and outlives connections. `changes` says what to write so that the connection follows it.
@@ -69,8 +69,13 @@ class Subscriptions:
         self._unanswered.pop(channel, None)
         return channel in self._sent and channel in self.wanted
 
-    def disconnected(self) -> None:
-        """The connection is gone and everything written on it with it."""
+    def disconnected(self) -> tuple[str, ...]:
+        """Begin anew, because the connection is gone and everything written on it with it.
+
+        Returns:
+            The desired channels: whatever was confirmed for them is void.
+        """
         self._sent.clear()
         self._unanswered.clear()
         self._touched = dict(self.wanted)
+        return tuple(self.wanted)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-__all__ = ["farewell_delays"]
+__all__ = ["drain_delays"]
 
 
-def farewell_delays(count: int, window: float, rate: float, rng: Random) -> list[float]:
+def drain_delays(count: int, window: float, rate: float, rng: Random) -> list[float]:
     """When each of `count` clients is told goodbye, in ascending seconds from now.
 
     Few clients are told at once; many are spread so that no more than `rate` a second come back to the other

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["MOST_VALUES", "ExpiringCache", "Vault"]
+__all__ = ["MOST_VALUES", "ExpiringCache", "ExpiringStore"]
 
 MOST_VALUES = 10_000
 
@@ -55,7 +55,7 @@ class ExpiringCache(Generic[K, V]):
         return next(iter(self._entries.values()))[0]
 
 
-class Vault(Generic[V]):
+class ExpiringStore(Generic[V]):
     """A bounded table of values, each with its own end.
 
     Args:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wsrelay.core.access.identity import MAX_SUBJECT_BYTES, is_name
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ClaimError
 
 __all__ = ["MAX_CONTROL_BYTES", "TARGETS", "Disconnect", "read_control", "read_disconnect"]
@@ -31,25 +31,25 @@ TARGETS = ("user", "connection", "ticket", "token")
 
 
 @dataclass(frozen=True, slots=True)
-class Disconnect:
+class DisconnectCommand:
     """Connections are to be closed.
 
     Attributes:
         target: Which: one of `TARGETS`, a colon, and the value.
-        closing: With what.
+        disconnect: With what.
     """
 
     target: str
-    closing: Closing
+    disconnect: Disconnect
 
     def to_bytes(self) -> bytes:
         """The message that says so."""
         kind, _, value = self.target.partition(":")
-        document = {"disconnect": {kind: value}, "reconnect": self.closing is Closing.RECONNECT}
+        document = {"disconnect": {kind: value}, "reconnect": self.disconnect is Disconnect.RECONNECT}
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-def read_control(payload: bytes) -> Disconnect:
+def read_control(payload: bytes) -> DisconnectCommand:
     """What a message on the control channel says.
 
     Raises:
@@ -67,7 +67,7 @@ def read_control(payload: bytes) -> Disconnect:
     return read_disconnect({**beside, **document["disconnect"]})
 
 
-def read_disconnect(document: Mapping[str, object]) -> Disconnect:
+def read_disconnect(document: Mapping[str, object]) -> DisconnectCommand:
     """Whom an object names with one target, and with `reconnect` how it is told.
 
     Raises:
@@ -85,4 +85,4 @@ def read_disconnect(document: Mapping[str, object]) -> Disconnect:
     # Whoever can be let in can be named here, whatever is in the name; connections and credentials have shorter ones.
     if kind not in TARGETS or not isinstance(value, str) or not is_name(value):
         raise ClaimError(f"name one of {', '.join(TARGETS)}, as a text of 1 to {MAX_SUBJECT_BYTES} bytes")
-    return Disconnect(f"{kind}:{value}", Closing.RECONNECT if reconnect else Closing.REVOKED)
+    return DisconnectCommand(f"{kind}:{value}", Disconnect.RECONNECT if reconnect else Disconnect.REVOKED)

@@ -40,7 +40,7 @@ class Namespace:
         subscribe: Who may listen.
         publish: Who may publish through their socket.
         slow: What a client gets that is behind.
-        tell_gaps: Whether a client is closed with 4010 when messages may have been lost on their way to this process.
+        notify_gaps: Whether a client is closed with 4010 when messages may have been lost on their way to this process.
         compress: Whether messages are compressed for clients that can take it; None: as the setting says.
     """
 
@@ -48,8 +48,8 @@ class Namespace:
     patterns: tuple[str, ...]
     subscribe: Access = Access.PUBLIC
     publish: Access = Access.NOBODY
-    slow: SlowPolicy = SlowPolicy.CLOSE
-    tell_gaps: bool = True
+    slow_consumer_policy: SlowPolicy = SlowPolicy.CLOSE
+    notify_gaps: bool = True
     compress: bool | None = None
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-from wsrelay.core.outcomes.disconnects import Closing
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.http_response import ErrorResponse
 
-__all__ = ["Denial"]
+__all__ = ["ClientError"]
 
 # RFC 9110 section 11.6.1: a 401 says how to do better.
 _BEARER = ("WWW-Authenticate", "Bearer")
@@ -21,21 +21,21 @@ _INVALID = ("WWW-Authenticate", 'Bearer error="invalid_token"')
 _RETRY = ("Retry-After", "5")
 
 
-class Denial(Enum):
+class ClientError(Enum):
     """Why not.
 
     Attributes:
-        refusal: The HTTP answer before the upgrade.
-        closing: The close after it.
+        response: The HTTP answer before the upgrade.
+        disconnect: The close after it.
         reason: Its name in metrics and the log.
     """
 
-    refusal: Refusal
-    closing: Closing
+    response: ErrorResponse
+    disconnect: Disconnect
 
-    def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...], closing: Closing) -> None:
-        self.refusal = Refusal(status, text, headers)
-        self.closing = closing
+    def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...], disconnect: Disconnect) -> None:
+        self.response = ErrorResponse(status, text, headers)
+        self.disconnect = disconnect
 
     @property
     def reason(self) -> str:
@@ -49,19 +49,19 @@ class Denial(Enum):
         "Pages of this origin may not connect. Add the origin to the setting origins; if the page and the relay share "
         "their host, let the proxy in between pass the Host field on unchanged.",
         (),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     NO_ORIGIN = (
         403,
         "Clients without an Origin field may not connect here: send one that the setting origins allows.",
         (),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     AMBIGUOUS = (
         400,
         "There is more than one credential in this handshake: send one ticket, one token or one cookie.",
         (),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     MALFORMED = (
         400,
@@ -69,62 +69,62 @@ class Denial(Enum):
         "Authorization: Bearer <token>, the subprotocol wsrelay.token.<token> or wsrelay.ticket.<ticket> with wsrelay "
         "beside it, or ?ticket=<ticket>.",
         (),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     NO_CREDENTIAL = (
         401,
         "This channel wants a credential: a ticket or a token.",
         (_BEARER,),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     TOO_LATE = (
         401,
         "No credential came in time.",
         (_BEARER,),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     TOKEN = (
         401,
         "The token is not valid here: its signature, key or algorithm is not one that is accepted, or it is no token.",
         (_INVALID,),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     TOKEN_CLAIMS = (
         401,
         "The token is signed, but its claims are not usable: it needs exp, and aud and iss where the relay asks for "
         "them; sub is a text, channels and publish are lists of channel patterns.",
         (_INVALID,),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     TOKEN_EXPIRED = (
         401,
         "The token has expired, or is not valid yet: get a new one.",
         (_INVALID,),
-        Closing.CREDENTIAL_EXPIRED,
+        Disconnect.CREDENTIAL_EXPIRED,
     )
     TICKET = (
         401,
         "The ticket is not valid: it is unknown, used already, expired, or bound to another address. Get a new one.",
         (_INVALID,),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
     REVOKED = (
         401,
         "This credential is not accepted any more.",
         (_INVALID,),
-        Closing.REVOKED,
+        Disconnect.REVOKED,
     )
     HOOK = (
         403,
         "The application does not let this client in.",
         (),
-        Closing.NOT_PERMITTED,
+        Disconnect.NOT_PERMITTED,
     )
     API_KEY = (
         401,
         "This needs an API key: Authorization: Bearer <key>.",
         (_BEARER,),
-        Closing.CREDENTIAL,
+        Disconnect.CREDENTIAL,
     )
 
     # What may it do?
@@ -133,25 +133,25 @@ class Denial(Enum):
         404,
         "This channel does not exist for clients: no namespace of the relay's configuration names it.",
         (),
-        Closing.NOT_PERMITTED,
+        Disconnect.NOT_PERMITTED,
     )
     SUBSCRIBE_DENIED = (
         403,
         "The namespace of this channel does not let clients subscribe.",
         (),
-        Closing.NOT_PERMITTED,
+        Disconnect.NOT_PERMITTED,
     )
     CHANNEL_DENIED = (
         403,
         "This credential is good, but not for this channel: it names others, or the channel belongs to another user.",
         (),
-        Closing.NOT_PERMITTED,
+        Disconnect.NOT_PERMITTED,
     )
     PUBLISH_DENIED = (
         403,
         "The namespace of this channel does not let this client publish.",
         (),
-        Closing.PUBLISH_DENIED,
+        Disconnect.PUBLISH_DENIED,
     )
 
     # Is it known?
@@ -160,11 +160,11 @@ class Denial(Enum):
         503,
         "The relay has no working connection to Redis now. Try again later.",
         (_RETRY,),
-        Closing.NOT_AVAILABLE,
+        Disconnect.NOT_AVAILABLE,
     )
     NOT_CHECKED = (
         503,
         "Whether this credential is good cannot be found out now. Try again later.",
         (_RETRY,),
-        Closing.NOT_AVAILABLE,
+        Disconnect.NOT_AVAILABLE,
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Closing"]
+__all__ = ["Disconnect"]
 
 
-class Closing(Enum):
+class Disconnect(Enum):
     """Why a connection is closed by the relay.
 
     The code tells a client what to do next: every code below 3000 keeps its meaning from RFC 6455 section 7.4.1
@@ -79,14 +79,14 @@ class Closing(Enum):
         4008,
         "too slow: messages were lost, come back",
         True,
-        "The client did not read fast enough and its outbox reached `outbox_max_bytes`.",
+        "The client did not read fast enough and its outbox reached `max_outbox_bytes`.",
     )
     GAP = (
         4010,
         "messages may have been lost: come back",
         True,
         "The link to Redis was interrupted while the client listened, and Redis keeps nothing of what it could not "
-        "deliver. A namespace with `tell_gaps = false` does without.",
+        "deliver. A namespace with `notify_gaps = false` does without.",
     )
     NOT_AVAILABLE = (
         4011,

@@ -5,12 +5,12 @@
     WsrelayError
      +-- ChannelError        a channel name or pattern outside the grammar
      +-- ConfigError         a setting that cannot be used; the text is meant for the operator
-     +-- RefusedError        a handshake answered with an HTTP status instead of an upgrade
+     +-- HTTPError           a handshake answered with an HTTP status instead of an upgrade
      +-- ClaimError          a credential says something that cannot be used; the text names the claim
-     +-- DeniedError         somebody is not let in, or not let do something; names the denial
+     +-- RejectedError       a client is not let in, or not let do something; names the client error
      +-- FetchError          another server did not answer as it should; the text is meant for the operator
      |    +-- FetchTimeoutError   it did not answer in time
-     +-- ProtocolViolation   a client broke the rules of its dialect; names the closing it gets
+     +-- ProtocolViolation   a client broke the rules of its dialect; names the disconnect it gets
      +-- BrokerUnavailable   the broker cannot carry out a command now; trying again later may help
 """
 
@@ -19,20 +19,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wsrelay.core.outcomes.client_errors import Denial
-    from wsrelay.core.outcomes.disconnects import Closing
-    from wsrelay.core.wire.http_response import Refusal
+    from wsrelay.core.outcomes.client_errors import ClientError
+    from wsrelay.core.outcomes.disconnects import Disconnect
+    from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = [
     "BrokerUnavailable",
     "ChannelError",
     "ClaimError",
     "ConfigError",
-    "DeniedError",
     "FetchError",
     "FetchTimeoutError",
+    "HTTPError",
     "ProtocolViolation",
-    "RefusedError",
+    "RejectedError",
     "WsrelayError",
 ]
 
@@ -49,32 +49,32 @@ class ConfigError(WsrelayError):
     """A setting cannot be used; the text says which, where it came from and what to do."""
 
 
-class RefusedError(WsrelayError):
+class HTTPError(WsrelayError):
     """A handshake is answered with an HTTP status instead of an upgrade.
 
     Attributes:
-        refusal: The status and text the client gets.
+        response: The status and text the client gets.
     """
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(f"{refusal.status} {refusal.text}")
-        self.refusal = refusal
+    def __init__(self, response: ErrorResponse) -> None:
+        super().__init__(f"{response.status} {response.text}")
+        self.response = response
 
 
 class ClaimError(WsrelayError):
     """A credential says something that cannot be used; the text names the claim and never repeats its value."""
 
 
-class DeniedError(WsrelayError):
+class RejectedError(WsrelayError):
     """Somebody is not let in, or not let do something.
 
     Attributes:
-        denial: Why not.
+        client_error: Why not.
     """
 
-    def __init__(self, denial: Denial) -> None:
-        super().__init__(denial.reason)
-        self.denial = denial
+    def __init__(self, client_error: ClientError) -> None:
+        super().__init__(client_error.reason)
+        self.client_error = client_error
 
 
 class FetchError(WsrelayError):
@@ -89,12 +89,12 @@ class ProtocolViolation(WsrelayError):  # noqa: N818 -- the field's own word for
     """A client broke the rules of its dialect.
 
     Attributes:
-        closing: What its connection is closed with.
+        disconnect: What its connection is closed with.
     """
 
-    def __init__(self, closing: Closing) -> None:
-        super().__init__(closing.reason)
-        self.closing = closing
+    def __init__(self, disconnect: Disconnect) -> None:
+        super().__init__(disconnect.reason)
+        self.disconnect = disconnect
 
 
 class BrokerUnavailable(WsrelayError):  # noqa: N818 -- a state, not a mistake

@@ -39,11 +39,11 @@ from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.access.permissions import deny_anybody, deny_publish, deny_subscribe
+from wsrelay.core.access.permissions import check_channel_exists, check_publish, check_subscribe
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.outcomes.client_errors import Denial
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
 
 __all__ = [
     "Accept",
@@ -115,14 +115,14 @@ class Welcome(NamedTuple):
 class Deny(NamedTuple):
     """Turn the client away: with an HTTP status, or with a close if it was accepted already."""
 
-    denial: Denial
+    client_error: ClientError
     accepted: bool
 
 
 class Close(NamedTuple):
     """Say goodbye and close."""
 
-    closing: Closing
+    disconnect: Disconnect
 
 
 Effect: TypeAlias = Authenticate | Expire | Listen | Unlisten | Emit | Accept | Welcome | Deny | Close
@@ -179,8 +179,8 @@ class Session:
         channels = tuple(dict.fromkeys(subscription.channel for subscription in subscriptions))
         for channel in channels:
             # Before anything is spent on it: a ticket, a question to the application.
-            if (denial := deny_anybody(self._namespaces, channel)) is not None:
-                return self._deny(denial)
+            if (client_error := check_channel_exists(self._namespaces, channel)) is not None:
+                return self._deny(client_error)
         self._channels = channels
         if shows is Shows.NOTHING:
             self._state = _State.IDENTIFYING
@@ -204,9 +204,11 @@ class Session:
         if self._state is not _State.IDENTIFYING:
             return []
         for channel in self._channels:
-            denial = deny_subscribe(self._namespaces, identity, channel)
-            if denial is not None:
-                return self._deny(identity.rejected or denial if denial is Denial.NO_CREDENTIAL else denial)
+            client_error = check_subscribe(self._namespaces, identity, channel)
+            if client_error is not None:
+                return self._deny(
+                    identity.rejected or client_error if client_error is ClientError.NO_CREDENTIAL else client_error
+                )
         self.identity = identity
         self._state = _State.OPENING
         self._missing = len(self._channels)
@@ -214,14 +216,14 @@ class Session:
         # Behind them, for it may be over already, and then what is listened to is given up.
         return effects if identity.expires is None else [*effects, Expire(identity.expires)]
 
-    def denied(self, denial: Denial) -> list[Effect]:
+    def denied(self, client_error: ClientError) -> list[Effect]:
         """The client may not be here, or not any more."""
         if self._state is _State.OPEN:
-            return [Close(denial.closing)]
+            return [Close(client_error.disconnect)]
         if self._state is _State.CLOSED:
             return []
         listened = self._channels if self._state is _State.OPENING else ()
-        return [*self._deny(denial), *(Unlisten(channel) for channel in listened)]
+        return [*self._deny(client_error), *(Unlisten(channel) for channel in listened)]
 
     def listening(self) -> list[Effect]:
         """One of the channels asked for is now heard."""
@@ -232,24 +234,26 @@ class Session:
 
     def not_listening(self) -> list[Effect]:
         """One of the channels asked for cannot be heard now."""
-        return self.denied(Denial.NOT_AVAILABLE) if self._state is _State.OPENING else []
+        return self.denied(ClientError.NOT_AVAILABLE) if self._state is _State.OPENING else []
 
     def received(self, messages: Iterable[Publish]) -> list[Effect]:
         """The client wants these published."""
         effects: list[Effect] = []
         if self._state is not _State.OPEN:
             # One that was accepted ahead has to wait for its welcome, or nobody knows what it may do.
-            return [Close(Closing.PUBLISH_DENIED)] if self._accepted and self._state is not _State.CLOSED else effects
+            return (
+                [Close(Disconnect.PUBLISH_DENIED)] if self._accepted and self._state is not _State.CLOSED else effects
+            )
         for message in messages:
             channel = self._channels[0] if message.channel is None else message.channel
-            if deny_publish(self._namespaces, self.identity, channel) is not None:
-                return [*effects, Close(Closing.PUBLISH_DENIED)]
+            if check_publish(self._namespaces, self.identity, channel) is not None:
+                return [*effects, Close(Disconnect.PUBLISH_DENIED)]
             effects.append(Emit(channel, message.payload))
         return effects
 
-    def not_emitted(self, closing: Closing = Closing.TRY_AGAIN) -> list[Effect]:
+    def not_emitted(self, disconnect: Disconnect = Disconnect.TRY_AGAIN) -> list[Effect]:
         """A message of this client could not be published: it is told, as nothing is lost in silence."""
-        return [Close(closing)] if self._state is _State.OPEN else []
+        return [Close(disconnect)] if self._state is _State.OPEN else []
 
     def lost(self) -> list[Effect]:
         """The connection is gone, for whatever reason."""
@@ -258,9 +262,9 @@ class Session:
         self._state = _State.CLOSED
         return [Unlisten(channel) for channel in listened]
 
-    def _deny(self, denial: Denial) -> list[Effect]:
+    def _deny(self, client_error: ClientError) -> list[Effect]:
         self._state = _State.CLOSED
-        return [Deny(denial, self._accepted)]
+        return [Deny(client_error, self._accepted)]
 
     def _opened(self) -> list[Effect]:
         self._state = _State.OPEN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-__all__ = ["GUARDS", "Refusal"]
+__all__ = ["GUARDS", "ErrorResponse"]
 
 GUARDS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -17,7 +17,7 @@ GUARDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorResponse:
     """An HTTP answer given instead of an upgrade.
 
     Attributes:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from wsrelay.core.outcomes.errors import RefusedError
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.outcomes.errors import HTTPError
+from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = ["END_OF_HEAD", "ONCE", "TWICE", "RequestHead", "parse_head"]
 
@@ -29,7 +29,7 @@ ONCE = frozenset(
     )
 )
 
-TWICE = Refusal(400, "A header field stands twice in the request head that may stand there once.")
+TWICE = ErrorResponse(400, "A header field stands twice in the request head that may stand there once.")
 """For a head with a field of `ONCE` twice."""
 
 
@@ -48,12 +48,12 @@ _HANDSHAKE_FIELDS = frozenset((b"host", b"upgrade", b"connection", b"sec-websock
 # What may stand there several times, or in one line with commas: the same either way.
 _LISTS = frozenset((b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto"))
 
-_BAD_HEAD = Refusal(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
-_BAD_BYTES = Refusal(400, "The request head holds bytes that have no business there (RFC 9112 section 2.2).")
-_BODY = Refusal(400, "A WebSocket handshake has no body.")
-_BAD_TARGET = Refusal(400, "The request target is malformed: it begins with a slash (RFC 9112 section 3.2).")
-_BAD_CODING = Refusal(501, "No transfer coding but chunked is understood here (RFC 9112 section 6.1).")
-_TWO_LENGTHS = Refusal(400, "Transfer-Encoding and Content-Length in one request contradict each other.")
+_BAD_HEAD = ErrorResponse(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
+_BAD_BYTES = ErrorResponse(400, "The request head holds bytes that have no business there (RFC 9112 section 2.2).")
+_BODY = ErrorResponse(400, "A WebSocket handshake has no body.")
+_BAD_TARGET = ErrorResponse(400, "The request target is malformed: it begins with a slash (RFC 9112 section 3.2).")
+_BAD_CODING = ErrorResponse(501, "No transfer coding but chunked is understood here (RFC 9112 section 6.1).")
+_TWO_LENGTHS = ErrorResponse(400, "Transfer-Encoding and Content-Length in one request contradict each other.")
 
 
 # Not frozen, and neither is a handshake: they are made for every client, and freezing doubles what that costs.
@@ -97,15 +97,15 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
             WebSocket in a way that could be read in two ways.
     """
     if _FORBIDDEN.search(head) is not None:
-        raise RefusedError(_BAD_BYTES)
+        raise HTTPError(_BAD_BYTES)
     request_line, *lines = head[: -len(END_OF_HEAD)].split(b"\r\n")
     words = request_line.split(b" ")
     if len(words) != 3 or not request_line.isascii() or _TOKEN.fullmatch(words[0]) is None:
-        raise RefusedError(Refusal(400, "The request line is malformed (RFC 9112 section 3)."))
+        raise HTTPError(ErrorResponse(400, "The request line is malformed (RFC 9112 section 3)."))
     method, target, version = words
     # RFC 9112 section 3.2. Without its slash twisted.web would take the rest for the path, unlike any proxy.
     if not target.startswith((b"/", b"http://", b"https://")) and target != b"*":
-        raise RefusedError(_BAD_TARGET)
+        raise HTTPError(_BAD_TARGET)
     path, _, query = target.partition(b"?")
     kept: list[bytes] = []
     once: dict[bytes, bytes] = {}
@@ -114,11 +114,11 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or _TOKEN.fullmatch(name) is None:
-            raise RefusedError(_BAD_HEAD)
+            raise HTTPError(_BAD_HEAD)
         key = name.lower()
         if key in ONCE:
             if key in once:
-                raise RefusedError(TWICE)
+                raise HTTPError(TWICE)
             once[key] = value.strip()
         if key in _HANDSHAKE_FIELDS:
             kept.append(line)
@@ -128,14 +128,14 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
             lists.setdefault(key, []).append(value.strip())
     if (coding := once.get(b"transfer-encoding")) is not None:
         if b"content-length" in once:
-            raise RefusedError(_TWO_LENGTHS)
+            raise HTTPError(_TWO_LENGTHS)
         # RFC 9112 section 6.1: what is not understood; RFC 7230 had `identity`, which ends nowhere.
         if coding.lower() != b"chunked":
-            raise RefusedError(_BAD_CODING)
+            raise HTTPError(_BAD_CODING)
     if not upgrade or method != b"GET":
         return RequestHead(method, path.decode("ascii"), upgrade=False)
     if b"transfer-encoding" in once or once.get(b"content-length", b"0") != b"0":
-        raise RefusedError(_BODY)
+        raise HTTPError(_BODY)
     offered: tuple[str, ...] = ()
     if (found := lists.get(b"sec-websocket-protocol")) is not None:
         offered = _items(found)
@@ -145,7 +145,7 @@ def parse_head(head: bytes, protocols: Container[str] = (), *, with_extensions: 
     # Without the query, which may hold a ticket: what is behind the door needs no credential.
     handshake = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
     if not handshake.isascii():
-        raise RefusedError(_BAD_BYTES)
+        raise HTTPError(_BAD_BYTES)
     return RequestHead(
         method,
         path.decode("ascii"),
@@ -170,6 +170,6 @@ def _items(values: list[bytes]) -> tuple[str, ...]:
         RefusedError: They are no text.
     """
     if not all(value.isascii() for value in values):
-        raise RefusedError(_BAD_BYTES)
+        raise HTTPError(_BAD_BYTES)
     items = (item.strip() for value in values for item in value.decode("latin-1").split(","))
     return tuple(dict.fromkeys(item for item in items if item))

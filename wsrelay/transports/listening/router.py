@@ -21,16 +21,16 @@ from twisted.web.server import Site
 from wsrelay.config import Settings
 from wsrelay.core.access.client_address import client_address, client_is_secure
 from wsrelay.core.access.origin import OriginPolicy
-from wsrelay.core.outcomes.errors import DeniedError, RefusedError
+from wsrelay.core.outcomes.errors import HTTPError, RejectedError
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.core.wire.request_head import END_OF_HEAD, RequestHead, parse_head
 from wsrelay.dialects import SUBPROTOCOLS, find_dialect
 from wsrelay.engine.timers import WheelTimer
 from wsrelay.transports.listening.socket_options import underlying
-from wsrelay.transports.websocket.protocol import STOPPING, RelaySocketFactory
+from wsrelay.transports.websocket.protocol import STOPPING, WebSocketConnectionFactory
 
-__all__ = ["FrontDoor", "FrontDoorFactory"]
+__all__ = ["ConnectionRouter", "ConnectionRouterFactory"]
 
 LEAST_ROOM = 64
 """Connections that are no WebSockets, beside a tenth of those that are: requests, and handshakes that have begun. Where
@@ -39,21 +39,21 @@ there are more the oldest has to go, and not who comes: that one has had its tim
 LINGER_SECONDS = 2.0
 """How long a refused client may take to read why before its connection is reset."""
 
-_TOO_LONG = Refusal(431, "The request head is too long for max_head_bytes.")
-_TOO_SLOW = Refusal(408, "The request head did not come in time.")
-_NO_SOCKET_HERE = Refusal(404, "No WebSocket lives here. Use /ws/<channel>.")
+_TOO_LONG = ErrorResponse(431, "The request head is too long for max_head_bytes.")
+_TOO_SLOW = ErrorResponse(408, "The request head did not come in time.")
+_NO_SOCKET_HERE = ErrorResponse(404, "No WebSocket lives here. Use /ws/<channel>.")
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
-class FrontDoor(Protocol):
+class ConnectionRouter(Protocol):
     """Reads the first request head of a connection, hands the connection over, and is gone.
 
     Args:
         factory: Decides who is admitted, and to whom.
     """
 
-    def __init__(self, factory: FrontDoorFactory) -> None:
+    def __init__(self, factory: ConnectionRouterFactory) -> None:
         self._house = factory
         self._head = b""
         self._timer: WheelTimer | None = None
@@ -85,11 +85,11 @@ class FrontDoor(Protocol):
     def _decide(self, head: bytes, rest: bytes) -> None:
         try:
             request, handshake = self._house.admit(self.transport, head)
-        except RefusedError as error:
-            self._refuse(error.refusal)
+        except HTTPError as error:
+            self._refuse(error.response)
             return
-        except DeniedError as error:
-            self._refuse(error.denial.refusal)
+        except RejectedError as error:
+            self._refuse(error.client_error.response)
             return
         self._cancel()
         if handshake is not None:
@@ -97,12 +97,12 @@ class FrontDoor(Protocol):
         else:
             self._house.hand_to_site(self.transport, head + rest)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, response: ErrorResponse) -> None:
         self._refused = True
         self._head = b""
-        self._house.counters.refused[refusal.status] += 1
+        self._house.counters.requests_rejected[response.status] += 1
         transport: Any = self.transport
-        transport.write(refusal.to_bytes())
+        transport.write(response.to_bytes())
         # Closing now, with input unread, would reset the connection and the client would never see the answer
         # (RFC 9112 section 9.6): say that nothing more comes, read on for a moment, then end it.
         if hasattr(transport, "loseWriteConnection") and not isinstance(transport, ProtocolWrapper):
@@ -129,7 +129,7 @@ class FrontDoor(Protocol):
             self._timer = None
 
 
-class FrontDoorFactory(Factory):
+class ConnectionRouterFactory(Factory):
     """The door of one process.
 
     Args:
@@ -140,7 +140,7 @@ class FrontDoorFactory(Factory):
 
     noisy = False
 
-    def __init__(self, sockets: RelaySocketFactory, site: Site, settings: Settings) -> None:
+    def __init__(self, sockets: WebSocketConnectionFactory, site: Site, settings: Settings) -> None:
         self._sockets = sockets
         self._site = site
         self.settings = settings
@@ -157,12 +157,12 @@ class FrontDoorFactory(Factory):
         return len(self._guests)
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
-        return FrontDoor(self)
+        return ConnectionRouter(self)
 
     def receive(self, tcp: Any) -> None:
         """Count one more connection that is no WebSocket, or not yet; if it is one too many the oldest goes."""
         if len(self._guests) >= self.room:
-            self.counters.refused[503] += 1
+            self.counters.requests_rejected[503] += 1
             oldest = next(iter(self._guests))
             del self._guests[oldest]
             # Without a word: there is no descriptor to spare for the time that an answer takes.
@@ -184,13 +184,13 @@ class FrontDoorFactory(Factory):
         if not request.upgrade:
             return request, None
         if self._sockets.stopping:
-            raise RefusedError(STOPPING)
+            raise HTTPError(STOPPING)
         if find_dialect(request.path) is None:
-            raise RefusedError(_NO_SOCKET_HERE)
+            raise HTTPError(_NO_SOCKET_HERE)
         handshake = self._handshake(transport, request)
-        if (denial := self._origins.denial(handshake)) is not None:
-            self._sockets.node.denials.note(denial)
-            raise DeniedError(denial)
+        if (client_error := self._origins.client_error(handshake)) is not None:
+            self._sockets.node.rejections.record(client_error)
+            raise RejectedError(client_error)
         self._sockets.admission.enter(handshake.peer)
         return request, handshake
 

@@ -32,29 +32,29 @@ from twisted.python.failure import Failure
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
-from wsrelay.core.outcomes.disconnects import Closing
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import Refusal
+from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS, Client
 from wsrelay.engine.encodings import Encodings
 from wsrelay.engine.node import SUBSCRIBE_TIMEOUT_SECONDS, Node
 from wsrelay.engine.timers import WheelTimer
 from wsrelay.interfaces import IDialect
 from wsrelay.transports.listening.socket_options import tune_socket
-from wsrelay.transports.rate_limits import Rates
+from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
-from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, lean_attributes
-from wsrelay.transports.writer import Outlet
+from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, shared_attributes
+from wsrelay.transports.writer import ConnectionWriter
 
-__all__ = ["STOPPING", "RelaySocket", "RelaySocketFactory"]
+__all__ = ["STOPPING", "WebSocketConnection", "WebSocketConnectionFactory"]
 
 PING_JITTER = 0.2
 """Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
 
 SECOND_LOOK_SECONDS = 1.0
 
-STOPPING = Refusal(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
+STOPPING = ErrorResponse(503, "The relay is stopping. Come back.", (("Retry-After", "1"),))
 _HANDSHAKE_REFUSALS = {
     400: "The WebSocket handshake is malformed (RFC 6455 section 4.2.1).",
     426: "The relay speaks version 13 of the WebSocket protocol (RFC 6455).",
@@ -67,7 +67,7 @@ _HANDSHAKE_REFUSALS = {
 WebSocketServerProtocol.log.set_log_level("error")
 
 
-class RelaySocket(WebSocketServerProtocol):
+class WebSocketConnection(WebSocketServerProtocol):
     """One WebSocket connection. Implements `wsrelay.engine.node.Connection`.
 
     Args:
@@ -76,7 +76,7 @@ class RelaySocket(WebSocketServerProtocol):
         factory: What it belongs to.
     """
 
-    factory: RelaySocketFactory
+    factory: WebSocketConnectionFactory
 
     # Options are attributes of the class that the factory makes. Autobahn would copy some 40 of them into each
     # connection, and format them for a debug line that is not printed: half the price of a handshake.
@@ -93,15 +93,15 @@ class RelaySocket(WebSocketServerProtocol):
     _compression: object = None
     _address = ""
 
-    def __init__(self, dialect: IDialect, handshake: Handshake, factory: RelaySocketFactory) -> None:
-        if not factory.is_lean:
+    def __init__(self, dialect: IDialect, handshake: Handshake, factory: WebSocketConnectionFactory) -> None:
+        if not factory.shares_attributes:
             super().__init__()
         self.factory = factory
         self.dialect = dialect
         self._handshake = handshake
         if factory.admission.most_per_address:
             self._address = handshake.peer
-        self.subscriber = Outlet(self, factory.encodings.get(dialect), factory.settings, factory.wheel)
+        self.subscriber = ConnectionWriter(self, factory.encodings.get(dialect), factory.settings, factory.wheel)
 
     # Connection
 
@@ -120,34 +120,34 @@ class RelaySocket(WebSocketServerProtocol):
                 chosen = None
             self._answer.callback(chosen if name is None else (chosen, {"X-Connection-Id": name}))
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, response: ErrorResponse) -> None:
         """See `Connection.refuse`."""
         if self.state == self.STATE_CONNECTING:
-            self.factory.node.counters.refused[refusal.status] += 1
+            self.factory.node.counters.requests_rejected[response.status] += 1
             self.wasNotCleanReason = "refused"
-            self.transport.write(refusal.to_bytes())
+            self.transport.write(response.to_bytes())
             self.dropConnection(abort=False)
 
-    def close(self, closing: Closing) -> None:
+    def close(self, disconnect: Disconnect) -> None:
         """See `Connection.close`."""
         if self.state == self.STATE_OPEN:
-            self.factory.node.counters.closed[closing.code] += 1
+            self.factory.node.counters.connections_closed[disconnect.code] += 1
             self.subscriber.shut()
-            self.sendCloseFrame(closing.code, closing.reason.encode())
-            if closing is Closing.CREDENTIAL:
+            self.sendCloseFrame(disconnect.code, disconnect.reason.encode())
+            if disconnect is Disconnect.CREDENTIAL:
                 # Without waiting for an answer: who has not shown who it is does not keep its place by silence.
                 self.dropConnection(abort=False)
         elif self.state == self.STATE_CONNECTING:
-            self.refuse(STOPPING if closing is Closing.RESTART else Refusal(500, _HANDSHAKE_REFUSALS[500]))
+            self.refuse(STOPPING if disconnect is Disconnect.RESTART else ErrorResponse(500, _HANDSHAKE_REFUSALS[500]))
 
     def dropped(self) -> None:
         """See `Owner.dropped`."""
-        self.factory.node.counters.dropped += 1
+        self.factory.node.counters.batches_dropped += 1
 
     # Autobahn's callbacks
 
     def connectionMade(self) -> None:
-        if self.factory.is_lean:
+        if self.factory.shares_attributes:
             # Instead of Autobahn's, which fills the connection with what the class has already.
             self.factory.countConnections += 1
             self.openHandshakeTimeoutCall = self.factory.wheel.call_later(
@@ -195,7 +195,7 @@ class RelaySocket(WebSocketServerProtocol):
         if code == 400 and self._asks_for_other_version():
             code = 426
         headers = (("Sec-WebSocket-Version", "13"),) if code == 426 else ()
-        self.refuse(Refusal(code, _HANDSHAKE_REFUSALS.get(code, _HANDSHAKE_REFUSALS[400]), headers))
+        self.refuse(ErrorResponse(code, _HANDSHAKE_REFUSALS.get(code, _HANDSHAKE_REFUSALS[400]), headers))
 
     def _onOpen(self) -> None:  # noqa: N802 -- Autobahn's name
         # Without a look at the transport's details, which are not collected.
@@ -204,9 +204,9 @@ class RelaySocket(WebSocketServerProtocol):
     def onOpen(self) -> None:
         self.factory.waiting.pop(self, None)
         self.factory.sockets[self] = None
-        self.factory.node.counters.opened += 1
+        self.factory.node.counters.connections_opened += 1
         self.subscriber.open()
-        if self.factory.is_lean:
+        if self.factory.shares_attributes:
             self._forget_handshake()
 
     def onMessage(self, payload: bytes, _is_binary: bool) -> None:
@@ -279,7 +279,7 @@ class RelaySocket(WebSocketServerProtocol):
         self.factory.sockets.pop(self, None)
         self.factory.waiting.pop(self, None)
         self.factory.admission.leave(self._address)
-        self.factory.rates.forget(self)
+        self.factory.rates.remove(self)
         try:
             super().connectionLost(reason)
         finally:
@@ -295,7 +295,7 @@ class RelaySocket(WebSocketServerProtocol):
         # Before the handshake is answered other bounds hold; after our close frame the same ones as ever.
         if self.state == self.STATE_CONNECTING or self.factory.rates.allows(self, frames, size):
             return True
-        self.close(Closing.TOO_FAST)
+        self.close(Disconnect.TOO_FAST)
         # Without waiting for an answer, which would stand behind everything else that it has sent.
         self.dropConnection(abort=False)
         return False
@@ -314,7 +314,7 @@ class RelaySocket(WebSocketServerProtocol):
         return bool(version) and version != "13"
 
 
-class RelaySocketFactory(WebSocketServerFactory):
+class WebSocketConnectionFactory(WebSocketServerFactory):
     """Makes the WebSocket connections of this process and keeps the registry of those that are open.
 
     Args:
@@ -329,7 +329,7 @@ class RelaySocketFactory(WebSocketServerFactory):
         waiting: Those whose handshake waits for its answer.
         stopping: Whether nobody is let in any more.
         encodings: What publications become for the connections.
-        is_lean: Whether connections are made without what is the same for all.
+        shares_attributes: Whether connections are made without what is the same for all.
     """
 
     log = Logger()
@@ -349,12 +349,12 @@ class RelaySocketFactory(WebSocketServerFactory):
             clock.seconds,
         )
         # Strangers that promise a credential and do not send it get a tenth of the room, and not all of it.
-        node.most_awaited = max(1, self.admission.most // 10)
-        self.rates = Rates(settings.max_frames_per_second, settings.max_bytes_per_second, self.wheel)
+        node.max_pending_credentials = max(1, self.admission.most // 10)
+        self.rates = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, self.wheel)
         self._batched_timer = self.wheel
         self._rng = rng
-        self.sockets: dict[RelaySocket, None] = {}
-        self.waiting: dict[RelaySocket, None] = {}
+        self.sockets: dict[WebSocketConnection, None] = {}
+        self.waiting: dict[WebSocketConnection, None] = {}
         self.stopping = False
         self.setProtocolOptions(
             versions=[13],
@@ -372,18 +372,18 @@ class RelaySocketFactory(WebSocketServerFactory):
         # One is a function that each connection answers for itself.
         options = {name: getattr(self, name) for name in names if name != "perMessageCompressionAccept"}
         self.encodings = Encodings()
-        configured = type("ConfiguredRelaySocket", (RelaySocket,), options)
-        lean = lean_attributes(configured, self)
-        self.is_lean = lean is not None
+        configured = type("ConfiguredRelaySocket", (WebSocketConnection,), options)
+        lean = shared_attributes(configured, self)
+        self.shares_attributes = lean is not None
         self.protocol = configured if lean is None else type("LeanRelaySocket", (configured,), lean)
 
     def next_ping_interval(self) -> float:
         """How often one more connection is pinged, in seconds."""
         return self.settings.ping_interval_seconds * (1.0 - PING_JITTER * self._rng.random())
 
-    def build(self, dialect: IDialect, handshake: Handshake) -> RelaySocket:
+    def build(self, dialect: IDialect, handshake: Handshake) -> WebSocketConnection:
         """A protocol for a client that asked for a WebSocket; it is given the transport and the head."""
-        socket: RelaySocket = self.protocol(dialect, handshake, self)
+        socket: WebSocketConnection = self.protocol(dialect, handshake, self)
         return socket
 
     def buildProtocol(self, _address: IAddress) -> None:

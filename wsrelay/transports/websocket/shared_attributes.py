@@ -7,7 +7,7 @@ compact dictionary that instances of a class can share.
 
 Here a sample connection is made once, and what it was given that cannot change in place becomes an attribute of the
 class: a connection has one of its own as soon as it sets it. What can change in place is on a short list below, with
-what stands in for it. If a version of Autobahn brings something that is not on the list, `lean_attributes` says so by
+what stands in for it. If a version of Autobahn brings something that is not on the list, `shared_attributes` says so by
 giving None and connections are made the ordinary way: bigger, and just as right.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 from autobahn.websocket.protocol import WebSocketProtocol
 from autobahn.websocket.utf8validator import Utf8Validator
 
-__all__ = ["HANDSHAKE_ATTRIBUTES", "lean_attributes"]
+__all__ = ["HANDSHAKE_ATTRIBUTES", "shared_attributes"]
 
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 
@@ -82,7 +82,7 @@ def _stand_ins(sample: Any) -> dict[str, Any]:
     }
 
 
-def lean_attributes(protocol: type[Any], factory: object) -> dict[str, Any] | None:
+def shared_attributes(protocol: type[Any], factory: object) -> dict[str, Any] | None:
     """Attributes for a class whose connections are not given their own by Autobahn.
 
     Args:

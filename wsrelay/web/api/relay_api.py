@@ -31,9 +31,9 @@ from wsrelay.core.access.ticket_claims import MAX_DOCUMENT_BYTES, check_ticket
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.control import read_disconnect
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.outcomes.client_errors import Denial
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ChannelError, ClaimError
-from wsrelay.engine.rejection_log import DenialLog
+from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
 from wsrelay.web.responses import body
 
@@ -65,7 +65,7 @@ class API(Resource):
         broker: Carries out what is asked for.
         namespaces: Which channels there are.
         keys: Who knows one of these may ask.
-        denials: Where those who know none are noted.
+        rejections: Where those who know none are noted.
         clock: Time, for deadlines.
         now: Seconds since the epoch.
     """
@@ -75,7 +75,7 @@ class API(Resource):
         broker: IBroker,
         namespaces: Namespaces,
         keys: Sequence[Secret],
-        denials: DenialLog,
+        rejections: RejectionLog,
         clock: IReactorTime,
         now: Callable[[], float],
     ) -> None:
@@ -83,7 +83,7 @@ class API(Resource):
         self._broker = broker
         self._namespaces = namespaces
         self._keys = tuple(keys)
-        self._denials = denials
+        self._denials = rejections
         self._clock = clock
         self._now = now
         self._calls: dict[bytes, _Handler] = {
@@ -102,10 +102,10 @@ class API(Resource):
 
     async def _answer(self, request: Request, call: _Handler | None) -> _Answer:
         if not self.is_permitted(request):
-            self._denials.note(Denial.API_KEY)
-            for name, value in Denial.API_KEY.refusal.headers:
+            self._denials.record(ClientError.API_KEY)
+            for name, value in ClientError.API_KEY.response.headers:
                 request.setHeader(name, value)
-            return 401, {"error": Denial.API_KEY.refusal.text}
+            return 401, {"error": ClientError.API_KEY.response.text}
         if call is None:
             return 404, {"error": "There are /api/publish/<channel>, /api/tickets and /api/disconnect."}
         if request.method != b"POST":
@@ -120,7 +120,7 @@ class API(Resource):
             return 400, {"error": f"{error}"}
         except (BrokerUnavailable, DeferredTimeout):
             request.setHeader(b"retry-after", b"5")
-            return 503, {"error": Denial.NOT_AVAILABLE.refusal.text}
+            return 503, {"error": ClientError.NOT_AVAILABLE.response.text}
 
     def is_permitted(self, request: HTTPRequest) -> bool:
         """Whether a request shows one of the keys."""
@@ -134,7 +134,7 @@ class API(Resource):
             raise _Mistake(400, "Name the channel in the path: /api/publish/<channel>.")
         channel = check_channel(path[0].decode("latin-1"))
         if self._namespaces.rule(channel) is None:
-            raise _Mistake(404, Denial.UNKNOWN_CHANNEL.refusal.text)
+            raise _Mistake(404, ClientError.UNKNOWN_CHANNEL.response.text)
         await self._broker.publish(channel, _body(request))
         return 200, {"channel": channel}
 
@@ -152,7 +152,7 @@ class API(Resource):
         data = json.dumps(document).encode()
         if len(data) > MAX_DOCUMENT_BYTES:
             raise _Mistake(400, f"What a ticket says has at most {MAX_DOCUMENT_BYTES} bytes.")
-        if not await self._broker.store.mint(ticket, data, seconds):
+        if not await self._broker.credentials.create(ticket, data, seconds):
             raise _Mistake(500, "The same ticket was made twice; ask again.")
         return 201, {"ticket": ticket, "expires_in": seconds}
 
@@ -163,10 +163,10 @@ class API(Resource):
         kind, _, value = disconnect.target.partition(":")
         # What keeps it from coming back goes first, or it is back before.
         if kind == "ticket":
-            await self._broker.store.tear(value)
+            await self._broker.credentials.delete(value)
         if seconds:
-            await self._broker.store.deny(disconnect.target, seconds)
-        await self._broker.tell(disconnect.to_bytes())
+            await self._broker.credentials.revoke(disconnect.target, seconds)
+        await self._broker.send_control(disconnect.to_bytes())
         return 202, {"disconnect": {kind: value}}
 
 
