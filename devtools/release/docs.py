@@ -58,7 +58,8 @@ channels = ["news"]
 4008; `drop`, everything until its outbox is full, and then nothing until there is room; `latest`, only the newest
 message that waits, for tickers and positions.
 
-What the levels mean, and `user:{sub}` for channels that belong to one user each, is told in [who is let in](access.md).
+What the levels mean, and `user:{sub}` for channels that belong to one user each:
+[authentication and authorization](authentication.md).
 
 The exact name wins, then the longest beginning; the order in the file never matters, and a pattern cannot stand in two
 namespaces.
