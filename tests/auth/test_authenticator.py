@@ -143,7 +143,7 @@ class AuthenticatorTests(SynchronousTestCase):
     def test_old_cookie(self) -> None:
         """A cookie that is no good any more leaves somebody who is nobody, with the reason at hand."""
         who = self.who(self.make(cookie="session"), self.with_cookie(OLD))
-        self.assertEqual((who.is_authenticated, who.rejected), (False, ClientError.TOKEN_EXPIRED))
+        self.assertEqual((who.is_authenticated, who.cookie_error), (False, ClientError.TOKEN_EXPIRED))
 
     def test_hook_is_always_asked(self) -> None:
         """The application is asked about everybody whose credential is good, and about those who show none."""

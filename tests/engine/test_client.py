@@ -340,7 +340,7 @@ class HandshakeTests(ClientCase):
 
     def test_rejected(self) -> None:
         """Who would have needed what its browser sent is told what is wrong with it; the others come in."""
-        rejected = Identity(is_authenticated=False, rejected=ClientError.TOKEN_EXPIRED)
+        rejected = Identity(is_authenticated=False, cookie_error=ClientError.TOKEN_EXPIRED)
         connection, _ = self.knock("public")
         self.oracle.say(rejected)
         self.broker.sink.subscribed("public")

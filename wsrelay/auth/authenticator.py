@@ -116,5 +116,5 @@ class Authenticator:
         except RejectedError as error:
             # A browser sends its cookies whether or not they are still good, and what is public stays so.
             if credential.is_ambient and error.client_error.response.status == 401:
-                return dataclasses.replace(ANONYMOUS, rejected=error.client_error)
+                return dataclasses.replace(ANONYMOUS, cookie_error=error.client_error)
             raise

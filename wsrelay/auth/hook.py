@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.auth.hook_client import Answered, Endpoint, Fetches, OddAnswerError, check_status
 from wsrelay.core.access.client_address import rate_limit_key
-from wsrelay.core.access.identity import ANONYMOUS, Identity, check_names, read_identity
+from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity, reject_unknown_claims
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.ttl import ExpiringCache
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -200,7 +200,7 @@ class Hook:
         if answer.status != 200:
             check_status(answer.status)
         claims = _decode(answer.body)
-        check_names(claims, ("sub", "channels", "publish", "exp"))
+        reject_unknown_claims(claims, ("sub", "channels", "publish", "exp"))
         verdict = read_identity(claims)
         return ClientError.NO_CREDENTIAL if self._is_over(verdict) else verdict
 

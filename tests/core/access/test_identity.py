@@ -55,7 +55,7 @@ class IdentityTests(SynchronousTestCase):
             (somebody.subject, somebody.channels, somebody.publish, somebody.expires, somebody.credential_id),
             (None,) * 5,
         )
-        self.assertIsNone(somebody.rejected)
+        self.assertIsNone(somebody.cookie_error)
 
     def test_nobody(self) -> None:
         """Who has shown nothing is not known and has no name but that of the connection."""

@@ -59,9 +59,9 @@ class PolicyCase(SynchronousTestCase):
 
     def assert_permits(self, policy: OriginPolicy, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
         """These origins are let in, and those are not."""
-        self.assertEqual({origin: policy.client_error(handshake(origin)) for origin in good}, dict.fromkeys(good))
+        self.assertEqual({origin: policy.check(handshake(origin)) for origin in good}, dict.fromkeys(good))
         self.assertEqual(
-            {origin: policy.client_error(handshake(origin)) for origin in bad}, dict.fromkeys(bad, ClientError.ORIGIN)
+            {origin: policy.check(handshake(origin)) for origin in bad}, dict.fromkeys(bad, ClientError.ORIGIN)
         )
 
 
@@ -189,8 +189,8 @@ class AllTests(PolicyCase):
     def test_require(self) -> None:
         """Who has no origin is no browser and let in, unless an origin is required, which * does not change."""
         for allowed in ([], ["*"], ["https://example.com"], ["null"]):
-            self.assertIsNone(OriginPolicy(allowed).client_error(handshake(None)))
-            self.assertIs(OriginPolicy(allowed, require=True).client_error(handshake(None)), ClientError.NO_ORIGIN)
+            self.assertIsNone(OriginPolicy(allowed).check(handshake(None)))
+            self.assertIs(OriginPolicy(allowed, require=True).check(handshake(None)), ClientError.NO_ORIGIN)
 
     def test_required_and_there(self) -> None:
         """That one is required says nothing about which."""
@@ -199,9 +199,7 @@ class AllTests(PolicyCase):
             ("https://evil.test", ClientError.ORIGIN),
             ("", ClientError.ORIGIN),
         ):
-            self.assertIs(
-                OriginPolicy(["https://example.com"], require=True).client_error(handshake(origin)), client_error
-            )
+            self.assertIs(OriginPolicy(["https://example.com"], require=True).check(handshake(origin)), client_error)
 
 
 class SameOriginTests(SynchronousTestCase):
@@ -209,7 +207,7 @@ class SameOriginTests(SynchronousTestCase):
 
     def permits(self, origin: str, host: str, is_secure: bool | None = None) -> bool:
         """Whether a page of an origin may connect to a relay of that host."""
-        return OriginPolicy().client_error(handshake(origin, host, is_secure)) is None
+        return OriginPolicy().check(handshake(origin, host, is_secure)) is None
 
     def test_same(self) -> None:
         """Pages of the host and port that the relay is reached at are let in, and no others."""
@@ -291,7 +289,7 @@ class MalformedTests(PolicyCase):
     @example("https://example.com\u2028")
     def test_anything(self, origin: str) -> None:
         """Of all texts only the listed origin, in its two spellings, is let in, and no text breaks anything."""
-        client_error = OriginPolicy(["https://example.com"]).client_error(handshake(origin))
+        client_error = OriginPolicy(["https://example.com"]).check(handshake(origin))
         same = origin.lower() in ("https://example.com", "https://example.com:443", "https://example.com:0443")
         self.assertEqual(client_error is None, same or origin.lower() == "https://example.com:00443", origin)
 
@@ -355,4 +353,4 @@ class ConfigTests(SynchronousTestCase):
         except ConfigError:
             return
         if "*" not in {text.strip() for text in allowed}:
-            self.assertIs(policy.client_error(handshake("https://evil.test")), ClientError.ORIGIN)
+            self.assertIs(policy.check(handshake("https://evil.test")), ClientError.ORIGIN)

@@ -16,7 +16,7 @@ from wsrelay.core.outcomes.errors import ChannelError
 # Who there is: what their credentials name, of the channel `room` and others.
 WHO = {
     "nobody": ANONYMOUS,
-    "rejected": Identity(is_authenticated=False, rejected=ClientError.TOKEN),
+    "rejected": Identity(is_authenticated=False, cookie_error=ClientError.TOKEN),
     "plain": Identity("42"),
     "nameless": Identity(),
     "reads it": Identity("42", channels=("room",)),
@@ -52,7 +52,12 @@ PATTERNS = st.none() | st.lists(st.sampled_from(["*", "user:*", "user:42", "user
     tuple
 )
 IDENTITIES = st.builds(
-    Identity, subject=SUBJECTS, channels=PATTERNS, publish=PATTERNS, is_authenticated=st.booleans(), rejected=st.none()
+    Identity,
+    subject=SUBJECTS,
+    channels=PATTERNS,
+    publish=PATTERNS,
+    is_authenticated=st.booleans(),
+    cookie_error=st.none(),
 )
 CHANNELS = st.sampled_from(["room", "user:", "user:42", "user:4", "user:a:b"]) | SUBJECTS.map(lambda sub: f"user:{sub}")
 CLOSED = st.sampled_from([Access.AUTHENTICATED, Access.TOKEN, Access.NOBODY])

@@ -208,13 +208,13 @@ class CredentialTests(SynchronousTestCase):
 
     def test_rejected(self) -> None:
         """Who would have needed the credential that its browser sent is told what is wrong with that, and only who."""
-        rejected = Identity(is_authenticated=False, rejected=ClientError.TOKEN_EXPIRED)
+        rejected = Identity(is_authenticated=False, cookie_error=ClientError.TOKEN_EXPIRED)
         session, _ = asking(Shows.CREDENTIAL, "members")
         self.assertEqual(session.identified(rejected), [Deny(ClientError.TOKEN_EXPIRED, accepted=False)])
         session, _ = asking(Shows.CREDENTIAL, "a")
         self.assertEqual(session.identified(rejected), [Listen("a")])
         session, _ = asking(Shows.CREDENTIAL, "user:41")
-        known_as_other = Identity("42", rejected=ClientError.TOKEN_EXPIRED)
+        known_as_other = Identity("42", cookie_error=ClientError.TOKEN_EXPIRED)
         self.assertEqual(session.identified(known_as_other), [Deny(ClientError.CHANNEL_DENIED, accepted=False)])
 
     def test_denied(self) -> None:

@@ -1,4 +1,4 @@
-"""The address of a client: as proxies in front tell it, and as the key under which it is counted."""
+"""The address of a client: as reported by trusted proxies, and as the key under which it is counted."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from ipaddress import IPv6Address, ip_address
 
 __all__ = ["client_address", "client_is_secure", "rate_limit_key"]
 
-_BITS = 64
+_INTERFACE_BITS = 64
 
 
 def rate_limit_key(address: str) -> str:
-    """What one party has where it has this address: the address itself, or the /64 of an IPv6 one.
+    """Return the key under which a client address is counted.
 
-    The lower half of an IPv6 address is the party's own choice (RFC 4291 section 2.5.1). What is no address stays as it
-    is.
+    An IPv4 address is unchanged. An IPv6 address is reduced to its /64 network, for the client chooses the lower half
+    itself (RFC 4291 section 2.5.1); an IPv4-mapped one becomes the IPv4 address. Any other text is unchanged.
     """
     if ":" not in address:
         return address
@@ -23,16 +23,20 @@ def rate_limit_key(address: str) -> str:
         return address
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
-    return str(IPv6Address(int(found) >> _BITS << _BITS))
+    return str(IPv6Address(int(found) >> _INTERFACE_BITS << _INTERFACE_BITS))
 
 
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
-    """The address of a client.
+    """Return the address of a client, as far as the proxies in front are trusted.
 
     Args:
-        peer: Where the connection comes from.
-        forwarded_for: What the request says in X-Forwarded-For.
-        trusted_proxies: How many proxies in front append to it. What stands further left is the client's own claim.
+        peer: The address that the connection comes from.
+        forwarded_for: The X-Forwarded-For field; empty if there is none.
+        trusted_proxies: How many proxies in front append to that field. Entries further left are the client's own
+            claim.
+
+    Returns:
+        The entry that the outermost trusted proxy appended; `peer` if there is none, or it is not an IP address.
     """
     if not trusted_proxies:
         return peer
@@ -44,18 +48,21 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
 
 
 def client_is_secure(is_tls: bool, forwarded_proto: str, trusted_proxies: int) -> bool | None:
-    """Whether a client's connection is encrypted; None where that cannot be known.
+    """Return whether a client's connection is encrypted.
 
     Args:
-        is_tls: Whether TLS ends here.
-        forwarded_proto: What the request says in X-Forwarded-Proto.
-        trusted_proxies: As for `client_address`. A proxy that nobody told the relay of may be there all the same.
+        is_tls: Whether TLS ends at the relay.
+        forwarded_proto: The X-Forwarded-Proto field; empty if there is none.
+        trusted_proxies: As for `client_address`. If 0, a proxy that is not configured may still be in front.
+
+    Returns:
+        None if it cannot be known.
     """
     if is_tls:
         return True
     if not trusted_proxies or not forwarded_proto:
         return None
     hops = [hop.strip().lower() for hop in forwarded_proto.split(",")]
-    # A proxy that overwrites the field, instead of adding to it, has said what the client speaks, too.
+    # A proxy that overwrites the field, instead of appending to it, also names the scheme that the client uses.
     scheme = hops[-min(trusted_proxies, len(hops))]
     return {"https": True, "wss": True, "http": False, "ws": False}.get(scheme)

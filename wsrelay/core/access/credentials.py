@@ -1,4 +1,4 @@
-"""What a client shows to be let in, and where in a handshake it stands."""
+"""Credentials of clients: their grammar, and their places in a handshake and in a first message."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ __all__ = [
 ]
 
 MAX_CREDENTIAL_BYTES = 8192
+"""The longest token or ticket."""
 
 SUBPROTOCOL_PREFIX = "wsrelay."
-"""What the items of Sec-WebSocket-Protocol that carry a credential begin with; none of them is ever answered."""
+"""The prefix of items of Sec-WebSocket-Protocol that carry a credential. The relay never answers with one of them."""
 
 
 class CredentialKind(Enum):
-    """What sort of credential.
+    """The kind of a credential.
 
     Attributes:
-        TOKEN: Says itself who the client is, signed by somebody who is trusted (RFC 7519).
-        TICKET: Means nothing but that somebody has it, once.
+        TOKEN: A signed statement about the client by a trusted issuer (RFC 7519).
+        TICKET: A random text, good for one connection. The statement about the client is in the store.
     """
 
     TOKEN = "token"  # noqa: S105 -- the word itself
     TICKET = "ticket"
 
 
-# A token is three base64url parts (RFC 7515 section 3.1); a ticket is whatever random text the application takes, as
-# long as it cannot be guessed and needs no quoting in a URL, a header field or a key of Redis.
-_FORMS = {
+# A token is three base64url parts (RFC 7515 section 3.1). A ticket is any random text of the application that cannot be
+# guessed and needs no quoting in a URL, a header field or a Redis key.
+_GRAMMARS = {
     CredentialKind.TOKEN: re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"),
     CredentialKind.TICKET: re.compile(r"[A-Za-z0-9._~-]{16,128}"),
 }
@@ -51,13 +52,13 @@ _SCHEMES = {"bearer": CredentialKind.TOKEN, "ticket": CredentialKind.TICKET}
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a client showed.
+    """A credential that a client sent.
 
     Attributes:
-        kind: What sort it is.
+        kind: Its kind.
         secret: The token or ticket itself, inside its grammar.
-        is_ambient: Whether the browser sent it by itself, as it does with cookies: any page can make it do so, which is
-            why such a one needs an Origin that is allowed.
+        is_ambient: Whether the browser added it by itself, as it does with cookies. Any page can make a browser do so:
+            an ambient credential needs an allowed Origin.
     """
 
     kind: CredentialKind
@@ -66,10 +67,10 @@ class Credential:
 
 
 def check_credential(kind: CredentialKind, text: str) -> Credential:
-    """A credential of this kind.
+    """Make a credential of a text.
 
     Raises:
-        DeniedError: The text is outside the kind's grammar.
+        RejectedError: The text is outside the kind's grammar.
     """
     if not _is_within_grammar(kind, text):
         raise RejectedError(ClientError.TICKET if kind is CredentialKind.TICKET else ClientError.TOKEN)
@@ -77,15 +78,19 @@ def check_credential(kind: CredentialKind, text: str) -> Credential:
 
 
 def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bearer: bool = True) -> Credential | None:
-    """The credential in a handshake, or None.
+    """Find the credential in a handshake.
 
     Args:
         handshake: The client's opening request.
-        cookie: The name of the cookie that may hold a token. None: no cookie does.
-        with_bearer: Whether a token in the Authorization field is for the relay, and not for a proxy in front of it.
+        cookie: The name of the cookie that may hold a token. If None, cookies are ignored.
+        with_bearer: Whether a token in the Authorization field is for the relay. If False, it is for a proxy in front.
+
+    Returns:
+        The credential. None if there is none.
 
     Raises:
-        DeniedError: There is more than one, here or promised, or the one is outside its grammar.
+        RejectedError: There are several, counting one that the client promised for its first message; or the only one
+            is outside its grammar; or the query is too long to search, or has an unknown `auth` value.
     """
     found: list[tuple[CredentialKind, str]] = []
     scheme, _, text = handshake.authorization.partition(" ")
@@ -94,34 +99,36 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
         found.append((kind, text.strip()))
     for item in handshake.subprotocols:
         for carried in CredentialKind:
-            if item.startswith(f"{SUBPROTOCOL_PREFIX}{carried.value}."):
-                found.append((carried, item.removeprefix(f"{SUBPROTOCOL_PREFIX}{carried.value}.")))
+            prefix = f"{SUBPROTOCOL_PREFIX}{carried.value}."
+            if item.startswith(prefix):
+                found.append((carried, item.removeprefix(prefix)))
     found += [(CredentialKind.TICKET, text) for text in handshake.parameters("ticket")]
     if handshake.query.count("&") >= MAX_PARAMETERS or handshake.parameters("auth") not in ([], ["message"]):
-        # Whoever promises something else, or where nobody looks, may send a credential that would go to everybody.
+        # Reject any other `auth` value, and queries too long to search: the client would send its credential as a
+        # message, and we would publish it.
         raise RejectedError(ClientError.MALFORMED)
     if len(found) + handshake.promises_credential > 1:
-        # Of one here and one to come as the first message the second would be published, if this one is good.
+        # If this one is accepted, the one that the client sends as its first message would be published.
         raise RejectedError(ClientError.AMBIGUOUS)
     if found:
-        # What the client says on purpose goes before what its browser adds.
+        # A credential that the client chose to send goes before one that its browser added.
         return check_credential(*found[0])
     if cookie is not None and not handshake.promises_credential:
         values = handshake.cookies(cookie)
         if len(values) > 1:
-            # A neighbour's subdomain can plant a second one of the same name (RFC 6265 section 8.6).
+            # A page on a sibling subdomain can plant a second one of the same name (RFC 6265 section 8.6).
             raise RejectedError(ClientError.AMBIGUOUS)
-        # One that is no token is none: a browser cannot help sending what it has, and what is public stays so.
+        # A value that is not a token is ignored: the browser sends its cookies anyway, and public channels stay public.
         if values and _is_within_grammar(CredentialKind.TOKEN, values[0]):
             return Credential(CredentialKind.TOKEN, Secret(values[0]), is_ambient=True)
     return None
 
 
 def read_credential(message: bytes) -> Credential:
-    """The credential in a first message: ``{"token": "..."}`` or ``{"ticket": "..."}``.
+    """Read the credential in a first message: ``{"token": "..."}`` or ``{"ticket": "..."}``.
 
     Raises:
-        DeniedError: It is something else.
+        RejectedError: The message has another form, or the credential is outside its grammar.
     """
     if len(message) > MAX_CREDENTIAL_BYTES + 64:
         raise RejectedError(ClientError.MALFORMED)
@@ -139,4 +146,4 @@ def read_credential(message: bytes) -> Credential:
 
 
 def _is_within_grammar(kind: CredentialKind, text: str) -> bool:
-    return len(text) <= MAX_CREDENTIAL_BYTES and _FORMS[kind].fullmatch(text) is not None
+    return len(text) <= MAX_CREDENTIAL_BYTES and _GRAMMARS[kind].fullmatch(text) is not None

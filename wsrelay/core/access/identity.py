@@ -1,4 +1,4 @@
-"""Who a client is, and what its credential says about that."""
+"""The identity of a client: its user, and what its credential or the application permits."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ __all__ = [
     "MAX_PATTERNS",
     "MAX_SUBJECT_BYTES",
     "Identity",
-    "check_names",
     "is_name",
     "read_identity",
     "read_instant",
+    "reject_unknown_claims",
 ]
 
 MAX_SUBJECT_BYTES = 255
+"""The longest user name, in bytes of UTF-8."""
+
 MAX_PATTERNS = 100
-"""As many channel patterns may a credential name, for each of `channels` and `publish`."""
+"""The most channel patterns in each of `channels` and `publish` of a credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a client is.
+    """The identity of a client, and what it is good for.
 
     Attributes:
-        subject: The user, as the application calls it (`sub`, RFC 7519 section 4.1.2). None: nobody in particular.
-        channels: The patterns of the channels that the credential is for. None: it names none, and is good for
-            whatever the namespaces give to its user.
+        subject: The user, as the application calls it (`sub`, RFC 7519 section 4.1.2). If None, no user is named.
+        channels: The patterns of the channels that the credential is for. If None, it names none, and the namespaces
+            alone decide what its user may subscribe to.
         publish: The same for publishing.
-        expires: When the credential ends, in seconds since the epoch. None: it lasts as long as the connection.
-        credential_id: What revokes it beside its user: a token's `jti`, a ticket. None: nothing does.
+        expires: When the credential ends, in seconds since the epoch. If None, it lasts as long as the connection.
+        credential_id: The target that revokes the credential besides its user: ``token:`` and the token's `jti`, or
+            ``ticket:`` and the ticket. If None, nothing does.
         is_authenticated: Whether a credential or the application vouches for the client.
-        rejected: Why the credential that its browser sent by itself is not good, where there was one: what to tell a
-            client that would have needed it.
-        address: Where it is, if the application was asked about it.
+        cookie_error: Why the token in the client's cookie was rejected: the error for a client that is rejected for
+            want of a credential. If None, there was no such cookie, or it was accepted.
+        address: The client's address, if the application was asked about it; else empty.
+        connection: The unique name of its connection, if the application was asked about it; else empty.
     """
 
     subject: str | None = None
@@ -49,45 +53,54 @@ class Identity:
     expires: float | None = None
     credential_id: str | None = None
     is_authenticated: bool = True
-    rejected: ClientError | None = None
+    cookie_error: ClientError | None = None
     address: str = field(default="", compare=False)
+    connection: str = field(default="", compare=False)
 
     def lists_channel(self, channel: str) -> bool:
-        """Whether the credential names a channel."""
+        """Return whether the credential lists a channel."""
         return self.channels is not None and matches(self.channels, channel)
 
     def lists_for_publish(self, channel: str) -> bool:
-        """Whether the credential names a channel to publish to."""
+        """Return whether the credential lists a channel to publish to."""
         return self.publish is not None and matches(self.publish, channel)
 
     def revocation_targets(self, connection: str) -> list[str]:
-        """What the client can be disconnected by: its connection, its user, its credential."""
-        names = [f"connection:{connection}"]
+        """Return the targets that disconnect the client: its connection, its user, its credential.
+
+        Args:
+            connection: The unique name of its connection.
+
+        Returns:
+            Each a kind and a value, such as ``user:42``, in this order; see
+            `wsrelay.core.messaging.control.DisconnectCommand`.
+        """
+        targets = [f"connection:{connection}"]
         if self.subject is not None:
-            names.append(f"user:{self.subject}")
+            targets.append(f"user:{self.subject}")
         if self.credential_id is not None:
-            names.append(self.credential_id)
-        return names
+            targets.append(self.credential_id)
+        return targets
 
 
 ANONYMOUS = Identity(is_authenticated=False)
-"""A client without a credential."""
+"""The identity of a client without a credential."""
 
 
 def read_identity(claims: Mapping[str, object], credential_id: str | None = None) -> Identity:
-    """The identity that claims amount to: those of a token, a ticket, or an answer of the application.
+    """Read the identity from the claims of a token, of a ticket, or of an answer of the application.
 
     Args:
-        claims: `sub` a text, `channels` and `publish` lists of channel patterns, `exp` seconds since the epoch. All may
-            be missing or None; others are not looked at.
-        credential_id: What revokes it.
+        claims: `sub`, a str or int; `channels` and `publish`, lists of channel patterns; `exp`, seconds since the
+            epoch. Each may be missing or None; all others are ignored.
+        credential_id: The target that revokes the credential. If None, nothing does.
 
     Raises:
-        ClaimError: One of them is something else. The text names it and never repeats its value.
+        ClaimError: A claim has another type or form. The text names the claim and never repeats its value.
     """
     subject = claims.get("sub")
     if isinstance(subject, int) and not isinstance(subject, bool):
-        # Many applications count their users; JSON keeps the difference, nobody means one.
+        # Many applications number their users. JSON distinguishes 42 from "42"; applications do not mean to.
         subject = str(subject)
     if subject is not None and not (isinstance(subject, str) and is_name(subject)):
         raise ClaimError(f"sub must be a text of 1 to {MAX_SUBJECT_BYTES} bytes")
@@ -101,29 +114,32 @@ def read_identity(claims: Mapping[str, object], credential_id: str | None = None
 
 
 def is_name(text: str) -> bool:
-    """Whether a user may be called so."""
+    """Return whether a text can be the name of a user: 1 to `MAX_SUBJECT_BYTES` bytes of UTF-8."""
     try:
         return 0 < len(text.encode()) <= MAX_SUBJECT_BYTES
     except UnicodeEncodeError:
-        # JSON can spell half of a surrogate pair, which is no text.
+        # JSON can spell half of a surrogate pair, which UTF-8 cannot encode.
         return False
 
 
-def check_names(claims: Mapping[str, object], known: Sequence[str]) -> None:
-    """Look whether claims say only what is understood: a limit that is misspelt would be none.
+def reject_unknown_claims(claims: Mapping[str, object], known: Sequence[str]) -> None:
+    """Reject claims with other names than the known ones: a misspelt limit would limit nothing.
 
     Raises:
-        ClaimError: There is something else.
+        ClaimError: There is a claim of another name.
     """
     if not set(claims) <= set(known):
         raise ClaimError(f"it says something that is not understood here: it may say {', '.join(known)}")
 
 
 def read_instant(claims: Mapping[str, object], name: str) -> float | None:
-    """The seconds since the epoch that a claim is (RFC 7519 section 2, NumericDate); None if it is missing or null.
+    """Read a claim that is a time (RFC 7519 section 2, NumericDate).
+
+    Returns:
+        Seconds since the epoch; None if the claim is missing or null.
 
     Raises:
-        ClaimError: It is something else, or no number that there is a time for.
+        ClaimError: The claim is not a number, or is not finite.
     """
     value = claims.get(name)
     if value is None:
@@ -132,7 +148,7 @@ def read_instant(claims: Mapping[str, object], name: str) -> float | None:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     except OverflowError:
-        # An integer of JSON has no bound; a float has.
+        # An integer of JSON has no bound, a float has.
         pass
     raise ClaimError(f"{name} must be a number: seconds since 1970")
 

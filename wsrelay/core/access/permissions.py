@@ -1,14 +1,14 @@
-"""What a client may do on a channel: its namespace's rule, applied to who it is.
+"""Authorization: the rule of a channel's namespace, applied to the identity of a client.
 
 ======================= ========================================================================================
-the namespace says      may
+rule                    permits
 ======================= ========================================================================================
-``public``              everybody
-``authenticated``       who showed a good credential; if that names channels (or, to publish, names channels to
-                        publish to), only on those
-``token``               who showed a good credential that names the channel
+``public``              every client
+``authenticated``       authenticated clients; if the credential lists channels (for publishing: channels to
+                        publish to), on those only
+``token``               authenticated clients whose credential lists the channel
 ``nobody``              no client
-``{sub}`` in a pattern  as above, and only the user that the channel's name ends with
+``{sub}`` in a pattern  as above, and only the user whose name the channel's name ends with
 ======================= ========================================================================================
 """
 
@@ -22,7 +22,12 @@ __all__ = ["check_channel_exists", "check_publish", "check_subscribe"]
 
 
 def check_channel_exists(namespaces: Namespaces, channel: str) -> ClientError | None:
-    """Why no client at all may listen to a channel, whoever it is; None where some may."""
+    """Check whether any client may subscribe to a channel.
+
+    Returns:
+        None if the answer depends on the client. Else why no client may: the error that `check_subscribe` returns for
+        every identity.
+    """
     namespace = namespaces.rule(channel)
     if namespace is None:
         return ClientError.UNKNOWN_CHANNEL
@@ -30,7 +35,11 @@ def check_channel_exists(namespaces: Namespaces, channel: str) -> ClientError | 
 
 
 def check_subscribe(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
-    """Why a client may not listen to a channel; None where it may."""
+    """Check whether a client may subscribe to a channel.
+
+    Returns:
+        None if it may. Else why not.
+    """
     found = namespaces.find(channel)
     if found is None:
         return ClientError.UNKNOWN_CHANNEL
@@ -47,7 +56,11 @@ def check_subscribe(namespaces: Namespaces, identity: Identity, channel: str) ->
 
 
 def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
-    """Why a client may not publish to a channel; None where it may."""
+    """Check whether a client may publish to a channel.
+
+    Returns:
+        None if it may. Else why not.
+    """
     found = namespaces.find(channel)
     if found is None or found[0].publish is Access.NOBODY:
         return ClientError.PUBLISH_DENIED
@@ -57,7 +70,7 @@ def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> C
     permitted = (
         identity.is_authenticated
         and _is_owner(identity, owner)
-        # What names channels to publish to says by itself which; else those that the credential is for.
+        # A credential that lists channels to publish to permits those; any other one the channels that it is for.
         and (_is_for(identity, channel) if identity.publish is None else identity.lists_for_publish(channel))
         and (namespace.publish is not Access.TOKEN or identity.publish is not None)
     )

@@ -1,4 +1,4 @@
-"""A text that must not be seen."""
+"""A text that never appears in logs, errors or dumps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Secret", "is_one_of"]
 
 
 class Secret:
-    """Holds a credential. Its `str` and `repr` never show it, so that no log, error or dump does; it is not pickled.
+    """A credential. `str` and `repr` never show it, so that no log, error or dump does. Cannot be pickled.
 
     Args:
         text: The credential.
@@ -23,19 +23,19 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The credential, for where it is used; never to be kept or formatted."""
+        """Return the credential, for immediate use: it must be neither kept nor formatted."""
         return self._text
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of it: says whether two are the same, and nothing else."""
+        """The SHA-256 digest: tells whether two secrets are equal, and nothing else about them."""
         return sha256(self._text.encode("utf-8", "surrogateescape")).digest()
 
     def __repr__(self) -> str:
         return "Secret(...)"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not to be written down")
+        raise TypeError("a secret cannot be pickled")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and hmac.compare_digest(self.digest, other.digest)
@@ -45,9 +45,9 @@ class Secret:
 
 
 def is_one_of(given: Secret, known: Iterable[Secret]) -> bool:
-    """Whether a credential is one of several, in a time that tells nothing about them but their number."""
+    """Return whether a secret is one of several, in a time that reveals nothing about them but their number."""
     found = False
     for each in known:
-        # Without a stop at the right one, whose place is nobody's business.
+        # Goes on behind a match: the time would reveal its place.
         found |= given == each
     return found

@@ -1,4 +1,4 @@
-"""What the document of a ticket says."""
+"""The document of a ticket: a JSON object of claims."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import json
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from wsrelay.core.access.identity import Identity, check_names, read_identity
+from wsrelay.core.access.identity import Identity, read_identity, reject_unknown_claims
 from wsrelay.core.outcomes.errors import ClaimError
 
 __all__ = ["MAX_DOCUMENT_BYTES", "check_ticket", "is_within", "read_document"]
 
 MAX_DOCUMENT_BYTES = 16 * 1024
+"""The longest document of a ticket."""
 
 
 def read_document(document: bytes) -> dict[str, Any]:
-    """The claims of a ticket.
+    """Read the claims from the document of a ticket.
 
     Raises:
-        ClaimError: It is no JSON object.
+        ClaimError: The document is not a JSON object, or is longer than `MAX_DOCUMENT_BYTES`.
     """
     try:
         claims = json.loads(document) if len(document) <= MAX_DOCUMENT_BYTES else None
@@ -30,16 +31,17 @@ def read_document(document: bytes) -> dict[str, Any]:
 
 
 def check_ticket(claims: dict[str, Any], credential_id: str | None = None) -> Identity:
-    """The identity that the document of a ticket amounts to.
+    """Read the identity from the claims of a ticket.
 
     Args:
-        claims: As for `wsrelay.core.identity.read_identity`, and `ip`: an address, or a network such as 192.0.2.0/24.
-        credential_id: What revokes it.
+        claims: Those of `wsrelay.core.access.identity.read_identity`, and `ip`: an address, or a network such as
+            192.0.2.0/24.
+        credential_id: The target that revokes the ticket. If None, nothing does.
 
     Raises:
-        ClaimError: One of them is something else.
+        ClaimError: A claim has another type, form or name.
     """
-    check_names(claims, ("sub", "channels", "publish", "ip", "exp"))
+    reject_unknown_claims(claims, ("sub", "channels", "publish", "ip", "exp"))
     ip = claims.get("ip")
     if ip is not None:
         try:
@@ -50,11 +52,16 @@ def check_ticket(claims: dict[str, Any], credential_id: str | None = None) -> Id
 
 
 def is_within(address: str, network: str) -> bool:
-    """Whether an address is the other one, or in that network."""
+    """Return whether an address is in a network.
+
+    Args:
+        address: The client's address. Anything that is not an IP address is in no network.
+        network: An address, or a network such as 192.0.2.0/24.
+    """
     try:
         own = ip_address(address)
     except ValueError:
-        # A unix socket: it has none.
+        # A client on a unix socket has no address.
         return False
     # A dual-stack socket, ours or the application's, shows a client as ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2).
     if isinstance(own, IPv6Address) and own.ipv4_mapped is not None:

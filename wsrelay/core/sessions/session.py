@@ -207,7 +207,7 @@ class Session:
             client_error = check_subscribe(self._namespaces, identity, channel)
             if client_error is not None:
                 return self._deny(
-                    identity.rejected or client_error if client_error is ClientError.NO_CREDENTIAL else client_error
+                    identity.cookie_error or client_error if client_error is ClientError.NO_CREDENTIAL else client_error
                 )
         self.identity = identity
         self._state = _State.OPENING

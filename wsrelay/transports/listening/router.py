@@ -188,7 +188,7 @@ class ConnectionRouterFactory(Factory):
         if find_dialect(request.path) is None:
             raise HTTPError(_NO_SOCKET_HERE)
         handshake = self._handshake(transport, request)
-        if (client_error := self._origins.client_error(handshake)) is not None:
+        if (client_error := self._origins.check(handshake)) is not None:
             self._sockets.node.rejections.record(client_error)
             raise RejectedError(client_error)
         self._sockets.admission.enter(handshake.peer)
