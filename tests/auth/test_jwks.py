@@ -474,7 +474,7 @@ class RealTests(NetworkCase):
         body = json.dumps({"keys": [jwk(RSA, kid="old")]}).encode()
         head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: %d\r\n\r\n"
         server, url = self.serve_bytes(head % len(body) + body)
-        keys = RemoteKeys(self.fetcher(), url, clock, Random(1))
+        keys = RemoteKeys(self.client(), url, clock, Random(1))
         keys.start()
         self.assertEqual(len(await keys.find("old", "RS256")), 1)
         body = json.dumps({"keys": [jwk(EC, kid="new")]}).encode()

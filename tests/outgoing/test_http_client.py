@@ -1,4 +1,4 @@
-"""Requests to other servers, over real connections to servers that do what they like."""
+"""Tests of `wsrelay.outgoing.http_client`, over real connections to servers that misbehave."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ from zope.interface import directlyProvides, implementer, providedBy
 from devtools.harness.odd_certificates import ODD_NAMES, odd_certificate, pem
 from wsrelay import __version__
 from wsrelay.core.outcomes.errors import ConfigError, FetchError
-from wsrelay.outgoing.http_client import MAX_BODY_BYTES, HTTPClient, check_url
+from wsrelay.outgoing.http_client import HTTPClient
+from wsrelay.outgoing.http_connections import MAX_BODY_BYTES
+from wsrelay.outgoing.urls import check_url
 
 reactor: Any = global_reactor
 
@@ -48,10 +50,10 @@ EMPTY = HEAD + b"Content-Length: 0\r\n\r\n"
 
 
 class Peer(Protocol):
-    """One connection to a server that answers as it is told.
+    """One connection to a `Server`.
 
     Attributes:
-        gone: Fires when the connection has ended.
+        gone: Fires with None when the connection has ended.
     """
 
     def __init__(self, server: Server) -> None:
@@ -67,51 +69,52 @@ class Peer(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.received += data
         if b"\r\n\r\n" in self.received:
-            self._server.asked(self)
+            self._server.request_received(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.gone.callback(None)
 
 
 class Server(Factory):
-    """A server that writes the same bytes to everybody who has sent a head.
+    """A server that writes the same bytes to every client that has sent a head.
 
     Args:
         answer: The bytes.
-        then_close: Whether the connection ends after them.
-        greeting: What it says before anybody has said anything.
+        closes: Whether the connection ends after them.
+        greeting: Bytes that it writes when a client connects.
 
     Attributes:
-        is_deaf: Whether it stops reading when it answers.
+        stops_reading: Whether it stops reading when it answers.
+        first_request: Fires with the connection of the first request.
     """
 
     noisy = False
 
-    def __init__(self, answer: bytes, then_close: bool = False, greeting: bytes = b"") -> None:
+    def __init__(self, answer: bytes, closes: bool = False, greeting: bytes = b"") -> None:
         self.answer = answer
         self.greeting = greeting
-        self.then_close = then_close
-        self.is_deaf = False
+        self.closes = closes
+        self.stops_reading = False
         self.peers: list[Peer] = []
-        self.heard: Deferred[Peer] = Deferred()
+        self.first_request: Deferred[Peer] = Deferred()
 
     def buildProtocol(self, _address: object) -> Peer:
         return Peer(self)
 
-    def asked(self, peer: Peer) -> None:
+    def request_received(self, peer: Peer) -> None:
         """Answer."""
         transport: Any = peer.transport
-        if self.is_deaf:
+        if self.stops_reading:
             transport.pauseProducing()
         transport.write(self.answer)
-        if self.then_close:
+        if self.closes:
             transport.loseConnection()
-        if not self.heard.called:
-            self.heard.callback(peer)
+        if not self.first_request.called:
+            self.first_request.callback(peer)
 
 
 class Pages(Resource):
-    """A real server, which writes down what it is asked."""
+    """A real server, which records its requests."""
 
     isLeaf = True
 
@@ -142,7 +145,7 @@ class QuietSite(Site):
 
 @implementer(IAgent)
 class Scripted:
-    """An agent whose requests come to what the test says."""
+    """An agent whose requests have the outcome that the test sets."""
 
     def __init__(self, outcome: Callable[[], Deferred[Any]]) -> None:
         self._outcome = outcome
@@ -152,7 +155,7 @@ class Scripted:
 
 
 class ClockedReactor:
-    """The real reactor, with a clock of the test's."""
+    """The real reactor, with a clock that the test advances."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -165,113 +168,107 @@ class ClockedReactor:
 
 
 class NetworkCase(TestCase):
-    """Servers on ports of their own, all gone in the end."""
+    """Servers on ports of their own, all closed in the end."""
 
     timeout = 20.0
 
     def serve(self, factory: Any) -> str:
-        """Listen; returns the URL."""
+        """Listen, and return the URL."""
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return f"http://127.0.0.1:{port.getHost().port}/"
 
-    def serve_bytes(self, answer: bytes, then_close: bool = False, greeting: bytes = b"") -> tuple[Server, str]:
-        """A server that always says the same, and its URL."""
-        server = Server(answer, then_close, greeting)
+    def serve_bytes(self, answer: bytes, closes: bool = False, greeting: bytes = b"") -> tuple[Server, str]:
+        """Start a server that always writes the same, and return it and its URL."""
+        server = Server(answer, closes, greeting)
         url = self.serve(server)
         self.addCleanup(lambda: gatherResults([peer.gone for peer in server.peers]))
         return server, url
 
     def serve_pages(self) -> tuple[Pages, str]:
-        """A real server, and its URL."""
+        """Start a real server, and return it and its URL."""
         pages = Pages()
         return pages, self.serve(QuietSite(pages))
 
-    def fetcher(self) -> HTTPClient:
-        """A fetcher that is closed before the servers are."""
-        fetcher = HTTPClient(reactor, 10.0)
-        self.addCleanup(fetcher.close)
-        return fetcher
+    def client(self) -> HTTPClient:
+        """Make a client that is closed before the servers are."""
+        client = HTTPClient(reactor, 10.0)
+        self.addCleanup(client.close)
+        return client
 
-    async def problem(self, url: str, fetcher: HTTPClient | None = None) -> str:
-        """Why a fetch fails."""
+    async def problem(self, url: str, client: HTTPClient | None = None) -> str:
+        """Return the text with which a request fails."""
         with self.assertRaises(FetchError) as caught:
-            await (fetcher or self.fetcher()).fetch("GET", url)
+            await (client or self.client()).fetch("GET", url)
         return str(caught.exception)
 
 
 class FetchTests(NetworkCase):
-    """Answers."""
+    """Responses."""
 
-    async def test_answer(self) -> None:
-        """An answer is a status, a body, and how long it is good."""
+    async def test_response_has_status_body_and_max_age(self) -> None:
         pages, url = self.serve_pages()
-        fetched = await self.fetcher().fetch("GET", url + "a?b=c", {"Accept": "x/y"})
-        self.assertEqual((fetched.status, fetched.body, fetched.max_age), (200, b"page", 60.0))
+        response = await self.client().fetch("GET", url + "a?b=c", {"Accept": "x/y"})
+        self.assertEqual((response.status, response.body, response.max_age), (200, b"page", 60.0))
         ((method, uri, body, headers, _channel),) = pages.asked
         self.assertEqual((method, uri, body), (b"GET", b"/a?b=c", b""))
         self.assertEqual(headers[b"accept"], [b"x/y"])
         self.assertEqual(headers[b"user-agent"], [f"wsrelay/{__version__}".encode()])
         self.assertEqual(headers[b"accept-encoding"], [b"identity"])
 
-    async def test_body(self) -> None:
-        """A body is sent with its length, and a POST without one says so."""
+    async def test_body_is_sent_with_its_length_and_a_post_without_one_says_zero(self) -> None:
         pages, url = self.serve_pages()
-        fetcher = self.fetcher()
-        await fetcher.fetch("POST", url, body=b"x" * 100_000)
-        await fetcher.fetch("POST", url)
+        client = self.client()
+        await client.fetch("POST", url, body=b"x" * 100_000)
+        await client.fetch("POST", url)
         self.assertEqual([len(asked[2]) for asked in pages.asked], [100_000, 0])
         self.assertEqual([asked[3][b"content-length"] for asked in pages.asked], [[b"100000"], [b"0"]])
 
-    async def test_own_field(self) -> None:
-        """A field of the caller's goes before one of ours, however it is spelt."""
+    async def test_field_of_the_caller_replaces_the_default_in_any_case(self) -> None:
         pages, url = self.serve_pages()
-        await self.fetcher().fetch("GET", url, {"user-agent": "mine"})
+        await self.client().fetch("GET", url, {"user-agent": "mine"})
         self.assertEqual(pages.asked[0][3][b"user-agent"], [b"mine"])
 
-    async def test_status(self) -> None:
-        """Every status is an answer."""
+    async def test_every_status_is_a_response(self) -> None:
         _pages, url = self.serve_pages()
-        fetcher = self.fetcher()
+        client = self.client()
         for status in (201, 204, 304, 401, 403, 404, 500, 503):
-            self.assertEqual((await fetcher.fetch("GET", f"{url}?status={status}")).status, status)
+            self.assertEqual((await client.fetch("GET", f"{url}?status={status}")).status, status)
 
-    async def test_redirect(self) -> None:
-        """A redirect is not followed: it may lead anywhere, and a secret would go with it."""
+    async def test_redirect_is_not_followed(self) -> None:
+        """A redirect may lead anywhere, and a secret would go with it."""
         pages, url = self.serve_pages()
-        self.assertEqual((await self.fetcher().fetch("GET", url + "moved")).status, 302)
+        self.assertEqual((await self.client().fetch("GET", url + "moved")).status, 302)
         self.assertEqual([asked[1] for asked in pages.asked], [b"/moved"])
 
-    async def test_connection_is_kept(self) -> None:
-        """One request after the other takes the same connection."""
+    async def test_consecutive_requests_use_one_connection(self) -> None:
         pages, url = self.serve_pages()
-        fetcher = self.fetcher()
+        client = self.client()
         for _ in range(3):
-            await fetcher.fetch("POST", url, body=b"x")
+            await client.fetch("POST", url, body=b"x")
         self.assertEqual(len({asked[4] for asked in pages.asked}), 1)
 
-    async def test_connection_is_not_kept_for_long(self) -> None:
-        """A connection ends before the server could end it in the middle of the next request."""
+    async def test_idle_connection_is_closed_after_one_second(self) -> None:
+        """Before the server closes it in the middle of the next request."""
         server, url = self.serve_bytes(EMPTY)
         clocked: Any = ClockedReactor()
-        fetcher = HTTPClient(clocked, 10.0)
-        await fetcher.fetch("GET", url)
+        client = HTTPClient(clocked, 10.0)
+        await client.fetch("GET", url)
         clocked.clock.advance(1)
         await server.peers[0].gone
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
-    async def test_longest_body(self) -> None:
-        """A body as long as is allowed is read."""
+    async def test_body_of_the_largest_size_is_read(self) -> None:
         body = b"x" * MAX_BODY_BYTES
         for head in (
             HEAD + b"Content-Length: %d\r\n\r\n%b",
             HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n",
         ):
             _server, url = self.serve_bytes(head % (len(body), body))
-            self.assertEqual((await self.fetcher().fetch("GET", url)).body, body)
+            self.assertEqual((await self.client().fetch("GET", url)).body, body)
 
-    async def test_max_age(self) -> None:
-        """Cache-Control says how long an answer is good; what cannot be read makes it stale at once."""
+    async def test_max_age_is_read_from_cache_control(self) -> None:
+        """A value that cannot be read makes the response stale at once."""
         for field, seconds in (
             (b"", None),
             (b"Cache-Control: public\r\n", None),
@@ -287,28 +284,26 @@ class FetchTests(NetworkCase):
             (b"Cache-Control: s-maxage=60\r\n", None),
         ):
             _server, url = self.serve_bytes(HEAD + field + b"Content-Length: 0\r\n\r\n")
-            self.assertEqual((await self.fetcher().fetch("GET", url)).max_age, seconds, field)
+            self.assertEqual((await self.client().fetch("GET", url)).max_age, seconds, field)
 
-    async def test_silence(self) -> None:
-        """Nothing of all this is in the log, not even that connections come and go."""
+    async def test_nothing_is_logged(self) -> None:
         _pages, url = self.serve_pages()
-        _server, cut = self.serve_bytes(HEAD + b"Content-Length: 9\r\n\r\nx", then_close=True)
+        _server, cut = self.serve_bytes(HEAD + b"Content-Length: 9\r\n\r\nx", closes=True)
         events: list[LogEvent] = []
         observe: Any = events.append
         globalLogPublisher.addObserver(observe)
         self.addCleanup(globalLogPublisher.removeObserver, observe)
-        fetcher = self.fetcher()
-        await fetcher.fetch("GET", url)
-        await self.problem(cut, fetcher)
-        await fetcher.close()
+        client = self.client()
+        await client.fetch("GET", url)
+        await self.problem(cut, client)
+        await client.close()
         self.assertEqual(events, [])
 
 
 class FailureTests(NetworkCase):
-    """What is no answer."""
+    """Failures."""
 
-    async def test_too_long(self) -> None:
-        """A longer body is no answer, and the connection ends however much is to come."""
+    async def test_longer_body_fails_and_its_connection_is_aborted(self) -> None:
         endless = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n%b\r\n" % (b"x" * 1000) * 200
         sized = HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 200_000
         for answer in (endless, sized, HEAD + b"\r\n" + b"x" * 200_000):
@@ -316,8 +311,7 @@ class FailureTests(NetworkCase):
             self.assertEqual(await self.problem(url), "its answer is longer than 65536 bytes")
             await server.peers[0].gone
 
-    async def test_cut_off(self) -> None:
-        """A connection that ends before the answer does has brought none."""
+    async def test_connection_that_ends_before_the_response_fails(self) -> None:
         for answer in (
             b"",
             b"HTTP/1.1 200",
@@ -326,27 +320,25 @@ class FailureTests(NetworkCase):
             HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n123\r\n",
             HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n123\r\n0\r\n",
         ):
-            _server, url = self.serve_bytes(answer, then_close=True)
+            _server, url = self.serve_bytes(answer, closes=True)
             self.assertEqual(await self.problem(url), "the connection ended in the middle", answer)
 
-    async def test_old_server(self) -> None:
-        """A connection of an HTTP/1.0 server ends with its answer, and is not used for another request."""
+    async def test_connection_of_an_http_1_0_server_is_used_once(self) -> None:
         for answer in (b"HTTP/1.0 204 No Content\r\n\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}"):
             # It takes its time with the end, as servers with threads do.
             server, url = self.serve_bytes(answer)
-            fetcher = self.fetcher()
+            client = self.client()
             for number in range(1, 4):
-                self.assertLess((await fetcher.fetch("GET", url)).status, 300)
+                self.assertLess((await client.fetch("GET", url)).status, 300)
                 self.assertEqual(len(server.peers), number)
-            await fetcher.close()
+            await client.close()
 
-    async def test_no_length(self) -> None:
-        """An answer that ends with its connection is none: nobody can tell a half from the whole."""
-        _server, url = self.serve_bytes(HEAD + b"\r\n{}", then_close=True)
+    async def test_response_that_ends_with_its_connection_fails(self) -> None:
+        """A truncated body could not be told from a whole one."""
+        _server, url = self.serve_bytes(HEAD + b"\r\n{}", closes=True)
         self.assertIn("nothing says where its answer ends", await self.problem(url))
 
-    async def test_not_http(self) -> None:
-        """What is not HTTP is no answer, and not repeated."""
+    async def test_response_that_is_not_http_fails_and_is_not_repeated(self) -> None:
         for answer in (
             b"SSH-2.0-topsecret\r\n\r\n",
             b"HTTP/1.1 topsecret OK\r\n\r\n",
@@ -361,41 +353,38 @@ class FailureTests(NetworkCase):
             self.assertIn("its answer cannot be read", problem)
             self.assertNotIn("topsecret", problem)
 
-    async def test_nobody_there(self) -> None:
-        """A refused connection says so, and repeats nothing of the URL."""
+    async def test_refused_connection_fails_without_repeating_the_url(self) -> None:
         port = reactor.listenTCP(0, Server(b""), interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()
         problem = await self.problem(f"http://127.0.0.1:{number}/path?key=value")
         self.assertEqual(problem, "it refuses the connection")
 
-    async def test_cancel(self) -> None:
-        """To cancel a request ends its connection, whether or not its answer has begun."""
+    async def test_cancelling_aborts_the_connection_before_and_during_the_response(self) -> None:
         for answer in (b"", HEAD + b"Content-Length: 3\r\n\r\n1"):
             server, url = self.serve_bytes(answer)
-            fetching = self.fetcher().fetch("GET", url)
-            peer = await server.heard
+            fetching = self.client().fetch("GET", url)
+            peer = await server.first_request
             fetching.cancel()
             with self.assertRaises(CancelledError):
                 await fetching
             await peer.gone
 
-    async def test_close(self) -> None:
-        """Closing ends connections that wait, and requests that are under way."""
+    async def test_close_ends_idle_connections_and_requests_in_flight(self) -> None:
         kept, kept_url = self.serve_bytes(EMPTY)
         silent, silent_url = self.serve_bytes(b"")
-        fetcher = self.fetcher()
-        await fetcher.fetch("GET", kept_url)
-        fetching = fetcher.fetch("GET", silent_url)
-        await silent.heard
-        await fetcher.close()
+        client = self.client()
+        await client.fetch("GET", kept_url)
+        fetching = client.fetch("GET", silent_url)
+        await silent.first_request
+        await client.close()
         with self.assertRaises(CancelledError):
             await fetching
         await gatherResults([kept.peers[0].gone, silent.peers[0].gone])
 
 
 class DeadlineTests(NetworkCase):
-    """One deadline for everything, on a clock of its own."""
+    """The one deadline of a request, on a clock of its own."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -403,24 +392,24 @@ class DeadlineTests(NetworkCase):
         pool = HTTPConnectionPool(reactor, persistent=False)
         self.agent = Agent(reactor, pool=pool)
         clock: Any = self.clock
-        self.fetcher_on_clock = HTTPClient(clock, 5.0, Scripted(self.request))
+        self.client_on_clock = HTTPClient(clock, 5.0, Scripted(self.request))
         self.begun: Deferred[None] = Deferred()
         self.url = b""
 
     def request(self) -> Deferred[Any]:
-        """A real request, of which the test learns when its head has come."""
+        """Make a real request, and fire `begun` when the head of its response has arrived."""
 
-        def came(response: Any) -> Any:
-            # In the next turn the body is waited for.
+        def head_received(response: Any) -> Any:
+            # The body is awaited from the next turn on.
             reactor.callLater(0, self.begun.callback, None)
             return response
 
-        return self.agent.request(b"GET", self.url).addCallback(came)
+        return self.agent.request(b"GET", self.url).addCallback(head_received)
 
-    async def late(self, server: Server, url: str, until: Callable[[], Deferred[Any]]) -> None:
-        """The deadline comes when the server has come so far."""
+    async def assert_times_out(self, server: Server, url: str, until: Callable[[], Deferred[Any]]) -> None:
+        """Let the deadline pass when the server has come so far."""
         self.url = url.encode()
-        fetching = self.fetcher_on_clock.fetch("GET", url)
+        fetching = self.client_on_clock.fetch("GET", url)
         await until()
         self.clock.advance(4.9)
         self.assertFalse(fetching.called)
@@ -430,33 +419,30 @@ class DeadlineTests(NetworkCase):
         await server.peers[0].gone
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    async def test_head(self) -> None:
-        """A server that says nothing, or never comes to the end of its head, is given up."""
+    async def test_server_that_never_ends_its_head_times_out(self) -> None:
         for answer in (b"", HEAD + b"X: y\r\n"):
             server, url = self.serve_bytes(answer)
-            await self.late(server, url, partial(getattr, server, "heard"))
+            await self.assert_times_out(server, url, partial(getattr, server, "first_request"))
 
-    async def test_body(self) -> None:
-        """A server that never comes to the end of its body is given up."""
+    async def test_server_that_never_ends_its_body_times_out(self) -> None:
         server, url = self.serve_bytes(HEAD + b"Content-Length: 3\r\n\r\n1")
-        await self.late(server, url, lambda: self.begun)
+        await self.assert_times_out(server, url, lambda: self.begun)
 
-    async def test_in_time(self) -> None:
-        """An answer in time leaves no timer."""
+    async def test_response_in_time_leaves_no_timer(self) -> None:
         _server, url = self.serve_bytes(EMPTY)
         self.url = url.encode()
-        await self.fetcher_on_clock.fetch("GET", url)
+        await self.client_on_clock.fetch("GET", url)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class SecureTests(NetworkCase):
-    """https."""
+    """Requests over https."""
 
     def setUp(self) -> None:
         self.authority = trustme.CA()
 
     def serve_tls(self, answer: bytes, name: str = "127.0.0.1", chain: bytes = b"") -> tuple[Server, str]:
-        """A server with a certificate for a name, or with this one, and its URL."""
+        """Start a server with a certificate for a name, or with this chain, and return it and its URL."""
         if not chain:
             issued = self.authority.issue_cert(name)
             chain = b"".join(blob.bytes() for blob in (issued.private_key_pem, *issued.cert_chain_pems))
@@ -466,7 +452,7 @@ class SecureTests(NetworkCase):
         return server, url.replace("http:", "https:")
 
     def trust(self) -> Path:
-        """Make the platform trust our authority; returns the file that makes it."""
+        """Make the platform trust our authority, and return the file that does so."""
         path = Path(self.mktemp())
         path.write_bytes(self.authority.cert_pem.bytes())
         before = os.environ.get("SSL_CERT_FILE")
@@ -474,29 +460,26 @@ class SecureTests(NetworkCase):
         self.addCleanup(lambda: os.environ.update(SSL_CERT_FILE=before) if before else os.environ.pop("SSL_CERT_FILE"))
         return path
 
-    async def test_trusted(self) -> None:
-        """Whom the platform trusts is trusted."""
+    async def test_authority_of_the_platform_is_trusted(self) -> None:
         self.trust()
         _server, url = self.serve_tls(EMPTY)
-        self.assertEqual((await self.fetcher().fetch("GET", url)).status, 200)
+        self.assertEqual((await self.client().fetch("GET", url)).status, 200)
 
-    async def test_read_once(self) -> None:
-        """Whom to trust is read once: a second connection does not make everything wait for that again."""
+    async def test_authorities_are_read_once(self) -> None:
+        """Reading them for every connection would block the process each time."""
         path = self.trust()
         _server, url = self.serve_tls(HEAD + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-        fetcher = self.fetcher()
-        await fetcher.fetch("GET", url)
+        client = self.client()
+        await client.fetch("GET", url)
         path.unlink()
-        await fetcher.fetch("GET", url)
+        await client.fetch("GET", url)
 
-    async def test_not_trusted(self) -> None:
-        """Nobody else is, and gets nothing of the request."""
+    async def test_unknown_authority_is_rejected_before_anything_is_sent(self) -> None:
         server, url = self.serve_tls(EMPTY)
         self.assertIn("its certificate is not trusted", await self.problem(url))
         self.assertEqual([peer.received for peer in server.peers], [b""])
 
-    async def test_other_name(self) -> None:
-        """A certificate for somebody else is no use."""
+    async def test_certificate_of_another_host_is_rejected(self) -> None:
         self.trust()
         _server, url = self.serve_tls(EMPTY, "example.org")
         self.assertEqual(await self.problem(url), "its certificate is for another name")
@@ -513,31 +496,28 @@ class SecureTests(NetworkCase):
         self.trust()
         for odd in ODD_NAMES:
             _server, url = self.serve_tls(EMPTY, chain=pem(*odd_certificate(self.authority, (odd, "IP:127.0.0.1"))))
-            self.assertEqual((await self.fetcher().fetch("GET", url)).status, 200, odd)
+            self.assertEqual((await self.client().fetch("GET", url)).status, 200, odd)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_no_tls(self) -> None:
-        """A server without TLS at an https URL is told from one that is away."""
+    async def test_server_without_tls_is_reported_as_such(self) -> None:
         _server, url = self.serve_bytes(b"", greeting=b"220 welcome\r\n")
         self.assertIn("it does not speak TLS", await self.problem(url.replace("http:", "https:")))
 
-    async def test_too_long(self) -> None:
-        """A body that is too long ends the connection, even if the peer never hears our goodbye."""
+    async def test_longer_body_aborts_the_connection_of_a_peer_that_never_closes(self) -> None:
         self.trust()
         server, url = self.serve_tls(HEAD + b"Content-Length: 50000000\r\n\r\n" + b"x" * 50_000_000)
-        server.is_deaf = True
+        server.stops_reading = True
         self.assertEqual(await self.problem(url), "its answer is longer than 65536 bytes")
         await server.peers[0].gone
 
-    async def test_close(self) -> None:
-        """Closing does not wait for ever for a peer that does not hear our goodbye."""
+    async def test_close_does_not_wait_for_a_peer_that_never_closes(self) -> None:
         self.trust()
         server, url = self.serve_tls(EMPTY)
-        server.is_deaf = True
+        server.stops_reading = True
         clocked: Any = ClockedReactor()
-        fetcher = HTTPClient(clocked, 10.0)
-        await fetcher.fetch("GET", url)
-        disconnect = fetcher.close()
+        client = HTTPClient(clocked, 10.0)
+        await client.fetch("GET", url)
+        disconnect = client.close()
         self.assertFalse(disconnect.called)
         clocked.clock.advance(1)
         await disconnect
@@ -547,15 +527,14 @@ class SecureTests(NetworkCase):
 
 
 def _break(error: Exception, cancelled: Deferred[object]) -> None:
-    """Answer a cancellation with something else, as DNS does."""
+    """Fail a cancelled Deferred with another error, as DNS does."""
     cancelled.errback(error)
 
 
 class ExplainTests(SynchronousTestCase):
-    """What an operator reads."""
+    """Error texts for the operator."""
 
-    def test_problems(self) -> None:
-        """Each cause, however deep inside it is, has its words, and what the exceptions say is not among them."""
+    def test_each_cause_has_a_text_that_repeats_nothing_of_the_exception(self) -> None:
         for error, problem in (
             (DNSLookupError("topsecret"), "its name cannot be resolved"),
             (ConnectionRefusedError(), "it refuses the connection"),
@@ -571,12 +550,11 @@ class ExplainTests(SynchronousTestCase):
             (RuntimeError("topsecret"), "its answer cannot be read (RuntimeError)"),
         ):
             clock: Any = Clock()
-            fetcher = HTTPClient(clock, 5.0, Scripted(partial(fail, error)))
-            failure = self.failureResultOf(fetcher.fetch("GET", "https://example.org/"), FetchError)
+            client = HTTPClient(clock, 5.0, Scripted(partial(fail, error)))
+            failure = self.failureResultOf(client.fetch("GET", "https://example.org/"), FetchError)
             self.assertEqual(failure.getErrorMessage(), problem)
 
-    def test_nobody_answers(self) -> None:
-        """A connection that is never made is given up at the deadline."""
+    def test_connection_that_is_never_made_times_out(self) -> None:
         clock: Any = Clock()
         for error in (CancelledError(), ConnectingCancelledError(None), DNSLookupError()):
             agent = Scripted(partial(Deferred, partial(_break, error)))
@@ -585,8 +563,7 @@ class ExplainTests(SynchronousTestCase):
             failure = self.failureResultOf(fetching, FetchError)
             self.assertEqual(failure.getErrorMessage(), "there was no whole answer within 5 s")
 
-    def test_cancel_while_connecting(self) -> None:
-        """To cancel a request that has no connection yet is a cancellation."""
+    def test_cancelling_while_connecting_is_a_cancellation(self) -> None:
         clock: Any = Clock()
         connecting: Deferred[Any] = Deferred(lambda d: d.errback(ConnectingCancelledError(None)))
         fetching = HTTPClient(clock, 5.0, Scripted(lambda: connecting)).fetch("GET", "https://example.org/")
@@ -596,7 +573,7 @@ class ExplainTests(SynchronousTestCase):
 
 
 class Whole:
-    """A response that had come to its end before anybody read it."""
+    """A response that is complete before its body is read."""
 
     code = 200
     headers = Headers()
@@ -612,10 +589,9 @@ class Whole:
 
 
 class WholeTests(SynchronousTestCase):
-    """Answers that are there at once."""
+    """Responses that are complete at once."""
 
-    def test_too_long(self) -> None:
-        """A body that is too long is no answer, even if there is no connection left to end."""
+    def test_longer_body_fails_when_its_connection_is_gone_already(self) -> None:
         clock: Any = Clock()
         fetching = HTTPClient(clock, 5.0, Scripted(lambda: succeed(Whole()))).fetch("GET", "https://example.org/")
         failure = self.failureResultOf(fetching, FetchError)
@@ -623,10 +599,9 @@ class WholeTests(SynchronousTestCase):
 
 
 class CheckUrlTests(SynchronousTestCase):
-    """Which URLs may be asked."""
+    """`check_url`."""
 
-    def test_good(self) -> None:
-        """With https they lead anywhere, with http to this machine."""
+    def test_https_is_accepted_for_any_host_and_http_for_loopback(self) -> None:
         for url in (
             "https://example.org",
             "https://example.org:8443/a/b;c?d=e%20f",
@@ -639,8 +614,7 @@ class CheckUrlTests(SynchronousTestCase):
         ):
             self.assertEqual(check_url(url, "hook_url"), url)
 
-    def test_bad(self) -> None:
-        """Everything else is refused with what to do, and not repeated."""
+    def test_other_urls_are_rejected_with_advice_and_not_repeated(self) -> None:
         for url, problem in (
             ("", "should look like"),
             ("topsecret", "should look like"),

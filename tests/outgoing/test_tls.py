@@ -1,4 +1,4 @@
-"""The names of a server's certificate: read one by one, and failing closed."""
+"""Tests of `wsrelay.outgoing.tls`: names of a certificate are read one by one, and fail closed."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from wsrelay.config import Settings
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import ICredentialStore
 from wsrelay.metrics.counters import Counters
-from wsrelay.outgoing.http_client import HTTPClient, check_url
+from wsrelay.outgoing.http_client import HTTPClient
+from wsrelay.outgoing.urls import check_url
 
 __all__ = ["Auth"]
 

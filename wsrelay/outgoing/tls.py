@@ -1,11 +1,13 @@
 """TLS of connections that the relay makes itself: to Redis, the hook and the key set.
 
-Twisted 26.10 verifies the server's name in a callback of OpenSSL that treats only `VerificationError` as a failure; any
-other exception is logged and the verdict on the chain stands. service-identity raises such another exception as soon as
-it cannot read *one* name of the certificate (``*.internal``, ``*``, an address as a DNS name), and when there is none.
-A certificate that any trusted authority issued for another host was therefore accepted
-(`twisted.internet._sslverify._verifyCB`). Here everything but a match is a failure, and a name that cannot be read
-counts as absent, so that an honest server that also carries one is still accepted.
+Twisted 26.10 verifies the server's name in a callback of OpenSSL (`twisted.internet._sslverify._verifyCB`) that treats
+only `VerificationError` as a failure; any other exception is logged, and the verdict on the chain stands.
+service-identity raises another exception, `CertificateError`, as soon as it cannot read *one* name of the certificate
+(``*.internal``, ``*``, an address as a DNS name), and when there is none. A certificate that any trusted authority
+issued for another host was therefore accepted.
+
+Here everything but a match is a failure. A name that cannot be read counts as absent, so that an honest server that
+also carries one is still accepted.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ __all__ = ["VerifiedHTTPS", "WrongNameError", "is_issued_for", "verified_tls"]
 
 
 class WrongNameError(VerificationError):
-    """The server's certificate is not for the host that was asked for."""
+    """The server's certificate is for another host than the one that was requested."""
 
     def __init__(self) -> None:
         super().__init__(errors=[])
@@ -46,15 +48,15 @@ class WrongNameError(VerificationError):
 
 
 def verified_tls(host: str, trust: Any = None) -> IOpenSSLClientConnectionCreator:
-    """Make the TLS side of connections to a server that has to prove its name.
+    """Make the TLS side of connections to a server that must prove its name.
 
     Args:
-        host: The name or address that the server's certificate has to be for.
+        host: The name or IP address that the server's certificate must be issued for.
         trust: The authorities to trust, as `optionsForClientTLS` takes them. If None, those of the platform.
 
     Returns:
-        A creator whose handshakes fail, with `WrongNameError` where the name is the reason, unless the certificate
-        is issued by a trusted authority and for this host.
+        A creator whose handshakes fail unless a trusted authority issued the certificate, for this host. If only the
+        host is wrong, they fail with `WrongNameError`.
     """
     return _VerifiedTLS(optionsForClientTLS(host, trustRoot=trust), host)
 
@@ -62,8 +64,12 @@ def verified_tls(host: str, trust: Any = None) -> IOpenSSLClientConnectionCreato
 def is_issued_for(certificate: x509.Certificate, host: str) -> bool:
     """Return whether a certificate names a host in its subjectAltName (RFC 9525 section 6).
 
-    Names that cannot be read count as absent. Never raises for what the certificate holds: a certificate that cannot
-    be understood names nobody.
+    Never raises, whatever the certificate holds. Names that cannot be read count as absent; a certificate that cannot
+    be read at all names no host.
+
+    Args:
+        certificate: The server's own certificate.
+        host: A DNS name, or an IP address without brackets.
     """
     is_address = isIPAddress(host) or isIPv6Address(host)
     try:
@@ -76,7 +82,7 @@ def is_issued_for(certificate: x509.Certificate, host: str) -> bool:
 
 def _patterns(certificate: x509.Certificate) -> Sequence[CertificatePattern]:
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    # A network, which an IPAddress of cryptography may be, stands in name constraints only.
+    # The type also allows networks, which only name constraints hold.
     addresses: Any = names.get_values_for_type(x509.IPAddress)
     found: list[CertificatePattern] = [IPAddressPattern(each) for each in addresses]
     for name in names.get_values_for_type(x509.DNSName):
@@ -89,7 +95,7 @@ def _patterns(certificate: x509.Certificate) -> Sequence[CertificatePattern]:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _VerifiedTLS:
-    """Twisted's creator with another check of the name; chain, versions, ciphers and SNI stay Twisted's."""
+    """Twisted's creator with our check of the name. Chain, versions, ciphers and SNI stay Twisted's."""
 
     def __init__(self, inner: IOpenSSLClientConnectionCreator, host: str) -> None:
         self._inner = inner
@@ -98,20 +104,20 @@ class _VerifiedTLS:
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """See `IOpenSSLClientConnectionCreator.clientConnectionForTLS`."""
         connection = self._inner.clientConnectionForTLS(tlsProtocol)
-        waiting = [tlsProtocol]
+        unverified = [tlsProtocol]
 
         def verify(_connection: SSL.Connection, shown: crypto.X509, _error: int, depth: int, ok: int) -> bool:
-            # pyOpenSSL takes an exception in here for a failure, too (SSL._VerifyHelper). Those behind the server's own
-            # certificate, at depth 0, are OpenSSL's to judge.
+            # pyOpenSSL treats an exception in here as a failure, too (SSL._VerifyHelper). OpenSSL alone judges the
+            # certificates above the server's own one, which is at depth 0.
             if depth > 0 or not ok:
                 return bool(ok)
             if is_issued_for(shown.to_cryptography(), self._host):
-                # No reference to the protocol stays in a context that outlives it.
-                waiting.clear()
+                # No reference to the protocol remains in a context that outlives it.
+                unverified.clear()
                 return True
-            for protocol in waiting:
+            for protocol in unverified:
                 protocol.failVerification(Failure(WrongNameError()))
-            waiting.clear()
+            unverified.clear()
             return False
 
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
@@ -119,7 +125,7 @@ class _VerifiedTLS:
 
 
 class VerifiedHTTPS(BrowserLikePolicyForHTTPS):
-    """Makes the TLS side of https connections: the authorities of the platform, and the check of the name above."""
+    """The TLS policy of https connections: trusts the authorities of the platform, and checks the name as above."""
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: N802 -- Twisted's
         """See `twisted.web.iweb.IPolicyForHTTPS.creatorForNetloc`."""
