@@ -1,4 +1,4 @@
-"""What came of asking who somebody is."""
+"""The outcome of an authentication."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["outcome"]
 
 
 def outcome(deferred: Deferred[Any]) -> Any:
-    """Who it is, or why nobody; None if nobody knows yet. Any other failure is raised."""
+    """Return the identity, or the error of a rejection; None if there is no outcome yet. Raises any other failure."""
     results: list[Any] = []
     deferred.addBoth(results.append)
     (result,) = results or [None]

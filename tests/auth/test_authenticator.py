@@ -1,4 +1,4 @@
-"""Tests of `wsrelay.auth.authenticator`: how the ways of finding out who a client is are joined."""
+"""Tests of `wsrelay.auth.authenticator`."""
 
 from __future__ import annotations
 
@@ -30,62 +30,73 @@ SECRET = "s" * 40
 TICKET = "t" * 32
 NOW = 1000.0
 TOKEN = jwt.encode({"sub": "42", "exp": NOW + 60}, SECRET, "HS256")
-OLD = jwt.encode({"sub": "42", "exp": NOW - 60}, SECRET, "HS256")
-KNOCK = Handshake("/ws/room", "192.0.2.7")
+EXPIRED_TOKEN = jwt.encode({"sub": "42", "exp": NOW - 60}, SECRET, "HS256")
+HANDSHAKE = Handshake("/ws/room", "192.0.2.7")
 
 
 class ScriptedHook:
-    """A hook that says what the test says.
+    """A hook that answers as the test says.
 
     Attributes:
-        asked: With which identities it was asked.
-        answer: What it answers.
-        forgotten: How often it was to forget.
+        asked: The identities that it was asked about when they connected.
+        subscribes: The identities and channels that it was asked about when they subscribed.
+        answer: Its answer. If None, it allows every client as it is.
+        clears: How often its cache was cleared.
     """
 
     def __init__(self) -> None:
         self.asked: list[Identity] = []
         self.answer: Identity | ClientError | None = None
-        self.forgotten = 0
+        self.subscribes: list[tuple[Identity, str]] = []
+        self.clears = 0
 
     def clear_cache(self) -> None:
-        """Count it."""
-        self.forgotten += 1
+        """See `Hook.clear_cache`."""
+        self.clears += 1
 
     def connect(self, identity: Identity, _handshake: Handshake, _channels: Sequence[str]) -> Deferred[Identity]:
-        """Answer."""
+        """See `Hook.connect`."""
         self.asked.append(identity)
         if isinstance(self.answer, ClientError):
             return fail(RejectedError(self.answer))
         return succeed(self.answer or identity)
 
+    def subscribe(self, identity: Identity, channel: str) -> Deferred[None]:
+        """See `Hook.subscribe`."""
+        self.subscribes.append((identity, channel))
+        return fail(RejectedError(self.answer)) if isinstance(self.answer, ClientError) else succeed(None)
+
     def publish(self, _identity: Identity, _channel: str, _payload: bytes) -> Deferred[None]:
-        """Answer."""
+        """See `Hook.publish`."""
         return succeed(None)
 
 
 class AuthenticatorTests(SynchronousTestCase):
-    """Who is it?"""
+    """`Authenticator`."""
 
     def setUp(self) -> None:
         self.store = MemoryCredentialStore(lambda: 0.0)
-        self.explained: list[str] = []
+        self.details: list[str] = []
         self.hook = ScriptedHook()
 
     def make(self, *, tokens: bool = True, hook: bool = False, **more: Any) -> Authenticator:
-        """An authenticator with these ways of finding out."""
-        now = lambda: NOW  # noqa: E731 -- it is a clock
-        verifier = TokenVerifier(
+        """Make an authenticator with these ways to authenticate."""
+        now = lambda: NOW  # noqa: E731 -- a clock
+        token_verifier = TokenVerifier(
             FixedKeys(read_keys(SECRET)), algorithms=None, audience=None, issuer=None, leeway_seconds=0, now=now
         )
         given: Any = self.hook if hook else None
-        office = TicketVerifier(self.store, self.explained.append, now)
-        made = Authenticator(office, verifier if tokens else None, given, log_detail=self.explained.append, **more)
+        ticket_verifier = TicketVerifier(self.store, self.details.append, now)
+        made = Authenticator(
+            ticket_verifier, token_verifier if tokens else None, given, log_detail=self.details.append, **more
+        )
         verifyObject(IAuthenticator, made)
         return made
 
-    def who(self, authenticator: Authenticator, handshake: Handshake = KNOCK, shown: Credential | None = None) -> Any:
-        """Who it is, or why nobody."""
+    def authenticate(
+        self, authenticator: Authenticator, handshake: Handshake = HANDSHAKE, shown: Credential | None = None
+    ) -> Any:
+        """Return the identity of a client, or the error with which it is rejected."""
         try:
             credential = shown or authenticator.find(handshake)
             return outcome(authenticator.authenticate(credential, handshake, ["room"], lambda _identity: None))
@@ -93,94 +104,84 @@ class AuthenticatorTests(SynchronousTestCase):
             return error.client_error
 
     def with_cookie(self, token: str, origin: str | None = "https://relay.example") -> Handshake:
-        """A handshake with a cookie."""
-        return dataclasses.replace(KNOCK, cookie=f"a=b; session={token}", origin=origin)
+        """Return a handshake with a cookie."""
+        return dataclasses.replace(HANDSHAKE, cookie=f"a=b; session={token}", origin=origin)
 
-    def test_nobody(self) -> None:
-        """Who shows nothing is nobody, and is not asked for anything."""
+    def test_client_without_a_credential_is_anonymous(self) -> None:
         authenticator = self.make()
-        self.assertIsNone(authenticator.find(KNOCK))
-        self.assertFalse(authenticator.requires_authentication(KNOCK))
-        self.assertIs(self.who(authenticator), ANONYMOUS)
+        self.assertIsNone(authenticator.find(HANDSHAKE))
+        self.assertFalse(authenticator.requires_authentication(HANDSHAKE))
+        self.assertIs(self.authenticate(authenticator), ANONYMOUS)
 
-    def test_token(self) -> None:
-        """A token is checked wherever it stands."""
+    def test_token_is_verified_in_every_place(self) -> None:
         authenticator = self.make(cookie="session")
         for handshake in (
-            dataclasses.replace(KNOCK, authorization=f"bearer {TOKEN}"),
-            dataclasses.replace(KNOCK, subprotocols=("wsrelay", f"wsrelay.token.{TOKEN}")),
+            dataclasses.replace(HANDSHAKE, authorization=f"bearer {TOKEN}"),
+            dataclasses.replace(HANDSHAKE, subprotocols=("wsrelay", f"wsrelay.token.{TOKEN}")),
             self.with_cookie(TOKEN),
         ):
-            self.assertEqual(self.who(authenticator, handshake), Identity("42", expires=NOW + 60))
-        old = dataclasses.replace(KNOCK, authorization=f"Bearer {OLD}")
-        self.assertIs(self.who(authenticator, old), ClientError.TOKEN_EXPIRED)
+            self.assertEqual(self.authenticate(authenticator, handshake), Identity("42", expires=NOW + 60))
+        old = dataclasses.replace(HANDSHAKE, authorization=f"Bearer {EXPIRED_TOKEN}")
+        self.assertIs(self.authenticate(authenticator, old), ClientError.TOKEN_EXPIRED)
 
-    def test_ticket(self) -> None:
-        """A ticket is redeemed."""
+    def test_ticket_is_redeemed_once(self) -> None:
         self.store.create(TICKET, json.dumps({"sub": "7"}).encode(), 30)
-        handshake = dataclasses.replace(KNOCK, query=f"ticket={TICKET}")
-        self.assertEqual(self.who(self.make(), handshake).subject, "7")
-        self.assertIs(self.who(self.make(), handshake), ClientError.TICKET)
+        handshake = dataclasses.replace(HANDSHAKE, query=f"ticket={TICKET}")
+        self.assertEqual(self.authenticate(self.make(), handshake).subject, "7")
+        self.assertIs(self.authenticate(self.make(), handshake), ClientError.TICKET)
 
-    def test_token_in_the_url(self) -> None:
-        """A token in a URL is not looked at: URLs are written to logs."""
+    def test_token_in_the_url_is_ignored(self) -> None:
+        """URLs are written to logs."""
         for query in (f"token={TOKEN}", f"access_token={TOKEN}", f"Authorization={TOKEN}"):
-            self.assertIsNone(self.make().find(dataclasses.replace(KNOCK, query=query)))
+            self.assertIsNone(self.make().find(dataclasses.replace(HANDSHAKE, query=query)))
 
-    def test_no_keys(self) -> None:
-        """Without keys a Bearer is somebody else's affair; a token that is surely for the relay is not good."""
+    def test_without_keys_a_bearer_field_is_ignored_and_any_other_token_is_rejected(self) -> None:
         authenticator = self.make(tokens=False)
-        proxied = dataclasses.replace(KNOCK, authorization="Bearer something-of-a-proxy")
-        self.assertIs(self.who(authenticator, proxied), ANONYMOUS)
+        proxied = dataclasses.replace(HANDSHAKE, authorization="Bearer something-of-a-proxy")
+        self.assertIs(self.authenticate(authenticator, proxied), ANONYMOUS)
         shown = Credential(CredentialKind.TOKEN, Secret(TOKEN))
-        self.assertIs(self.who(authenticator, shown=shown), ClientError.TOKEN)
-        self.assertIn("neither token_keys nor token_jwks_url", self.explained[-1])
+        self.assertIs(self.authenticate(authenticator, shown=shown), ClientError.TOKEN)
+        self.assertIn("neither token_keys nor token_jwks_url", self.details[-1])
 
-    def test_cookie_without_origin(self) -> None:
-        """A cookie without an Origin does not count: nobody knows whose page sent it."""
-        self.assertIs(self.who(self.make(cookie="session"), self.with_cookie(TOKEN, None)), ClientError.NO_ORIGIN)
+    def test_cookie_without_an_origin_is_rejected(self) -> None:
+        """The page that made the browser send it is unknown."""
+        self.assertIs(
+            self.authenticate(self.make(cookie="session"), self.with_cookie(TOKEN, None)), ClientError.NO_ORIGIN
+        )
 
-    def test_old_cookie(self) -> None:
-        """A cookie that is no good any more leaves somebody who is nobody, with the reason at hand."""
-        who = self.who(self.make(cookie="session"), self.with_cookie(OLD))
-        self.assertEqual((who.is_authenticated, who.cookie_error), (False, ClientError.TOKEN_EXPIRED))
+    def test_expired_cookie_leaves_the_client_anonymous_and_keeps_the_reason(self) -> None:
+        identity = self.authenticate(self.make(cookie="session"), self.with_cookie(EXPIRED_TOKEN))
+        self.assertEqual((identity.is_authenticated, identity.cookie_error), (False, ClientError.TOKEN_EXPIRED))
 
-    def test_hook_is_always_asked(self) -> None:
-        """The application is asked about everybody whose credential is good, and about those who show none."""
+    def test_hook_is_asked_about_every_client_with_a_valid_credential_or_none(self) -> None:
         authenticator = self.make(hook=True, cookie="session")
-        self.assertTrue(authenticator.requires_authentication(KNOCK))
-        self.who(authenticator)
-        self.who(authenticator, dataclasses.replace(KNOCK, authorization=f"Bearer {TOKEN}"))
-        self.who(authenticator, dataclasses.replace(KNOCK, authorization=f"Bearer {OLD}"))
-        self.who(authenticator, self.with_cookie(OLD))
-        self.assertEqual([who.subject for who in self.hook.asked], [None, "42", None])
+        self.assertTrue(authenticator.requires_authentication(HANDSHAKE))
+        self.authenticate(authenticator)
+        self.authenticate(authenticator, dataclasses.replace(HANDSHAKE, authorization=f"Bearer {TOKEN}"))
+        self.authenticate(authenticator, dataclasses.replace(HANDSHAKE, authorization=f"Bearer {EXPIRED_TOKEN}"))
+        self.authenticate(authenticator, self.with_cookie(EXPIRED_TOKEN))
+        self.assertEqual([identity.subject for identity in self.hook.asked], [None, "42", None])
 
-    def test_forget(self) -> None:
-        """What the hook keeps is forgotten on demand; without a hook there is nothing to forget."""
+    def test_clear_cache_clears_the_hook_if_there_is_one(self) -> None:
         self.make().clear_cache()
         self.make(hook=True).clear_cache()
-        self.assertEqual(self.hook.forgotten, 1)
+        self.assertEqual(self.hook.clears, 1)
 
-    def test_hook_decides(self) -> None:
-        """What the application says is what holds."""
+    def test_answer_of_the_hook_decides(self) -> None:
         authenticator = self.make(hook=True)
         self.hook.answer = Identity("hooked")
-        self.assertEqual(self.who(authenticator), Identity("hooked"))
+        self.assertEqual(self.authenticate(authenticator), Identity("hooked"))
         self.hook.answer = ClientError.HOOK
-        bearer = dataclasses.replace(KNOCK, authorization=f"Bearer {TOKEN}")
-        self.assertIs(self.who(authenticator, bearer), ClientError.HOOK)
+        bearer = dataclasses.replace(HANDSHAKE, authorization=f"Bearer {TOKEN}")
+        self.assertIs(self.authenticate(authenticator, bearer), ClientError.HOOK)
 
-    def test_cookies_for_the_hook(self) -> None:
-        """Cookies that the hook is told want an Origin as well."""
-        handshake = dataclasses.replace(KNOCK, cookie="session=1")
-        self.assertIs(self.who(self.make(hook=True, forwards_cookies=True), handshake), ClientError.NO_ORIGIN)
-        self.assertIs(self.who(self.make(hook=True, forwards_cookies=False), handshake), ANONYMOUS)
-        self.assertIs(self.who(self.make(forwards_cookies=True), handshake), ANONYMOUS)
+    def test_cookie_that_is_forwarded_to_the_hook_needs_an_origin(self) -> None:
+        handshake = dataclasses.replace(HANDSHAKE, cookie="session=1")
+        self.assertIs(self.authenticate(self.make(hook=True, forwards_cookies=True), handshake), ClientError.NO_ORIGIN)
+        self.assertIs(self.authenticate(self.make(hook=True, forwards_cookies=False), handshake), ANONYMOUS)
+        self.assertIs(self.authenticate(self.make(forwards_cookies=True), handshake), ANONYMOUS)
 
-    def test_publishing(self) -> None:
-        """The application is asked about messages where that is wanted."""
-        for hook, requires_authentication, asked in ((False, True, False), (True, False, False), (True, True, True)):
-            answer = self.make(hook=hook, asks_to_publish=requires_authentication).authorize_publish(
-                ANONYMOUS, "room", b"x"
-            )
+    def test_hook_is_asked_about_messages_if_configured(self) -> None:
+        for hook, asks_to_publish, asked in ((False, True, False), (True, False, False), (True, True, True)):
+            answer = self.make(hook=hook, asks_to_publish=asks_to_publish).authorize_publish(ANONYMOUS, "room", b"x")
             self.assertEqual(answer is not None, asked)

@@ -1,4 +1,4 @@
-"""Tests of `wsrelay.auth.build`: what settings amount to."""
+"""Tests of `wsrelay.auth.build`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.auth.outcome import outcome
-from wsrelay.auth.build import Auth
+from wsrelay.auth.build import Authentication
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.config import Settings
 from wsrelay.core.access.secret import Secret
@@ -25,81 +25,77 @@ SECRET = "s" * 40
 NOW = 1000.0
 
 
-class AuthTests(SynchronousTestCase):
-    """From settings to an authenticator."""
+class AuthenticationTests(SynchronousTestCase):
+    """`Authentication`."""
 
-    def make(self, **settings: Any) -> Auth:
-        """What these settings amount to."""
-        self.explained: list[str] = []
+    def make(self, **settings: Any) -> Authentication:
+        """Build the authentication of these settings."""
+        self.details: list[str] = []
         reactor: Any = MemoryReactorClock()
         store = MemoryCredentialStore(lambda: 0.0)
-        return Auth(Settings(**settings), store, reactor, Random(1), Counters(), self.explained.append, lambda: NOW)
+        return Authentication(
+            Settings(**settings), store, reactor, Random(1), Counters(), self.details.append, lambda: NOW
+        )
 
-    def who(self, auth: Auth, token: str) -> Any:
-        """Who comes with a token, or why nobody."""
+    def authenticate(self, auth: Authentication, token: str) -> Any:
+        """Return the identity of a client with a token, or the error with which it is rejected."""
         handshake = Handshake("/ws/room", "192.0.2.7", authorization=f"Bearer {token}")
         credential = auth.authenticator.find(handshake)
         return outcome(auth.authenticator.authenticate(credential, handshake, ["room"], lambda _identity: None))
 
-    def test_nothing(self) -> None:
-        """With nothing said there are tickets and nothing else, and nothing to stop."""
+    def test_default_settings_have_tickets_only_and_nothing_to_stop(self) -> None:
         auth = self.make()
-        self.assertFalse(auth.has_credentials)
+        self.assertFalse(auth.accepts_tokens)
         auth.start()
         self.assertEqual(self.successResultOf(auth.stop()), [])
 
-    def test_tokens(self) -> None:
-        """Keys, audience, issuer and leeway are those of the settings, and why a token is not good is told."""
+    def test_tokens_are_verified_as_configured_and_rejections_are_explained(self) -> None:
         auth = self.make(
             token_keys=Secret(SECRET), token_audience="relay", token_issuer="app", token_leeway_seconds=5.0
         )
-        self.assertTrue(auth.has_credentials)
+        self.assertTrue(auth.accepts_tokens)
         claims = {"sub": "42", "aud": "relay", "iss": "app", "exp": NOW - 4}
-        self.assertEqual(self.who(auth, jwt.encode(claims, SECRET, "HS256")).subject, "42")
+        self.assertEqual(self.authenticate(auth, jwt.encode(claims, SECRET, "HS256")).subject, "42")
         for change, client_error in (
             ({"aud": "other"}, ClientError.TOKEN_CLAIMS),
             ({"iss": "other"}, ClientError.TOKEN_CLAIMS),
             ({"exp": NOW - 6}, ClientError.TOKEN_EXPIRED),
         ):
-            self.assertIs(self.who(auth, jwt.encode({**claims, **change}, SECRET, "HS256")), client_error)
-        self.assertTrue(all(each.startswith("a token: ") for each in self.explained))
-        self.assertEqual(len(self.explained), 3)
+            self.assertIs(self.authenticate(auth, jwt.encode({**claims, **change}, SECRET, "HS256")), client_error)
+        self.assertTrue(all(each.startswith("a token: ") for each in self.details))
+        self.assertEqual(len(self.details), 3)
 
-    def test_algorithms(self) -> None:
-        """Algorithms may be fewer than suit the keys; such as do not exist or do not suit are told at the start."""
+    def test_algorithms_can_be_restricted_and_unknown_or_unsuitable_ones_are_config_errors(self) -> None:
         key = rsa.generate_private_key(65537, 2048)
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         auth = self.make(token_keys=Secret(public), token_algorithms=("RS512",))
         claims = {"exp": NOW + 60}
-        self.assertIs(self.who(auth, jwt.encode(claims, key, "RS256")), ClientError.TOKEN)
-        self.assertTrue(self.who(auth, jwt.encode(claims, key, "RS512")).is_authenticated)
-        for algorithms, said in (
+        self.assertIs(self.authenticate(auth, jwt.encode(claims, key, "RS256")), ClientError.TOKEN)
+        self.assertTrue(self.authenticate(auth, jwt.encode(claims, key, "RS512")).is_authenticated)
+        for algorithms, problem in (
             (("none",), "is none of"),
             (("HS256",), "names none that token_keys can be used with"),
         ):
-            with self.assertRaisesRegex(ConfigError, said):
+            with self.assertRaisesRegex(ConfigError, problem):
                 self.make(token_keys=Secret(public), token_algorithms=algorithms)
 
-    def test_remote_keys(self) -> None:
-        """Keys from elsewhere are fetched from the start on, and until the stop."""
+    def test_key_set_is_fetched_between_start_and_stop(self) -> None:
         with self.assertRaisesRegex(ConfigError, "names none that keys from token_jwks_url"):
             self.make(token_jwks_url="https://keys.example/jwks.json", token_algorithms=("HS256",))
         auth = self.make(token_jwks_url="https://keys.example/jwks.json")
-        self.assertTrue(auth.has_credentials)
+        self.assertTrue(auth.accepts_tokens)
         auth.start()
         token = jwt.encode({"exp": NOW + 60}, SECRET, "HS256")
-        self.assertIs(self.who(auth, token), ClientError.TOKEN)
+        self.assertIs(self.authenticate(auth, token), ClientError.TOKEN)
         auth.stop()
 
-    def test_hook(self) -> None:
-        """The application is asked where it has a hook."""
+    def test_hook_is_asked_if_configured(self) -> None:
         self.assertFalse(self.make().authenticator.requires_authentication(Handshake("/ws/room", "")))
         auth = self.make(hook_url="https://app.example/relay", hook_publish=True)
         self.assertTrue(auth.authenticator.requires_authentication(Handshake("/ws/room", "")))
         auth.stop()
 
-    def test_mistakes(self) -> None:
-        """URLs that would send credentials in the clear, or hold some, are told at the start."""
+    def test_url_that_exposes_credentials_is_a_config_error(self) -> None:
         for settings in (
             {"hook_url": "http://app.example/"},
             {"hook_url": "https://user:hunter2@app.example/"},

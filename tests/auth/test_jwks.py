@@ -1,4 +1,4 @@
-"""The keys of an identity provider: when they are fetched, and which of them count."""
+"""Tests of `wsrelay.auth.jwks`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.auth.test_keys import EC, ED, OTHER_RSA, RSA, RSA_ALGORITHMS
 from tests.outgoing.test_http_client import NetworkCase
 from wsrelay.auth.jwks import (
-    ASK_SECONDS,
-    KEEP_SECONDS,
     MAX_KEYS,
-    REFRESH_LEAST_SECONDS,
-    REFRESH_MOST_SECONDS,
+    MAX_REFRESH_SECONDS,
+    MAX_RETRY_SECONDS,
+    MIN_REFRESH_SECONDS,
     REFRESH_SECONDS,
-    RETRY_MOST_SECONDS,
+    STALE_KEYS_SECONDS,
+    UNKNOWN_KEY_FETCH_SECONDS,
     RemoteKeys,
     read_key_set,
 )
@@ -38,7 +38,7 @@ URL = "https://example.org/keys"
 
 
 def jwk(key: object, **members: object) -> dict[str, Any]:
-    """A public key as a JWK; what is None in the members is left out."""
+    """Return a public key as a JWK, with these members replaced, or removed if they are None."""
     if isinstance(key, rsa.RSAPrivateKey):
         entry = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     elif isinstance(key, ec.EllipticCurvePrivateKey):
@@ -50,15 +50,15 @@ def jwk(key: object, **members: object) -> dict[str, Any]:
 
 
 def key_set(*entries: object, status: int = 200, max_age: float | None = None) -> HTTPResponse:
-    """An answer with a set of these."""
+    """Return a response with a set of these."""
     return HTTPResponse(status, json.dumps({"keys": entries}).encode(), max_age)
 
 
 class Provider:
-    """Stands for a fetcher, and answers as the test says.
+    """Stands in for the HTTP client, and answers as the test says.
 
     Attributes:
-        answer: What every request comes to. None: it waits.
+        answer: The outcome of every request. If None, requests wait.
         asked: The requests so far.
     """
 
@@ -79,7 +79,7 @@ class Provider:
 
 
 class RemoteCase(SynchronousTestCase):
-    """A provider and our view of it, on a clock."""
+    """A provider and `RemoteKeys`, on a clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -91,13 +91,13 @@ class RemoteCase(SynchronousTestCase):
         self.addCleanup(globalLogPublisher.removeObserver, observe)
 
     def logged(self) -> list[str]:
-        """What was logged since the last look."""
+        """Return the lines that were logged since the last call."""
         texts = [formatEvent(event) for event in self.events]
         self.events.clear()
         return texts
 
     def remote(self, algorithms: frozenset[str] | None = None) -> RemoteKeys:
-        """A view of the provider."""
+        """Make `RemoteKeys` of the provider."""
         provider: Any = self.provider
         clock: Any = self.clock
         return RemoteKeys(provider, URL, clock, Random(1), algorithms)
@@ -108,19 +108,18 @@ class RemoteCase(SynchronousTestCase):
         self.keys.start()
 
     def find(self, kid: str | None, algorithm: str = "RS256") -> list[Key]:
-        """What is found at once."""
+        """Return the keys that are found at once."""
         return self.successResultOf(self.keys.find(kid, algorithm))
 
     def assert_not_checked(self, finding: Deferred[list[Key]]) -> None:
-        """Nobody knows."""
+        """Assert that the keys are not known now."""
         self.assertIs(self.failureResultOf(finding, RejectedError).value.client_error, ClientError.NOT_CHECKED)
 
 
 class RefreshTests(RemoteCase):
-    """When the set is fetched."""
+    """The times of fetches."""
 
-    def test_start(self) -> None:
-        """The set is fetched at the start, and who comes before it has waits for it."""
+    def test_set_is_fetched_at_start_and_early_tokens_wait_for_it(self) -> None:
         self.start(None)
         early = self.keys.find("a", "RS256")
         self.assertNoResult(early)
@@ -130,14 +129,13 @@ class RefreshTests(RemoteCase):
         self.assertEqual(self.find("a"), [key])
         self.assertEqual(len(self.provider.asked), 1)
 
-    def test_again(self) -> None:
-        """A set is fetched again when its time is over, which is never very short or long."""
+    def test_set_is_fetched_again_when_stale_within_bounds(self) -> None:
         for max_age, seconds in (
             (None, REFRESH_SECONDS),
-            (0.0, REFRESH_LEAST_SECONDS),
-            (59.0, REFRESH_LEAST_SECONDS),
+            (0.0, MIN_REFRESH_SECONDS),
+            (59.0, MIN_REFRESH_SECONDS),
             (3600.0, 3600.0),
-            (2.0**31, REFRESH_MOST_SECONDS),
+            (2.0**31, MAX_REFRESH_SECONDS),
         ):
             self.provider.asked.clear()
             self.keys = self.remote()
@@ -148,8 +146,7 @@ class RefreshTests(RemoteCase):
             self.assertEqual(len(self.provider.asked), 2)
             self.keys.stop()
 
-    def test_rotation(self) -> None:
-        """A key that has left the set is good until the next fetch, and no longer."""
+    def test_removed_key_is_valid_until_the_next_fetch(self) -> None:
         self.start(key_set(jwk(RSA, kid="old")))
         self.provider.answer = key_set(jwk(OTHER_RSA, kid="new"))
         self.assertEqual(len(self.find("old")), 1)
@@ -157,10 +154,9 @@ class RefreshTests(RemoteCase):
         self.assertEqual(self.find("old"), [])
         self.assertEqual([key.material for key in self.find("new")], [OTHER_RSA.public_key()])
 
-    def test_new_key(self) -> None:
-        """A name that nobody has heard of is reason to fetch the set, and who asks for it waits."""
+    def test_unknown_key_id_causes_a_fetch_and_waits_for_it(self) -> None:
         self.start(key_set(jwk(RSA, kid="old")))
-        self.clock.advance(ASK_SECONDS)
+        self.clock.advance(UNKNOWN_KEY_FETCH_SECONDS)
         self.provider.answer = None
         finding = self.keys.find("new", "RS256")
         self.assertNoResult(finding)
@@ -171,9 +167,8 @@ class RefreshTests(RemoteCase):
         self.clock.advance(1)
         self.assertEqual(len(self.provider.asked), 3)
 
-    def test_forged_names(self) -> None:
-        """Names that are made up cost one fetch in ten seconds, however many come."""
-        self.start(key_set(jwk(RSA, kid="a"), max_age=REFRESH_MOST_SECONDS))
+    def test_invented_key_ids_cause_one_fetch_in_ten_seconds(self) -> None:
+        self.start(key_set(jwk(RSA, kid="a"), max_age=MAX_REFRESH_SECONDS))
         for second in range(100):
             for number in range(20):
                 self.assertEqual(self.find(f"../{second}/{number}"), [])
@@ -181,8 +176,7 @@ class RefreshTests(RemoteCase):
         self.assertEqual(len(self.provider.asked), 10)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_forged_names_in_an_outage(self) -> None:
-        """Not even while the provider is away."""
+    def test_invented_key_ids_cause_few_fetches_in_an_outage(self) -> None:
         self.start(FetchError("away"))
         for _ in range(100):
             for number in range(20):
@@ -191,16 +185,14 @@ class RefreshTests(RemoteCase):
         self.assertLess(len(self.provider.asked), 30)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_one_for_all(self) -> None:
-        """All who wait at the same time wait for the same fetch."""
+    def test_simultaneous_tokens_wait_for_one_fetch(self) -> None:
         self.start(None)
         waiting = [self.keys.find(kid, "RS256") for kid in ("a", "b", None)]
         self.assertEqual(len(self.provider.asked), 1)
         self.provider.asked[0].callback(key_set(jwk(RSA, kid="a")))
         self.assertEqual([len(self.successResultOf(each)) for each in waiting], [1, 0, 1])
 
-    def test_who_leaves(self) -> None:
-        """One who does not wait any more takes nothing from the others."""
+    def test_cancelling_one_token_leaves_the_others_waiting(self) -> None:
         self.start(None)
         leaving, staying = (self.keys.find("a", "RS256") for _ in range(2))
         leaving.addErrback(lambda _failure: None)
@@ -208,8 +200,7 @@ class RefreshTests(RemoteCase):
         self.provider.asked[0].callback(key_set(jwk(RSA, kid="a")))
         self.assertEqual(len(self.successResultOf(staying)), 1)
 
-    def test_who_makes_leave(self) -> None:
-        """One who is told may make another one leave."""
+    def test_callback_may_cancel_other_waiting_tokens(self) -> None:
         self.start(None)
         first, second = (self.keys.find("a", "RS256") for _ in range(2))
         first.addBoth(lambda _outcome: second.cancel())
@@ -218,23 +209,21 @@ class RefreshTests(RemoteCase):
         self.successResultOf(first)
         self.successResultOf(second)
 
-    def test_who_asks_again(self) -> None:
-        """One who is told may ask for something that needs another fetch, and waits for that one."""
+    def test_callback_may_cause_another_fetch_and_wait_for_it(self) -> None:
         self.start(None)
         again: list[Deferred[list[Key]]] = []
 
-        def told(_found: object) -> None:
+        def find_again(_found: object) -> None:
             self.clock.advance(REFRESH_SECONDS)
             again.append(self.keys.find("b", "RS256"))
 
-        self.keys.find("a", "RS256").addCallback(told)
+        self.keys.find("a", "RS256").addCallback(find_again)
         self.provider.asked[0].callback(key_set(jwk(RSA, kid="a")))
         self.assertNoResult(again[0])
         self.provider.asked[1].callback(key_set(jwk(RSA, kid="b")))
         self.assertEqual(len(self.successResultOf(again[0])), 1)
 
-    def test_other_algorithms(self) -> None:
-        """An algorithm that no key here can be for is no reason to fetch anything."""
+    def test_unsupported_algorithm_causes_no_fetch(self) -> None:
         self.start(None)
         for algorithm in ("HS256", "none", "ES521", "x"):
             self.assertEqual(self.find("a", algorithm), [])
@@ -243,8 +232,7 @@ class RefreshTests(RemoteCase):
         for algorithm in ("HS256", "ES256"):
             self.assertEqual(self.find("a", algorithm), [])
 
-    def test_stop(self) -> None:
-        """Stopping leaves no timer, nobody who waits, and no line of the log."""
+    def test_stop_leaves_no_timer_no_waiting_token_and_no_log_line(self) -> None:
         self.start(None)
         finding = self.keys.find("a", "RS256")
         self.keys.stop()
@@ -254,64 +242,59 @@ class RefreshTests(RemoteCase):
         self.start(key_set(jwk(RSA, kid="a")))
         self.keys.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.clock.advance(ASK_SECONDS)
+        self.clock.advance(UNKNOWN_KEY_FETCH_SECONDS)
         self.assertEqual(self.find("b"), [])
         self.assertEqual((len(self.provider.asked), self.logged()), (2, []))
 
 
 class OutageTests(RemoteCase):
-    """A provider that does not answer."""
+    """A provider that fails."""
 
-    def test_away_at_the_start(self) -> None:
-        """Without any keys nothing can be checked, until the provider is there."""
+    def test_nothing_is_checked_before_the_first_fetch_succeeds(self) -> None:
         self.start(FetchError("it refuses the connection"))
         self.assert_not_checked(self.keys.find("a", "RS256"))
         self.assertEqual(self.logged(), ["the keys for tokens cannot be fetched: it refuses the connection"])
         for _ in range(20):
-            self.clock.advance(RETRY_MOST_SECONDS)
+            self.clock.advance(MAX_RETRY_SECONDS)
         self.assertEqual(len(self.provider.asked), 21)
         self.assert_not_checked(self.keys.find("a", "RS256"))
         self.provider.answer = key_set(jwk(RSA, kid="a"))
-        self.clock.advance(RETRY_MOST_SECONDS)
+        self.clock.advance(MAX_RETRY_SECONDS)
         self.assertEqual(len(self.find("a")), 1)
         self.assertEqual(self.logged(), ["the keys for tokens can be fetched again"])
 
-    def test_waits_for_it(self) -> None:
-        """Who waits when a fetch fails is told to come back."""
+    def test_token_that_waits_for_a_failed_fetch_is_not_checked(self) -> None:
         self.start(None)
         finding = self.keys.find("a", "RS256")
         self.provider.asked[0].errback(FetchError("away"))
         self.assert_not_checked(finding)
 
-    def test_back(self) -> None:
-        """The delay before the first try is short again when the provider was there."""
+    def test_success_resets_the_delay(self) -> None:
         self.start(FetchError("away"))
         for _ in range(10):
-            self.clock.advance(RETRY_MOST_SECONDS)
+            self.clock.advance(MAX_RETRY_SECONDS)
         self.provider.answer = key_set(jwk(RSA))
-        self.clock.advance(RETRY_MOST_SECONDS)
+        self.clock.advance(MAX_RETRY_SECONDS)
         self.provider.answer = FetchError("away")
         self.clock.advance(REFRESH_SECONDS)
         asked = len(self.provider.asked)
         self.clock.advance(2)
         self.assertEqual(len(self.provider.asked), asked + 1)
 
-    def test_old_keys(self) -> None:
-        """The keys there are stay good for a day of outage, in which a new one is not known to be none."""
-        self.start(key_set(jwk(RSA, kid="a"), max_age=REFRESH_MOST_SECONDS))
+    def test_known_keys_stay_valid_for_one_day_of_outage_and_unknown_ones_are_not_checked(self) -> None:
+        self.start(key_set(jwk(RSA, kid="a"), max_age=MAX_REFRESH_SECONDS))
         self.provider.answer = FetchError("away")
-        self.clock.advance(REFRESH_MOST_SECONDS)
+        self.clock.advance(MAX_REFRESH_SECONDS)
         began = self.clock.seconds()
-        while self.clock.seconds() < began + KEEP_SECONDS:
+        while self.clock.seconds() < began + STALE_KEYS_SECONDS:
             self.assertEqual(len(self.find("a")), 1)
             self.assert_not_checked(self.keys.find("b", "RS256"))
-            self.clock.advance(RETRY_MOST_SECONDS)
-        self.clock.advance(RETRY_MOST_SECONDS)
+            self.clock.advance(MAX_RETRY_SECONDS)
+        self.clock.advance(MAX_RETRY_SECONDS)
         self.assert_not_checked(self.keys.find("a", "RS256"))
         self.assertEqual(self.logged(), ["the keys for tokens cannot be fetched: away"])
 
-    def test_no_set(self) -> None:
-        """An answer that is no set is as bad as none: the keys there are stay."""
+    def test_invalid_response_is_a_failure_and_keeps_the_known_keys(self) -> None:
         entries = [jwk(EC, kid=str(number)) for number in range(MAX_KEYS + 1)]
         for answer, problem in (
             (key_set(status=404), "it answered with the status 404"),
@@ -333,33 +316,30 @@ class OutageTests(RemoteCase):
             self.assertEqual(len(self.find("a")), 1)
             self.keys.stop()
 
-    def test_strange_failure(self) -> None:
-        """A failure that nobody has thought of is one like any other, and its text is not repeated."""
+    def test_unexpected_failure_is_retried_and_its_text_is_not_logged(self) -> None:
         self.start(RuntimeError("topsecret"))
         self.assertEqual(self.logged(), ["the keys for tokens cannot be fetched: RuntimeError"])
         self.provider.answer = key_set(jwk(RSA, kid="a"))
-        self.clock.advance(RETRY_MOST_SECONDS)
+        self.clock.advance(MAX_RETRY_SECONDS)
         self.assertEqual(len(self.find("a")), 1)
 
-    def test_nothing_usable(self) -> None:
-        """A set without a key that can be used is told once; the keys of before are good no more."""
+    def test_set_without_a_usable_key_is_logged_once_and_replaces_the_keys(self) -> None:
         self.start(key_set(jwk(RSA, kid="a")))
         self.provider.answer = key_set({"kty": "oct", "k": "QQ"})
         self.clock.advance(REFRESH_SECONDS)
         self.clock.advance(REFRESH_SECONDS)
-        self.assertEqual(self.logged(), ["of the keys for tokens that the provider publishes none can be used"])
+        self.assertEqual(self.logged(), ["none of the keys for tokens that the provider publishes can be used"])
         self.assertEqual(self.find("a"), [])
 
 
 class ReadTests(SynchronousTestCase):
-    """Which keys of a set count, and for what."""
+    """The usable keys of a set, and their algorithms."""
 
     def read(self, *entries: object, algorithms: frozenset[str] = ASYMMETRIC) -> list[tuple[str | None, set[str]]]:
-        """The names and algorithms of those that do."""
+        """Return the key IDs and algorithms of the usable keys."""
         return [(key.kid, set(key.algorithms)) for key in read_key_set(key_set(*entries), algorithms)]
 
-    def test_kinds(self) -> None:
-        """Each kind of key is good for its own algorithms."""
+    def test_each_kind_of_key_has_its_own_algorithms(self) -> None:
         read = self.read(
             jwk(RSA, kid="rsa"),
             jwk(EC, kid="ec"),
@@ -382,8 +362,7 @@ class ReadTests(SynchronousTestCase):
             ],
         )
 
-    def test_purposes(self) -> None:
-        """A key counts that is for checking signatures, or does not say what it is for."""
+    def test_key_counts_if_it_may_verify_signatures(self) -> None:
         for members, counts in (
             ({"use": "sig"}, True),
             ({"use": "enc"}, False),
@@ -397,25 +376,21 @@ class ReadTests(SynchronousTestCase):
         ):
             self.assertEqual(len(self.read(jwk(RSA, **members))), counts, members)
 
-    def test_algorithm(self) -> None:
-        """A key that says its algorithm is good for that alone, and for none of another kind."""
+    def test_key_that_names_its_algorithm_is_for_that_one_alone(self) -> None:
         self.assertEqual(self.read(jwk(RSA, alg="PS384")), [(None, {"PS384"})])
         for algorithm in ("HS256", "none", "ES256", "RSA-OAEP", "rs256", "", ["RS256"], 1):
             self.assertEqual(self.read(jwk(RSA, alg=algorithm)), [], algorithm)
 
-    def test_operator(self) -> None:
-        """What the operator does not allow no key is good for."""
+    def test_key_without_an_allowed_algorithm_is_skipped(self) -> None:
         algorithms = frozenset({"RS256", "ES384"})
         self.assertEqual(self.read(jwk(RSA), jwk(EC), algorithms=algorithms), [(None, {"RS256"})])
 
-    def test_secrets(self) -> None:
-        """A secret that is published is none, and neither is a private key."""
+    def test_published_secrets_and_private_keys_are_skipped(self) -> None:
         private = [RSAAlgorithm.to_jwk(RSA, as_dict=True) | {"key_ops": ["sign", "verify"]}]
         private += [ECAlgorithm.to_jwk(EC, as_dict=True), OKPAlgorithm.to_jwk(ED, as_dict=True)]
         self.assertEqual(self.read({"kty": "oct", "k": "A" * 64, "alg": "HS256"}, *private), [])
 
-    def test_others(self) -> None:
-        """A key of a kind that is not known, or one that is broken, is left out; the others count."""
+    def test_unknown_or_broken_key_is_skipped_and_the_others_count(self) -> None:
         good = jwk(RSA, kid="good")
         bad: list[object] = [
             None,
@@ -460,16 +435,14 @@ class ReadTests(SynchronousTestCase):
             ),
         )
     )
-    def test_anything(self, entry: object) -> None:
-        """Whatever stands in a set, the keys beside it count."""
+    def test_any_entry_leaves_the_keys_beside_it_valid(self, entry: object) -> None:
         self.assertIn(("good", {"ES256"}), self.read(entry, jwk(EC, kid="good")))
 
 
 class RealTests(NetworkCase):
     """Over a real connection."""
 
-    async def test_rotation(self) -> None:
-        """Keys come and go as a real server says."""
+    async def test_keys_rotate_as_a_real_server_says(self) -> None:
         clock: Any = Clock()
         body = json.dumps({"keys": [jwk(RSA, kid="old")]}).encode()
         head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: %d\r\n\r\n"
@@ -479,7 +452,7 @@ class RealTests(NetworkCase):
         self.assertEqual(len(await keys.find("old", "RS256")), 1)
         body = json.dumps({"keys": [jwk(EC, kid="new")]}).encode()
         server.answer = head % len(body) + body
-        clock.advance(REFRESH_LEAST_SECONDS)
+        clock.advance(MIN_REFRESH_SECONDS)
         self.assertEqual(len(await keys.find("new", "ES256")), 1)
         self.assertEqual(len(await keys.find("old", "RS256")), 0)
         keys.stop()

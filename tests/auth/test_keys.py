@@ -1,4 +1,4 @@
-"""Keys: what is one, and what it may be used with."""
+"""Tests of `wsrelay.auth.keys`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Key, fitting, public_key, read_keys
+from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Key, make_public_key, matching_keys, read_keys
 from wsrelay.core.outcomes.errors import ConfigError
 
 __all__ = ["EC", "ED", "OTHER_RSA", "RSA", "RSA_ALGORITHMS", "SECRET", "pem"]
@@ -29,20 +29,19 @@ RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
 
 
 def pem(key: PublicKeyTypes) -> str:
-    """A public key as PEM has it."""
+    """Return the PEM form of a public key."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def private_pem(key: PrivateKeyTypes, form: PrivateFormat) -> str:
-    """A private key as PEM has it."""
+    """Return a PEM form of a private key."""
     return key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
 
 
 class SecretTests(SynchronousTestCase):
-    """Secrets for HMAC."""
+    """HMAC secrets."""
 
-    def test_length(self) -> None:
-        """A secret is good for the hashes that are no longer than it is."""
+    def test_secret_fits_the_hashes_that_are_no_longer_than_itself(self) -> None:
         for length, algorithms in (
             (32, {"HS256"}),
             (47, {"HS256"}),
@@ -53,33 +52,29 @@ class SecretTests(SynchronousTestCase):
             (key,) = read_keys("x" * length)
             self.assertEqual((key.kid, key.algorithms, key.material), (None, algorithms, b"x" * length))
 
-    def test_bytes_count(self) -> None:
-        """The length of a secret is that of its bytes, of those too that are no Unicode."""
+    def test_length_counts_bytes_even_of_invalid_unicode(self) -> None:
         (key,) = read_keys("ä" * 16)
         self.assertEqual(key.material, "ä".encode() * 16)
         (key,) = read_keys("\udcff" * 32)
         self.assertEqual(key.material, b"\xff" * 32)
 
-    def test_too_short(self) -> None:
-        """One secret that is too short is refused, however long the others are, and never repeated."""
+    def test_one_short_secret_is_rejected_and_not_repeated(self) -> None:
         for text in ("x" * 31, f"{SECRET},{'x' * 31}", f"two words {SECRET}"):
             with self.assertRaisesRegex(ConfigError, "at least 32 bytes") as caught:
                 read_keys(text)
             self.assertNotIn("xxx", str(caught.exception))
 
-    def test_several(self) -> None:
-        """Commas and white space separate secrets."""
+    def test_commas_and_white_space_separate_secrets(self) -> None:
         keys = read_keys(f" {'a' * 32},{'b' * 32}\n{'c' * 32} , {'d' * 32}\t")
         self.assertEqual([key.material for key in keys], [letter * 32 for letter in (b"a", b"b", b"c", b"d")])
 
-    def test_none(self) -> None:
-        """No key at all is refused."""
+    def test_text_without_a_key_is_rejected(self) -> None:
         for text in ("", "  ", ",\n,"):
             with self.assertRaisesRegex(ConfigError, "there is no key in it"):
                 read_keys(text)
 
-    def test_unarmoured(self) -> None:
-        """A public key or certificate without its BEGIN and END lines is not taken for a secret that all know."""
+    def test_public_key_without_begin_and_end_lines_is_rejected(self) -> None:
+        """It would be a secret that anybody may know."""
         spki = RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         body = "\n".join(pem(RSA.public_key()).splitlines()[1:-1])
         certificate = "".join(trustme.CA().cert_pem.bytes().decode().splitlines()[1:-1])
@@ -87,16 +82,14 @@ class SecretTests(SynchronousTestCase):
             with self.assertRaisesRegex(ConfigError, "BEGIN and END"):
                 read_keys(text)
 
-    def test_unseen(self) -> None:
-        """The repr of a key does not show it."""
+    def test_repr_hides_the_material(self) -> None:
         self.assertNotIn("01234567", repr(read_keys(SECRET)))
 
 
 class PublicTests(SynchronousTestCase):
     """Public keys."""
 
-    def test_kinds(self) -> None:
-        """Each kind of key is good for its own algorithms, and for none of HMAC's."""
+    def test_each_kind_of_key_has_its_own_algorithms_and_none_of_hmac(self) -> None:
         for key, algorithms in (
             (RSA.public_key(), RSA_ALGORITHMS),
             (EC.public_key(), {"ES256"}),
@@ -111,8 +104,7 @@ class PublicTests(SynchronousTestCase):
             self.assertLessEqual(read.algorithms, ASYMMETRIC)
         self.assertEqual(ALGORITHMS - ASYMMETRIC, {"HS256", "HS384", "HS512"})
 
-    def test_other_kinds(self) -> None:
-        """A key that signs no tokens is refused."""
+    def test_key_that_signs_no_tokens_is_rejected(self) -> None:
         for key in (
             dsa.generate_private_key(2048).public_key(),
             ec.generate_private_key(ec.SECP224R1()).public_key(),
@@ -121,27 +113,23 @@ class PublicTests(SynchronousTestCase):
             with self.assertRaisesRegex(ConfigError, "a public key is RSA"):
                 read_keys(pem(key))
 
-    def test_small(self) -> None:
-        """An RSA key below 2048 bits is refused."""
+    def test_rsa_key_below_2048_bits_is_rejected(self) -> None:
         with self.assertRaisesRegex(ConfigError, "at least 2048 bits"):
             read_keys(pem(rsa.generate_private_key(65537, 1024).public_key()))
 
-    def test_several(self) -> None:
-        """Several blocks are several keys, in their order, whatever stands between them."""
+    def test_several_blocks_are_several_keys_in_their_order(self) -> None:
         texts = [pem(RSA.public_key()), pem(EC.public_key()), pem(ED.public_key())]
         for separator in ("", "\n\n", ",", "\r\n "):
             keys = read_keys(separator.join(texts))
             self.assertEqual([key.material for key in keys], [RSA.public_key(), EC.public_key(), ED.public_key()])
 
-    def test_forms(self) -> None:
-        """Both PEM forms of an RSA key are read, and line breaks as environments have them."""
+    def test_both_pem_forms_and_escaped_line_breaks_are_read(self) -> None:
         pkcs1 = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()
         for text in (pkcs1, pkcs1.replace("\n", "\\n"), pkcs1.replace("\n", "\r\n"), pkcs1.replace("\n", " ")):
             (key,) = read_keys(text)
             self.assertEqual(key.material, RSA.public_key())
 
-    def test_certificate(self) -> None:
-        """Of a certificate the key counts, even if it ended long ago."""
+    def test_key_of_an_expired_certificate_is_read(self) -> None:
         ended = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
         certificate = (
             CertificateBuilder(Name([]), Name([]), EC.public_key(), random_serial_number(), ended, ended)
@@ -152,8 +140,7 @@ class PublicTests(SynchronousTestCase):
         (key,) = read_keys(certificate)
         self.assertEqual((key.algorithms, key.material), ({"ES256"}, EC.public_key()))
 
-    def test_private(self) -> None:
-        """A private key is refused in each of its forms, with what to give instead, and never repeated."""
+    def test_private_key_is_rejected_with_advice_and_not_repeated(self) -> None:
         for text in (
             private_pem(RSA, PrivateFormat.PKCS8),
             private_pem(RSA, PrivateFormat.TraditionalOpenSSL),
@@ -165,8 +152,7 @@ class PublicTests(SynchronousTestCase):
                 read_keys(text)
             self.assertNotIn(text.splitlines()[1], str(caught.exception))
 
-    def test_damaged(self) -> None:
-        """A block that cannot be read, has no end, or is something else is refused, and never repeated."""
+    def test_damaged_block_is_rejected_and_not_repeated(self) -> None:
         whole = pem(RSA.public_key())
         lines = whole.splitlines()
         for text in (
@@ -184,8 +170,7 @@ class PublicTests(SynchronousTestCase):
             self.assertNotIn(lines[2][:8], str(caught.exception))
 
     @given(st.text())
-    def test_anything(self, text: str) -> None:
-        """Whatever an operator gives is keys or an error to read."""
+    def test_any_text_is_keys_or_a_config_error(self, text: str) -> None:
         for whole in (text, f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----"):
             try:
                 keys = read_keys(whole)
@@ -194,38 +179,34 @@ class PublicTests(SynchronousTestCase):
             self.assertTrue(keys)
 
 
-class FittingTests(SynchronousTestCase):
-    """Which keys a token may be signed with."""
+class MatchingKeysTests(SynchronousTestCase):
+    """The keys with which a token may be signed."""
 
     def setUp(self) -> None:
-        self.a = public_key(RSA.public_key(), "a")
-        self.b = public_key(EC.public_key(), "b")
-        self.unnamed = public_key(OTHER_RSA.public_key())
+        self.a = make_public_key(RSA.public_key(), "a")
+        self.b = make_public_key(EC.public_key(), "b")
+        self.unnamed = make_public_key(OTHER_RSA.public_key())
         self.secret = read_keys(SECRET)[0]
 
     def find(self, kid: str | None, algorithm: str) -> list[Key]:
-        """What is found among them."""
+        """Return the keys that are found among the four."""
         keys = FixedKeys([self.a, self.b, self.unnamed, self.secret])
         return self.successResultOf(keys.find(kid, algorithm))
 
-    def test_named(self) -> None:
-        """A key that a token names is found, and those that have no name."""
+    def test_key_id_finds_its_key_and_keys_without_an_id(self) -> None:
         self.assertEqual(self.find("a", "RS256"), [self.a, self.unnamed])
         self.assertEqual(self.find("b", "ES256"), [self.b])
 
-    def test_unnamed(self) -> None:
-        """A token that names none may be signed with each that fits its algorithm."""
+    def test_token_without_a_key_id_matches_every_key_of_its_algorithm(self) -> None:
         self.assertEqual(self.find(None, "RS256"), [self.a, self.unnamed])
         self.assertEqual(self.find(None, "HS256"), [self.secret])
 
-    def test_not_fitting(self) -> None:
-        """A key is never found for the algorithm of another kind."""
+    def test_key_is_never_found_for_another_kind_of_algorithm(self) -> None:
         self.assertEqual(self.find("a", "ES256"), [])
         self.assertEqual(self.find("a", "none"), [])
-        self.assertEqual(fitting([self.a], "a", "HS256"), [])
+        self.assertEqual(matching_keys([self.a], "a", "HS256"), [])
 
-    def test_unknown(self) -> None:
-        """A name that no key has, not even one that looks like a path, finds those without a name."""
+    def test_unknown_key_id_finds_keys_without_an_id_only(self) -> None:
         for kid in ("c", "", "../../dev/null", "a\0"):
             self.assertEqual(self.find(kid, "RS256"), [self.unnamed])
             self.assertEqual(self.find(kid, "ES256"), [])

@@ -22,50 +22,47 @@ TICKET = "t" * 32
 HERE = "192.0.2.7"
 
 
-class Away(MemoryCredentialStore):
-    """A store that does not answer, for a reason."""
+class UnavailableStore(MemoryCredentialStore):
+    """A store that fails, for a reason."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(lambda: 0.0)
-        self.why = why
+        self.reason = reason
 
     def redeem(self, ticket: str) -> Deferred[bytes | None]:
         """Fail."""
-        return fail(BrokerUnavailable(self.why))
+        return fail(BrokerUnavailable(self.reason))
 
 
-class TicketOfficeTests(SynchronousTestCase):
-    """Tickets are shown."""
+class TicketVerifierTests(SynchronousTestCase):
+    """`TicketVerifier`."""
 
     def setUp(self) -> None:
-        self.explained: list[str] = []
+        self.details: list[str] = []
         self.store = MemoryCredentialStore(lambda: 0.0)
 
-    def show(self, document: Any = None, address: str = HERE, store: Any = None) -> Identity | ClientError:
-        """Who comes in, or why nobody does, with a ticket that has this document."""
+    def redeem(self, document: Any = None, address: str = HERE, store: Any = None) -> Identity | ClientError:
+        """Return the identity of a client whose ticket has this document, or the error with which it is rejected."""
         if document is not None:
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.store.create(TICKET, data, 30)
-        office = TicketVerifier(store or self.store, self.explained.append, lambda: 1000.0)
-        found: Identity | ClientError = outcome(Deferred.fromCoroutine(office.redeem(Secret(TICKET), address)))
+        verifier = TicketVerifier(store or self.store, self.details.append, lambda: 1000.0)
+        found: Identity | ClientError = outcome(Deferred.fromCoroutine(verifier.redeem(Secret(TICKET), address)))
         return found
 
-    def test_once(self) -> None:
-        """A ticket lets in whom it says, once."""
-        who = self.show({"sub": "42", "channels": ["room:*"], "publish": ["room:1"]})
-        self.assertEqual(who, Identity("42", ("room:*",), ("room:1",), credential_id=f"ticket:{TICKET}"))
-        self.assertIs(self.show(), ClientError.TICKET)
+    def test_ticket_is_redeemed_once(self) -> None:
+        identity = self.redeem({"sub": "42", "channels": ["room:*"], "publish": ["room:1"]})
+        self.assertEqual(identity, Identity("42", ("room:*",), ("room:1",), credential_id=f"ticket:{TICKET}"))
+        self.assertIs(self.redeem(), ClientError.TICKET)
 
-    def test_end(self) -> None:
-        """Its end is that of the ticket and not that of the connection."""
-        who = self.show({"sub": "42", "exp": 1001})
-        assert isinstance(who, Identity)
-        self.assertIsNone(who.expires)
-        self.assertIs(self.show({"sub": "42", "exp": 1000}), ClientError.TICKET)
-        self.assertEqual(self.explained, ["a ticket: it has expired"])
+    def test_expiry_is_of_the_ticket_and_not_of_the_connection(self) -> None:
+        identity = self.redeem({"sub": "42", "exp": 1001})
+        assert isinstance(identity, Identity)
+        self.assertIsNone(identity.expires)
+        self.assertIs(self.redeem({"sub": "42", "exp": 1000}), ClientError.TICKET)
+        self.assertEqual(self.details, ["a ticket: it has expired"])
 
-    def test_address(self) -> None:
-        """It may be bound to an address or a network, and whoever is elsewhere has spent it for nothing."""
+    def test_ticket_can_be_bound_to_an_address_and_is_spent_from_another_one(self) -> None:
         for ip, address, good in (
             (HERE, HERE, True),
             (HERE, "192.0.2.8", False),
@@ -76,13 +73,12 @@ class TicketOfficeTests(SynchronousTestCase):
             ("2001:db8::/32", HERE, False),
             (HERE, "unix", False),
         ):
-            found = self.show({"sub": "1", "ip": ip}, address)
+            found = self.redeem({"sub": "1", "ip": ip}, address)
             self.assertEqual(isinstance(found, Identity), good, (ip, address))
-            self.assertIs(self.show(), ClientError.TICKET)
+            self.assertIs(self.redeem(), ClientError.TICKET)
 
-    def test_nonsense(self) -> None:
-        """A document that says something else lets nobody in, and the operator is told what is wrong with it."""
-        for document, why in (
+    def test_invalid_document_is_rejected_and_explained(self) -> None:
+        for document, detail in (
             (b"", "its document must be a JSON object of at most 16384 bytes"),
             (b"[]", "its document must be a JSON object of at most 16384 bytes"),
             (b"\xff", "its document must be a JSON object of at most 16384 bytes"),
@@ -92,23 +88,21 @@ class TicketOfficeTests(SynchronousTestCase):
             ({"channels": "room"}, "channels must be a list of at most 100 channel patterns"),
             ({"ip": 1}, "ip must be an address, or a network such as 192.0.2.0/24"),
         ):
-            self.assertIs(self.show(document), ClientError.TICKET, document)
-            self.assertEqual(self.explained.pop(), f"a ticket: {why}")
+            self.assertIs(self.redeem(document), ClientError.TICKET, document)
+            self.assertEqual(self.details.pop(), f"a ticket: {detail}")
 
-    def test_store_away(self) -> None:
-        """Where nobody can say whether it is good nobody comes in; what Redis says is told without the ticket."""
-        for why, told in (
+    def test_unavailable_store_is_not_checked_and_explained_without_the_ticket(self) -> None:
+        for reason, detail in (
             ("NOPERM this user may not run getdel", "NOPERM"),
             ("ERR unknown command 'GETDEL', with args beginning with: 'wsrelay:ticket:secret'", "ERR"),
             ("not connected yet", "no answer"),
         ):
-            self.assertIs(self.show(store=Away(why)), ClientError.NOT_CHECKED)
-            self.assertEqual(self.explained.pop(), f"a ticket cannot be looked up: {told}")
+            self.assertIs(self.redeem(store=UnavailableStore(reason)), ClientError.NOT_CHECKED)
+            self.assertEqual(self.details.pop(), f"a ticket cannot be looked up: {detail}")
 
     @given(st.binary(max_size=60) | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(
         lambda value: json.dumps({"sub": value, "exp": value, "ip": value, "channels": value}).encode()
     ))  # fmt: skip
-    def test_any_document(self, document: bytes) -> None:
-        """Whatever a document holds, somebody is let in or nobody is; no other exception gets out."""
-        found = self.show(document)
+    def test_any_document_is_an_identity_or_rejected(self, document: bytes) -> None:
+        found = self.redeem(document)
         self.assertTrue(found is ClientError.TICKET or isinstance(found, Identity))

@@ -1,4 +1,4 @@
-"""Tokens: which are good, and what is said of those that are not."""
+"""Tests of `wsrelay.auth.tokens`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.auth.outcome import outcome
 from tests.auth.test_jwks import URL, Provider, jwk, key_set
 from tests.auth.test_keys import EC, ED, OTHER_RSA, RSA, RSA_ALGORITHMS, SECRET, pem
-from wsrelay.auth.jwks import ASK_SECONDS, REFRESH_SECONDS, RemoteKeys
+from wsrelay.auth.jwks import REFRESH_SECONDS, UNKNOWN_KEY_FETCH_SECONDS, RemoteKeys
 from wsrelay.auth.keys import FixedKeys, Key, Keys, read_keys
 from wsrelay.auth.tokens import MAX_JTI_BYTES, TokenVerifier
 from wsrelay.core.access.credentials import MAX_CREDENTIAL_BYTES
@@ -35,19 +35,19 @@ EXPIRES = NOW + 100
 
 
 def encode(part: bytes) -> str:
-    """base64url without padding (RFC 7515 section 2)."""
+    """Return base64url without padding (RFC 7515 section 2)."""
     return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
 
 
 def forge(header: object, payload: object, secret: bytes = SECRET.encode()) -> str:
-    """A token with a header and payload as they are, signed with HS256 whatever the header says."""
+    """Return a token of this header and payload, signed with HS256 whatever the header says."""
     parts = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in (header, payload)]
     signed = ".".join(map(encode, parts))
     return f"{signed}.{encode(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 
-class NotNow:
-    """Keys that nobody knows now."""
+class UnknownKeys:
+    """Keys that are not known now."""
 
     def find(self, _kid: str | None, _algorithm: str) -> Deferred[list[Key]]:
         """See `Keys.find`."""
@@ -55,11 +55,11 @@ class NotNow:
 
 
 class TokenCase(SynchronousTestCase):
-    """A verifier, and what it says."""
+    """A verifier, and its explanations."""
 
     def setUp(self) -> None:
         self.now: float = NOW
-        self.told: list[str] = []
+        self.details: list[str] = []
 
     def verifier(
         self,
@@ -68,7 +68,7 @@ class TokenCase(SynchronousTestCase):
         audience: str | None = None,
         issuer: str | None = None,
     ) -> TokenVerifier:
-        """A verifier with these keys."""
+        """Make a verifier with these keys."""
         return TokenVerifier(
             FixedKeys(read_keys(keys)) if isinstance(keys, str) else keys,
             algorithms=algorithms,
@@ -76,171 +76,152 @@ class TokenCase(SynchronousTestCase):
             issuer=issuer,
             leeway_seconds=LEEWAY,
             now=lambda: self.now,
-            tell=self.told.append,
+            log_detail=self.details.append,
         )
 
-    def good(self, text: str, verifier: TokenVerifier | None = None) -> Identity:
-        """Whom a good token is about."""
+    def verified(self, text: str, verifier: TokenVerifier | None = None) -> Identity:
+        """Return the identity of a valid token."""
         identity = self.successResultOf((verifier or self.verifier()).verify(text))
-        self.assertEqual(self.told, [])
+        self.assertEqual(self.details, [])
         return identity
 
-    def assert_denied(
-        self, text: str, client_error: ClientError, why: str, verifier: TokenVerifier | None = None
+    def assert_rejected(
+        self, text: str, client_error: ClientError, detail: str, verifier: TokenVerifier | None = None
     ) -> None:
-        """A token is not good, for this reason."""
+        """Assert that a token is rejected with this error and this explanation."""
         failure = self.failureResultOf((verifier or self.verifier()).verify(text), RejectedError)
-        self.assertEqual((failure.value.client_error, self.told), (client_error, [why]), text[:200])
-        self.told.clear()
+        self.assertEqual((failure.value.client_error, self.details), (client_error, [detail]), text[:200])
+        self.details.clear()
 
 
 class GoodTests(TokenCase):
-    """Tokens that are good."""
+    """Valid tokens."""
 
-    def test_claims(self) -> None:
-        """The claims say who it is, for what and until when; what else they say does not matter."""
+    def test_claims_become_the_identity_and_unknown_ones_are_ignored(self) -> None:
         claims = {"sub": "alice", "exp": EXPIRES, "jti": "7", "channels": ["a:*"], "publish": ["a:b"], "x": {"y": 1}}
         self.assertEqual(
-            self.good(jwt.encode(claims, SECRET, "HS256")),
+            self.verified(jwt.encode(claims, SECRET, "HS256")),
             Identity("alice", ("a:*",), ("a:b",), EXPIRES + LEEWAY, "token:7"),
         )
 
-    def test_least(self) -> None:
-        """A token needs nothing but its end."""
-        self.assertEqual(self.good(jwt.encode({"exp": EXPIRES}, SECRET)), Identity(expires=EXPIRES + LEEWAY))
+    def test_token_needs_an_exp_only(self) -> None:
+        self.assertEqual(self.verified(jwt.encode({"exp": EXPIRES}, SECRET)), Identity(expires=EXPIRES + LEEWAY))
 
-    def test_number_as_subject(self) -> None:
-        """A user may be a number."""
-        self.assertEqual(self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "sub": 42})).subject, "42")
+    def test_number_is_a_valid_subject(self) -> None:
+        self.assertEqual(self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "sub": 42})).subject, "42")
 
-    def test_references(self) -> None:
-        """A name revokes the token; one that nobody could revoke it by is refused, and not taken for none."""
+    def test_jti_is_the_credential_id_and_one_that_cannot_be_revoked_is_rejected(self) -> None:
         for jti, credential_id in (
             ("x" * MAX_JTI_BYTES, "token:" + "x" * MAX_JTI_BYTES),
             (7, "token:7"),
             (None, None),
         ):
             self.assertEqual(
-                self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "jti": jti})).credential_id, credential_id
+                self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "jti": jti})).credential_id, credential_id
             )
         for odd in ("x" * (MAX_JTI_BYTES + 1), "ä" * 128, "", True, ["7"], "7\ud800"):
             denied = outcome(self.verifier().verify(forge({"alg": "HS256"}, {"exp": EXPIRES, "jti": odd})))
             self.assertIs(denied, ClientError.TOKEN_CLAIMS, repr(odd)[:20])
 
-    def test_algorithms(self) -> None:
-        """Each algorithm that there are keys for is good."""
+    def test_every_algorithm_of_the_keys_is_accepted(self) -> None:
         signers: list[tuple[Any, str]] = [(RSA, algorithm) for algorithm in sorted(RSA_ALGORITHMS)]
         signers += [(EC, "ES256"), (ec.generate_private_key(ec.SECP384R1()), "ES384")]
         signers += [(ec.generate_private_key(ec.SECP521R1()), "ES512")]
         signers += [(ec.generate_private_key(ec.SECP256K1()), "ES256K")]
         signers += [(ED, "EdDSA"), (ed448.Ed448PrivateKey.generate(), "EdDSA")]
         for signer, algorithm in signers:
-            self.good(jwt.encode({"exp": EXPIRES}, signer, algorithm), self.verifier(pem(signer.public_key())))
+            self.verified(jwt.encode({"exp": EXPIRES}, signer, algorithm), self.verifier(pem(signer.public_key())))
         for algorithm in ("HS256", "HS384", "HS512"):
-            self.good(jwt.encode({"exp": EXPIRES}, SECRET, algorithm))
+            self.verified(jwt.encode({"exp": EXPIRES}, SECRET, algorithm))
 
-    def test_several_keys(self) -> None:
-        """A token may be signed with any of several keys, whether or not it names one."""
+    def test_any_of_several_keys_is_accepted_with_or_without_a_key_id(self) -> None:
         verifier = self.verifier(pem(OTHER_RSA.public_key()) + pem(RSA.public_key()))
         for headers in (None, {"kid": "a"}, {"kid": "../../dev/null"}):
-            self.good(jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers=headers), verifier)
+            self.verified(jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers=headers), verifier)
 
-    def test_longest(self) -> None:
-        """A token as long as a credential can be is read."""
+    def test_longest_token_is_accepted(self) -> None:
         token = forge({"alg": "HS256"}, {"exp": EXPIRES, "x": "y" * 6032})
         self.assertLessEqual(MAX_CREDENTIAL_BYTES - 64, len(token))
-        self.good(token)
+        self.verified(token)
 
-    def test_header_is_last_word(self) -> None:
-        """Of a name that stands twice in JSON the last counts, for the check as for the choice of the key."""
-        self.good(forge(b'{"alg":"none","alg":"HS256"}', {"exp": EXPIRES}))
-        self.good(forge({"alg": "HS256"}, b'{"exp":1,"exp":%d}' % EXPIRES))
-        self.assert_denied(forge(b'{"alg":"HS256","alg":"none"}', {}), ClientError.TOKEN, "algorithm not allowed")
+    def test_last_of_two_equal_names_counts_for_check_and_key_alike(self) -> None:
+        self.verified(forge(b'{"alg":"none","alg":"HS256"}', {"exp": EXPIRES}))
+        self.verified(forge({"alg": "HS256"}, b'{"exp":1,"exp":%d}' % EXPIRES))
+        self.assert_rejected(forge(b'{"alg":"HS256","alg":"none"}', {}), ClientError.TOKEN, "algorithm not allowed")
 
 
 class ForgedTests(TokenCase):
-    """Tokens that nobody has signed who may."""
+    """Tokens that no issuer has signed."""
 
-    def test_no_signature(self) -> None:
-        """Tokens that say they have no signature are never good, however they say it."""
+    def test_token_without_a_signature_is_rejected_in_every_spelling(self) -> None:
         for algorithm in ("none", "None", "NONE", "nOnE", "none ", "", None, 0, ["HS256"], {"HS256": 1}):
             for token in (
                 forge({"alg": algorithm}, {"exp": EXPIRES}),
                 forge({"alg": algorithm}, {"exp": EXPIRES}).rpartition(".")[0] + ".",
             ):
-                self.assert_denied(token, ClientError.TOKEN, "algorithm not allowed")
-        self.assert_denied(forge({}, {"exp": EXPIRES}), ClientError.TOKEN, "algorithm not allowed")
+                self.assert_rejected(token, ClientError.TOKEN, "algorithm not allowed")
+        self.assert_rejected(forge({}, {"exp": EXPIRES}), ClientError.TOKEN, "algorithm not allowed")
 
-    def test_public_key_as_secret(self) -> None:
-        """The public key is not a secret, in whatever form it is used as one."""
+    def test_public_key_as_an_hmac_secret_is_rejected(self) -> None:
         text = pem(RSA.public_key())
         both = FixedKeys((*read_keys(text), *read_keys(SECRET)))
         for secret in (text, text.strip(), text.replace("\n", ""), "".join(text.splitlines()[1:-1])):
             token = forge({"alg": "HS256"}, {"exp": EXPIRES}, secret.encode())
-            self.assert_denied(token, ClientError.TOKEN, "unknown key", self.verifier(text))
-            self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(both))
+            self.assert_rejected(token, ClientError.TOKEN, "unknown key", self.verifier(text))
+            self.assert_rejected(token, ClientError.TOKEN, "bad signature", self.verifier(both))
 
-    def test_wrong_key(self) -> None:
-        """A signature of somebody else is none."""
+    def test_signature_of_another_key_is_rejected(self) -> None:
         token = jwt.encode({"exp": EXPIRES}, OTHER_RSA, "RS256", headers={"kid": "a"})
-        self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
-        self.assert_denied(forge({"alg": "HS256"}, {"exp": EXPIRES}, b"x" * 64), ClientError.TOKEN, "bad signature")
+        self.assert_rejected(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
+        self.assert_rejected(forge({"alg": "HS256"}, {"exp": EXPIRES}, b"x" * 64), ClientError.TOKEN, "bad signature")
 
-    def test_other_algorithm_of_the_key(self) -> None:
-        """A signature is one with the algorithm that the header names."""
+    def test_signature_of_another_algorithm_than_the_header_names_is_rejected(self) -> None:
         head, _, rest = jwt.encode({"exp": EXPIRES}, RSA, "RS256").partition(".")
         token = f"{encode(base64.urlsafe_b64decode(head + '==').replace(b'RS256', b'PS256'))}.{rest}"
-        self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
+        self.assert_rejected(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
 
-    def test_other_curve(self) -> None:
-        """A key is never used with the algorithm of another curve or kind."""
+    def test_key_is_not_used_with_an_algorithm_of_another_kind(self) -> None:
         for signer, algorithm in ((ec.generate_private_key(ec.SECP384R1()), "ES384"), (ED, "EdDSA"), (RSA, "RS256")):
             key: Any = signer
             token = jwt.encode({"exp": EXPIRES}, key, algorithm)
-            self.assert_denied(token, ClientError.TOKEN, "unknown key", self.verifier(pem(EC.public_key())))
+            self.assert_rejected(token, ClientError.TOKEN, "unknown key", self.verifier(pem(EC.public_key())))
 
-    def test_not_allowed(self) -> None:
-        """An algorithm that the operator does not allow is not, even if there is a key for it."""
+    def test_algorithm_that_the_operator_does_not_allow_is_rejected(self) -> None:
         algorithms = frozenset({"RS256", "HS384"})
         verifier = self.verifier(algorithms=algorithms)
-        self.assert_denied(
+        self.assert_rejected(
             jwt.encode({"exp": EXPIRES}, SECRET, "HS256"), ClientError.TOKEN, "algorithm not allowed", verifier
         )
-        self.good(jwt.encode({"exp": EXPIRES}, SECRET, "HS384"), verifier)
+        self.verified(jwt.encode({"exp": EXPIRES}, SECRET, "HS384"), verifier)
 
-    def test_unsafe_setting(self) -> None:
-        """Not even the operator can allow tokens without a signature."""
+    def test_algorithm_none_cannot_be_allowed(self) -> None:
         verifier = self.verifier(algorithms=frozenset({"none", "HS256"}))
-        self.assert_denied(forge({"alg": "none"}, {}), ClientError.TOKEN, "algorithm not allowed", verifier)
+        self.assert_rejected(forge({"alg": "none"}, {}), ClientError.TOKEN, "algorithm not allowed", verifier)
 
-    def test_brought_keys(self) -> None:
-        """A key that a token brings along, or says where to get, is not used."""
+    def test_key_in_the_header_is_ignored(self) -> None:
         brought = {"jwk": jwk(OTHER_RSA), "x5c": ["AAAA"], "jku": URL, "x5u": URL, "kid": "a"}
         token = jwt.encode({"exp": EXPIRES}, OTHER_RSA, "RS256", headers=brought)
-        self.assert_denied(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
-        self.good(jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers=brought), self.verifier(pem(RSA.public_key())))
+        self.assert_rejected(token, ClientError.TOKEN, "bad signature", self.verifier(pem(RSA.public_key())))
+        self.verified(jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers=brought), self.verifier(pem(RSA.public_key())))
 
-    def test_critical(self) -> None:
-        """A header that names what must be understood is not."""
+    def test_critical_extension_is_rejected(self) -> None:
         for crit, why in ((["exp"], "malformed"), (["b64"], "crit"), ([], "malformed"), (None, "malformed")):
             token = forge({"alg": "HS256", "crit": crit, "b64": True, "exp": 1}, {"exp": EXPIRES})
-            self.assert_denied(token, ClientError.TOKEN, why)
+            self.assert_rejected(token, ClientError.TOKEN, why)
 
-    def test_signature(self) -> None:
-        """A signature that is cut, longer, padded or spelt in another way is none."""
+    def test_truncated_extended_padded_or_respelt_signature_is_rejected(self) -> None:
         for signer, algorithm in ((RSA, "RS256"), (EC, "ES256"), (ED, "EdDSA")):
             key: Any = signer
             verifier = self.verifier(pem(key.public_key()))
             signed, _, signature = jwt.encode({"exp": EXPIRES}, key, algorithm).rpartition(".")
             raw = base64.urlsafe_b64decode(signature + "==")
             for other in (b"", raw[:-1], raw[1:], raw + b"\0", b"\0" + raw, b"\0" * len(raw), raw[: len(raw) // 2]):
-                self.assert_denied(f"{signed}.{encode(other)}", ClientError.TOKEN, "bad signature", verifier)
+                self.assert_rejected(f"{signed}.{encode(other)}", ClientError.TOKEN, "bad signature", verifier)
             for text in (signature + "=", signature + "==", signature + "!", signature[:-1] + "_", " " + signature):
                 self.failureResultOf(verifier.verify(f"{signed}.{text}"), RejectedError)
-            self.told.clear()
+            self.details.clear()
 
-    def test_malformed(self) -> None:
-        """What is no token is not good."""
+    def test_malformed_token_is_rejected(self) -> None:
         whole = jwt.encode({"exp": EXPIRES}, SECRET)
         head, payload, signature = whole.split(".")
         for text in (
@@ -274,109 +255,99 @@ class ForgedTests(TokenCase):
             forge({"alg": "HS256", "kid": None}, {}),
             forge({"alg": "HS256", "kid": ["a"]}, {}),
         ):
-            self.assert_denied(text, ClientError.TOKEN, "malformed")
+            self.assert_rejected(text, ClientError.TOKEN, "malformed")
 
-    def test_unencoded(self) -> None:
-        """A payload that is not encoded (RFC 7797) is not read."""
+    def test_unencoded_payload_of_rfc_7797_is_rejected(self) -> None:
         head, _, _ = forge({"alg": "HS256", "b64": False}, {}).split(".")
         signature = encode(hmac.digest(SECRET.encode(), f"{head}.".encode(), hashlib.sha256))
-        self.assert_denied(f"{head}..{signature}", ClientError.TOKEN, "malformed")
+        self.assert_rejected(f"{head}..{signature}", ClientError.TOKEN, "malformed")
 
-    def test_not_now(self) -> None:
-        """Without keys nobody knows whether a token is good, and nothing is said about it."""
-        failure = self.failureResultOf(self.verifier(NotNow()).verify(jwt.encode({}, SECRET)), RejectedError)
-        self.assertEqual((failure.value.client_error, self.told), (ClientError.NOT_CHECKED, []))
+    def test_unknown_keys_are_not_checked_and_not_explained(self) -> None:
+        failure = self.failureResultOf(self.verifier(UnknownKeys()).verify(jwt.encode({}, SECRET)), RejectedError)
+        self.assertEqual((failure.value.client_error, self.details), (ClientError.NOT_CHECKED, []))
 
 
 class TimeTests(TokenCase):
-    """When tokens are good."""
+    """The times in a token."""
 
     def token(self, **claims: object) -> str:
-        """A token with these claims, as JSON has them."""
+        """Return a token with these claims, as JSON has them."""
         return forge({"alg": "HS256"}, {"exp": EXPIRES, **claims})
 
-    def test_expiry(self) -> None:
-        """A token is good until its end and the leeway behind it."""
+    def test_token_is_valid_until_its_exp_and_the_leeway(self) -> None:
         token = self.token()
         for late in (0, 1, LEEWAY - 0.001):
             self.now = EXPIRES + late
-            self.assertEqual(self.good(token).expires, EXPIRES + LEEWAY)
+            self.assertEqual(self.verified(token).expires, EXPIRES + LEEWAY)
         for late in (LEEWAY, LEEWAY + 1, 10**9):
             self.now = EXPIRES + late
-            self.assert_denied(token, ClientError.TOKEN_EXPIRED, "expired")
+            self.assert_rejected(token, ClientError.TOKEN_EXPIRED, "expired")
 
-    def test_beginning(self) -> None:
-        """A token is good from `nbf` and `iat` on, and the leeway before them."""
+    def test_token_is_valid_from_nbf_and_iat_less_the_leeway(self) -> None:
         for name in ("nbf", "iat"):
             for early in (-(10**9), -1, 0, 1, LEEWAY):
-                self.good(self.token(**{name: NOW + early}))
+                self.verified(self.token(**{name: NOW + early}))
             for early in (LEEWAY + 1, 50, 10**9):
-                self.assert_denied(self.token(**{name: NOW + early}), ClientError.TOKEN_EXPIRED, "not yet valid")
+                self.assert_rejected(self.token(**{name: NOW + early}), ClientError.TOKEN_EXPIRED, "not yet valid")
 
-    def test_fractions(self) -> None:
-        """Times may have fractions (RFC 7519 section 2)."""
-        self.assertEqual(self.good(self.token(exp=EXPIRES + 0.5, nbf=NOW - 0.5)).expires, EXPIRES + 0.5 + LEEWAY)
+    def test_times_may_have_fractions(self) -> None:
+        """RFC 7519 section 2."""
+        self.assertEqual(self.verified(self.token(exp=EXPIRES + 0.5, nbf=NOW - 0.5)).expires, EXPIRES + 0.5 + LEEWAY)
 
-    def test_no_end(self) -> None:
-        """A token without an end is not good."""
-        self.assert_denied(forge({"alg": "HS256"}, {}), ClientError.TOKEN_CLAIMS, "exp missing")
-        self.assert_denied(self.token(exp=None), ClientError.TOKEN_CLAIMS, "exp missing")
+    def test_token_without_exp_is_rejected(self) -> None:
+        self.assert_rejected(forge({"alg": "HS256"}, {}), ClientError.TOKEN_CLAIMS, "exp missing")
+        self.assert_rejected(self.token(exp=None), ClientError.TOKEN_CLAIMS, "exp missing")
 
-    def test_no_number(self) -> None:
-        """A time is a number that is finite."""
+    def test_time_that_is_not_a_finite_number_is_rejected(self) -> None:
         for value in (str(NOW), "", True, [NOW], {"a": NOW}, float("nan"), float("inf"), float("-inf"), 10**400):
             for name in ("exp", "nbf", "iat"):
                 why = f"{name} must be a number: seconds since 1970"
-                self.assert_denied(self.token(**{name: value}), ClientError.TOKEN_CLAIMS, why)
-        self.assert_denied(
+                self.assert_rejected(self.token(**{name: value}), ClientError.TOKEN_CLAIMS, why)
+        self.assert_rejected(
             forge({"alg": "HS256"}, b'{"exp":1e999}'),
             ClientError.TOKEN_CLAIMS,
             "exp must be a number: seconds since 1970",
         )
 
-    def test_far(self) -> None:
-        """An end that is far away is one, and a beginning that is not given is none."""
-        self.assertEqual(self.good(self.token(exp=10**300, nbf=None, iat=None)).expires, 1e300)
+    def test_distant_exp_is_accepted_and_null_nbf_and_iat_are_ignored(self) -> None:
+        self.assertEqual(self.verified(self.token(exp=10**300, nbf=None, iat=None)).expires, 1e300)
 
 
 class ClaimTests(TokenCase):
-    """Tokens that are signed, but say the wrong thing."""
+    """Signed tokens with invalid claims."""
 
-    def assert_claims(self, why: str, claims: object, verifier: TokenVerifier | None = None) -> None:
-        """These claims are not good, for this reason."""
-        self.assert_denied(forge({"alg": "HS256"}, claims), ClientError.TOKEN_CLAIMS, why, verifier)
+    def assert_claims_rejected(self, detail: str, claims: object, verifier: TokenVerifier | None = None) -> None:
+        """Assert that a token with these claims is rejected with this explanation."""
+        self.assert_rejected(forge({"alg": "HS256"}, claims), ClientError.TOKEN_CLAIMS, detail, verifier)
 
-    def test_audience(self) -> None:
-        """A token is for us if it names us, alone or among others."""
+    def test_audience_must_name_the_relay(self) -> None:
         verifier = self.verifier(audience="relay")
         good: list[object] = ["relay", ["relay"], ["other", "relay"]]
         for aud in good:
-            self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "aud": aud}), verifier)
+            self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "aud": aud}), verifier)
         bad: list[object] = ["other", "relay2", "Relay", ["other"], {"relay": 1}, 1, ["relay", 1]]
         for aud in bad:
-            self.assert_claims("aud", {"exp": EXPIRES, "aud": aud}, verifier)
+            self.assert_claims_rejected("aud", {"exp": EXPIRES, "aud": aud}, verifier)
         empty: list[object] = [None, "", []]
         for aud in empty:
-            self.assert_claims("aud missing", {"exp": EXPIRES, "aud": aud}, verifier)
-        self.assert_claims("aud missing", {"exp": EXPIRES}, verifier)
+            self.assert_claims_rejected("aud missing", {"exp": EXPIRES, "aud": aud}, verifier)
+        self.assert_claims_rejected("aud missing", {"exp": EXPIRES}, verifier)
 
-    def test_no_audience(self) -> None:
-        """Where nobody has said who we are, a token for somebody is for somebody else (RFC 7519 section 4.1.3)."""
+    def test_token_with_an_audience_is_rejected_if_none_is_configured(self) -> None:
+        """RFC 7519 section 4.1.3."""
         audiences: list[object] = ["relay", ["relay"], [], "", 0, {}]
         for aud in audiences:
-            self.assert_claims("aud", {"exp": EXPIRES, "aud": aud})
+            self.assert_claims_rejected("aud", {"exp": EXPIRES, "aud": aud})
 
-    def test_issuer(self) -> None:
-        """Who has made a token matters where the operator says so."""
+    def test_issuer_is_checked_if_configured(self) -> None:
         verifier = self.verifier(issuer="https://example.org")
-        self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "iss": "https://example.org"}), verifier)
+        self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "iss": "https://example.org"}), verifier)
         for iss in ("https://example.org/", "example.org", "", None, 1, ["https://example.org"]):
-            self.assert_claims("iss", {"exp": EXPIRES, "iss": iss}, verifier)
-        self.assert_claims("iss missing", {"exp": EXPIRES}, verifier)
-        self.good(forge({"alg": "HS256"}, {"exp": EXPIRES, "iss": "anybody"}))
+            self.assert_claims_rejected("iss", {"exp": EXPIRES, "iss": iss}, verifier)
+        self.assert_claims_rejected("iss missing", {"exp": EXPIRES}, verifier)
+        self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "iss": "anybody"}))
 
-    def test_identity(self) -> None:
-        """What makes no identity is told by the name of the claim, not by its value."""
+    def test_invalid_claim_is_explained_by_name_without_its_value(self) -> None:
         patterns = "must be a list of channel names, or beginnings of names with * at the end"
         for name, value, why in (
             ("sub", "", "sub must be a text of 1 to 255 bytes"),
@@ -387,10 +358,9 @@ class ClaimTests(TokenCase):
             ("channels", ["$topsecret"], f"channels {patterns}"),
             ("publish", ["top*secret"], f"publish {patterns}"),
         ):
-            self.assert_claims(why, {"exp": EXPIRES, name: value})
+            self.assert_claims_rejected(why, {"exp": EXPIRES, name: value})
 
-    def test_no_object(self) -> None:
-        """Claims are a JSON object of a sane depth."""
+    def test_claims_that_are_no_json_object_are_rejected(self) -> None:
         for payload in (
             b"",
             b"null",
@@ -403,19 +373,17 @@ class ClaimTests(TokenCase):
             b'{"exp":' + b"9" * 5000 + b"}",
             jwt.encode({"exp": EXPIRES}, SECRET).encode(),
         ):
-            self.assert_claims("the claims are no JSON object", payload)
+            self.assert_claims_rejected("the claims are no JSON object", payload)
 
-    def test_nothing_before_the_signature(self) -> None:
-        """What a token without a good signature says is not even looked at."""
+    def test_claims_are_ignored_before_the_signature_is_verified(self) -> None:
         for claims in ({}, {"exp": 1}, {"exp": "x"}, {"exp": EXPIRES, "aud": "x"}, b"{"):
-            self.assert_denied(forge({"alg": "HS256"}, claims, b"x" * 64), ClientError.TOKEN, "bad signature")
+            self.assert_rejected(forge({"alg": "HS256"}, claims, b"x" * 64), ClientError.TOKEN, "bad signature")
 
 
 class RotationTests(TokenCase):
-    """With the keys of a provider."""
+    """Verification with the keys of a provider."""
 
-    def test_rotation(self) -> None:
-        """Tokens of a key that has left the set are refused, those of a new one good without delay."""
+    def test_token_of_a_removed_key_is_rejected_and_of_a_new_one_accepted_at_once(self) -> None:
         provider: Any = Provider()
         clock: Any = Clock()
         provider.answer = key_set(jwk(RSA, kid="old"))
@@ -425,28 +393,28 @@ class RotationTests(TokenCase):
         old = jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers={"kid": "old"})
         new = jwt.encode({"exp": EXPIRES}, EC, "ES256", headers={"kid": "new"})
         unnamed = jwt.encode({"exp": EXPIRES}, RSA, "RS256")
-        self.good(old, verifier)
-        self.good(unnamed, verifier)
-        self.assert_denied(new, ClientError.TOKEN, "unknown key", verifier)
-        clock.advance(ASK_SECONDS)
+        self.verified(old, verifier)
+        self.verified(unnamed, verifier)
+        self.assert_rejected(new, ClientError.TOKEN, "unknown key", verifier)
+        clock.advance(UNKNOWN_KEY_FETCH_SECONDS)
         provider.answer = key_set(jwk(RSA, kid="old"), jwk(EC, kid="new"))
-        self.good(new, verifier)
+        self.verified(new, verifier)
         provider.answer = key_set(jwk(EC, kid="new"))
         clock.advance(REFRESH_SECONDS)
-        self.assert_denied(old, ClientError.TOKEN, "unknown key", verifier)
-        self.assert_denied(unnamed, ClientError.TOKEN, "unknown key", verifier)
-        self.good(new, verifier)
-        # One that calls the other one's name is not better for it.
+        self.assert_rejected(old, ClientError.TOKEN, "unknown key", verifier)
+        self.assert_rejected(unnamed, ClientError.TOKEN, "unknown key", verifier)
+        self.verified(new, verifier)
+        # The key ID of another key does not help.
         lying = jwt.encode({"exp": EXPIRES}, RSA, "RS256", headers={"kid": "new"})
-        self.assert_denied(lying, ClientError.TOKEN, "unknown key", verifier)
+        self.assert_rejected(lying, ClientError.TOKEN, "unknown key", verifier)
         keys.stop()
 
 
 class FuzzTests(TokenCase):
-    """Whatever is shown is good or denied."""
+    """Any input is accepted or rejected."""
 
-    def revoke(self, text: str, *rejections: ClientError) -> None:
-        """Denied, with nothing of the text in the log or in what the operator is told."""
+    def assert_rejected_silently(self, text: str, *rejections: ClientError) -> None:
+        """Assert that a token is rejected with one constant explanation, and nothing is logged."""
         events: list[LogEvent] = []
         observe: Any = events.append
         globalLogPublisher.addObserver(observe)
@@ -455,29 +423,26 @@ class FuzzTests(TokenCase):
         finally:
             globalLogPublisher.removeObserver(observe)
         self.assertIn(failure.value.client_error, rejections)
-        self.assertEqual((len(self.told), events), (1, []))
-        self.told.clear()
+        self.assertEqual((len(self.details), events), (1, []))
+        self.details.clear()
 
     @given(st.text(st.characters()))
-    def test_text(self, text: str) -> None:
-        """A text is not a token."""
-        self.revoke(text, ClientError.TOKEN)
+    def test_any_text_is_rejected(self, text: str) -> None:
+        self.assert_rejected_silently(text, ClientError.TOKEN)
 
     @given(st.binary(), st.binary(), st.binary())
-    def test_parts(self, head: bytes, payload: bytes, signature: bytes) -> None:
-        """Three parts are not a token either."""
-        self.revoke(".".join(map(encode, (head, payload, signature))), ClientError.TOKEN)
+    def test_any_three_parts_are_rejected(self, head: bytes, payload: bytes, signature: bytes) -> None:
+        self.assert_rejected_silently(".".join(map(encode, (head, payload, signature))), ClientError.TOKEN)
 
     @given(st.data())
-    def test_mutations(self, data: st.DataObject) -> None:
-        """A token with any piece of it replaced is not good."""
+    def test_any_mutation_of_a_token_is_rejected(self, data: st.DataObject) -> None:
         token = jwt.encode({"exp": EXPIRES, "sub": "alice"}, SECRET)
         begin = data.draw(st.integers(0, len(token)))
         end = data.draw(st.integers(begin, min(len(token), begin + 4)))
         piece = data.draw(st.text("ABCxyz019-_.=+/ \n", max_size=4))
         mutated = token[:begin] + piece + token[end:]
         if mutated != token:
-            self.revoke(mutated, ClientError.TOKEN)
+            self.assert_rejected_silently(mutated, ClientError.TOKEN)
 
     _JSON = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -486,18 +451,16 @@ class FuzzTests(TokenCase):
     )
 
     @given(st.dictionaries(st.sampled_from(["alg", "kid", "typ", "b64", "jwk", "x"]), _JSON | st.just("HS256")))
-    def test_headers(self, header: dict[str, object]) -> None:
-        """Whatever a header says, a token that is not signed with the key is not good."""
-        self.revoke(forge(header, {"exp": EXPIRES}, b"x" * 64), ClientError.TOKEN)
+    def test_any_header_with_a_wrong_signature_is_rejected(self, header: dict[str, object]) -> None:
+        self.assert_rejected_silently(forge(header, {"exp": EXPIRES}, b"x" * 64), ClientError.TOKEN)
 
     @given(
         st.dictionaries(
             st.sampled_from(["exp", "nbf", "iat", "aud", "iss", "sub", "jti", "channels", "publish", "x"]), _JSON
         )
     )
-    def test_claims(self, claims: dict[str, object]) -> None:
-        """Whatever is signed is an identity, or denied."""
+    def test_any_signed_claims_are_an_identity_or_rejected(self, claims: dict[str, object]) -> None:
         verifying = self.verifier().verify(forge({"alg": "HS256"}, claims))
         verifying.addErrback(lambda failure: failure.trap(RejectedError))
         self.successResultOf(verifying)
-        self.told.clear()
+        self.details.clear()

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 
-from wsrelay.auth.build import Auth
+from wsrelay.auth.build import Authentication
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
 from wsrelay.core.messaging.publications import Publication
@@ -57,7 +57,7 @@ class InMemoryRelay:
         rules = self.settings.rules()
         counters = Counters()
         rejections = RejectionLog(counters, self.clock.seconds)
-        auth = Auth(
+        auth = Authentication(
             self.settings,
             broker.credentials,
             self.clock,

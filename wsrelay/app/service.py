@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.auth.build import Auth
+from wsrelay.auth.build import Authentication
 from wsrelay.config import Settings
 from wsrelay.core.flow.drain_schedule import drain_delays
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -90,7 +90,7 @@ class RelayService(Service):
         self.counters = Counters()
         rules = settings.rules()
         rejections = RejectionLog(self.counters, clock.seconds)
-        self._auth = Auth(
+        self._auth = Authentication(
             settings, broker.credentials, clock, rng, self.counters, rejections.log_detail, now or clock.seconds
         )
         self._node = Node(broker, rules, clock, self._auth.authenticator, rng, self.counters, rejections, now)
@@ -156,12 +156,12 @@ class RelayService(Service):
     def startService(self) -> None:
         """Connect to the broker."""
         super().startService()
-        if self._settings.asks_for_credentials and not (self._auth.has_ways or self._settings.uses_redis):
+        if self._settings.asks_for_credentials and not (self._auth.can_authenticate or self._settings.uses_redis):
             self.log.warn(
                 "some channels want a credential, and there is no way to have one: set token_keys, token_jwks_url, "
                 "hook_url, or api_keys to mint tickets"
             )
-        if self._auth.has_credentials and not self._settings.asks_for_credentials:
+        if self._auth.accepts_tokens and not self._settings.asks_for_credentials:
             self.log.warn(
                 "tokens are configured, but every channel is public: set access, or let namespaces ask for a credential"
             )

@@ -1,1 +1,1 @@
-"""Finds out who a client is."""
+"""Authentication of clients: tickets, tokens, and the application's hook."""

@@ -1,4 +1,4 @@
-"""Says who clients are: by the ticket or token that they show, and by what the application says about that."""
+"""Authenticates clients by ticket, token and hook, and asks the application to authorize what they do."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["Authenticator"]
 
 @implementer(IAuthenticator)
 class Authenticator:
-    """Joins the ways of finding out who a client is.
+    """Combines all ways to authenticate a client.
 
     Args:
-        office: Redeems tickets.
-        verifier: Checks tokens. None: there are none.
-        hook: Asks the application. None: it is not asked.
-        cookie: The cookie that holds a token. None: no cookie does.
-        forwards_cookies: Whether the hook is told the client's cookies.
-        asks_to_publish: Whether the hook is asked about messages, too.
-        log_detail: Takes a constant text that says more about a denial than the client is told.
+        ticket_verifier: Redeems tickets.
+        token_verifier: Verifies tokens. If None, tokens are rejected.
+        hook: Asks the application. If None, it is not asked.
+        cookie: The name of the cookie that holds a token. If None, cookies are ignored.
+        forwards_cookies: Whether the hook sees the client's cookies.
+        asks_to_publish: Whether the hook is asked about every message.
+        log_detail: Logs a constant text that says more about a rejection than the client may know.
     """
 
     def __init__(
         self,
-        office: TicketVerifier,
-        verifier: TokenVerifier | None = None,
+        ticket_verifier: TicketVerifier,
+        token_verifier: TokenVerifier | None = None,
         hook: Hook | None = None,
         *,
         cookie: str | None = None,
@@ -46,21 +46,21 @@ class Authenticator:
         asks_to_publish: bool = False,
         log_detail: Callable[[str], None] = lambda _detail: None,
     ) -> None:
-        self._office = office
-        self._verifier = verifier
+        self._ticket_verifier = ticket_verifier
+        self._token_verifier = token_verifier
         self._hook = hook
         self._cookie = cookie
         self._forwards_cookies = forwards_cookies and hook is not None
         self._asks_to_publish = asks_to_publish
-        self._explain = log_detail
+        self._log_detail = log_detail
 
     def find(self, handshake: Handshake) -> Credential | None:
         """See `IAuthenticator.find`."""
-        credential = find_credential(handshake, self._cookie, with_bearer=self._verifier is not None)
-        ambient = credential is not None and credential.is_ambient
-        if (ambient or (self._forwards_cookies and handshake.cookie)) and handshake.origin is None:
-            # Cookies count for whoever makes the browser send them: not without knowing whose page that is.
-            self._explain("a cookie came without an Origin")
+        credential = find_credential(handshake, self._cookie, with_bearer=self._token_verifier is not None)
+        is_ambient = credential is not None and credential.is_ambient
+        if (is_ambient or (self._forwards_cookies and handshake.cookie)) and handshake.origin is None:
+            # Any page can make a browser send its cookies: without an Origin the page is unknown.
+            self._log_detail("a cookie came without an Origin")
             raise RejectedError(ClientError.NO_ORIGIN)
         return credential
 
@@ -86,11 +86,11 @@ class Authenticator:
     def authorize_subscribe(self, _identity: Identity, _channel: str) -> None:
         """See `IAuthenticator.authorize_subscribe`."""
 
-    def authorize_publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None] | None:
+    def authorize_publish(self, identity: Identity, channel: str, data: bytes) -> Deferred[None] | None:
         """See `IAuthenticator.authorize_publish`."""
         if self._hook is None or not self._asks_to_publish:
             return None
-        return self._hook.publish(identity, channel, payload)
+        return self._hook.publish(identity, channel, data)
 
     async def _authenticate(
         self,
@@ -99,22 +99,22 @@ class Authenticator:
         channels: Sequence[str],
         on_identity: Callable[[Identity], None],
     ) -> Identity:
-        identity = ANONYMOUS if credential is None else await self._look_at(credential, handshake)
+        identity = ANONYMOUS if credential is None else await self._verify(credential, handshake)
         if self._hook is not None:
             on_identity(identity)
             identity = await self._hook.connect(identity, handshake, channels)
         return identity
 
-    async def _look_at(self, credential: Credential, handshake: Handshake) -> Identity:
+    async def _verify(self, credential: Credential, handshake: Handshake) -> Identity:
         if credential.kind is CredentialKind.TICKET:
-            return await self._office.redeem(credential.secret, handshake.peer)
-        if self._verifier is None:
-            self._explain("a token came, and there are neither token_keys nor token_jwks_url to check it with")
+            return await self._ticket_verifier.redeem(credential.secret, handshake.peer)
+        if self._token_verifier is None:
+            self._log_detail("a token came, and there are neither token_keys nor token_jwks_url to check it with")
             raise RejectedError(ClientError.TOKEN)
         try:
-            return await self._verifier.verify(credential.secret.reveal())
+            return await self._token_verifier.verify(credential.secret.reveal())
         except RejectedError as error:
-            # A browser sends its cookies whether or not they are still good, and what is public stays so.
+            # A browser sends its cookies, valid or not, and public channels stay public.
             if credential.is_ambient and error.client_error.response.status == 401:
                 return dataclasses.replace(ANONYMOUS, cookie_error=error.client_error)
             raise

@@ -1,4 +1,4 @@
-"""Builds what says who clients are from the settings."""
+"""Builds the authenticator of a process from its settings."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from wsrelay.metrics.counters import Counters
 from wsrelay.outgoing.http_client import HTTPClient
 from wsrelay.outgoing.urls import check_url
 
-__all__ = ["Auth"]
+__all__ = ["Authentication"]
 
-KEYS_TIMEOUT_SECONDS = 5.0
+KEY_SET_TIMEOUT_SECONDS = 5.0
+"""The deadline of a request for the key set."""
 
 
-class Auth:
-    """The authenticator of one process, and what it needs that has to be started and stopped.
+class Authentication:
+    """The authenticator of one process, with everything of it that has to be started and stopped.
 
     Args:
-        settings: The operator's decisions.
-        store: Where tickets are.
+        settings: The settings.
+        store: Keeps the tickets.
         reactor: The reactor.
         rng: Randomness for back-off.
-        counters: Where questions to the hook are counted.
-        log_detail: Takes a constant text that says more about a denial than the client is told.
-        now: Seconds since the epoch.
+        counters: Counts questions to the hook.
+        log_detail: Logs a constant text that says more about a rejection than the client may know.
+        now: The wall clock, in seconds since the epoch.
 
     Attributes:
-        authenticator: Says who clients are.
+        authenticator: The authenticator.
 
     Raises:
-        ConfigError: A key or a URL cannot be used.
+        ConfigError: A key, an algorithm or a URL cannot be used.
     """
 
     def __init__(
@@ -58,14 +59,14 @@ class Auth:
         self._settings = settings
         self._reactor = reactor
         self._rng = rng
-        self._explain = log_detail
+        self._log_detail = log_detail
         self._now = now
-        self._fetchers: list[HTTPClient] = []
+        self._http_clients: list[HTTPClient] = []
         self._remote_keys: RemoteKeys | None = None
         self.authenticator = Authenticator(
             TicketVerifier(store, log_detail, now),
-            self._verifier(),
-            self._hook(counters),
+            self._make_token_verifier(),
+            self._make_hook(counters),
             cookie=settings.token_cookie,
             forwards_cookies="cookie" in settings.hook_forward_headers,
             asks_to_publish=settings.hook_publish,
@@ -73,51 +74,51 @@ class Auth:
         )
 
     @property
-    def has_credentials(self) -> bool:
-        """Whether the operator has set up tokens."""
+    def accepts_tokens(self) -> bool:
+        """Whether keys for tokens are configured."""
         settings = self._settings
         return settings.token_keys is not None or settings.token_jwks_url is not None
 
     @property
-    def has_ways(self) -> bool:
-        """Whether anybody can be known, where nobody writes tickets to Redis."""
-        return self.has_credentials or self._settings.hook_url is not None or bool(self._settings.api_keys)
+    def can_authenticate(self) -> bool:
+        """Whether any client can be authenticated without tickets that other programs write to Redis."""
+        return self.accepts_tokens or self._settings.hook_url is not None or bool(self._settings.api_keys)
 
     def start(self) -> None:
-        """Begin to fetch keys, where they come from elsewhere."""
+        """Begin to fetch the key set, if one is configured."""
         if self._remote_keys is not None:
             self._remote_keys.start()
 
     def stop(self) -> Deferred[list[None]]:
-        """Fetch nothing any more; fires when no connection is left."""
+        """Stop every request.
+
+        Returns:
+            Fires with a list when all connections are closed, within a second. Never fails.
+        """
         if self._remote_keys is not None:
             self._remote_keys.stop()
-        return gatherResults([fetcher.close() for fetcher in self._fetchers])
+        return gatherResults([client.close() for client in self._http_clients])
 
-    def _fetcher(self, seconds: float) -> HTTPClient:
-        self._fetchers.append(HTTPClient(self._reactor, seconds))
-        return self._fetchers[-1]
+    def _make_http_client(self, timeout_seconds: float) -> HTTPClient:
+        self._http_clients.append(HTTPClient(self._reactor, timeout_seconds))
+        return self._http_clients[-1]
 
-    def _verifier(self) -> TokenVerifier | None:
+    def _make_token_verifier(self) -> TokenVerifier | None:
         settings = self._settings
         algorithms = frozenset(settings.token_algorithms) or None
         if unknown := sorted((algorithms or frozenset()) - ALGORITHMS):
             raise ConfigError(f"token_algorithms: {unknown[0]!r} is none of {', '.join(sorted(ALGORITHMS))}")
         keys: Keys
         if settings.token_jwks_url is not None:
-            url = check_url(settings.token_jwks_url, "token_jwks_url")
-            if algorithms is not None and not algorithms & ASYMMETRIC:
-                raise ConfigError("token_algorithms names none that keys from token_jwks_url can be used with")
-            fetcher = self._fetcher(KEYS_TIMEOUT_SECONDS)
-            keys = self._remote_keys = RemoteKeys(fetcher, url, self._reactor, self._rng, algorithms)
+            keys = self._remote_keys = self._make_remote_keys(settings.token_jwks_url, algorithms)
         elif settings.token_keys is not None:
             try:
-                known = read_keys(settings.token_keys.reveal())
+                configured = read_keys(settings.token_keys.reveal())
             except ConfigError as error:
                 raise ConfigError(f"token_keys cannot be used: {error}") from None
-            if algorithms is not None and not any(key.algorithms & algorithms for key in known):
+            if algorithms is not None and not any(key.algorithms & algorithms for key in configured):
                 raise ConfigError("token_algorithms names none that token_keys can be used with")
-            keys = FixedKeys(known)
+            keys = FixedKeys(configured)
         else:
             return None
         return TokenVerifier(
@@ -127,18 +128,25 @@ class Auth:
             issuer=settings.token_issuer,
             leeway_seconds=settings.token_leeway_seconds,
             now=self._now,
-            tell=lambda why: self._explain(f"a token: {why}"),
+            log_detail=lambda detail: self._log_detail(f"a token: {detail}"),
         )
 
-    def _hook(self, counters: Counters) -> Hook | None:
+    def _make_remote_keys(self, url: str, algorithms: frozenset[str] | None) -> RemoteKeys:
+        check_url(url, "token_jwks_url")
+        if algorithms is not None and not algorithms & ASYMMETRIC:
+            raise ConfigError("token_algorithms names none that keys from token_jwks_url can be used with")
+        client = self._make_http_client(KEY_SET_TIMEOUT_SECONDS)
+        return RemoteKeys(client, url, self._reactor, self._rng, algorithms)
+
+    def _make_hook(self, counters: Counters) -> Hook | None:
         settings = self._settings
         if settings.hook_url is None:
             return None
         return Hook(
-            self._fetcher(settings.hook_timeout_seconds),
+            self._make_http_client(settings.hook_timeout_seconds),
             check_url(settings.hook_url, "hook_url"),
             secret=settings.hook_secret,
-            forward=settings.hook_forward_headers,
+            forward_headers=settings.hook_forward_headers,
             cache_seconds=settings.hook_cache_seconds,
             clock=self._reactor,
             rng=self._rng,

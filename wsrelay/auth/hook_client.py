@@ -1,16 +1,17 @@
-"""The application's endpoint: how much it is asked at a time, and when it is left alone.
+"""The client of the hook: bounds the requests in flight, and stops asking an endpoint that fails.
 
-What an outage costs is bounded: so many requests are under way at a time, each with the fetcher's deadline, and after
-some failures in a row the endpoint is left alone for a while. What one client can bring about concerns that client:
-an odd answer about it counts for nothing, one that does not come counts once, and it has half of the room at most.
+The cost of an outage is bounded: the number of requests in flight is limited, each has the deadline of the HTTP client,
+and after some failures in a row the circuit breaker opens. The effect of one client on all others is bounded, too: an
+invalid answer about it does not count as a failure, a missing one counts once, and it takes at most half of the
+requests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from random import Random
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -19,149 +20,133 @@ from twisted.logger import Logger
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.circuit_breaker import CircuitBreaker
 from wsrelay.core.outcomes.errors import ClaimError, FetchError, FetchTimeoutError, WsrelayError
+from wsrelay.outgoing.http_client import HTTPClient, HTTPResponse
 
 __all__ = [
     "MAX_IN_FLIGHT",
-    "MAX_IN_FLIGHT_OF_ONE",
-    "MAX_TOLD",
-    "SETTLED_SECONDS",
-    "Answered",
-    "Endpoint",
-    "Fetches",
-    "OddAnswerError",
+    "MAX_IN_FLIGHT_PER_PARTY",
+    "MAX_LOGGED_PROBLEMS",
+    "RECOVERY_SECONDS",
+    "HookClient",
+    "InvalidHookResponseError",
     "check_status",
 ]
 
 MAX_IN_FLIGHT = 100
-"""As many requests are under way at a time; who would need another one is told to come back."""
+"""The most requests in flight. A client that would need another one is rejected and told to try again."""
 
-MAX_IN_FLIGHT_OF_ONE = MAX_IN_FLIGHT // 2
-"""As many of them are about one client, that is, one address or one user."""
+MAX_IN_FLIGHT_PER_PARTY = MAX_IN_FLIGHT // 2
+"""The most of them about one party, which is an address or a user."""
 
-SETTLED_SECONDS = 10.0
-"""An endpoint works again when it answers and has not failed for so long: one that fails now and then is one event."""
+RECOVERY_SECONDS = 10.0
+"""How long the endpoint must work without a failure to end an outage: one that fails now and then has one outage."""
 
-MAX_TOLD = 10
-"""As many different problems of one outage are logged."""
+MAX_LOGGED_PROBLEMS = 10
+"""The most different problems that are logged for one outage."""
 
 _OVERLOADED = frozenset((429, 502, 503))
-"""Statuses of an endpoint, or of a proxy in front of it, that wants to be left alone."""
+"""Statuses of an endpoint, or of a proxy in front of it, that is overloaded."""
 
 _TIMED_OUT = 504
-"""What a proxy in front says of an endpoint that does not answer."""
+"""The status of a proxy in front of an endpoint that does not answer."""
 
 _T = TypeVar("_T")
 
 
-class Answered(Protocol):
-    """An HTTP answer, read to its end."""
-
-    @property
-    def status(self) -> int:
-        """The status code."""
-
-    @property
-    def body(self) -> bytes:
-        """The body."""
-
-
-class Fetches(Protocol):
-    """Makes HTTP requests, each within a deadline of its own."""
-
-    # Not a Deferred, which mypy takes for one of exactly this type: here one of any kind of answer will do.
-    def fetch(self, method: str, url: str, headers: Mapping[str, str] = ..., body: bytes = ...) -> Awaitable[Answered]:
-        """Make a request; fails with `FetchError`, when there is no answer in time too."""
-
-
-class OddAnswerError(FetchError):
-    """The endpoint is there, and what it says about this one client is no answer."""
+class InvalidHookResponseError(FetchError):
+    """The endpoint works, and its response about one client is not an answer."""
 
 
 def check_status(status: int) -> None:
-    """Look at a status that is none of those that say something.
+    """Raise the error for a status that is not an answer.
 
     Raises:
-        FetchError: Always: of the kind that says whether the endpoint wants to be left alone.
+        FetchError: The endpoint is overloaded.
+        FetchTimeoutError: It did not answer the proxy in front of it in time.
+        InvalidHookResponseError: The status is any other.
     """
     text = f"it answered with the status {status}"
     if status == _TIMED_OUT:
         raise FetchTimeoutError(text)
-    raise (FetchError if status in _OVERLOADED else OddAnswerError)(text)
+    raise (FetchError if status in _OVERLOADED else InvalidHookResponseError)(text)
 
 
-class Endpoint:
-    """One endpoint.
+class HookClient:
+    """Sends questions to one endpoint.
 
     Args:
-        fetcher: Makes the requests.
-        url: Where it is.
-        secret: Shown to it, so that it knows who asks. None: nothing is.
-        clock: Time.
-        rng: Randomness for when a broken endpoint is tried again.
-        counters: Where what comes of it is counted: `failed`, and `skipped` for what was not asked.
+        http_client: Makes the requests, each within a deadline of its own.
+        url: The URL of the endpoint.
+        secret: The bearer token that tells the endpoint who asks. If None, none is sent.
+        clock: The clock.
+        rng: Randomness for the pauses of the circuit breaker.
+        counters: Counts requests without an answer as `failed`, and questions that were not asked as `skipped`.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        fetcher: Fetches,
+        http_client: HTTPClient,
         url: str,
         secret: Secret | None,
         clock: IReactorTime,
         rng: Random,
         counters: Counter[str],
     ) -> None:
-        self._fetcher = fetcher
+        self._http_client = http_client
         self._url = url
         self._secret = secret
         self._clock = clock
         self._counters = counters
         self._breaker = CircuitBreaker(rng)
         self._in_flight: Counter[str] = Counter()
-        # About whom there was no answer in time since there was one for anybody.
-        self._unanswered: set[str] = set()
-        self._told: set[str] = set()
+        # The parties about which a question timed out since the last answer about any party.
+        self._timed_out: set[str] = set()
+        self._logged_problems: set[str] = set()
         self._failed_at = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether it is left alone because it does not work."""
+        """Whether the circuit breaker is open: the endpoint fails and is not asked."""
         return self._breaker.is_open
 
-    async def ask(self, question: bytes, who: str, read: Callable[[Answered], _T]) -> _T | None:
+    async def ask(self, question: bytes, party: str, read: Callable[[HTTPResponse], _T]) -> _T | None:
         """Ask a question.
 
         Args:
             question: The body of the request: JSON.
-            who: Whom it is about.
-            read: Makes something of the answer; raises `FetchError` or `ClaimError` where that cannot be done.
+            party: The address or user that the question is about.
+            read: Reads the answer from a response. Raises `FetchError` or `ClaimError` if the response is none.
 
         Returns:
-            What the answer means. None: there is none, for whatever reason.
+            The result of `read`. None if there is no answer, for whatever reason.
+
+        Raises:
+            CancelledError: It was cancelled, or the HTTP client was closed.
         """
-        asked = self._clock.seconds()
-        if not self._has_room(who) or not self._breaker.allows(asked):
+        asked_at = self._clock.seconds()
+        if not self._has_capacity(party) or not self._breaker.allows(asked_at):
             self._counters["skipped"] += 1
             return None
-        self._in_flight[who] += 1
+        self._in_flight[party] += 1
         try:
-            result = read(await self._fetcher.fetch("POST", self._url, self._headers(), question))
+            result = read(await self._http_client.fetch("POST", self._url, self._headers(), question))
         except CancelledError:
-            self._breaker.given_up(asked)
+            self._breaker.given_up(asked_at)
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever it was, nobody is let in by it, and a trial has to end
-            self._failed(error, asked, who)
+        except Exception as error:  # noqa: BLE001 -- no error may allow a client anything, and every trial has to end
+            self._record_failure(error, asked_at, party)
             return None
         finally:
-            self._in_flight[who] -= 1
-            if not self._in_flight[who]:
-                del self._in_flight[who]
-        self._worked()
+            self._in_flight[party] -= 1
+            if not self._in_flight[party]:
+                del self._in_flight[party]
+        self._record_success()
         return result
 
-    def _has_room(self, who: str) -> bool:
-        return self._in_flight[who] < MAX_IN_FLIGHT_OF_ONE and self._in_flight.total() < MAX_IN_FLIGHT
+    def _has_capacity(self, party: str) -> bool:
+        return self._in_flight[party] < MAX_IN_FLIGHT_PER_PARTY and self._in_flight.total() < MAX_IN_FLIGHT
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -169,28 +154,28 @@ class Endpoint:
             headers["Authorization"] = f"Bearer {self._secret.reveal()}"
         return headers
 
-    def _worked(self) -> None:
+    def _record_success(self) -> None:
         self._breaker.succeeded()
-        self._unanswered.clear()
-        if self._told and self._clock.seconds() - self._failed_at >= SETTLED_SECONDS:
-            self._told.clear()
+        self._timed_out.clear()
+        if self._logged_problems and self._clock.seconds() - self._failed_at >= RECOVERY_SECONDS:
+            self._logged_problems.clear()
             self.log.info("the hook works again")
 
-    def _failed(self, error: Exception, asked: float, who: str) -> None:
+    def _record_failure(self, error: Exception, asked_at: float, party: str) -> None:
         self._counters["failed"] += 1
         self._failed_at = self._clock.seconds()
-        if isinstance(error, (ClaimError, OddAnswerError)):
-            # The endpoint is there. That one client can make it stumble is no reason to turn all others away.
+        if isinstance(error, (ClaimError, InvalidHookResponseError)):
+            # The endpoint works. One client that makes it fail must not lock out all others.
             self._breaker.succeeded()
-        elif isinstance(error, FetchTimeoutError) and who in self._unanswered and not self._breaker.is_open:
-            # Nor is it that the endpoint hangs for one, however often that one comes.
-            self._breaker.given_up(asked)
+        elif isinstance(error, FetchTimeoutError) and party in self._timed_out and not self._breaker.is_open:
+            # Nor must one client that makes it hang, however often it returns.
+            self._breaker.given_up(asked_at)
         else:
             if isinstance(error, FetchTimeoutError):
-                self._unanswered.add(who)
-            self._breaker.failed(self._failed_at, asked)
-        # The text of an exception that is not our own may repeat what it is about: a header, say.
+                self._timed_out.add(party)
+            self._breaker.failed(self._failed_at, asked_at)
+        # The text of any other exception may repeat a part of the request, such as a header.
         problem = str(error) if isinstance(error, WsrelayError) else type(error).__name__
-        if problem not in self._told and len(self._told) < MAX_TOLD:
-            self._told.add(problem)
-            self.log.error("the hook does not work, and nobody is let in without it: {problem}", problem=problem)
+        if problem not in self._logged_problems and len(self._logged_problems) < MAX_LOGGED_PROBLEMS:
+            self._logged_problems.add(problem)
+            self.log.error("the hook fails; clients are rejected until it answers: {problem}", problem=problem)

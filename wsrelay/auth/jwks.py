@@ -1,7 +1,7 @@
-"""The keys of an identity provider: a JWK Set by URL (RFC 7517), fetched again and again.
+"""The keys of an identity provider: a JWK Set by URL (RFC 7517), fetched periodically.
 
-A provider puts a new key into its set some time before it signs with it, and takes an old one out. Both are noticed
-when the set is fetched the next time, a new one sooner: a token that names a key nobody has heard of is reason to look.
+A provider adds a new key to its set some time before it signs with it, and removes an old one. The next fetch notices
+both. A token that names an unknown key causes a fetch at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.auth.keys import ASYMMETRIC, Key, fitting, public_key
+from wsrelay.auth.keys import ASYMMETRIC, Key, make_public_key, matching_keys
 from wsrelay.core.flow.backoff import FullJitter
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ConfigError, FetchError, RejectedError
@@ -27,96 +27,107 @@ from wsrelay.outgoing.http_client import HTTPClient, HTTPResponse
 __all__ = ["MAX_KEYS", "RemoteKeys", "read_key_set"]
 
 MAX_KEYS = 100
+"""The most keys in a set."""
 
 REFRESH_SECONDS = 300.0
-"""When a set is fetched again that does not say how long it is good."""
+"""How long a set is used that does not say how long it is fresh."""
 
-REFRESH_LEAST_SECONDS = 60.0
-REFRESH_MOST_SECONDS = 86_400.0
+MIN_REFRESH_SECONDS = 60.0
+"""The shortest time between a fetch and the next periodic one, whatever the set says."""
 
-ASK_SECONDS = 10.0
-"""So long after a fetch no token is reason for another one: anybody can make up names of keys."""
+MAX_REFRESH_SECONDS = 86_400.0
+"""The longest one."""
 
-RETRY_MOST_SECONDS = 60.0
+UNKNOWN_KEY_FETCH_SECONDS = 10.0
+"""The shortest time between a fetch and one that a token with an unknown key causes: anybody can invent key IDs."""
 
-KEEP_SECONDS = 86_400.0
-"""How long the keys are good of a provider that does not answer any more."""
+MAX_RETRY_SECONDS = 60.0
+"""The longest delay after a failed fetch."""
+
+STALE_KEYS_SECONDS = 86_400.0
+"""How long known keys stay in use while the set cannot be fetched."""
 
 _ACCEPT = {"Accept": "application/jwk-set+json, application/json"}
 
-# Any algorithm of a kind makes PyJWT read a key of it. Secrets (oct) are not among them: a set is public.
-_KINDS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+# PyJWT needs some algorithm of a key type to read a key. Secrets (oct) are not supported: a set is public.
+_ALGORITHM_OF_TYPE = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
 
 
 class RemoteKeys:
     """The keys of a JWK Set; see `Keys`.
 
     Args:
-        fetcher: Makes the requests.
-        url: Where the set is.
-        clock: Time.
-        rng: Randomness for when a provider that does not answer is asked again.
-        algorithms: What keys may be used with. None: each with whatever is made for its kind.
+        http_client: Makes the requests.
+        url: The URL of the set.
+        clock: The clock.
+        rng: Randomness for the delays after failed fetches.
+        algorithms: The algorithms that are allowed. If None, all that suit the type of a key.
     """
 
     log = Logger()
 
     def __init__(
-        self, fetcher: HTTPClient, url: str, clock: IReactorTime, rng: Random, algorithms: frozenset[str] | None = None
+        self,
+        http_client: HTTPClient,
+        url: str,
+        clock: IReactorTime,
+        rng: Random,
+        algorithms: frozenset[str] | None = None,
     ) -> None:
-        self._fetcher = fetcher
+        self._http_client = http_client
         self._url = url
         self._clock = clock
-        self._backoff = FullJitter(rng, floor=1.0, first=2.0, ceiling=RETRY_MOST_SECONDS)
+        self._backoff = FullJitter(rng, floor=1.0, first=2.0, ceiling=MAX_RETRY_SECONDS)
         self._algorithms = ASYMMETRIC if algorithms is None else ASYMMETRIC & algorithms
         self._is_running = False
-        # None: nobody knows what they are.
+        # None until the first fetch succeeds, and when an outage has lasted too long.
         self._keys: tuple[Key, ...] | None = None
         self._failing_since: float | None = None
-        self._asked = 0.0
+        self._fetched_at = 0.0
         self._fetching: Deferred[Any] | None = None
         self._timer: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []
 
     def start(self) -> None:
-        """Fetch the set now, and from now on."""
+        """Fetch the set now, and periodically from now on."""
         self._is_running = True
         self._fetch()
 
     def stop(self) -> None:
-        """Fetch nothing any more."""
+        """Stop fetching, and cancel a fetch in flight."""
         self._is_running = False
         self._cancel_timer()
         if self._fetching is not None:
             self._fetching.cancel()
 
     def find(self, kid: str | None, algorithm: str) -> Deferred[list[Key]]:
-        """See `Keys.find`. To cancel it is harmless: others may wait for the same fetch."""
+        """See `Keys.find`. Cancelling the Deferred does not cancel the fetch, for which others may wait.
+
+        Returns:
+            Fires when the key is known, or the fetch for which it waits has ended.
+        """
         return Deferred.fromCoroutine(self._find(kid, algorithm))
 
     async def _find(self, kid: str | None, algorithm: str) -> list[Key]:
         if algorithm not in self._algorithms:
             return []
-        found = self._known(kid, algorithm)
-        if not found and self._may_look():
-            await self._look()
-            found = self._known(kid, algorithm)
+        found = matching_keys(self._keys or (), kid, algorithm)
+        if not found and self._may_fetch():
+            await self._wait_for_fetch()
+            found = matching_keys(self._keys or (), kid, algorithm)
         if not found and (self._keys is None or self._failing_since is not None):
-            # It may be a key that is new.
+            # The key may be a new one.
             raise RejectedError(ClientError.NOT_CHECKED)
         return found
 
-    def _known(self, kid: str | None, algorithm: str) -> list[Key]:
-        return fitting(self._keys or (), kid, algorithm)
-
-    def _may_look(self) -> bool:
+    def _may_fetch(self) -> bool:
         if self._fetching is not None:
             return True
-        return self._is_running and self._clock.seconds() - self._asked >= ASK_SECONDS
+        return self._is_running and self._clock.seconds() - self._fetched_at >= UNKNOWN_KEY_FETCH_SECONDS
 
-    def _look(self) -> Deferred[None]:
-        """Fires after a fetch: the one that is under way, or one that begins now."""
-        # Without a canceller: one that does not wait any more may be told all the same.
+    def _wait_for_fetch(self) -> Deferred[None]:
+        """Return a Deferred that fires after the fetch in flight, or after one that begins now."""
+        # Without a canceller: after a cancellation the callback is ignored.
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
         if self._fetching is None:
@@ -125,38 +136,39 @@ class RemoteKeys:
 
     def _fetch(self) -> None:
         self._cancel_timer()
-        self._asked = self._clock.seconds()
-        self._fetching = self._fetcher.fetch("GET", self._url, _ACCEPT)
-        self._fetching.addCallback(self._took).addErrback(self._failed).addCallback(self._ended)
+        self._fetched_at = self._clock.seconds()
+        self._fetching = self._http_client.fetch("GET", self._url, _ACCEPT)
+        self._fetching.addCallback(self._take_keys).addErrback(self._record_failure).addCallback(self._end_fetch)
 
-    def _took(self, fetched: HTTPResponse) -> float:
-        """Returns when to fetch again, in seconds from now."""
-        keys = read_key_set(fetched, self._algorithms)
+    def _take_keys(self, response: HTTPResponse) -> float:
+        """Take the keys of a response, and return the delay until the next fetch, in seconds."""
+        keys = read_key_set(response, self._algorithms)
         if not keys and self._keys != ():
-            self.log.warn("of the keys for tokens that the provider publishes none can be used")
+            self.log.warn("none of the keys for tokens that the provider publishes can be used")
         self._keys = keys
         self._backoff.reset()
         if self._failing_since is not None:
             self._failing_since = None
             self.log.info("the keys for tokens can be fetched again")
-        good = REFRESH_SECONDS if fetched.max_age is None else fetched.max_age
-        return min(max(good, REFRESH_LEAST_SECONDS), REFRESH_MOST_SECONDS)
+        fresh = REFRESH_SECONDS if response.max_age is None else response.max_age
+        return min(max(fresh, MIN_REFRESH_SECONDS), MAX_REFRESH_SECONDS)
 
-    def _failed(self, failure: Failure) -> float:
+    def _record_failure(self, failure: Failure) -> float:
+        """Record a failed fetch, and return the delay until the next one, in seconds."""
         now = self._clock.seconds()
         if self._failing_since is None and self._is_running:
             self._failing_since = now
-            # The text of an exception that is not our own may repeat what it is about.
+            # The text of any other exception may repeat what was fetched.
             problem = failure.getErrorMessage() if failure.check(FetchError) else type(failure.value).__name__
             self.log.error("the keys for tokens cannot be fetched: {problem}", problem=problem)
-        if self._failing_since is not None and now - self._failing_since >= KEEP_SECONDS:
+        if self._failing_since is not None and now - self._failing_since >= STALE_KEYS_SECONDS:
             self._keys = None
         return self._backoff.next()
 
-    def _ended(self, seconds: float) -> None:
+    def _end_fetch(self, delay_seconds: float) -> None:
         self._fetching = None
         if self._is_running:
-            self._timer = self._clock.callLater(seconds, self._fetch)
+            self._timer = self._clock.callLater(delay_seconds, self._fetch)
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(None)
@@ -167,16 +179,23 @@ class RemoteKeys:
         self._timer = None
 
 
-def read_key_set(fetched: HTTPResponse, algorithms: frozenset[str]) -> tuple[Key, ...]:
-    """The keys of a set that can be used with some of these algorithms; there may be none.
+def read_key_set(response: HTTPResponse, algorithms: frozenset[str]) -> tuple[Key, ...]:
+    """Read the keys of a JWK Set.
+
+    Args:
+        response: The response with the set.
+        algorithms: The algorithms that are allowed.
+
+    Returns:
+        The keys that can be used with an allowed algorithm, in their order; possibly none.
 
     Raises:
-        FetchError: It is no JWK Set, or has more than `MAX_KEYS` keys.
+        FetchError: The response is not a JWK Set, or has more than `MAX_KEYS` keys.
     """
-    if fetched.status != 200:
-        raise FetchError(f"it answered with the status {fetched.status}")
+    if response.status != 200:
+        raise FetchError(f"it answered with the status {response.status}")
     try:
-        document = json.loads(fetched.body)
+        document = json.loads(response.body)
     except (ValueError, RecursionError):
         document = None
     entries = document.get("keys") if isinstance(document, dict) else None
@@ -188,24 +207,24 @@ def read_key_set(fetched: HTTPResponse, algorithms: frozenset[str]) -> tuple[Key
 
 
 def _read_key(entry: object, algorithms: frozenset[str]) -> Key | None:
-    """The key of a JWK, or None if it is not for us (RFC 7517 section 5: such are skipped)."""
+    """Return the key of a JWK, or None if it cannot be used here: RFC 7517 section 5 says to skip such keys."""
     if not isinstance(entry, dict) or not _is_for_signatures(entry):
         return None
-    kid, kind, algorithm = entry.get("kid"), entry.get("kty"), entry.get("alg")
-    if not (kid is None or isinstance(kid, str)) or not isinstance(kind, str) or kind not in _KINDS:
+    kid, key_type, algorithm = entry.get("kid"), entry.get("kty"), entry.get("alg")
+    if not (kid is None or isinstance(kid, str)) or not isinstance(key_type, str) or key_type not in _ALGORITHM_OF_TYPE:
         return None
     try:
-        # A private key is read as one, and refused as no public one: what is published is anybody's to sign with.
-        key = public_key(jwt.PyJWK(entry, _KINDS[kind]).key, kid)
+        # PyJWK reads a private key as such, and it is rejected: anybody could sign with a published one.
+        key = make_public_key(jwt.PyJWK(entry, _ALGORITHM_OF_TYPE[key_type]).key, kid)
     except (ConfigError, jwt.PyJWTError, UnsupportedAlgorithm, TypeError, ValueError):
         return None
-    # RFC 7517 section 4.4: where a key says what it is for, it is for nothing else.
+    # RFC 7517 section 4.4: a key that names its algorithm is for no other.
     usable = frozenset(each for each in key.algorithms & algorithms if algorithm in (None, each))
     return replace(key, algorithms=usable) if usable else None
 
 
 def _is_for_signatures(entry: dict[str, Any]) -> bool:
-    """RFC 7517 sections 4.2 and 4.3."""
+    """Return whether a JWK may verify signatures (RFC 7517 sections 4.2 and 4.3)."""
     operations = entry.get("key_ops")
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return False

@@ -1,7 +1,7 @@
-"""The keys that tokens are checked with, each good for the algorithms of its kind and for no other.
+"""Keys that verify tokens, each for the algorithms of its kind and no others.
 
-Which algorithm a token is checked with is never the token's choice alone (RFC 8725 section 3.1): one that names HS256
-does not get a public key, which everybody knows, taken for a secret.
+A token never chooses its algorithm alone (RFC 8725 section 3.1): for one that names HS256, a public key, which anybody
+may know, is never used as a secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from wsrelay.core.outcomes.errors import ConfigError
 
-__all__ = ["ALGORITHMS", "ASYMMETRIC", "FixedKeys", "Key", "Keys", "fitting", "public_key", "read_keys"]
+__all__ = ["ALGORITHMS", "ASYMMETRIC", "FixedKeys", "Key", "Keys", "make_public_key", "matching_keys", "read_keys"]
 
 # RFC 7518 section 3.2: a secret is at least as long as the hash.
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -32,10 +32,10 @@ _RSA_BITS = 2048  # RFC 7518 sections 3.3 and 3.5
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
 
 ASYMMETRIC = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})
-"""The algorithms for which the key is public."""
+"""The algorithms with public keys."""
 
 ALGORITHMS = frozenset({*_SECRET_BYTES, *ASYMMETRIC})
-"""Every algorithm that there may be a key for (RFC 7518 section 3.1, RFC 8037, RFC 8812)."""
+"""Every supported algorithm (RFC 7518 section 3.1, RFC 8037, RFC 8812)."""
 
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
@@ -44,11 +44,11 @@ Material: TypeAlias = bytes | RSAPublicKey | EllipticCurvePublicKey | Ed25519Pub
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that tokens are checked with.
+    """A key that verifies tokens.
 
     Attributes:
-        kid: What tokens call it (RFC 7515 section 4.1.4). None: it has no name, and may be anybody's.
-        algorithms: What it may be used with.
+        kid: Its key ID (RFC 7515 section 4.1.4). If None, it matches tokens of any key ID.
+        algorithms: The algorithms that it may be used with.
         material: The secret, or the public key.
     """
 
@@ -58,23 +58,25 @@ class Key:
 
 
 class Keys(Protocol):
-    """Where keys come from."""
+    """A source of keys."""
 
     def find(self, kid: str | None, algorithm: str) -> Deferred[list[Key]]:
-        """The keys that a token may be signed with.
+        """Find the keys with which a token may be signed.
 
         Args:
-            kid: What the token calls its key. None: it does not say.
-            algorithm: What the token says it is signed with, which each key that is found may be used with.
+            kid: The key ID in the token. If None, it has none.
+            algorithm: The algorithm in the token. Every key that is found may be used with it.
 
         Returns:
-            Fires with none if there is no such key; fails with `RejectedError(ClientError.NOT_CHECKED)` if that cannot
-            be known now.
+            Fires with the keys, an empty list if there is none.
+
+        Raises:
+            RejectedError: (Failure of the Deferred, with `ClientError.NOT_CHECKED`.) The keys are not known now.
         """
 
 
 class FixedKeys:
-    """The keys that the operator has given.
+    """Keys that the operator configured.
 
     Args:
         keys: The keys.
@@ -84,20 +86,20 @@ class FixedKeys:
         self._keys = tuple(keys)
 
     def find(self, kid: str | None, algorithm: str) -> Deferred[list[Key]]:
-        """See `Keys.find`."""
-        return succeed(fitting(self._keys, kid, algorithm))
+        """See `Keys.find`. The Deferred has fired already."""
+        return succeed(matching_keys(self._keys, kid, algorithm))
 
 
-def fitting(keys: Iterable[Key], kid: str | None, algorithm: str) -> list[Key]:
-    """Those of the keys that a token may be signed with; `Keys.find` says what the arguments are."""
+def matching_keys(keys: Iterable[Key], kid: str | None, algorithm: str) -> list[Key]:
+    """Return those of the keys with which a token may be signed, in their order. See `Keys.find` for the arguments."""
     return [key for key in keys if algorithm in key.algorithms and (key.kid is None or kid is None or key.kid == kid)]
 
 
-def public_key(material: object, kid: str | None = None) -> Key:
-    """The key for a public key of `cryptography`.
+def make_public_key(material: object, kid: str | None = None) -> Key:
+    """Make a key of a public key of `cryptography`.
 
     Raises:
-        ConfigError: It is of a kind or size that is not accepted.
+        ConfigError: Its kind or size is not accepted.
     """
     if isinstance(material, RSAPublicKey):
         if material.key_size < _RSA_BITS:
@@ -111,12 +113,18 @@ def public_key(material: object, kid: str | None = None) -> Key:
 
 
 def read_keys(text: str) -> tuple[Key, ...]:
-    """The keys in a text: PEM public keys or certificates, or secrets with commas or white space between them.
+    """Read keys that the operator configured.
 
-    Of a certificate only the key counts: who gives it here vouches for it, however old it is and whoever signed it.
+    Of a certificate only the key counts, neither its dates nor its issuer: the operator vouches for it.
+
+    Args:
+        text: PEM public keys or certificates, or secrets separated by commas or white space.
+
+    Returns:
+        The keys, at least one, in their order.
 
     Raises:
-        ConfigError: There are none, or one cannot be used. The text never repeats what was given.
+        ConfigError: There is none, or one cannot be used. The error never repeats the text.
     """
     if "-----BEGIN" in text:
         return _read_pem(text)
@@ -124,13 +132,13 @@ def read_keys(text: str) -> tuple[Key, ...]:
     if not words:
         raise ConfigError("there is no key in it")
     if any(map(_is_der, [*words, "".join(words)])):
-        raise ConfigError("a public key needs its BEGIN and END lines: without them it would be taken for a secret")
-    return tuple(map(_secret, words))
+        raise ConfigError("a public key needs its BEGIN and END lines: without them it would be used as a secret")
+    return tuple(map(_make_secret, words))
 
 
-def _secret(word: str) -> Key:
+def _make_secret(word: str) -> Key:
     material = word.encode("utf-8", "surrogateescape")
-    algorithms = frozenset(name for name, least in _SECRET_BYTES.items() if len(material) >= least)
+    algorithms = frozenset(name for name, minimum in _SECRET_BYTES.items() if len(material) >= minimum)
     if not algorithms:
         raise ConfigError(
             f"a secret has at least {min(_SECRET_BYTES.values())} bytes, without commas and spaces in it; "
@@ -150,7 +158,7 @@ def _is_der(text: str) -> bool:
 
 
 def _read_pem(text: str) -> tuple[Key, ...]:
-    # Many environments hold no line breaks, and the two characters instead.
+    # Many environments cannot hold line breaks, and hold the two characters \\n instead.
     text = text.replace("\\n", "\n")
     if "PRIVATE KEY-----" in text:
         raise ConfigError(
@@ -158,14 +166,14 @@ def _read_pem(text: str) -> tuple[Key, ...]:
             "(openssl pkey -in private.pem -pubout)"
         )
     if _PEM.sub("", text).strip(", \t\r\n"):
-        raise ConfigError("there is something beside the PEM blocks, or one of them has no end")
+        raise ConfigError("there is text outside the PEM blocks, or one of them has no END line")
     return tuple(_read_block(block[1], block[0].encode("utf-8", "replace")) for block in _PEM.finditer(text))
 
 
 def _read_block(label: str, block: bytes) -> Key:
     try:
         if label == "CERTIFICATE":
-            return public_key(load_pem_x509_certificate(block).public_key())
-        return public_key(load_pem_public_key(block))
+            return make_public_key(load_pem_x509_certificate(block).public_key())
+        return make_public_key(load_pem_public_key(block))
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError("a PEM block is no public key or certificate, or is damaged") from None

@@ -1,7 +1,7 @@
-"""Tickets: a random text that the application gave a client, and a document about it that the relay finds once.
+"""Tickets: random texts that the application gave to clients, each with a document that the relay redeems once.
 
-Nothing is shared between application and relay but Redis, nothing lives long, and a ticket in a URL that a router wrote
-to its log is worth nothing any more.
+Application and relay share nothing but Redis. A ticket is short-lived and good once, so that one in a URL that a router
+wrote to its log is worthless by then.
 """
 
 from __future__ import annotations
@@ -23,30 +23,33 @@ class TicketVerifier:
     """Redeems tickets.
 
     Args:
-        store: Where they are.
-        log_detail: Takes a constant text that says more about a denial than the client is told.
-        now: Seconds since the epoch.
+        store: Keeps the tickets.
+        log_detail: Logs a constant text that says more about a rejection than the client may know.
+        now: The wall clock, in seconds since the epoch.
     """
 
     def __init__(self, store: ICredentialStore, log_detail: Callable[[str], None], now: Callable[[], float]) -> None:
         self._store = store
-        self._explain = log_detail
+        self._log_detail = log_detail
         self._now = now
 
     async def redeem(self, ticket: Secret, address: str) -> Identity:
-        """Who the client is that shows a ticket, which from now on is good for nobody.
+        """Redeem a ticket. Nobody can use it again, even if it is rejected here.
 
         Args:
-            ticket: Inside its grammar.
-            address: Where the client is.
+            ticket: The ticket, inside its grammar.
+            address: The address of the client that sent it.
+
+        Returns:
+            The identity of the client.
 
         Raises:
-            DeniedError: It is not good, or nobody can say.
+            RejectedError: The ticket is not valid, or cannot be looked up now.
         """
         try:
             document = await self._store.redeem(ticket.reveal())
         except BrokerUnavailable as error:
-            self._explain(f"a ticket cannot be looked up: {error.code}")
+            self._log_detail(f"a ticket cannot be looked up: {error.code}")
             raise RejectedError(ClientError.NOT_CHECKED) from None
         if document is None:
             raise RejectedError(ClientError.TICKET)
@@ -55,9 +58,9 @@ class TicketVerifier:
             identity = check_ticket(claims, credential_id=f"ticket:{ticket.reveal()}")
             self._check(claims, identity, address)
         except ClaimError as error:
-            self._explain(f"a ticket: {error}")
+            self._log_detail(f"a ticket: {error}")
             raise RejectedError(ClientError.TICKET) from None
-        # The end is that of the ticket, which has come; the connection goes on.
+        # Without `expires`: that is the end of the ticket, and the connection outlives it.
         return Identity(identity.subject, identity.channels, identity.publish, credential_id=identity.credential_id)
 
     def _check(self, claims: dict[str, Any], identity: Identity, address: str) -> None:

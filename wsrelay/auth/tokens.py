@@ -1,6 +1,6 @@
-"""Checks tokens: JSON Web Tokens (RFC 7519), signed by somebody whose keys are known.
+"""Tokens: JSON Web Tokens (RFC 7519), signed with known keys.
 
-PyJWT does the cryptography, and reads the parts. Time is checked here, because PyJWT asks the system's clock.
+PyJWT does the cryptography and parses the parts. Times are checked here, because PyJWT uses the system's clock.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_JTI_BYTES", "TokenVerifier"]
 
 MAX_JTI_BYTES = 255
-"""A longer `jti` revokes nothing."""
+"""The longest `jti`, in bytes of UTF-8. Revocation targets are no longer."""
 
-# `sub` and `jti` are looked at here: a number is good enough for the one, and the other may be anything.
+# `sub` and `jti` are checked here, because numbers are accepted for both.
 _OPTIONS: Options = {
     "require": ["exp"],
     "verify_exp": False,
@@ -38,16 +38,17 @@ _OPTIONS: Options = {
 
 
 class TokenVerifier:
-    """Says who somebody is that shows a token.
+    """Verifies tokens.
 
     Args:
-        keys: The keys of those who may sign tokens.
-        algorithms: What tokens may be signed with. None: with whatever the keys are for.
-        audience: What `aud` has to name. None: tokens with an `aud` are for somebody else (RFC 7519 section 4.1.3).
-        issuer: What `iss` has to be. None: it is not looked at.
-        leeway_seconds: How far the clocks of those who sign may be off, in seconds.
-        now: The seconds since the epoch.
-        tell: Called for each token that is not good with why, in constant words that hold nothing of the token.
+        keys: The keys of the issuers.
+        algorithms: The algorithms that are allowed. If None, all that the keys are for.
+        audience: The audience that `aud` must name. If None, tokens with an `aud` are for another service and rejected
+            (RFC 7519 section 4.1.3).
+        issuer: The value that `iss` must have. If None, `iss` is ignored.
+        leeway_seconds: How far the clocks of the issuers may be off, in seconds.
+        now: The wall clock, in seconds since the epoch.
+        log_detail: Called for each rejected token with the reason, a constant text that holds nothing of the token.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class TokenVerifier:
         issuer: str | None,
         leeway_seconds: float,
         now: Callable[[], float],
-        tell: Callable[[str], None] = lambda _why: None,
+        log_detail: Callable[[str], None] = lambda _detail: None,
     ) -> None:
         self._keys = keys
         self._algorithms = ALGORITHMS if algorithms is None else ALGORITHMS & algorithms
@@ -67,19 +68,21 @@ class TokenVerifier:
         self._issuer = issuer
         self._leeway = leeway_seconds
         self._now = now
-        self._tell = tell
+        self._log_detail = log_detail
 
     def verify(self, text: str) -> Deferred[Identity]:
-        """Check a token.
+        """Verify a token.
 
         Args:
-            text: The token. Its length is bounded by whoever took it, by `MAX_CREDENTIAL_BYTES`.
+            text: The token. The caller bounds its length, by `wsrelay.core.access.credentials.MAX_CREDENTIAL_BYTES`.
 
         Returns:
-            Fires with who is meant. `expires` is the token's `exp` and the leeway behind it. Fails with
-            `RejectedError`: `ClientError.TOKEN` if the token is not known to be from somebody who may sign tokens,
-            `ClientError.TOKEN_EXPIRED` or `ClientError.TOKEN_CLAIMS` for what is wrong with one that is, and what the
-            keys fail with.
+            Fires with the identity. Its `expires` is the token's `exp` plus the leeway.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) With `ClientError.TOKEN`, the signature of an issuer is not
+                proven. With `ClientError.TOKEN_EXPIRED` or `ClientError.TOKEN_CLAIMS`, it is, and a time or another
+                claim is wrong. With `ClientError.NOT_CHECKED`, the keys are not known now.
         """
         return Deferred.fromCoroutine(self._verify(text))
 
@@ -87,22 +90,22 @@ class TokenVerifier:
         kid, algorithm = self._read_header(text)
         keys = await self._keys.find(kid, algorithm)
         if not keys:
-            raise self._denied(ClientError.TOKEN, "unknown key")
+            raise self._rejected(ClientError.TOKEN, "unknown key")
         return self._read_identity(self._read_claims(text, keys))
 
     def _read_header(self, text: str) -> tuple[str | None, str]:
-        """The names of key and algorithm. What else a header says of keys (jku, jwk, x5u, x5c) is not looked at."""
+        """Return the key ID and the algorithm. Other fields about keys (jku, jwk, x5u, x5c) are ignored."""
         try:
-            # PyJWT takes padding, which does not belong there (RFC 7515 section 2): one token has one text.
+            # PyJWT accepts padding, which RFC 7515 section 2 forbids: a token has only one valid text.
             header = jwt.get_unverified_header("" if "=" in text else text)
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise self._denied(ClientError.TOKEN, "malformed") from None
-        # RFC 7515 section 4.1.11: it names what must be understood, and nothing of that is.
+            raise self._rejected(ClientError.TOKEN, "malformed") from None
+        # RFC 7515 section 4.1.11: it names extensions that must be understood, and none is supported.
         if "crit" in header:
-            raise self._denied(ClientError.TOKEN, "crit")
+            raise self._rejected(ClientError.TOKEN, "crit")
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise self._denied(ClientError.TOKEN, "algorithm not allowed")
+            raise self._rejected(ClientError.TOKEN, "algorithm not allowed")
         return header.get("kid"), algorithm
 
     def _read_claims(self, text: str, keys: Iterable[Key]) -> dict[str, Any]:
@@ -119,59 +122,59 @@ class TokenVerifier:
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, UnsupportedAlgorithm):
                 continue
             except jwt.MissingRequiredClaimError as error:
-                raise self._denied(ClientError.TOKEN_CLAIMS, f"{error.claim} missing") from None
+                raise self._rejected(ClientError.TOKEN_CLAIMS, f"{error.claim} missing") from None
             except jwt.InvalidAudienceError:
-                raise self._denied(ClientError.TOKEN_CLAIMS, "aud") from None
+                raise self._rejected(ClientError.TOKEN_CLAIMS, "aud") from None
             except jwt.InvalidIssuerError:
-                raise self._denied(ClientError.TOKEN_CLAIMS, "iss") from None
+                raise self._rejected(ClientError.TOKEN_CLAIMS, "iss") from None
             except (jwt.DecodeError, RecursionError):
-                # The header has been decoded before, and the signature is good.
-                raise self._denied(ClientError.TOKEN_CLAIMS, "the claims are no JSON object") from None
+                # The header has been decoded before, and the signature is valid.
+                raise self._rejected(ClientError.TOKEN_CLAIMS, "the claims are no JSON object") from None
             except jwt.PyJWTError:
-                raise self._denied(ClientError.TOKEN, "malformed") from None
-            # Not PyJWT's, which lets an empty list pass.
+                raise self._rejected(ClientError.TOKEN, "malformed") from None
+            # Not left to PyJWT, which accepts an empty list.
             if self._audience is None and claims.get("aud") is not None:
-                raise self._denied(ClientError.TOKEN_CLAIMS, "aud")
+                raise self._rejected(ClientError.TOKEN_CLAIMS, "aud")
             return claims
-        raise self._denied(ClientError.TOKEN, "bad signature")
+        raise self._rejected(ClientError.TOKEN, "bad signature")
 
     def _read_identity(self, claims: dict[str, Any]) -> Identity:
         try:
-            identity = read_identity(claims, _reference(claims))
-            begins = [read_instant(claims, name) or 0.0 for name in ("nbf", "iat")]
+            identity = read_identity(claims, _credential_id(claims))
+            starts = [read_instant(claims, name) or 0.0 for name in ("nbf", "iat")]
         except ClaimError as error:
-            raise self._denied(ClientError.TOKEN_CLAIMS, str(error)) from None
+            raise self._rejected(ClientError.TOKEN_CLAIMS, str(error)) from None
         now = self._now()
         expires = float(claims["exp"]) + self._leeway
-        # RFC 7519 section 4.1.4: on that instant it is over.
+        # RFC 7519 section 4.1.4: at that instant it has expired.
         if expires <= now:
-            raise self._denied(ClientError.TOKEN_EXPIRED, "expired")
-        # RFC 7519 section 4.1.5. Nothing there forbids an iat to come, but the clock that made it made exp as well.
-        if max(begins) - self._leeway > now:
-            raise self._denied(ClientError.TOKEN_EXPIRED, "not yet valid")
+            raise self._rejected(ClientError.TOKEN_EXPIRED, "expired")
+        # RFC 7519 section 4.1.5. The RFC permits an iat in the future, but the clock that made it also made exp.
+        if max(starts) - self._leeway > now:
+            raise self._rejected(ClientError.TOKEN_EXPIRED, "not yet valid")
         return replace(identity, expires=expires)
 
-    def _denied(self, client_error: ClientError, why: str) -> RejectedError:
-        self._tell(why)
+    def _rejected(self, client_error: ClientError, detail: str) -> RejectedError:
+        self._log_detail(detail)
         return RejectedError(client_error)
 
 
-def _reference(claims: dict[str, Any]) -> str | None:
-    """What the token is revoked by.
+def _credential_id(claims: dict[str, Any]) -> str | None:
+    """Return the target that revokes the token, or None if the token has no `jti`.
 
     Raises:
-        ClaimError: It has a name that nobody could revoke it by.
+        ClaimError: No revocation could name its `jti`.
     """
     jti = claims.get("jti")
     if jti is None:
         return None
     if isinstance(jti, int) and not isinstance(jti, bool):
-        # As with `sub`: applications count, and a control message may say it either way.
+        # As with `sub`: applications number tokens, and a control message may name either form.
         jti = str(jti)
     try:
         if isinstance(jti, str) and 0 < len(jti.encode()) <= MAX_JTI_BYTES:
             return f"token:{jti}"
     except UnicodeEncodeError:
-        # JSON can spell half of a surrogate pair, which is no text.
+        # JSON can spell half of a surrogate pair, which UTF-8 cannot encode.
         pass
     raise ClaimError(f"jti must be a text of 1 to {MAX_JTI_BYTES} bytes")

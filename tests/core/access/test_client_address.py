@@ -9,12 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.core.access.client_address import rate_limit_key
 
 
-class BlockTests(SynchronousTestCase):
-    """What one party has."""
+class RateLimitKeyTests(SynchronousTestCase):
+    """`rate_limit_key`."""
 
-    def test_blocks(self) -> None:
-        """An IPv4 address is one party's, of an IPv6 address the upper half, and what is no address stays as it is."""
-        for address, party in (
+    def test_ipv6_address_is_reduced_to_its_network_and_other_texts_are_unchanged(self) -> None:
+        for address, key in (
             ("192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
             ("2001:db8:1:2::", "2001:db8:1:2::"),
@@ -23,11 +22,10 @@ class BlockTests(SynchronousTestCase):
             ("a:b", "a:b"),
             ("", ""),
         ):
-            self.assertEqual(rate_limit_key(address), party)
+            self.assertEqual(rate_limit_key(address), key)
 
     @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
-    def test_neighbours(self, address: object, lower: int) -> None:
-        """Whatever a party makes of the lower half, it stays one."""
+    def test_addresses_of_one_ipv6_network_have_one_key(self, address: object, lower: int) -> None:
         first = rate_limit_key(str(address))
         if "." not in first:
             upper = first.removesuffix("::")

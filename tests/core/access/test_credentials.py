@@ -28,21 +28,21 @@ TOKEN = "eyJh.eyJz_-0.c2ln"
 TICKET = "0123456789abcdef"
 COOKIE = "session"
 
-SHOWN_TOKEN = Credential(CredentialKind.TOKEN, Secret(TOKEN))
-SHOWN_TICKET = Credential(CredentialKind.TICKET, Secret(TICKET))
+FOUND_TOKEN = Credential(CredentialKind.TOKEN, Secret(TOKEN))
+FOUND_TICKET = Credential(CredentialKind.TICKET, Secret(TICKET))
 
-# Every place of a handshake in which a credential may stand on purpose, and what is found there.
+# Every place of a handshake for a credential that is not ambient, and the credential that is found there.
 CARRIERS: dict[str, tuple[dict[str, Any], Credential]] = {
-    "bearer": ({"authorization": f"Bearer {TOKEN}"}, SHOWN_TOKEN),
-    "ticket scheme": ({"authorization": f"Ticket {TICKET}"}, SHOWN_TICKET),
-    "token subprotocol": ({"subprotocols": ("wsrelay", f"wsrelay.token.{TOKEN}")}, SHOWN_TOKEN),
-    "ticket subprotocol": ({"subprotocols": (f"wsrelay.ticket.{TICKET}", "wsrelay")}, SHOWN_TICKET),
-    "parameter": ({"query": f"a=b&ticket={TICKET}"}, SHOWN_TICKET),
+    "bearer": ({"authorization": f"Bearer {TOKEN}"}, FOUND_TOKEN),
+    "ticket scheme": ({"authorization": f"Ticket {TICKET}"}, FOUND_TICKET),
+    "token subprotocol": ({"subprotocols": ("wsrelay", f"wsrelay.token.{TOKEN}")}, FOUND_TOKEN),
+    "ticket subprotocol": ({"subprotocols": (f"wsrelay.ticket.{TICKET}", "wsrelay")}, FOUND_TICKET),
+    "parameter": ({"query": f"a=b&ticket={TICKET}"}, FOUND_TICKET),
 }
 
 
-def look(name: str | None = None, with_bearer: bool = True, **fields: Any) -> Credential | ClientError | None:
-    """What is found in a handshake, or why that cannot be told."""
+def find(name: str | None = None, with_bearer: bool = True, **fields: Any) -> Credential | ClientError | None:
+    """Return the credential that is found in a handshake, or the error with which the handshake is rejected."""
     try:
         return find_credential(Handshake("/ws/room", "192.0.2.1", **fields), name, with_bearer=with_bearer)
     except RejectedError as error:
@@ -50,7 +50,7 @@ def look(name: str | None = None, with_bearer: bool = True, **fields: Any) -> Cr
 
 
 def check(kind: CredentialKind, text: str) -> Credential | ClientError:
-    """What a text of this kind is."""
+    """Return the credential of a text, or the error with which it is rejected."""
     try:
         return check_credential(kind, text)
     except RejectedError as error:
@@ -58,7 +58,7 @@ def check(kind: CredentialKind, text: str) -> Credential | ClientError:
 
 
 def read(message: object) -> Credential | ClientError:
-    """What a first message shows."""
+    """Return the credential in a first message, or the error with which it is rejected."""
     try:
         return read_credential(message if isinstance(message, bytes) else json.dumps(message).encode())
     except RejectedError as error:
@@ -66,17 +66,15 @@ def read(message: object) -> Credential | ClientError:
 
 
 class GrammarTests(SynchronousTestCase):
-    """What a token and a ticket look like."""
+    """`check_credential`."""
 
-    def test_good(self) -> None:
-        """Three base64url parts, of which the last may be empty, are a token; 16 to 128 plain characters a ticket."""
+    def test_tokens_and_tickets_inside_their_grammar_are_accepted(self) -> None:
         for text in (TOKEN, "a.b.c", "a.b.", "-_.09.AZ", "a." + "b" * (MAX_CREDENTIAL_BYTES - 4) + ".c"):
             self.assertEqual(check(CredentialKind.TOKEN, text), Credential(CredentialKind.TOKEN, Secret(text)))
         for text in (TICKET, "-._~ABCxyz012345", "x" * 128):
             self.assertEqual(check(CredentialKind.TICKET, text), Credential(CredentialKind.TICKET, Secret(text)))
 
-    def test_bad_tokens(self) -> None:
-        """Anything else is no token, and is told so in the same words as one whose signature is wrong."""
+    def test_other_tokens_are_rejected_like_a_wrong_signature(self) -> None:
         texts = [
             "",
             "a",
@@ -96,8 +94,7 @@ class GrammarTests(SynchronousTestCase):
             {text: check(CredentialKind.TOKEN, text) for text in texts}, dict.fromkeys(texts, ClientError.TOKEN)
         )
 
-    def test_bad_tickets(self) -> None:
-        """Anything else is no ticket, and is told so in the same words as one that nobody knows."""
+    def test_other_tickets_are_rejected_like_unknown_ones(self) -> None:
         texts = ["", "x" * 15, "x" * 129, "x" * 16 + "\n", "x" * 16 + "*", "x" * 8 + "/" + "x" * 8, "x" * 16 + " "]
         texts += ["x" * 16 + ":", "x" * 16 + "\u00fc", "\u0661" * 16, "x" * 16 + "%20", "x" * 9000]
         self.assertEqual(
@@ -107,23 +104,20 @@ class GrammarTests(SynchronousTestCase):
     @given(st.sampled_from(CredentialKind), st.text() | st.text("aZ0-_.~", max_size=140))
     @example(CredentialKind.TICKET, "x" * 16 + "\n")
     @example(CredentialKind.TOKEN, "a.b.c\n")
-    def test_anything(self, kind: CredentialKind, text: str) -> None:
-        """What passes is exactly what it was, and stands in a URL, a header field and a key of Redis as it is."""
+    def test_accepted_text_is_unchanged_and_needs_no_quoting(self, kind: CredentialKind, text: str) -> None:
         found = check(kind, text)
         if isinstance(found, Credential):
             self.assertEqual((found.kind, found.secret.reveal(), found.is_ambient), (kind, text, False))
             self.assertLessEqual(set(text), set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"))
 
-    def test_repr(self) -> None:
-        """A credential can be logged by mistake without harm."""
+    def test_repr_hides_the_credential(self) -> None:
         self.assertNotIn(TOKEN, repr(check(CredentialKind.TOKEN, TOKEN)))
 
 
 class HandshakeTests(SynchronousTestCase):
-    """What is found in a handshake."""
+    """`find_credential`, without cookies."""
 
-    def test_nothing(self) -> None:
-        """A handshake that shows nothing has nothing; parameters and fields of other meaning are none."""
+    def test_handshake_without_a_credential_has_none(self) -> None:
         for fields in (
             {},
             {"query": f"token={TOKEN}&Ticket={TICKET}&xticket={TICKET}"},
@@ -132,27 +126,24 @@ class HandshakeTests(SynchronousTestCase):
             {"subprotocols": ("wsrelay", "chat", f"token.{TOKEN}", "wsrelay.token", f"wsrelay.other.{TOKEN}")},
             {"cookie": f"{COOKIE}={TOKEN}"},
         ):
-            self.assertIsNone(look(**fields), fields)
+            self.assertIsNone(find(**fields), fields)
 
-    def test_carriers(self) -> None:
-        """A credential is found in every place that there is for it, and is not ambient there."""
+    def test_credential_is_found_in_every_place_and_is_not_ambient(self) -> None:
         self.assertEqual(
-            {place: look(**fields) for place, (fields, _) in CARRIERS.items()},
+            {place: find(**fields) for place, (fields, _) in CARRIERS.items()},
             {place: expected for place, (_, expected) in CARRIERS.items()},
         )
 
-    def test_scheme(self) -> None:
-        """Schemes are case-insensitive, and more than one space may follow (RFC 9110 section 11.4)."""
+    def test_scheme_ignores_case_and_extra_spaces(self) -> None:
+        """RFC 9110 section 11.4."""
         for scheme in ("Bearer ", "bearer ", "BEARER ", "bEaReR   "):
-            self.assertEqual(look(authorization=f"{scheme}{TOKEN}"), SHOWN_TOKEN)
-        self.assertEqual(look(authorization=f"tICKET {TICKET}"), SHOWN_TICKET)
+            self.assertEqual(find(authorization=f"{scheme}{TOKEN}"), FOUND_TOKEN)
+        self.assertEqual(find(authorization=f"tICKET {TICKET}"), FOUND_TICKET)
 
-    def test_encoded_parameter(self) -> None:
-        """A parameter may be percent-encoded, as some libraries do even where it need not be."""
-        self.assertEqual(look(query="ticket=%30123456789abcde%66"), SHOWN_TICKET)
+    def test_parameter_may_be_percent_encoded(self) -> None:
+        self.assertEqual(find(query="ticket=%30123456789abcde%66"), FOUND_TICKET)
 
-    def test_malformed(self) -> None:
-        """What stands in a place for a credential and is none is refused, and never taken for none at all."""
+    def test_malformed_credential_is_rejected_and_not_ignored(self) -> None:
         cases: dict[ClientError, list[dict[str, Any]]] = {
             ClientError.TOKEN: [
                 {"authorization": "Bearer"},
@@ -173,20 +164,18 @@ class HandshakeTests(SynchronousTestCase):
             ],
         }
         for client_error, handshakes in cases.items():
-            self.assertEqual([look(**fields) for fields in handshakes], [client_error] * len(handshakes))
+            self.assertEqual([find(**fields) for fields in handshakes], [client_error] * len(handshakes))
 
-    def test_without_bearer(self) -> None:
-        """Where there are no tokens a Bearer field is for somebody else: neither found nor in the way of a ticket."""
+    def test_bearer_field_is_ignored_where_there_are_no_tokens(self) -> None:
         bearer = {"authorization": f"Bearer {TOKEN}"}
-        self.assertIsNone(look(with_bearer=False, **bearer))
-        self.assertIsNone(look(with_bearer=False, authorization="Bearer not-a-token"))
-        self.assertEqual(look(with_bearer=False, query=f"ticket={TICKET}", **bearer), SHOWN_TICKET)
-        # All other places are the relay's own: what is there is looked at, and fails where nobody can check it.
-        self.assertEqual(look(with_bearer=False, subprotocols=(f"wsrelay.token.{TOKEN}",)), SHOWN_TOKEN)
-        self.assertEqual(look(with_bearer=False, authorization=f"Ticket {TICKET}"), SHOWN_TICKET)
+        self.assertIsNone(find(with_bearer=False, **bearer))
+        self.assertIsNone(find(with_bearer=False, authorization="Bearer not-a-token"))
+        self.assertEqual(find(with_bearer=False, query=f"ticket={TICKET}", **bearer), FOUND_TICKET)
+        # All other places are the relay's own. A token there is found, and rejected later for want of a key.
+        self.assertEqual(find(with_bearer=False, subprotocols=(f"wsrelay.token.{TOKEN}",)), FOUND_TOKEN)
+        self.assertEqual(find(with_bearer=False, authorization=f"Ticket {TICKET}"), FOUND_TICKET)
 
-    def test_ambiguous(self) -> None:
-        """Two credentials are refused, wherever they stand and whether or not they are the same or any good."""
+    def test_two_credentials_are_rejected_in_all_places(self) -> None:
         places = list(CARRIERS.values())
         for index, (first, _) in enumerate(places):
             for second, _ in places[index + 1 :]:
@@ -195,86 +184,79 @@ class HandshakeTests(SynchronousTestCase):
                     both["subprotocols"] = first["subprotocols"] + second["subprotocols"]
                 elif set(first) & set(second):
                     continue
-                self.assertEqual(look(**both), ClientError.AMBIGUOUS, both)
+                self.assertEqual(find(**both), ClientError.AMBIGUOUS, both)
         for query in (f"ticket={TICKET}&ticket={TICKET}", f"ticket={TICKET}&ticket=x", "ticket=x&ticket=y"):
-            self.assertEqual(look(query=query), ClientError.AMBIGUOUS)
-        self.assertEqual(look(subprotocols=(f"wsrelay.token.{TOKEN}",) * 2), ClientError.AMBIGUOUS)
+            self.assertEqual(find(query=query), ClientError.AMBIGUOUS)
+        self.assertEqual(find(subprotocols=(f"wsrelay.token.{TOKEN}",) * 2), ClientError.AMBIGUOUS)
 
-    def test_too_many_parameters(self) -> None:
-        """Where nobody looks a promise might stand."""
-        self.assertIs(look(query="a=1&" * 64 + "auth=message"), ClientError.MALFORMED)
+    def test_query_too_long_to_search_is_rejected(self) -> None:
+        """It may promise a credential in its first message."""
+        self.assertIs(find(query="a=1&" * 64 + "auth=message"), ClientError.MALFORMED)
 
-    def test_promises_something_else(self) -> None:
-        """Who promises what there is not is told: its first message would be published."""
+    def test_unknown_auth_value_is_rejected(self) -> None:
+        """The first message would be published."""
         for query in ("auth", "auth=", "auth=messages", "auth=Message", "auth=token", "auth=message&auth=message"):
-            self.assertIs(look(query=query), ClientError.MALFORMED, query)
+            self.assertIs(find(query=query), ClientError.MALFORMED, query)
 
-    def test_promised_as_well(self) -> None:
-        """Who shows a credential and says that the first message is one shows two: it must not be published."""
+    def test_credential_beside_a_promised_one_is_rejected(self) -> None:
+        """The promised one would be published."""
         for fields, _ in CARRIERS.values():
             query = "&".join(filter(None, (fields.get("query"), "auth=message")))
-            self.assertEqual(look(**{**fields, "query": query}), ClientError.AMBIGUOUS)
-        self.assertIsNone(look(query="auth=message"))
+            self.assertEqual(find(**{**fields, "query": query}), ClientError.AMBIGUOUS)
+        self.assertIsNone(find(query="auth=message"))
 
-    def test_never_answered(self) -> None:
-        """No subprotocol that can carry a credential is one that the relay answers with."""
+    def test_subprotocols_with_a_credential_are_never_answered(self) -> None:
         for kind in CredentialKind:
             self.assertTrue(f"{SUBPROTOCOL_PREFIX}{kind.value}.".startswith(SUBPROTOCOL_PREFIX))
         self.assertFalse("wsrelay".startswith(SUBPROTOCOL_PREFIX))
 
 
 class CookieTests(SynchronousTestCase):
-    """The one credential that a browser sends by itself."""
+    """Credentials in cookies, which are ambient."""
 
-    def test_found(self) -> None:
-        """A cookie of the name that the operator chose is a token, and ambient."""
-        found = look(COOKIE, cookie=f"a=b; {COOKIE}={TOKEN}; c=d")
+    def test_cookie_of_the_configured_name_is_an_ambient_token(self) -> None:
+        found = find(COOKIE, cookie=f"a=b; {COOKIE}={TOKEN}; c=d")
         self.assertEqual(found, Credential(CredentialKind.TOKEN, Secret(TOKEN), is_ambient=True))
 
-    def test_not_asked_for(self) -> None:
-        """Cookies of other names are none, nor is any where the operator named none."""
+    def test_other_cookies_are_ignored(self) -> None:
         for name in (None, "sess", "Session", "session2", ""):
-            self.assertIsNone(look(name, cookie=f"{COOKIE}={TOKEN}"))
+            self.assertIsNone(find(name, cookie=f"{COOKIE}={TOKEN}"))
 
-    def test_empty(self) -> None:
-        """A cookie that was emptied, as on logging out, is none."""
+    def test_empty_cookie_is_ignored(self) -> None:
+        """Logging out leaves one."""
         for cookie in (f"{COOKIE}=", f'{COOKIE}=""', f"{COOKIE}", ""):
-            self.assertIsNone(look(COOKIE, cookie=cookie))
+            self.assertIsNone(find(COOKIE, cookie=cookie))
 
-    def test_twice(self) -> None:
-        """Two of the name are refused: a neighbour's subdomain may have planted one (RFC 6265 section 8.6)."""
+    def test_two_cookies_of_the_name_are_rejected(self) -> None:
+        """A sibling subdomain may have planted one (RFC 6265 section 8.6)."""
         for second in (TOKEN, "a.b.c", "x", ""):
-            self.assertEqual(look(COOKIE, cookie=f"{COOKIE}={TOKEN}; {COOKIE}={second}"), ClientError.AMBIGUOUS)
+            self.assertEqual(find(COOKIE, cookie=f"{COOKIE}={TOKEN}; {COOKIE}={second}"), ClientError.AMBIGUOUS)
 
-    def test_purpose_goes_first(self) -> None:
-        """What a client shows on purpose goes before its cookie, of which then nothing matters."""
+    def test_any_other_credential_takes_precedence_over_cookies(self) -> None:
         for cookie in (f"{COOKIE}=a.b.c", f"{COOKIE}=x", f"{COOKIE}=x; {COOKIE}=y"):
             for fields, expected in CARRIERS.values():
-                self.assertEqual(look(COOKIE, cookie=cookie, **fields), expected)
-            # A first message that is promised is shown on purpose, too.
-            self.assertIsNone(look(COOKIE, cookie=cookie, query="auth=message"))
+                self.assertEqual(find(COOKIE, cookie=cookie, **fields), expected)
+            # So does a promised first message.
+            self.assertIsNone(find(COOKIE, cookie=cookie, query="auth=message"))
 
-    def test_no_token(self) -> None:
-        """A cookie that is no token is none: a browser cannot help sending what it has, and what is public stays so."""
+    def test_cookie_that_is_no_token_is_ignored(self) -> None:
+        """A browser sends its cookies anyway, and public channels stay public."""
         for value in ("deleted", "a.b", "a.b.c.d", "\u00fc", "a.b.c=", "a." + "b" * MAX_CREDENTIAL_BYTES + ".c"):
-            self.assertIsNone(look(COOKIE, cookie=f"{COOKIE}={value}"))
+            self.assertIsNone(find(COOKIE, cookie=f"{COOKIE}={value}"))
 
 
 class FirstMessageTests(SynchronousTestCase):
-    """What is read in a first message."""
+    """`read_credential`."""
 
-    def test_good(self) -> None:
-        """A token or a ticket, by itself in a JSON object, is that."""
-        self.assertEqual(read({"token": TOKEN}), SHOWN_TOKEN)
-        self.assertEqual(read(b' {"ticket" :\n"%s"} ' % TICKET.encode()), SHOWN_TICKET)
+    def test_token_or_ticket_alone_in_a_json_object_is_read(self) -> None:
+        self.assertEqual(read({"token": TOKEN}), FOUND_TOKEN)
+        self.assertEqual(read(b' {"ticket" :\n"%s"} ' % TICKET.encode()), FOUND_TICKET)
 
-    def test_longest(self) -> None:
-        """The longest token that there may be can be shown so."""
+    def test_longest_token_is_read(self) -> None:
         longest = "a." + "b" * (MAX_CREDENTIAL_BYTES - 4) + ".c"
         self.assertEqual(read({"token": longest}), Credential(CredentialKind.TOKEN, Secret(longest)))
 
-    def test_malformed(self) -> None:
-        """Anything else is refused with the sentence that says what it should look like."""
+    def test_other_messages_are_malformed(self) -> None:
         messages: list[object] = [b"", b"{", b"hello", b"\xff", b"[" * 8000, TOKEN.encode(), b"{}", b"NaN"]
         messages += [
             [],
@@ -289,8 +271,7 @@ class FirstMessageTests(SynchronousTestCase):
         messages += [{"token": "a." + "b" * (MAX_CREDENTIAL_BYTES + 50) + ".c"}, b'{"token": "' + b" " * 9000 + b'"}']
         self.assertEqual([read(message) for message in messages], [ClientError.MALFORMED] * len(messages))
 
-    def test_wrong(self) -> None:
-        """What is in its place and outside the grammar is told like one that is not known."""
+    def test_credential_outside_its_grammar_is_rejected_like_an_unknown_one(self) -> None:
         self.assertEqual([read({"token": text}) for text in ("", "x", TICKET, "a.b.c\n")], [ClientError.TOKEN] * 4)
         self.assertEqual([read({"ticket": text}) for text in ("", "x", TOKEN * 9)], [ClientError.TICKET] * 3)
         self.assertEqual(read({"token": "a." + "b" * (MAX_CREDENTIAL_BYTES - 3) + ".c"}), ClientError.TOKEN)
@@ -302,8 +283,7 @@ class FirstMessageTests(SynchronousTestCase):
             lambda children: st.lists(children) | st.dictionaries(st.sampled_from(["token", "ticket", "x"]), children),
         )
     )
-    def test_anything(self, message: object) -> None:
-        """Any message is refused, or is a credential inside its grammar; it never breaks anything."""
+    def test_any_message_is_a_credential_inside_its_grammar_or_rejected(self, message: object) -> None:
         found = read(message)
         if isinstance(found, Credential):
             self.assertEqual(check(found.kind, found.secret.reveal()), found)
@@ -312,10 +292,9 @@ class FirstMessageTests(SynchronousTestCase):
 
 
 class ErrorTests(SynchronousTestCase):
-    """What a refusal holds."""
+    """Errors of rejected credentials."""
 
-    def test_no_input(self) -> None:
-        """The error of a refusal holds nothing of what was shown, not even as its cause."""
+    def test_errors_hold_nothing_of_the_input(self) -> None:
         ways: list[Callable[[], object]] = [
             lambda: check_credential(CredentialKind.TOKEN, "what-they-sent"),
             lambda: read_credential(b'{"token": "what-they-sent'),

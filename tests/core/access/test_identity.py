@@ -16,7 +16,7 @@ from wsrelay.core.outcomes.errors import ClaimError
 
 SUBJECT = "sub must be a text of 1 to 255 bytes"
 EXPIRES = "exp must be a number: seconds since 1970"
-INPUT = "what-they-sent"
+INPUT = "the-input"
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -25,18 +25,18 @@ JSON = st.recursive(
 )
 
 
-def few(name: str) -> str:
-    """What is said of a claim that is no list."""
+def list_error(name: str) -> str:
+    """Return the error for a claim that is no list."""
     return f"{name} must be a list of at most 100 channel patterns"
 
 
-def names(name: str) -> str:
-    """What is said of a list with something in it that is no pattern."""
+def pattern_error(name: str) -> str:
+    """Return the error for a list with an entry that is no pattern."""
     return f"{name} must be a list of channel names, or beginnings of names with * at the end"
 
 
-def complaint(**claims: object) -> str:
-    """What is said about claims; empty where they are good."""
+def error_text(**claims: object) -> str:
+    """Return the error for claims; empty if they are valid."""
     try:
         read_identity(claims)
     except ClaimError as error:
@@ -45,26 +45,23 @@ def complaint(**claims: object) -> str:
 
 
 class IdentityTests(SynchronousTestCase):
-    """What an identity says."""
+    """`Identity`."""
 
-    def test_somebody(self) -> None:
-        """Who has shown something is known, and nothing more is said of them by itself."""
-        somebody = Identity()
-        self.assertTrue(somebody.is_authenticated)
+    def test_default_identity_is_authenticated_and_has_nothing_else(self) -> None:
+        identity = Identity()
+        self.assertTrue(identity.is_authenticated)
         self.assertEqual(
-            (somebody.subject, somebody.channels, somebody.publish, somebody.expires, somebody.credential_id),
+            (identity.subject, identity.channels, identity.publish, identity.expires, identity.credential_id),
             (None,) * 5,
         )
-        self.assertIsNone(somebody.cookie_error)
+        self.assertIsNone(identity.cookie_error)
 
-    def test_nobody(self) -> None:
-        """Who has shown nothing is not known and has no name but that of the connection."""
+    def test_anonymous_identity_has_only_its_connection_as_a_target(self) -> None:
         self.assertFalse(ANONYMOUS.is_authenticated)
         self.assertEqual(ANONYMOUS.revocation_targets("5f0c"), ["connection:5f0c"])
         self.assertFalse(ANONYMOUS.lists_channel("room") or ANONYMOUS.lists_for_publish("room"))
 
-    def test_names_channels(self) -> None:
-        """A credential names what its patterns match; one that says nothing and one that names nothing name none."""
+    def test_listed_channels_are_those_that_a_pattern_matches(self) -> None:
         identity = Identity(channels=("room:1", "team:*"))
         asked = ("room:1", "room:12", "room:", "team:", "team:7", "x")
         self.assertEqual(
@@ -74,15 +71,13 @@ class IdentityTests(SynchronousTestCase):
             [Identity(channels=given).lists_channel("room:1") for given in (None, (), ("*",))], [False, False, True]
         )
 
-    def test_names_to_publish(self) -> None:
-        """What it names to listen to and what to publish to are two things."""
+    def test_lists_for_subscribe_and_publish_are_independent(self) -> None:
         identity = Identity(channels=("a",), publish=("b*",))
         self.assertEqual([identity.lists_channel(name) for name in ("a", "b", "bb")], [True, False, False])
         self.assertEqual([identity.lists_for_publish(name) for name in ("a", "b", "bb")], [False, True, True])
         self.assertFalse(Identity(channels=("a",)).lists_for_publish("a"))
 
-    def test_names_for(self) -> None:
-        """A client can be found by its connection, its user, and its credential, as far as it has them."""
+    def test_revocation_targets_are_connection_user_and_credential(self) -> None:
         self.assertEqual(
             Identity("42", credential_id="token:x").revocation_targets("5f0c"),
             ["connection:5f0c", "user:42", "token:x"],
@@ -91,31 +86,26 @@ class IdentityTests(SynchronousTestCase):
 
 
 class ReadTests(SynchronousTestCase):
-    """From claims to an identity."""
+    """`read_identity`."""
 
-    def test_all(self) -> None:
-        """What claims say is who the client is; what else is in them does not matter."""
+    def test_claims_become_the_identity_and_unknown_ones_are_ignored(self) -> None:
         claims = {"sub": "42", "channels": ["a", "b*"], "publish": [], "exp": 12.5, "iss": ["x"], "is_known": False}
         self.assertEqual(
             read_identity(claims, "token:7"), Identity("42", ("a", "b*"), (), 12.5, "token:7", is_authenticated=True)
         )
 
-    def test_nothing(self) -> None:
-        """All claims may be missing, or null, which is the same; the credential is good all the same."""
+    def test_missing_and_null_claims_are_the_same(self) -> None:
         self.assertEqual(read_identity({}), Identity())
         self.assertEqual(read_identity(dict.fromkeys(("sub", "channels", "publish", "exp"))), Identity())
 
-    def test_numbers_are_users(self) -> None:
-        """A user that is a whole number is the one whose name is that number."""
+    def test_integer_subject_is_its_decimal_text(self) -> None:
         self.assertEqual([read_identity({"sub": sub}).subject for sub in (42, "42", 0, -1)], ["42", "42", "0", "-1"])
 
-    def test_good_subjects(self) -> None:
-        """A user may be called anything of 1 to 255 bytes, counted as UTF-8."""
+    def test_subject_has_1_to_255_bytes_of_utf_8(self) -> None:
         for subject in ("x", "x" * 255, "\u00fc" * 127, "a b\n", "{sub}", "*", "\U0001f469\u200d\U0001f4bb"):
             self.assertEqual(read_identity({"sub": subject}).subject, subject)
 
-    def test_bad_subjects(self) -> None:
-        """What cannot be the name of a user is refused, not taken for nobody."""
+    def test_invalid_subject_is_rejected_and_not_ignored(self) -> None:
         subjects: list[object] = [
             "",
             "x" * 256,
@@ -131,29 +121,25 @@ class ReadTests(SynchronousTestCase):
             b"42",
         ]
         for subject in subjects:
-            self.assertEqual(complaint(sub=subject), SUBJECT, repr(subject))
+            self.assertEqual(error_text(sub=subject), SUBJECT, repr(subject))
 
-    def test_expires(self) -> None:
-        """The end is a number of seconds, whole or not, at any time, past ones too."""
+    def test_exp_is_any_number_of_seconds(self) -> None:
         for number, expires in ((0, 0.0), (-1, -1.0), (1_800_000_000, 1.8e9), (1.25, 1.25), (1e300, 1e300)):
             found = read_identity({"exp": number}).expires
             self.assertEqual(found, expires)
             self.assertIsInstance(found, float)
 
-    def test_bad_ends(self) -> None:
-        """What is no moment is refused: neither does it never end, nor has it ended."""
+    def test_invalid_exp_is_rejected(self) -> None:
         ends: list[object] = ["1800000000", True, False, [], {}, math.inf, -math.inf, math.nan, 10**400, -(10**400)]
         for expires in ends:
-            self.assertEqual(complaint(exp=expires), EXPIRES, repr(expires)[:20])
+            self.assertEqual(error_text(exp=expires), EXPIRES, repr(expires)[:20])
 
-    def test_patterns(self) -> None:
-        """Channels are names, beginnings and *, or * alone; an empty list is not the same as none at all."""
+    def test_patterns_are_names_prefixes_or_the_asterisk_and_an_empty_list_is_kept(self) -> None:
         for claim in ("channels", "publish"):
             for patterns in ([], ["a"], ["*"], ["a*", "b"], ["x" * 255 + "*"], ["a"] * MAX_PATTERNS):
                 self.assertEqual(getattr(read_identity({claim: patterns}), claim), tuple(patterns))
 
-    def test_bad_patterns(self) -> None:
-        """What is no list of so many patterns is refused as a whole, not taken for what is good in it."""
+    def test_invalid_list_is_rejected_as_a_whole(self) -> None:
         for claim in ("channels", "publish"):
             for value in (
                 "room",
@@ -168,7 +154,7 @@ class ReadTests(SynchronousTestCase):
                 [None],
                 [["a"]],
             ):
-                self.assertEqual(complaint(**{claim: value}), few(claim), repr(value)[:30])
+                self.assertEqual(error_text(**{claim: value}), list_error(claim), repr(value)[:30])
             for pattern in (
                 "",
                 "**",
@@ -182,10 +168,9 @@ class ReadTests(SynchronousTestCase):
                 "\ud800",
                 "x" * 256,
             ):
-                self.assertEqual(complaint(**{claim: ["ok", pattern]}), names(claim), repr(pattern)[:30])
+                self.assertEqual(error_text(**{claim: ["ok", pattern]}), pattern_error(claim), repr(pattern)[:30])
 
-    def test_never_repeats(self) -> None:
-        """A complaint repeats nothing of what was sent, nor does the traceback that a log might show."""
+    def test_errors_and_tracebacks_do_not_repeat_the_input(self) -> None:
         bad: list[dict[str, Any]] = [
             {"sub": [INPUT]},
             {"sub": INPUT * 100},
@@ -204,12 +189,17 @@ class ReadTests(SynchronousTestCase):
     @given(st.dictionaries(st.sampled_from(["sub", "channels", "publish", "exp", "x"]), JSON))
     @example({"exp": 10**400})
     @example({"sub": "\ud800"})
-    def test_anything(self, claims: dict[str, Any]) -> None:
-        """Any claims are refused in one of a few constant sentences, or become an identity that says just that."""
-        said = complaint(**claims)
-        possible = {"", SUBJECT, EXPIRES, *map(few, ("channels", "publish")), *map(names, ("channels", "publish"))}
-        self.assertIn(said, possible)
-        if said:
+    def test_any_claims_are_an_identity_or_a_constant_error(self, claims: dict[str, Any]) -> None:
+        text = error_text(**claims)
+        possible = {
+            "",
+            SUBJECT,
+            EXPIRES,
+            *map(list_error, ("channels", "publish")),
+            *map(pattern_error, ("channels", "publish")),
+        }
+        self.assertIn(text, possible)
+        if text:
             return
         identity = read_identity(claims)
         self.assertEqual(identity.subject, None if claims.get("sub") is None else str(claims["sub"]))
@@ -220,8 +210,7 @@ class ReadTests(SynchronousTestCase):
         self.assertTrue(identity.is_authenticated)
 
     @given(st.lists(st.sampled_from(["a", "a*", "ab", "b*", "*", "ab*"])), st.text("ab", min_size=1, max_size=3))
-    def test_round_trip(self, patterns: list[str], channel: str) -> None:
-        """What is written down as JSON means the same when it is read: these channels and no others."""
+    def test_patterns_survive_json(self, patterns: list[str], channel: str) -> None:
         identity = read_identity(json.loads(json.dumps({"channels": patterns, "publish": patterns})))
         self.assertEqual(identity.lists_channel(channel), matches(patterns, channel))
         self.assertEqual(identity.lists_for_publish(channel), matches(patterns, channel))

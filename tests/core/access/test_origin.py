@@ -50,15 +50,15 @@ MALFORMED = (
 
 
 def handshake(origin: str | None, host: str = "example.com", is_secure: bool | None = None) -> Handshake:
-    """A handshake from a page of an origin."""
+    """Return a handshake from a page of an origin."""
     return Handshake("/ws/room", "192.0.2.1", origin=origin, host=host, is_secure=is_secure)
 
 
 class PolicyCase(SynchronousTestCase):
-    """Questions to policies."""
+    """Assertions about policies."""
 
     def assert_permits(self, policy: OriginPolicy, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
-        """These origins are let in, and those are not."""
+        """Assert that a policy allows the good origins and rejects the bad ones."""
         self.assertEqual({origin: policy.check(handshake(origin)) for origin in good}, dict.fromkeys(good))
         self.assertEqual(
             {origin: policy.check(handshake(origin)) for origin in bad}, dict.fromkeys(bad, ClientError.ORIGIN)
@@ -66,10 +66,9 @@ class PolicyCase(SynchronousTestCase):
 
 
 class ListedTests(PolicyCase):
-    """Where the operator lists origins."""
+    """Policies that list origins."""
 
-    def test_exact(self) -> None:
-        """An origin is let in when scheme, host and port are the same; the scheme's own port may be left out."""
+    def test_exact_origin_needs_the_same_scheme_host_and_port(self) -> None:
         self.assert_permits(
             OriginPolicy(["https://example.com", "http://localhost:3000", "http://example.org:80"]),
             (
@@ -96,22 +95,19 @@ class ListedTests(PolicyCase):
             ),
         )
 
-    def test_case(self) -> None:
-        """Scheme and host are compared without regard to case, on both sides."""
+    def test_scheme_and_host_ignore_case_on_both_sides(self) -> None:
         self.assert_permits(
             OriginPolicy(["HTTPS://Example.COM", "https://*.Example.ORG"]),
             ("https://example.com", "https://EXAMPLE.com", "hTTps://example.com", "https://A.example.org"),
             (),
         )
 
-    def test_forms(self) -> None:
-        """Space around an entry and a slash behind it are forgiven, as they come with copying."""
+    def test_surrounding_space_and_a_trailing_slash_are_ignored(self) -> None:
         self.assert_permits(
             OriginPolicy([" https://example.com/ "]), ("https://example.com",), ("https://example.org",)
         )
 
-    def test_wildcard(self) -> None:
-        """A wildcard stands for any number of labels before the host, but not for none, nor for part of one."""
+    def test_wildcard_stands_for_one_or_more_labels(self) -> None:
         self.assert_permits(
             OriginPolicy(["https://*.example.com", "http://*.example.org:8080"]),
             (
@@ -134,66 +130,58 @@ class ListedTests(PolicyCase):
             ),
         )
 
-    def test_wildcard_and_exact(self) -> None:
-        """A wildcard beside exact origins takes nothing from them, nor they from it."""
+    def test_wildcards_and_exact_origins_are_independent(self) -> None:
         self.assert_permits(
             OriginPolicy(["https://example.com", "https://*.example.com", "https://a.example.org"]),
             ("https://example.com", "https://a.example.com", "https://a.example.org"),
             ("https://example.org", "https://b.example.org", "https://a.a.example.org"),
         )
 
-    def test_ipv6(self) -> None:
-        """An IPv6 address is written in brackets (RFC 3986 section 3.2.2), with or without a port."""
+    def test_ipv6_address_is_written_in_brackets(self) -> None:
+        """RFC 3986 section 3.2.2."""
         self.assert_permits(
             OriginPolicy(["http://[::1]:3000", "https://[2001:DB8::1]"]),
             ("http://[::1]:3000", "https://[2001:db8::1]", "https://[2001:db8::1]:443"),
             ("http://[::1]", "http://[::2]:3000", "https://[2001:db8::1]:444", "http://::1:3000"),
         )
 
-    def test_other_schemes(self) -> None:
-        """Origins of other schemes, as browser extensions have, can be listed; they have no port of their own."""
+    def test_other_schemes_can_be_listed_and_have_no_default_port(self) -> None:
         self.assert_permits(
             OriginPolicy(["chrome-extension://abcdef", "app://localhost:1"]),
             ("chrome-extension://abcdef", "app://localhost:1"),
             ("chrome-extension://abcdefg", "moz-extension://abcdef", "app://localhost", "https://abcdef"),
         )
 
-    def test_port_0(self) -> None:
-        """Port 0 is a port like others, and not the scheme's own."""
+    def test_port_0_is_not_the_default_port(self) -> None:
         self.assert_permits(OriginPolicy(["https://example.com"]), (), ("https://example.com:0",))
         self.assert_permits(
             OriginPolicy(["https://example.com:0"]), ("https://example.com:0",), ("https://example.com",)
         )
 
-    def test_no_same_origin(self) -> None:
-        """Where anything is listed the relay's own host is let in only if it is listed, too."""
+    def test_own_host_is_rejected_unless_it_is_listed_as_well(self) -> None:
         for allowed in ("https://example.org", "null", "https://*.example.org"):
             self.assert_permits(OriginPolicy([allowed]), (), ("https://example.com", "http://example.com"))
 
 
 class AllTests(PolicyCase):
-    """The two words."""
+    """The words ``null`` and ``*``, and required origins."""
 
-    def test_null(self) -> None:
-        """The word null lets pages in that have no origin to tell, and no others; it is not part of anything else."""
+    def test_null_allows_pages_without_an_origin_only(self) -> None:
         self.assert_permits(OriginPolicy(["null"]), ("null",), ("https://example.com", "https://null", "NULL"))
         self.assert_permits(OriginPolicy(["https://*.example.com"]), (), ("null",))
         self.assert_permits(OriginPolicy(["https://example.com", "null"]), ("null", "https://example.com"), ())
         self.assert_permits(OriginPolicy(), (), ("null",))
 
-    def test_all(self) -> None:
-        """An asterisk lets everybody in, without a look at what they say."""
+    def test_asterisk_allows_every_origin_even_malformed_ones(self) -> None:
         for policy in (OriginPolicy(["*"]), OriginPolicy(["https://example.com", "*"])):
             self.assert_permits(policy, ("https://evil.test", "null", *MALFORMED), ())
 
-    def test_require(self) -> None:
-        """Who has no origin is no browser and let in, unless an origin is required, which * does not change."""
+    def test_missing_origin_is_rejected_only_if_one_is_required(self) -> None:
         for allowed in ([], ["*"], ["https://example.com"], ["null"]):
             self.assertIsNone(OriginPolicy(allowed).check(handshake(None)))
             self.assertIs(OriginPolicy(allowed, require=True).check(handshake(None)), ClientError.NO_ORIGIN)
 
-    def test_required_and_there(self) -> None:
-        """That one is required says nothing about which."""
+    def test_required_origin_is_checked_like_any_other(self) -> None:
         for origin, client_error in (
             ("https://example.com", None),
             ("https://evil.test", ClientError.ORIGIN),
@@ -203,14 +191,13 @@ class AllTests(PolicyCase):
 
 
 class SameOriginTests(SynchronousTestCase):
-    """Where nothing is listed."""
+    """Policies that list nothing."""
 
     def permits(self, origin: str, host: str, is_secure: bool | None = None) -> bool:
-        """Whether a page of an origin may connect to a relay of that host."""
+        """Return whether a page of an origin may connect to a relay of this host."""
         return OriginPolicy().check(handshake(origin, host, is_secure)) is None
 
-    def test_same(self) -> None:
-        """Pages of the host and port that the relay is reached at are let in, and no others."""
+    def test_same_host_and_port_are_allowed_and_no_others(self) -> None:
         cases = {
             ("https://example.com", "example.com"): True,
             ("http://example.com", "example.com"): True,
@@ -234,8 +221,7 @@ class SameOriginTests(SynchronousTestCase):
         }
         self.assertEqual({case: self.permits(*case) for case in cases}, cases)
 
-    def test_secure(self) -> None:
-        """Where it is known whether the connection is encrypted the page's scheme is that one; else it may be both."""
+    def test_scheme_must_match_the_encryption_if_that_is_known(self) -> None:
         for scheme, is_secure, permitted in (
             ("https", True, True),
             ("http", True, False),
@@ -246,14 +232,12 @@ class SameOriginTests(SynchronousTestCase):
         ):
             self.assertEqual(self.permits(f"{scheme}://example.com", "example.com", is_secure), permitted)
 
-    def test_other_schemes(self) -> None:
-        """Only pages of the web can be of the same origin."""
+    def test_only_http_and_https_can_be_of_the_same_origin(self) -> None:
         for scheme in ("ws", "wss", "ftp", "app", "chrome-extension", "file"):
             for is_secure in (True, False, None):
                 self.assertFalse(self.permits(f"{scheme}://example.com", "example.com", is_secure))
 
-    def test_bad_host(self) -> None:
-        """A Host that is missing or malformed is nobody's own."""
+    def test_missing_or_malformed_host_matches_nothing(self) -> None:
         for host in (
             "",
             ":443",
@@ -269,10 +253,10 @@ class SameOriginTests(SynchronousTestCase):
 
 
 class MalformedTests(PolicyCase):
-    """Origins that are none."""
+    """Malformed origins."""
 
-    def test_never_let_in(self) -> None:
-        """What is no origin (RFC 6454 section 7.1) is refused by every policy but the one that lets everybody in."""
+    def test_malformed_origin_is_rejected_by_every_policy_but_the_asterisk(self) -> None:
+        """RFC 6454 section 7.1."""
         for policy in (
             OriginPolicy(),
             OriginPolicy(["https://example.com", "https://*.example.com", "https://[::1]"]),
@@ -287,18 +271,16 @@ class MalformedTests(PolicyCase):
     )
     @example("https://example.com:0")
     @example("https://example.com\u2028")
-    def test_anything(self, origin: str) -> None:
-        """Of all texts only the listed origin, in its two spellings, is let in, and no text breaks anything."""
+    def test_of_all_texts_only_the_listed_origin_is_allowed(self, origin: str) -> None:
         client_error = OriginPolicy(["https://example.com"]).check(handshake(origin))
         same = origin.lower() in ("https://example.com", "https://example.com:443", "https://example.com:0443")
         self.assertEqual(client_error is None, same or origin.lower() == "https://example.com:00443", origin)
 
 
 class ConfigTests(SynchronousTestCase):
-    """What an operator writes down."""
+    """The operator's list."""
 
-    def test_mistakes(self) -> None:
-        """What is no origin is refused at the start, with what it should look like, wherever it stands in the list."""
+    def test_invalid_entry_is_a_config_error_wherever_it_stands(self) -> None:
         mistakes = [
             text
             for text in MALFORMED
@@ -333,8 +315,7 @@ class ConfigTests(SynchronousTestCase):
                     accepted.append(text)
         self.assertEqual(accepted, [])
 
-    def test_good(self) -> None:
-        """What is in the documentation, and what browsers send, can be written down."""
+    def test_documented_origins_are_accepted(self) -> None:
         OriginPolicy(["https://example.com", "https://*.example.com", "http://localhost:3000", "null", "*"])
         OriginPolicy(
             [
@@ -346,8 +327,7 @@ class ConfigTests(SynchronousTestCase):
         )
 
     @given(st.lists(st.text() | st.text("https://*.example.com:[]", max_size=30), max_size=3))
-    def test_anything(self, allowed: list[str]) -> None:
-        """Any list is a policy or a mistake of the operator; a policy from it lets no page in that it does not name."""
+    def test_any_list_is_a_policy_that_rejects_unlisted_pages_or_a_config_error(self, allowed: list[str]) -> None:
         try:
             policy = OriginPolicy(allowed)
         except ConfigError:

@@ -13,9 +13,9 @@ from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ChannelError
 
-# Who there is: what their credentials name, of the channel `room` and others.
-WHO = {
-    "nobody": ANONYMOUS,
+# Identities by what their credentials list, of the channel `room` and others.
+IDENTITIES_BY_NAME = {
+    "anonymous": ANONYMOUS,
     "rejected": Identity(is_authenticated=False, cookie_error=ClientError.TOKEN),
     "plain": Identity("42"),
     "nameless": Identity(),
@@ -27,23 +27,23 @@ WHO = {
     "both": Identity("42", channels=("room",), publish=("roo*",)),
     "reads it, writes others": Identity("42", channels=("room",), publish=("x",)),
     "reads others, writes it": Identity("42", channels=("x",), publish=("room",)),
-    # What is not vouched for counts for nothing, whatever it says.
+    # Claims of a client that is not authenticated count for nothing.
     "claims": Identity("42", channels=("*",), publish=("*",), is_authenticated=False),
 }
 MAY_SUBSCRIBE = {
-    Access.PUBLIC: set(WHO),
+    Access.PUBLIC: set(IDENTITIES_BY_NAME),
     Access.AUTHENTICATED: {"plain", "nameless", "reads it", "writes it", "writes others", "both"}
     | {"reads it, writes others"},
     Access.TOKEN: {"reads it", "both", "reads it, writes others"},
     Access.NOBODY: set(),
 }
 MAY_PUBLISH = {
-    Access.PUBLIC: set(WHO),
+    Access.PUBLIC: set(IDENTITIES_BY_NAME),
     Access.AUTHENTICATED: {"plain", "nameless", "reads it", "writes it", "both", "reads others, writes it"},
     Access.TOKEN: {"writes it", "both", "reads others, writes it"},
     Access.NOBODY: set(),
 }
-UNKNOWN = ("nobody", "rejected", "claims")
+NOT_AUTHENTICATED = ("anonymous", "rejected", "claims")
 
 SUBJECTS = (
     st.none() | st.text(max_size=4) | st.text("a:b4{}sub*", min_size=1, max_size=6) | st.sampled_from(["4", "42"])
@@ -64,42 +64,42 @@ CLOSED = st.sampled_from([Access.AUTHENTICATED, Access.TOKEN, Access.NOBODY])
 
 
 def ruled(subscribe: Access = Access.PUBLIC, publish: Access = Access.NOBODY, pattern: str = "room") -> Namespaces:
-    """The rules where one namespace says this."""
+    """Return the rules of one namespace."""
     return Namespaces([Namespace("n", (pattern,), subscribe, publish)])
 
 
 class SubscribeTests(SynchronousTestCase):
-    """Who may listen."""
+    """`check_subscribe`."""
 
-    def test_table(self) -> None:
-        """For each thing that a namespace can say these may listen and no others."""
+    def test_each_access_level_permits_its_clients_to_subscribe(self) -> None:
         for access in Access:
             rules = ruled(subscribe=access)
-            may = {who for who, identity in WHO.items() if check_subscribe(rules, identity, "room") is None}
-            self.assertEqual(may, MAY_SUBSCRIBE[access], access)
+            permitted = {
+                name
+                for name, identity in IDENTITIES_BY_NAME.items()
+                if check_subscribe(rules, identity, "room") is None
+            }
+            self.assertEqual(permitted, MAY_SUBSCRIBE[access], access)
 
-    def test_reasons(self) -> None:
-        """Who is not known is told to show something, who is known that it is not for this, and all that nobody may."""
+    def test_anonymous_clients_need_a_credential_and_others_another_one(self) -> None:
         for access in (Access.AUTHENTICATED, Access.TOKEN):
-            for who, identity in WHO.items():
+            for name, identity in IDENTITIES_BY_NAME.items():
                 client_error = check_subscribe(ruled(subscribe=access), identity, "room")
                 if client_error is not None:
-                    expected = ClientError.NO_CREDENTIAL if who in UNKNOWN else ClientError.CHANNEL_DENIED
-                    self.assertIs(client_error, expected, (access, who))
-        for identity in WHO.values():
+                    expected = ClientError.NO_CREDENTIAL if name in NOT_AUTHENTICATED else ClientError.CHANNEL_DENIED
+                    self.assertIs(client_error, expected, (access, name))
+        for identity in IDENTITIES_BY_NAME.values():
             self.assertIs(
                 check_subscribe(ruled(subscribe=Access.NOBODY), identity, "room"), ClientError.SUBSCRIBE_DENIED
             )
 
-    def test_unknown_channel(self) -> None:
-        """A channel that no namespace names exists for nobody, whatever their credential names."""
-        for identity in WHO.values():
+    def test_unknown_channel_exists_for_no_client(self) -> None:
+        for identity in IDENTITIES_BY_NAME.values():
             self.assertIs(check_subscribe(ruled(), identity, "lobby"), ClientError.UNKNOWN_CHANNEL)
 
-    def test_publish_rule_does_not_matter(self) -> None:
-        """Who may publish says nothing about who may listen."""
+    def test_publish_rule_does_not_affect_subscribe(self) -> None:
         for publish in Access:
-            for identity in WHO.values():
+            for identity in IDENTITIES_BY_NAME.values():
                 self.assertEqual(
                     check_subscribe(ruled(Access.TOKEN, publish), identity, "room"),
                     check_subscribe(ruled(Access.TOKEN), identity, "room"),
@@ -107,29 +107,28 @@ class SubscribeTests(SynchronousTestCase):
 
 
 class PublishTests(SynchronousTestCase):
-    """Who may publish."""
+    """`check_publish`."""
 
-    def test_table(self) -> None:
-        """For each thing that a namespace can say these may publish and no others, whoever may listen."""
+    def test_each_access_level_permits_its_clients_to_publish(self) -> None:
         for subscribe in Access:
             for access in Access:
                 rules = ruled(subscribe, access)
-                rejections = {who: check_publish(rules, identity, "room") for who, identity in WHO.items()}
-                may = {who for who, client_error in rejections.items() if client_error is None}
-                self.assertEqual(may, MAY_PUBLISH[access], (subscribe, access))
+                rejections = {
+                    name: check_publish(rules, identity, "room") for name, identity in IDENTITIES_BY_NAME.items()
+                }
+                permitted = {name for name, client_error in rejections.items() if client_error is None}
+                self.assertEqual(permitted, MAY_PUBLISH[access], (subscribe, access))
                 self.assertLessEqual(set(rejections.values()), {None, ClientError.PUBLISH_DENIED})
 
-    def test_unknown_channel(self) -> None:
-        """Nobody publishes to a channel that no namespace names."""
-        for identity in WHO.values():
+    def test_unknown_channel_permits_no_publish(self) -> None:
+        for identity in IDENTITIES_BY_NAME.values():
             self.assertIs(check_publish(ruled(publish=Access.PUBLIC), identity, "lobby"), ClientError.PUBLISH_DENIED)
 
 
 class AnybodyTests(SynchronousTestCase):
-    """What can be said before anybody is known."""
+    """`check_channel_exists`."""
 
-    def test_table(self) -> None:
-        """No client may listen where the namespace says nobody or there is none; else it depends on who comes."""
+    def test_channel_exists_unless_no_client_may_subscribe(self) -> None:
         self.assertEqual(
             {access: check_channel_exists(ruled(subscribe=access), "room") for access in Access},
             {**dict.fromkeys(Access), Access.NOBODY: ClientError.SUBSCRIBE_DENIED},
@@ -137,8 +136,9 @@ class AnybodyTests(SynchronousTestCase):
         self.assertIs(check_channel_exists(ruled(), "lobby"), ClientError.UNKNOWN_CHANNEL)
 
     @given(st.sampled_from(Access), IDENTITIES, CHANNELS)
-    def test_agrees(self, access: Access, identity: Identity, channel: str) -> None:
-        """What is denied to anybody is denied to everybody, in the same words."""
+    def test_missing_channel_has_the_same_error_for_every_identity(
+        self, access: Access, identity: Identity, channel: str
+    ) -> None:
         rules = ruled(subscribe=access, pattern="user:*")
         client_error = check_channel_exists(rules, channel)
         if client_error is not None:
@@ -146,23 +146,22 @@ class AnybodyTests(SynchronousTestCase):
 
 
 class OwnerTests(SynchronousTestCase):
-    """Channels that belong to one user each."""
+    """Channels of ``{sub}`` patterns."""
 
-    def test_table(self) -> None:
-        """Only the owner listens and publishes, and only where its credential is for that and names it if it must."""
-        for access, may in (
+    def test_only_the_owner_may_use_its_channel(self) -> None:
+        for access, permitted in (
             (Access.AUTHENTICATED, {"owner", "owner, names it", "owner, names all"}),
             (Access.TOKEN, {"owner, names it", "owner, names all"}),
             (Access.NOBODY, set()),
         ):
             rules = ruled(access, access, "user:{sub}")
-            for patterns, name in (
+            for patterns, suffix in (
                 (None, ""),
                 (("user:42",), ", names it"),
                 (("*",), ", names all"),
                 (("x",), ", names x"),
             ):
-                for subject, who in (
+                for subject, user in (
                     ("42", "owner"),
                     ("4", "other"),
                     ("422", "other"),
@@ -170,19 +169,17 @@ class OwnerTests(SynchronousTestCase):
                     ("user:42", "other"),
                 ):
                     identity = Identity(subject, channels=patterns, publish=patterns)
-                    heard = check_subscribe(rules, identity, "user:42") is None
-                    spoken = check_publish(rules, identity, "user:42") is None
-                    expected = who + name in may
-                    self.assertEqual((heard, spoken), (expected, expected), (access, subject, patterns))
+                    may_subscribe = check_subscribe(rules, identity, "user:42") is None
+                    may_publish = check_publish(rules, identity, "user:42") is None
+                    expected = user + suffix in permitted
+                    self.assertEqual((may_subscribe, may_publish), (expected, expected), (access, subject, patterns))
 
-    def test_reasons(self) -> None:
-        """Who is known and not the owner is told that the channel is another's; who is not known to show something."""
+    def test_other_users_are_denied_and_anonymous_clients_need_a_credential(self) -> None:
         rules = ruled(Access.AUTHENTICATED, pattern="user:{sub}")
         self.assertIs(check_subscribe(rules, Identity("41"), "user:42"), ClientError.CHANNEL_DENIED)
         self.assertIs(check_subscribe(rules, ANONYMOUS, "user:42"), ClientError.NO_CREDENTIAL)
 
-    def test_nobody_s_own(self) -> None:
-        """The beginning alone is no user's channel."""
+    def test_prefix_alone_is_no_channel_of_any_user(self) -> None:
         rules = ruled(Access.AUTHENTICATED, Access.AUTHENTICATED, "user:{sub}")
         for subject in (None, "", "{sub}"):
             self.assertIs(check_subscribe(rules, Identity(subject), "user:"), ClientError.UNKNOWN_CHANNEL)
@@ -190,13 +187,12 @@ class OwnerTests(SynchronousTestCase):
 
 
 class PropertyTests(SynchronousTestCase):
-    """Whatever is asked, by whomever."""
+    """Properties that hold for every identity."""
 
     @given(CLOSED, CLOSED, st.sampled_from(["*", "user:*", "user:{sub}", "room"]), IDENTITIES, CHANNELS)
-    def test_unknown_never_pass(
+    def test_anonymous_clients_pass_public_namespaces_only(
         self, subscribe: Access, publish: Access, pattern: str, identity: Identity, channel: str
     ) -> None:
-        """Who is not known passes no namespace that is not public, whatever it claims."""
         assume(not identity.is_authenticated)
         rules = ruled(subscribe, publish, pattern)
         self.assertIsNotNone(check_subscribe(rules, identity, channel))
@@ -206,10 +202,9 @@ class PropertyTests(SynchronousTestCase):
     @example(Access.AUTHENTICATED, Access.AUTHENTICATED, Identity(None), "user:None", False)
     @example(Access.AUTHENTICATED, Access.AUTHENTICATED, Identity(""), "user:", True)
     @example(Access.AUTHENTICATED, Access.AUTHENTICATED, Identity("{sub}"), "user:{sub}", True)
-    def test_owned_is_never_another_s(
+    def test_owned_channel_is_open_to_its_subject_only(
         self, subscribe: Access, publish: Access, identity: Identity, channel: str, with_rest: bool
     ) -> None:
-        """A channel of user:{sub} is open to the subject that its name ends with, and never to another one."""
         rest = [Namespace("rest", ("room", "u*"), Access.NOBODY)] if with_rest else []
         rules = Namespaces([Namespace("own", ("user:{sub}",), subscribe, publish), *rest])
         for client_error in (check_subscribe(rules, identity, channel), check_publish(rules, identity, channel)):
@@ -219,8 +214,7 @@ class PropertyTests(SynchronousTestCase):
                 self.assertNotIn(identity.subject, (None, ""))
 
     @given(st.text("ab4:.~@-", min_size=1, max_size=8))
-    def test_owner_always_gets_in(self, subject: str) -> None:
-        """Every user whose name can stand in a channel's name has a channel of its own, and gets in there."""
+    def test_every_user_has_access_to_its_own_channel(self, subject: str) -> None:
         try:
             check_channel(f"user:{subject}")
         except ChannelError:
@@ -230,10 +224,9 @@ class PropertyTests(SynchronousTestCase):
         self.assertIsNone(check_publish(rules, Identity(subject), f"user:{subject}"))
 
     @given(st.sampled_from(Access), st.sampled_from(Access), IDENTITIES, PATTERNS, CHANNELS)
-    def test_naming_less_never_opens(
+    def test_credential_that_lists_channels_opens_no_others(
         self, subscribe: Access, publish: Access, identity: Identity, patterns: tuple[str, ...] | None, channel: str
     ) -> None:
-        """A credential that names channels opens none beside them that is not public, even where many are open."""
         assume(patterns is not None and identity.is_authenticated)
         narrow = Identity(identity.subject, channels=patterns, publish=patterns)
         rules = ruled(subscribe, publish, "user:*")

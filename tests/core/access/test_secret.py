@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.secret import Secret, is_one_of
 
-TEXT = "s3cret-of-somebody"
+TEXT = "s3cret-text"
 # What an environment variable may be: any bytes, those that are no UTF-8 as lone surrogates (PEP 383).
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.binary(max_size=40).map(
     lambda data: data.decode("utf-8", "surrogateescape")
@@ -25,14 +25,12 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.binary(max_size=4
 
 
 class HidingTests(SynchronousTestCase):
-    """What shows it, and what does not."""
+    """Texts, logs and dumps."""
 
-    def test_reveal(self) -> None:
-        """It is given out, unchanged, to whoever asks for it by name."""
+    def test_reveal_returns_the_text_unchanged(self) -> None:
         self.assertEqual(Secret(TEXT).reveal(), TEXT)
 
-    def test_texts(self) -> None:
-        """No way to make a text of it shows it, by itself or inside something else."""
+    def test_no_conversion_to_text_shows_the_secret(self) -> None:
         secret = Secret(TEXT)
         shown = [
             str(secret),
@@ -49,14 +47,12 @@ class HidingTests(SynchronousTestCase):
         self.assertEqual([text for text in shown if TEXT in text], [])
         self.assertEqual(repr(secret), "Secret(...)")
 
-    def test_format_with_a_width(self) -> None:
-        """A format that it does not know fails without showing it."""
+    def test_unsupported_format_fails_without_showing_the_secret(self) -> None:
         with self.assertRaises(TypeError) as caught:
             format(Secret(TEXT), ">40")
         self.assertNotIn(TEXT, "".join(traceback.format_exception(caught.exception)))
 
-    def test_logs(self) -> None:
-        """A log event that has it in a field is written without it."""
+    def test_log_events_hide_the_secret(self) -> None:
         with capturedLogs() as events:
             Logger().info(
                 "{secret} {secret!r} {key.secret}",
@@ -67,8 +63,7 @@ class HidingTests(SynchronousTestCase):
         record = logging.LogRecord("x", 20, "x", 1, "%s", (Secret(TEXT),), None)
         self.assertEqual(record.getMessage(), "Secret(...)")
 
-    def test_dumps(self) -> None:
-        """Nothing that writes objects down writes it down."""
+    def test_serializers_reject_the_secret(self) -> None:
         ways: list[Callable[[Secret], object]] = [json.dumps, vars, bytes]  # type: ignore[list-item]  # they refuse
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             ways.append(partial(pickle.dumps, protocol=protocol))
@@ -79,45 +74,40 @@ class HidingTests(SynchronousTestCase):
 
 
 class EqualityTests(SynchronousTestCase):
-    """Whether two are the same."""
+    """Equality and hashes."""
 
     @given(TEXTS, TEXTS)
-    def test_specification(self, one: str, other: str) -> None:
-        """Two are equal, and of one hash, when their texts are; whatever can be in the environment can be one."""
+    def test_secrets_are_equal_if_their_texts_are(self, one: str, other: str) -> None:
         self.assertEqual(Secret(one) == Secret(other), one == other)
         self.assertEqual(Secret(one) != Secret(other), one != other)
         self.assertTrue(Secret(one) == Secret(one))
         self.assertEqual(hash(Secret(one)), hash(Secret(one)))
         self.assertEqual(len({Secret(one), Secret(other), Secret(one)}), len({one, other}))
 
-    def test_other_kinds(self) -> None:
-        """It is not equal to its own text, nor to the text's digest: only to another secret."""
+    def test_secret_equals_secrets_only(self) -> None:
         secret = Secret(TEXT)
         for other in (TEXT, TEXT.encode(), secret.digest, None, object()):
             self.assertFalse(secret == other)
 
-    def test_digest(self) -> None:
-        """The digest is of a fixed length, the same for the same text, and does not hold it."""
+    def test_digest_has_a_fixed_length_and_hides_the_text(self) -> None:
         self.assertEqual(Secret(TEXT).digest, Secret(TEXT).digest)
         self.assertEqual({len(Secret(text).digest) for text in ("", "x", TEXT * 100)}, {32})
         self.assertNotIn(TEXT.encode(), Secret(TEXT).digest)
 
 
 class OneOfTests(SynchronousTestCase):
-    """Whether a credential is one of several."""
+    """`is_one_of`."""
 
-    def test_places(self) -> None:
-        """It is found wherever it stands, and not found where it does not."""
+    def test_secret_is_found_in_every_place(self) -> None:
         known = [Secret(text) for text in ("one", "two", "three")]
         given = ("one", "two", "three", "", "four", "on", "One")
         self.assertEqual([is_one_of(Secret(text), known) for text in given], [True, True, True, *[False] * 4])
 
-    def test_none_known(self) -> None:
-        """Where none is known nothing is one of them, not even the empty one."""
+    def test_no_secret_is_one_of_none(self) -> None:
         self.assertFalse(is_one_of(Secret(""), []))
 
-    def test_looks_at_all(self) -> None:
-        """It looks at all of them, also behind the one that it is, for the time must not tell which."""
+    def test_every_secret_is_compared_even_after_a_match(self) -> None:
+        """The time would reveal the place of the match."""
         looked: list[str] = []
 
         def known() -> Iterator[Secret]:

@@ -18,23 +18,20 @@ NO_ADDRESS = "ip must be an address, or a network such as 192.0.2.0/24"
 
 
 class DocumentTests(SynchronousTestCase):
-    """From the value of a key to claims."""
+    """`read_document`."""
 
-    def test_good(self) -> None:
-        """A JSON object, in any of JSON's encodings, is the claims as they are."""
+    def test_json_object_in_any_encoding_is_read_as_it_is(self) -> None:
         claims = {"sub": "J\u00fc", "channels": ["a"], "ip": None, "x": {"y": [1.5]}}
         self.assertEqual(read_document(json.dumps(claims).encode()), claims)
         self.assertEqual(read_document(json.dumps(claims, ensure_ascii=False).encode()), claims)
         self.assertEqual(read_document(b"{}"), {})
 
-    def test_longest(self) -> None:
-        """A document may have 16 KiB and not a byte more."""
+    def test_document_has_at_most_16_kib(self) -> None:
         self.assertEqual(read_document(b"{}".ljust(MAX_DOCUMENT_BYTES)), {})
         with self.assertRaises(ClaimError):
             read_document(b"{}".ljust(MAX_DOCUMENT_BYTES + 1))
 
-    def test_bad(self) -> None:
-        """Whatever else any program may have put there is refused, in words that repeat nothing of it."""
+    def test_other_documents_are_rejected_and_not_repeated(self) -> None:
         for document in (b"", b"1", b"null", b"[]", b'"{}"', b"{", b"what-they-sent", b"\xff", b"{}{}", b"[" * 9000):
             with self.assertRaises(ClaimError) as caught:
                 read_document(document)
@@ -44,16 +41,14 @@ class DocumentTests(SynchronousTestCase):
 
 
 class TicketTests(SynchronousTestCase):
-    """From claims to an identity."""
+    """`check_ticket`."""
 
-    def test_good(self) -> None:
-        """The claims are those of all credentials, and whatever ip is good."""
+    def test_claims_become_the_identity(self) -> None:
         claims = {"sub": 42, "channels": ["room:1"], "publish": [], "exp": 5, "ip": "192.0.2.7"}
         self.assertEqual(check_ticket(claims, "ticket:x"), Identity("42", ("room:1",), (), 5.0, "ticket:x"))
         self.assertEqual(check_ticket({}), Identity())
 
-    def test_addresses(self) -> None:
-        """The address may be one or a network of either family, or missing, or null."""
+    def test_ip_may_be_an_address_a_network_or_missing(self) -> None:
         for ip in (
             None,
             "192.0.2.7",
@@ -66,8 +61,7 @@ class TicketTests(SynchronousTestCase):
         ):
             self.assertEqual(check_ticket({"ip": ip}), Identity())
 
-    def test_bad_addresses(self) -> None:
-        """A ticket whose address cannot be read is good for nobody, not for everybody."""
+    def test_unreadable_ip_is_rejected_and_not_ignored(self) -> None:
         for ip in (
             "",
             "localhost",
@@ -88,18 +82,16 @@ class TicketTests(SynchronousTestCase):
             with self.assertRaises(ClaimError):
                 check_ticket({"ip": other})
 
-    def test_bad_claims(self) -> None:
-        """What is wrong with any other claim makes the ticket as bad."""
+    def test_any_other_invalid_claim_is_rejected(self) -> None:
         for claims in ({"sub": ""}, {"channels": "a"}, {"publish": [1]}, {"exp": "soon"}):
             with self.assertRaises(ClaimError):
                 check_ticket({"ip": "192.0.2.7", **claims})
 
 
 class AddressTests(SynchronousTestCase):
-    """Where a client is."""
+    """`is_within`."""
 
-    def test_table(self) -> None:
-        """A client is at its own address and in the networks around it, and nowhere else."""
+    def test_address_is_within_itself_and_its_networks_only(self) -> None:
         cases = {
             ("192.0.2.7", "192.0.2.7"): True,
             ("192.0.2.7", "192.0.2.7/32"): True,
@@ -120,8 +112,7 @@ class AddressTests(SynchronousTestCase):
         }
         self.assertEqual({case: is_within(*case) for case in cases}, cases)
 
-    def test_mapped(self) -> None:
-        """The same client seen through a dual-stack socket, here or by the application, is at the same address."""
+    def test_ipv4_mapped_address_is_the_ipv4_address(self) -> None:
         for address in ("192.0.2.7", "::ffff:192.0.2.7", "::FFFF:c000:207"):
             for network in (
                 "192.0.2.7",
@@ -134,16 +125,14 @@ class AddressTests(SynchronousTestCase):
             for network in ("192.0.2.8", "::ffff:192.0.2.8", "192.0.3.0/24", "::ffff:192.0.3.0/120", "::ffff:0:0:0/96"):
                 self.assertFalse(is_within(address, network), (address, network))
 
-    def test_no_address(self) -> None:
-        """A client that has none, as on a unix socket, or whose proxy wrote nonsense, is nowhere."""
+    def test_text_that_is_no_address_is_in_no_network(self) -> None:
         for address in ("", "unix", "localhost", "192.0.2.7:80", "192.0.2.7, 192.0.2.8", "[::1]"):
             for network in ("0.0.0.0/0", "::/0"):
                 self.assertFalse(is_within(address, network), address)
 
     @given(st.ip_addresses(v=4) | st.ip_addresses(v=6), st.integers(0, 128))
     @example(ip_address("255.255.255.255"), 0)
-    def test_specification(self, address: object, length: int) -> None:
-        """An address is in every network that begins as it does, and in none that differs within its length."""
+    def test_address_is_within_networks_with_its_prefix_only(self, address: object, length: int) -> None:
         own = ip_address(str(address))
         network = ip_network(f"{own}/{min(length, own.max_prefixlen)}", strict=False)
         self.assertTrue(is_within(str(own), str(network)))

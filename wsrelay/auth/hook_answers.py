@@ -1,0 +1,99 @@
+"""VerdictsByStatus of the application's answers: which status and which body allow a client what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeAlias
+
+from wsrelay.auth.hook_client import InvalidHookResponseError, check_status
+from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity, reject_unknown_claims
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
+from wsrelay.outgoing.http_client import HTTPResponse
+
+__all__ = [
+    "CONNECT_VERDICTS",
+    "PUBLISH_VERDICTS",
+    "Verdict",
+    "VerdictsByStatus",
+    "allowed_identity",
+    "merge_identity",
+    "read_verdict",
+]
+
+Verdict: TypeAlias = Identity | ClientError
+"""The identity that the application gives a client that it allows, or why it rejects the client."""
+
+VerdictsByStatus: TypeAlias = Mapping[int, Verdict]
+"""Verdicts by status. A body is read only for a status 200 that is not among them."""
+
+CONNECT_VERDICTS: VerdictsByStatus = MappingProxyType(
+    {204: ANONYMOUS, 401: ClientError.NO_CREDENTIAL, 403: ClientError.HOOK}
+)
+"""Statuses that answer the event ``connect`` without a body."""
+
+PUBLISH_VERDICTS: VerdictsByStatus = MappingProxyType(
+    {200: ANONYMOUS, 204: ANONYMOUS, 401: ClientError.PUBLISH_DENIED, 403: ClientError.PUBLISH_DENIED}
+)
+"""Statuses that answer the event ``publish``. The body is ignored."""
+
+
+def read_verdict(response: HTTPResponse, verdicts: VerdictsByStatus) -> Verdict:
+    """Read the verdict from a response of the application.
+
+    Args:
+        response: The response.
+        verdicts: Statuses that need no body.
+
+    Raises:
+        FetchError: The application is overloaded, or the response is not an answer.
+        ClaimError: The response holds a claim that is unknown or cannot be read.
+    """
+    if response.status in verdicts:
+        return verdicts[response.status]
+    if response.status != 200:
+        check_status(response.status)
+    claims = _decode(response.body)
+    reject_unknown_claims(claims, ("sub", "channels", "publish", "exp"))
+    return read_identity(claims)
+
+
+def allowed_identity(verdict: Verdict) -> Identity:
+    """Return the identity of a verdict that allows a client something.
+
+    Raises:
+        RejectedError: The verdict rejects the client.
+    """
+    if isinstance(verdict, ClientError):
+        raise RejectedError(verdict)
+    return verdict
+
+
+def merge_identity(identity: Identity, answer: Identity) -> Identity:
+    """Return a credential's identity, overridden piece by piece by the application's answer.
+
+    The earlier end of both holds.
+    """
+    ends = [each for each in (identity.expires, answer.expires) if each is not None]
+    return replace(
+        identity,
+        subject=identity.subject if answer.subject is None else answer.subject,
+        channels=identity.channels if answer.channels is None else answer.channels,
+        publish=identity.publish if answer.publish is None else answer.publish,
+        expires=min(ends, default=None),
+        # An application that lists channels for a client vouches for it, even if it names no user.
+        is_authenticated=identity.is_authenticated or answer.subject is not None or answer.channels is not None,
+    )
+
+
+def _decode(body: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidHookResponseError("its answer is no JSON object")
+    return document
