@@ -185,3 +185,24 @@ class AuthenticatorTests(SynchronousTestCase):
         for hook, asks_to_publish, asked in ((False, True, False), (True, False, False), (True, True, True)):
             answer = self.make(hook=hook, asks_to_publish=asks_to_publish).authorize_publish(ANONYMOUS, "room", b"x")
             self.assertEqual(answer is not None, asked)
+
+    def test_without_a_hook_no_subscribe_is_asked_about(self) -> None:
+        for identity in (ANONYMOUS, Identity("42")):
+            self.assertIsNone(self.make().authorize_subscribe(identity, "room"))
+        self.assertEqual(self.hook.subscribes, [])
+
+    def test_hook_is_asked_about_every_subscribe(self) -> None:
+        for asks_to_publish in (False, True):
+            authenticator = self.make(hook=True, asks_to_publish=asks_to_publish)
+            for identity in (ANONYMOUS, Identity("42")):
+                answer = authenticator.authorize_subscribe(identity, "room")
+                assert answer is not None
+                self.assertIsNone(self.successResultOf(answer))
+                self.assertEqual(self.hook.subscribes.pop(), (identity, "room"))
+
+    def test_hook_rejects_a_subscribe(self) -> None:
+        for client_error in (ClientError.HOOK, ClientError.NO_CREDENTIAL, ClientError.NOT_CHECKED):
+            self.hook.answer = client_error
+            answer = self.make(hook=True).authorize_subscribe(ANONYMOUS, "room")
+            assert answer is not None
+            self.assertIs(self.failureResultOf(answer, RejectedError).value.client_error, client_error)

@@ -83,8 +83,9 @@ class Authenticator:
         if self._hook is not None:
             self._hook.clear_cache()
 
-    def authorize_subscribe(self, _identity: Identity, _channel: str) -> None:
+    def authorize_subscribe(self, identity: Identity, channel: str) -> Deferred[None] | None:
         """See `IAuthenticator.authorize_subscribe`."""
+        return None if self._hook is None else self._hook.subscribe(identity, channel)
 
     def authorize_publish(self, identity: Identity, channel: str, data: bytes) -> Deferred[None] | None:
         """See `IAuthenticator.authorize_publish`."""

@@ -20,6 +20,7 @@ from wsrelay.auth.answer_cache import AnswerCache
 from wsrelay.auth.hook_answers import (
     CONNECT_VERDICTS,
     PUBLISH_VERDICTS,
+    SUBSCRIBE_VERDICTS,
     Verdict,
     VerdictsByStatus,
     allowed_identity,
@@ -124,6 +125,33 @@ class Hook:
         verdict.addCallback(_verdict_for, identity)
         outcome = verdict.addCallback(lambda answer: merge_identity(identity, allowed_identity(answer)))
         return outcome.addCallback(replace, address=handshake.peer, connection=handshake.connection)
+
+    def subscribe(self, identity: Identity, channel: str) -> Deferred[None]:
+        """Ask whether a client may subscribe to a channel. Cancelling the Deferred does not cancel the question.
+
+        Args:
+            identity: The identity that `connect` returned.
+            channel: The channel, to which the rule of its namespace permits the client to subscribe.
+
+        Returns:
+            Fires with None if it may.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) The application rejects the client, as in `connect`, or gave no
+                answer.
+        """
+        question = _encode(
+            event="subscribe",
+            channel=channel,
+            address=identity.address,
+            user=identity.subject,
+            connection=self._connection(identity.connection),
+        )
+        verdict = self._subscribe_answers.get(
+            question, lambda: self._ask(question, SUBSCRIBE_VERDICTS, _party(identity.address))
+        )
+        verdict.addCallback(_verdict_for, identity)
+        return verdict.addCallback(_require_allowed)
 
     def publish(self, identity: Identity, channel: str, payload: bytes) -> Deferred[None]:
         """Ask whether a client may publish a message. Cancelling the Deferred aborts the request.

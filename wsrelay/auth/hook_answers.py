@@ -1,4 +1,4 @@
-"""VerdictsByStatus of the application's answers: which status and which body allow a client what."""
+"""Verdicts of the application's answers: which status and which body allow a client what."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from wsrelay.outgoing.http_client import HTTPResponse
 __all__ = [
     "CONNECT_VERDICTS",
     "PUBLISH_VERDICTS",
+    "SUBSCRIBE_VERDICTS",
     "Verdict",
     "VerdictsByStatus",
     "allowed_identity",
@@ -34,6 +35,9 @@ CONNECT_VERDICTS: VerdictsByStatus = MappingProxyType(
     {204: ANONYMOUS, 401: ClientError.NO_CREDENTIAL, 403: ClientError.HOOK}
 )
 """Statuses that answer the event ``connect`` without a body."""
+
+SUBSCRIBE_VERDICTS: VerdictsByStatus = MappingProxyType({200: ANONYMOUS, **CONNECT_VERDICTS})
+"""Statuses that answer the event ``subscribe``. The body is ignored: the identity has been established before."""
 
 PUBLISH_VERDICTS: VerdictsByStatus = MappingProxyType(
     {200: ANONYMOUS, 204: ANONYMOUS, 401: ClientError.PUBLISH_DENIED, 403: ClientError.PUBLISH_DENIED}
