@@ -75,13 +75,13 @@ class Authentication:
 
     @property
     def accepts_tokens(self) -> bool:
-        """Whether keys for tokens are configured."""
+        """True if keys for tokens are configured."""
         settings = self._settings
         return settings.token_keys is not None or settings.token_jwks_url is not None
 
     @property
     def can_authenticate(self) -> bool:
-        """Whether any client can be authenticated without tickets that other programs write to Redis."""
+        """True if clients can be authenticated without tickets that other programs write to Redis."""
         return self.accepts_tokens or self._settings.hook_url is not None or bool(self._settings.api_keys)
 
     def start(self) -> None:

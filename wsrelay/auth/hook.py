@@ -1,7 +1,7 @@
 """The hook: asks the application's HTTP endpoint about clients that connect, subscribe or publish.
 
 Fails closed. 200 with a valid object and 204 allow, 401 and 403 reject. Anything else, silence included, is not an
-answer: the client is rejected with `ClientError.NOT_CHECKED` and told to try again.
+answer: the client is rejected with `ClientError.NOT_CHECKED`, and may try again.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Hook:
 
     @property
     def is_open(self) -> bool:
-        """Whether the circuit breaker is open: the endpoint fails and is not asked."""
+        """True while the circuit breaker is open: the endpoint fails and is not asked."""
         return self._client.is_open
 
     @property

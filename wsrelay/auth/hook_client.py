@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 MAX_IN_FLIGHT = 100
-"""The most requests in flight. A client that would need another one is rejected and told to try again."""
+"""The most requests in flight. A client that would need another one is rejected, and may try again."""
 
 MAX_IN_FLIGHT_PER_PARTY = MAX_IN_FLIGHT // 2
 """The most of them about one party, which is an address or a user."""
@@ -108,7 +108,7 @@ class HookClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether the circuit breaker is open: the endpoint fails and is not asked."""
+        """True while the circuit breaker is open: the endpoint fails and is not asked."""
         return self._breaker.is_open
 
     async def ask(self, question: bytes, party: str, read: Callable[[HTTPResponse], _T]) -> _T | None:

@@ -39,7 +39,7 @@ MAX_REFRESH_SECONDS = 86_400.0
 """The longest one."""
 
 UNKNOWN_KEY_FETCH_SECONDS = 10.0
-"""The shortest time between a fetch and one that a token with an unknown key causes: anybody can invent key IDs."""
+"""The shortest time between a fetch and one that a token with an unknown key causes: any client can invent key IDs."""
 
 MAX_RETRY_SECONDS = 60.0
 """The longest delay after a failed fetch."""
@@ -214,7 +214,7 @@ def _read_key(entry: object, algorithms: frozenset[str]) -> Key | None:
     if not (kid is None or isinstance(kid, str)) or not isinstance(key_type, str) or key_type not in _ALGORITHM_OF_TYPE:
         return None
     try:
-        # PyJWK reads a private key as such, and it is rejected: anybody could sign with a published one.
+        # PyJWK reads a private key as such, and it is rejected: any client could sign with a published one.
         key = make_public_key(jwt.PyJWK(entry, _ALGORITHM_OF_TYPE[key_type]).key, kid)
     except (ConfigError, jwt.PyJWTError, UnsupportedAlgorithm, TypeError, ValueError):
         return None
