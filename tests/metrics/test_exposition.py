@@ -1,33 +1,35 @@
-"""The metrics, read by the reader of the library's own."""
+"""Tests of `wsrelay.metrics.exposition`, with the parser of the Prometheus library."""
 
 from __future__ import annotations
-
-from dataclasses import fields
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.metrics.counters import Counters
-from wsrelay.metrics.exposition import BY_LABEL, COUNTERS, GAUGES, exposition
+from wsrelay.metrics.counters import Counters, counter_table
+from wsrelay.metrics.exposition import GAUGES, exposition
 
 
-class MetricsTests(SynchronousTestCase):
-    """Names and numbers."""
+class ExpositionTests(SynchronousTestCase):
+    """Names, labels, help texts and values."""
 
-    def test_numbers(self) -> None:
-        """Every counter and gauge is there under its name, labels and all."""
+    def setUp(self) -> None:
+        """Parse the metrics of a process in which something has happened."""
         counters = Counters(connections_opened=3)
         counters.connections_closed[4008] += 2
         text = exposition(counters, {name: lambda: 1.5 for name in GAUGES}).decode()
+        self.families = {family.name: family for family in text_string_to_metric_families(text)}
+
+    def test_values_are_exposed_with_their_labels(self) -> None:
         samples = {
             (sample.name, tuple(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
+            for family in self.families.values()
             for sample in family.samples
         }
         self.assertEqual(samples["wsrelay_connections_opened_total", ()], 3)
         self.assertEqual(samples["wsrelay_connections_closed_total", (("code", "4008"),)], 2)
         self.assertEqual(samples["wsrelay_connections", ()], 1.5)
 
-    def test_all_counted(self) -> None:
-        """Whatever is counted is shown."""
-        self.assertEqual({field.name for field in fields(Counters)}, {*COUNTERS, *BY_LABEL})
+    def test_every_counter_and_gauge_is_exposed_with_its_help_text(self) -> None:
+        expected = {f"wsrelay_{row.name}": row.help for row in counter_table()}
+        expected |= {f"wsrelay_{name}": text for name, text in GAUGES.items()}
+        self.assertEqual({name: family.documentation for name, family in self.families.items()}, expected)

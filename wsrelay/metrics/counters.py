@@ -1,41 +1,60 @@
-"""What has happened in this process, counted: plain numbers, because they are raised on the path of every message."""
+"""THE table of counters: everything that is counted in this process, with the help text of its metric.
+
+Each counter is a plain attribute, because some are incremented on the path of every message.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
-__all__ = ["Counters"]
+__all__ = ["CounterRow", "Counters", "counter_table"]
+
+
+class CounterRow(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        name: The attribute of `Counters`. The metric is ``wsrelay_<name>_total``.
+        help: The help text of the metric.
+        label: The label of the metric if the attribute is a `collections.Counter` by its values, else None.
+    """
+
+    name: str
+    help: str
+    label: str | None
+
+
+def _count(help: str) -> Any:
+    return field(default=0, metadata={"help": help, "label": None})
+
+
+def _count_by(label: str, help: str) -> Any:
+    return field(default_factory=Counter, metadata={"help": help, "label": label})
 
 
 @dataclass(slots=True)
 class Counters:
-    """Numbers that only grow. Their names, with ``wsrelay_`` before and ``_total`` behind, are those of the metrics.
+    """Numbers that only grow. See `counter_table` for the meaning of each."""
 
-    Attributes:
-        connections_opened: Connections that completed their handshake.
-        requests_rejected: Handshakes answered with an HTTP status, by status.
-        connections_closed: Connections that the relay closed, by close code.
-        auth_rejections: Who was turned away for want of a credential or a permission, by reason.
-        hook_requests: Questions to the application, by outcome.
-        client_messages: Messages from clients.
-        broker_messages: Messages that the broker delivered to this process.
-        deliveries: Messages handed to listeners: one for each message and listener.
-        batches_dropped: Batches that a slow listener did not get by its namespace's policy.
-        broker_interruptions: How often messages may have been lost between the broker and this process.
-        gap_notices: Listeners that were told of it.
-        send_failures: Listeners that failed while they were sent to.
-    """
+    connections_opened: int = _count("Connections that completed their handshake.")
+    requests_rejected: Counter[int] = _count_by("status", "Handshakes and requests rejected, by HTTP status.")
+    connections_closed: Counter[int] = _count_by("code", "Connections that the relay closed, by close code.")
+    auth_rejections: Counter[str] = _count_by(
+        "reason", "Clients rejected for lack of a valid credential or a permission, by reason."
+    )
+    hook_requests: Counter[str] = _count_by("outcome", "Requests to the application's hook, by outcome.")
+    client_messages: int = _count("Messages received from clients.")
+    broker_messages: int = _count("Messages that the broker delivered to this process.")
+    deliveries: int = _count("Messages delivered to subscribers: one for each message and subscriber.")
+    batches_dropped: int = _count("Batches that a slow subscriber did not get, by the policy of its namespace.")
+    broker_interruptions: int = _count("Times that messages may have been lost between the broker and this process.")
+    gap_notices: int = _count("Subscribers notified of possible message loss.")
+    send_failures: int = _count("Subscribers whose send raised an exception.")
+    control_messages_unknown: int = _count("Control messages of a kind that this version does not know.")
 
-    connections_opened: int = 0
-    requests_rejected: Counter[int] = field(default_factory=Counter)
-    connections_closed: Counter[int] = field(default_factory=Counter)
-    auth_rejections: Counter[str] = field(default_factory=Counter)
-    hook_requests: Counter[str] = field(default_factory=Counter)
-    client_messages: int = 0
-    broker_messages: int = 0
-    deliveries: int = 0
-    batches_dropped: int = 0
-    broker_interruptions: int = 0
-    gap_notices: int = 0
-    send_failures: int = 0
+
+def counter_table() -> list[CounterRow]:
+    """Return the rows of the table, in the order of the attributes of `Counters`."""
+    return [CounterRow(each.name, each.metadata["help"], each.metadata["label"]) for each in fields(Counters)]

@@ -1,6 +1,6 @@
 """The metrics by name, in the text format of Prometheus.
 
-Nothing here is on the path of a message: the numbers are plain attributes elsewhere, and are read when somebody asks.
+Nothing here is on the path of a message: the numbers are plain attributes elsewhere, read when a client asks for them.
 Names are stable; changing one is a breaking change in the changelog.
 """
 
@@ -12,62 +12,51 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from wsrelay.metrics.counters import Counters
+from wsrelay.metrics.counters import Counters, counter_table
 
 __all__ = ["GAUGES", "exposition"]
-
-COUNTERS = {
-    "connections_opened": "Connections that completed their handshake.",
-    "client_messages": "Messages from clients.",
-    "broker_messages": "Messages that the broker delivered to this process.",
-    "deliveries": "Messages handed to listeners: one for each message and listener.",
-    "batches_dropped": "Batches that a slow listener did not get, by its namespace's policy.",
-    "broker_interruptions": "How often messages may have been lost between the broker and this process.",
-    "gap_notices": "Listeners that were told so.",
-    "send_failures": "Listeners that failed while they were sent to.",
-}
-
-BY_LABEL = {
-    "requests_rejected": ("status", "Handshakes and requests answered with a refusal, by HTTP status."),
-    "auth_rejections": ("reason", "Clients turned away for want of a credential or a permission, by reason."),
-    "hook_requests": ("outcome", "Questions to the application's hook, by outcome."),
-    "connections_closed": ("code", "Connections that the relay closed, by close code."),
-}
 
 GAUGES = {
     "connections": "Connections that are open.",
     "channels": "Channels that this process is subscribed to.",
-    "authenticated_connections": "Connections that a credential or the application vouches for.",
-    "certificate_expiry_timestamp_seconds": "When the first certificate ends, in seconds since 1970; 0 without TLS.",
-    "ready": "1 when messages flow between this process and the broker.",
-    "reactor_lag_seconds": "How late the reactor came round at most, in the last minute.",
+    "authenticated_connections": "Open connections of authenticated clients.",
+    "certificate_expiry_timestamp_seconds": "Expiry of the certificate that expires first, in seconds since 1970; 0 "
+    "without TLS.",
+    "ready": "1 while messages flow between this process and the broker, else 0.",
+    "reactor_lag_seconds": "Largest delay of the reactor in the last minute.",
 }
+"""The gauges by name, with their help texts. The metric is ``wsrelay_<name>``."""
 
 
-class _Numbers(Collector):
+def exposition(counters: Counters, gauges: Mapping[str, Callable[[], float]]) -> bytes:
+    """Return all metrics in the text format of Prometheus.
+
+    Args:
+        counters: The counters of this process.
+        gauges: A function that reads the present value, for each name in `GAUGES`.
+    """
+    registry = CollectorRegistry()
+    registry.register(_ProcessCollector(counters, gauges))
+    return generate_latest(registry)
+
+
+class _ProcessCollector(Collector):
+    """Makes metric families of the numbers of this process."""
+
     def __init__(self, counters: Counters, gauges: Mapping[str, Callable[[], float]]) -> None:
         self._counters = counters
         self._gauges = gauges
 
     def collect(self) -> Iterable[Metric]:
-        for name, text in COUNTERS.items():
-            yield CounterMetricFamily(f"wsrelay_{name}", text, value=getattr(self._counters, name))
-        for name, (label, text) in BY_LABEL.items():
+        """Return a family for each counter and gauge."""
+        for name, text, label in counter_table():
+            count = getattr(self._counters, name)
+            if label is None:
+                yield CounterMetricFamily(f"wsrelay_{name}", text, value=count)
+                continue
             family = CounterMetricFamily(f"wsrelay_{name}", text, labels=[label])
-            for value, count in sorted(getattr(self._counters, name).items()):
-                family.add_metric([str(value)], count)
+            for value, number in sorted(count.items()):
+                family.add_metric([str(value)], number)
             yield family
         for name, text in GAUGES.items():
             yield GaugeMetricFamily(f"wsrelay_{name}", text, value=self._gauges[name]())
-
-
-def exposition(counters: Counters, gauges: Mapping[str, Callable[[], float]]) -> bytes:
-    """All metrics as Prometheus reads them.
-
-    Args:
-        counters: What has happened.
-        gauges: How things stand, by the names in `GAUGES`.
-    """
-    registry = CollectorRegistry()
-    registry.register(_Numbers(counters, gauges))
-    return generate_latest(registry)
