@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -102,26 +101,6 @@ class TapTests(SynchronousTestCase):
             self.service("--listen", f"ssl:0:privateKey={path}")
         self.assertIn("listen_tls", "".join(event["log_format"] or "" for event in events))
 
-    def test_hangup(self) -> None:
-        """SIGHUP has the certificates read again, and not in the middle of something else."""
-        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
-        later: list[Any] = []
-        reloads: list[None] = []
-
-        class Reactor:
-            callFromThread = staticmethod(later.append)
-
-        class Relay:
-            def reload(self) -> None:
-                reloads.append(None)
-
-        given: Any = (Reactor, Relay())
-        tap._reload_on_hangup(*given)
-        signal.raise_signal(signal.SIGHUP)
-        self.assertEqual(reloads, [])
-        later[0]()
-        self.assertEqual(reloads, [None])
-
     def test_secrets_have_no_flags(self) -> None:
         """What may hold a credential is taken from the environment or a file, and help says so."""
         said = f"{self.options()}"
@@ -170,13 +149,3 @@ class TapTests(SynchronousTestCase):
         service._endpoints[0].listen = lambda _factory: fail(taken)
         with self.assertRaisesRegex(SystemExit, "^wsrelay: cannot listen on 127.0.0.1:8080: Address already in use$"):
             service.privilegedStartService()
-
-    def test_more_signals(self) -> None:
-        """Once stopping has begun, further signals are told and change nothing."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.addCleanup(signal.signal, number, signal.getsignal(number))
-        tap._ignore_more_signals()
-        with capturedLogs() as events:
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGINT)
-        self.assertEqual([event["log_format"] for event in events], ["already stopping"] * 2)

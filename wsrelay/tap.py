@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
-import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
@@ -24,18 +20,14 @@ from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Setting, Settings, load, nearest, table
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
+from wsrelay.process.clock import use_monotonic_clock, wall_clock
+from wsrelay.process.garbage_collection import tune_garbage_collector
+from wsrelay.process.limits import client_capacity, raise_open_file_limit
+from wsrelay.process.signals import ignore_further_signals, reload_on_hangup
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 
 __all__ = ["Options", "makeService"]
-
-COLLECTOR_THRESHOLD = 20_000
-"""New containers between two collections of the youngest (Python's default is 700)."""
-
-RESERVED_DESCRIPTORS = 128
-"""Open files that are not clients: Redis, the log, the reactor, and the front door's LEAST_ROOM."""
-
-MOST_DESCRIPTORS = 1_000_000
 
 BACKLOG = 1024
 """Connections the kernel queues: after a deploy thousands come at once (Twisted's default is 50)."""
@@ -143,28 +135,29 @@ def makeService(options: Options) -> IService:
     """Build the service from checked options, bottom up."""
     from twisted.internet import reactor  # noqa: TID251 -- the one place
 
-    _use_monotonic_clock(reactor)
+    use_monotonic_clock(reactor)
     settings = options.settings
     rng = SystemRandom()
-    reactor.addSystemEventTrigger("before", "shutdown", _ignore_more_signals)
+    reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
     # After the start: what exists then stays for the life of the process.
-    reactor.callWhenRunning(_tame_collector)
-    # A tenth is for connections that are no WebSockets; see the front door.
-    most = (_raise_descriptor_limit() - RESERVED_DESCRIPTORS) * 10 // 11
-    if most < 1:
-        raise _StartFailed("wsrelay: too few open files are allowed for even one client: raise ulimit -n")
-    if settings.max_connections > most:
-        Logger("wsrelay").warn("max_connections is cut to {most}: no more files may be open", most=most)
+    reactor.callWhenRunning(tune_garbage_collector)
+    capacity = client_capacity(raise_open_file_limit())
+    if capacity < 1:
+        raise _StartFailed("wsrelay: the limit of open files is too low for even one client: raise ulimit -n")
+    if settings.max_connections > capacity:
+        Logger("wsrelay").warn(
+            "max_connections is reduced to {capacity} by the limit of open files: raise ulimit -n", capacity=capacity
+        )
     try:
         certificates = _certificates(reactor, settings)
         broker = _broker(reactor, settings, rng)
-        endpoints = _endpoints(reactor, settings, certificates)
-        relay = _Relay(settings, broker, endpoints, reactor, rng, most, certificates, _wall_clock)
+        listening = _endpoints(reactor, settings, certificates)
+        relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
     except ConfigError as error:
         raise _StartFailed(f"wsrelay: {error}") from None
     if not sys.stdin.isatty():
-        # On a terminal the signal means that it is closed, and ends the process as ever.
-        reactor.callWhenRunning(_reload_on_hangup, reactor, relay)
+        # On a terminal SIGHUP means that the terminal is closed, and ends the process as usual.
+        reactor.callWhenRunning(reload_on_hangup, reactor, relay.reload)
     return relay
 
 
@@ -189,7 +182,7 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
 def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:
     if not settings.tls_certificates:
         return None
-    return ReloadingTLS(settings.tls_certificates, settings.tls_min_version, reactor, _wall_clock)
+    return ReloadingTLS(settings.tls_certificates, settings.tls_min_version, reactor, wall_clock)
 
 
 def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | None) -> list[IStreamServerEndpoint]:
@@ -215,59 +208,3 @@ def _endpoint(reactor: Any, name: str, text: str) -> IStreamServerEndpoint:
         return endpoint if below == text else behind_proxy(endpoint)
     except Exception as error:  # noqa: BLE001 -- parsers of endpoints, which may be plugins, raise what they like
         raise ConfigError(f"{name}: {text!r} is not an endpoint that can be used: {error}") from None
-
-
-def _reload_on_hangup(reactor: Any, relay: RelayService) -> None:
-    def told(_number: int, _frame: object) -> None:
-        # Not in the handler, which may come in the middle of anything.
-        reactor.callFromThread(relay.reload)
-
-    signal.signal(signal.SIGHUP, told)
-
-
-def _wall_clock() -> float:
-    """What time it is for others: tokens and certificates end by it."""
-    return time.time()  # noqa: TID251 -- the one place
-
-
-def _use_monotonic_clock(reactor: Any) -> None:
-    """Let timers run by a clock that nobody sets: Twisted's is the wall clock, and a jump of it stops every ping.
-
-    Only while nothing is scheduled, because what is has its time by the other clock.
-    """
-    if not reactor.getDelayedCalls():
-        reactor.seconds = time.monotonic
-
-
-def _tame_collector() -> None:
-    """Let the garbage collector look at less, and less often.
-
-    Ten thousand connections are some hundred thousand objects that live long and are freed by reference counting.
-    A full collection looks at all of them and stops everyone for as long as that takes; with the interpreter's
-    thresholds one is never far away while clients come and go.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECTOR_THRESHOLD, 20, 50)
-
-
-def _raise_descriptor_limit() -> int:
-    """Allow as many open files as the system permits: each client is one, and the usual soft limit is 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        # macOS promises no limit at all and refuses to set it; the relay runs with what it has.
-        Logger("wsrelay").warn("the limit of open files stays at {soft}", soft=soft)
-        return soft
-    return hard if hard != resource.RLIM_INFINITY else MOST_DESCRIPTORS
-
-
-def _ignore_more_signals() -> None:
-    """A platform may send SIGTERM more than once; the drain goes on."""
-
-    def told(_number: int, _frame: object) -> None:
-        Logger("wsrelay").info("already stopping")
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
