@@ -1,6 +1,6 @@
-"""Makes `twistd wsrelay` exist.
+"""Registers the subcommand `twistd wsrelay`.
 
-Every twistd of this environment imports this file to list its subcommands, so it imports nothing of ours.
+Every twistd of this environment imports this file to list its subcommands, so it imports nothing of wsrelay.
 """
 
 from twisted.application.service import ServiceMaker
