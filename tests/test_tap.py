@@ -1,4 +1,4 @@
-"""The command line, and what is built from it. What ends the process is tested with real ones."""
+"""Tests of `wsrelay.tap`: the command line, and the service built from it. Real processes are in tests/integration."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class TapTests(SynchronousTestCase):
     """Options in, service out."""
 
     def options(self, *flags: str, **environ: str) -> tap.Options:
-        """What these flags and variables amount to."""
+        """Return the options that flags and variables set."""
         options = tap.Options(environ)
         options.parseOptions(list(flags))
         return options
 
     def service(self, *flags: str, **environ: str) -> Any:
-        """The service built from them; its triggers are taken back."""
+        """Return the service built from flags and variables, and remove its triggers from the reactor of the tests."""
         triggers: list[Any] = []
         # The reactor of the tests keeps its clock.
         self.patch(REACTOR, "seconds", REACTOR.seconds)
@@ -45,43 +45,36 @@ class TapTests(SynchronousTestCase):
             REACTOR.removeSystemEventTrigger(trigger)
         return service
 
-    def test_plugin(self) -> None:
-        """Twistd finds the plugin, and the plugin the module."""
+    def test_twistd_finds_the_plugin_and_its_options(self) -> None:
         names = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
         self.assertIs(names["wsrelay"].options, tap.Options)
 
-    def test_memory(self) -> None:
-        """With nothing said it is the embedded broker on the default port."""
+    def test_defaults_are_the_memory_broker_and_port_8080_on_loopback(self) -> None:
         service = self.service()
         verifyObject(IService, service)
         self.assertIsInstance(service._broker, MemoryBroker)
         self.assertIsInstance(service._endpoints[0], TCP4ServerEndpoint)
         self.assertEqual((service._endpoints[0]._interface, service._endpoints[0]._port), ("127.0.0.1", 8080))
 
-    def test_redis(self) -> None:
-        """With REDIS_URL it is Redis."""
+    def test_redis_url_selects_the_redis_broker(self) -> None:
         service = self.service(REDIS_URL="redis://localhost")
         self.assertIsInstance(service._broker, RedisBroker)
 
-    def test_listen(self) -> None:
-        """An endpoint string takes the place of host and port."""
+    def test_listen_replaces_host_and_port(self) -> None:
         service = self.service("--listen", r"tcp6:0:interface=\:\:1")
         self.assertIsInstance(service._endpoints[0], TCP6ServerEndpoint)
 
-    def test_several_endpoints(self) -> None:
-        """A list may be given by one flag or by several, and each endpoint is listened on."""
+    def test_list_is_given_by_one_flag_or_several_and_each_endpoint_is_used(self) -> None:
         service = self.service("--listen", "tcp:0", "--listen", "tcp:1,unix:relay")
         self.assertEqual(service._settings.listen, ("tcp:0", "tcp:1", "unix:relay"))
         self.assertEqual(len(service._endpoints), 3)
         self.assertEqual(self.service("--channels", "a", "--channels", "b")._settings.channels, ("a", "b"))
 
-    def test_proxy_protocol(self) -> None:
-        """Twisted's prefix for the PROXY protocol means our own reader of it."""
+    def test_haproxy_prefix_selects_our_own_reader_of_the_proxy_protocol(self) -> None:
         (endpoint,) = self.service("--listen", "haproxy:tcp:0")._endpoints
         self.assertEqual(type(endpoint), type(behind_proxy(endpoint)))
 
-    def test_tls(self) -> None:
-        """With certificates TLS is listened on, alone or beside a port that somebody asked for."""
+    def test_tls_endpoint_is_used_alone_or_beside_a_configured_port(self) -> None:
         flags = ("--listen-tls", "tcp:0", "--tls-certificates", self.certificate())
         self.assertEqual(len(self.service(*flags)._endpoints), 1)
         service = self.service(*flags, "--port", "8081")
@@ -89,34 +82,30 @@ class TapTests(SynchronousTestCase):
         self.assertIsInstance(service._endpoints[0], TCP4ServerEndpoint)
 
     def certificate(self) -> str:
-        """A path of a certificate with its key."""
+        """Return the path of a file with a certificate and its key."""
         path = Path(self.mktemp())
         path.write_bytes(trustme.CA().issue_cert("relay.example").private_key_and_cert_chain_pem.bytes())
         return str(path)
 
-    def test_endpoints_that_are_never_read_again(self) -> None:
-        """Who takes Twisted's own endpoints with TLS is told what they do not do."""
+    def test_endpoint_with_certificates_of_twisted_is_warned_about(self) -> None:
         path = self.certificate()
         with capturedLogs() as events:
             self.service("--listen", f"ssl:0:privateKey={path}")
         self.assertIn("listen_tls", "".join(event["log_format"] or "" for event in events))
 
-    def test_secrets_have_no_flags(self) -> None:
-        """What may hold a credential is taken from the environment or a file, and help says so."""
-        said = f"{self.options()}"
+    def test_help_lists_no_flag_for_a_secret_but_its_variables(self) -> None:
+        text = f"{self.options()}"
         for name in ("token-keys", "hook-secret", "api-keys", "redis-url"):
-            self.assertNotIn(f"--{name}", said)
-        self.assertIn("WSRELAY_API_KEYS", said)
-        self.assertIn("_FILE", said)
+            self.assertNotIn(f"--{name}", text)
+        self.assertIn("WSRELAY_API_KEYS", text)
+        self.assertIn("_FILE", text)
 
-    def test_flags_of_secrets(self) -> None:
-        """Who gives a secret by a flag is told why there is none, and what to set instead."""
+    def test_flag_for_a_secret_is_answered_with_the_variable_to_set(self) -> None:
         for flag, name in (("--token-keys", "WSRELAY_TOKEN_KEYS"), ("--redis-url", "WSRELAY_REDIS_URL")):
             with self.assertRaisesRegex(SystemExit, f"has no flag.* set {name} or {name}_FILE"):
                 self.options(flag, "x")
 
-    def test_mistakes(self) -> None:
-        """What only building the service can find ends with one line as well."""
+    def test_error_found_while_building_is_one_line(self) -> None:
         for flags, environ in (
             (("--listen", "nonsense"), {}),
             ((), {"REDIS_URL": "rediss://h", "WSRELAY_REDIS_CA_FILE": "/nonexistent"}),
@@ -130,20 +119,43 @@ class TapTests(SynchronousTestCase):
             with self.assertRaisesRegex(SystemExit, "^wsrelay: "):
                 self.service(*flags, **environ)
 
-    def test_bad_options(self) -> None:
-        """What the flags say wrongly ends with one line."""
-        for flags in (["--prot", "1"], ["--port", "x"], ["extra"], ["--port"]):
-            with self.assertRaisesRegex(SystemExit, "^wsrelay: "):
+    def test_invalid_command_line_is_one_line_with_status_1(self) -> None:
+        for flags in (["--prot", "1"], ["--port", "x"], ["extra"], ["--port"], ["-p"], ["--help=x"]):
+            with self.assertRaisesRegex(SystemExit, "^wsrelay: [^\n]+$") as caught:
                 self.options(*flags)
+            # A text as the code is printed, and the status is 1.
+            self.assertIsInstance(caught.exception.code, str)
 
-    def test_version(self) -> None:
-        """The version is shown."""
+    def test_abbreviated_or_unknown_flag_is_rejected_with_the_nearest_one(self) -> None:
+        for flag, nearest in (
+            ("--acces", "--access"),
+            ("--acces=public", "--access"),
+            ("--max-outbox-sec", "--max-outbox-seconds"),
+            ("--outbox-max-bytes", "--max-outbox-bytes"),
+            ("--demo", "--chat-page"),
+            ("--ping_interval_seconds", "--ping-interval-seconds"),
+            ("--versio", "--version"),
+        ):
+            name = flag.partition("=")[0]
+            with self.assertRaisesRegex(SystemExit, rf"unknown flag {name}; did you mean {nearest}\? "):
+                self.options(flag, "public")
+        with self.assertRaisesRegex(SystemExit, r"unknown flag --xyzzy \("):
+            self.options("--metrics", "true", "--xyzzy", "1")
+
+    def test_value_may_begin_with_dashes(self) -> None:
+        self.assertEqual(self.options("--prefix", "--acces").settings.prefix, "--acces")
+        self.assertEqual(self.options("--prefix=--acces", "--port", "0").settings.prefix, "--acces")
+
+    def test_help_is_wrapped_to_the_columns_of_the_terminal(self) -> None:
+        narrow, wide = self.options(COLUMNS="60").getUsage(), self.options(COLUMNS="200").getUsage()
+        self.assertGreater(narrow.count("\n"), wide.count("\n"))
+
+    def test_version_exits_with_status_0(self) -> None:
         with self.assertRaises(SystemExit) as caught:
             self.options("--version")
         self.assertEqual(caught.exception.code, 0)
 
-    def test_port_taken(self) -> None:
-        """A port that is taken ends the start with one line."""
+    def test_port_in_use_is_one_line(self) -> None:
         service = self.service()
         taken = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
         service._endpoints[0].listen = lambda _factory: fail(taken)

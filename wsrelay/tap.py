@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
 
@@ -17,7 +17,8 @@ from twisted.python import usage
 from wsrelay import __version__
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
-from wsrelay.config import Setting, Settings, load, nearest, table
+from wsrelay.config import Setting, Settings, load, setting_table, suggestion
+from wsrelay.config.usage_text import usage_text
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
 from wsrelay.process.clock import use_monotonic_clock, wall_clock
@@ -30,34 +31,28 @@ from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 __all__ = ["Options", "makeService"]
 
 BACKLOG = 1024
-"""Connections the kernel queues: after a deploy thousands come at once (Twisted's default is 50)."""
+"""Connections that the kernel queues: after a deploy thousands arrive at once (Twisted's default is 50)."""
 
+_FLAGS = {f"--{row.flag}": row for row in setting_table() if row.flag is not None}
+"""The setting behind each flag; all of them take a value."""
 
-def _describe(row: Setting) -> str:
-    unit = f"in {row.unit}, " if row.unit else ""
-    return f"{row.help} [{unit}default {row.shown_default}; {', '.join(row.environ)}]"
+_OTHER_FLAGS = ("--help", "--version")
 
 
 class Options(usage.Options):
     """The flags of `twistd wsrelay`, made from the table of settings.
 
     Args:
-        environ: The process's environment.
+        environ: The environment of the process.
+
+    Attributes:
+        settings: The settings that flags, environment and file set together, once they are parsed.
     """
 
     synopsis = "[options]"
 
-    longdesc = (
-        "Put WebSockets in front of Redis: what any program PUBLISHes on wsrelay:<channel> reaches every client at "
-        "/ws/<channel>. Each setting is taken from its flag, else its environment variable, else the TOML file named "
-        "by --config, else its default. Flags that take a list may be given several times. What may hold a credential "
-        "has no flag, because the arguments of a process are public; a variable with _FILE behind its name may say "
-        "which file holds it, as in WSRELAY_API_KEYS_FILE. "
-        + " ".join(f"{row.name} ({', '.join(row.environ)}): {row.help}" for row in table() if row.secret)
-    )
-
     optParameters: ClassVar[list[list[str | None]]] = [  # noqa: N815 -- usage.Options reads it
-        [row.flag, None, None, _describe(row)] for row in table() if row.flag is not None and not row.is_list
+        [row.flag, None, None, row.help] for row in _FLAGS.values() if not row.is_list
     ]
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -68,26 +63,34 @@ class Options(usage.Options):
     def parseOptions(self, options: list[str] | None = None) -> None:
         """Read flags, environment and file.
 
+        Args:
+            options: The command line behind the name of the subcommand. If None, that of the process.
+
         Raises:
             SystemExit: Something cannot be used; one line says what. The status is 1.
         """
         try:
+            _check_flags(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise SystemExit(f"wsrelay: {error}{_meant(str(error))} (twistd wsrelay --help lists all)") from None
+            raise SystemExit(f"wsrelay: {error} (twistd wsrelay --help lists all flags)") from None
 
     def parseArgs(self, *args: str) -> None:
-        """Take no arguments beside flags."""
+        """Reject arguments that are not flags."""
         if args:
             raise usage.UsageError(f"unexpected argument {args[0]!r}: every setting is a --flag")
 
     def postOptions(self) -> None:
-        """Check everything as a whole."""
-        given = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        """Read the other sources, and check all settings together."""
+        flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
-            self.settings = load(given, self._environ)
+            self.settings = load(flags, self._environ)
         except ConfigError as error:
             raise SystemExit(f"wsrelay: {error}") from None
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Return the flags in groups; Twisted's own text is one flat list."""
+        return usage_text(setting_table(), width or int(self._environ.get("COLUMNS") or 80))
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -96,25 +99,43 @@ class Options(usage.Options):
 
 
 def _repeatable(row: Setting) -> Callable[[Options, str], None]:
-    def take(self: Options, text: str) -> None:
+    def append(self: Options, text: str) -> None:
         self[row.name] = f"{self[row.name]},{text}" if row.name in self else text
 
-    take.__doc__ = _describe(row)
-    return take
+    append.__doc__ = row.help
+    return append
 
 
-for _row in table():
-    if _row.flag is not None and _row.is_list:
-        # usage.Options has no parameter that may be given twice; what it has is methods.
+for _row in _FLAGS.values():
+    if _row.is_list:
+        # usage.Options has no parameter that may be given several times, but it calls methods for each occurrence.
         setattr(Options, f"opt_{_row.name}", _repeatable(_row))
 
 
-def _meant(message: str) -> str:
-    words = [word for word in message.replace("=", " ").split() if word.startswith("--")]
-    for row in table():
-        if words and row.flag is None and words[0].removeprefix("--").replace("-", "_") == row.name:
-            return f": it has no flag, for it may hold a credential; set {row.environ[-1]} or {row.environ_file}"
-    return nearest(words[0], [f"--{row.flag}" for row in table() if row.flag]) if words else ""
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Reject flags that do not exist. getopt would take every unambiguous abbreviation for the flag.
+
+    Raises:
+        usage.UsageError: The text names the nearest flag, or the variable to set instead.
+    """
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("-") or argument in ("-", "--"):
+            return
+        name, equals, _ = argument.partition("=")
+        if name in _FLAGS:
+            if not equals:
+                next(remaining, None)  # the value, which may begin with dashes
+        elif name not in _OTHER_FLAGS:
+            raise usage.UsageError(f"unknown flag {name}{_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    key = name.removeprefix("--").replace("-", "_")
+    for row in setting_table():
+        if row.secret and key == row.name:
+            return f": {key} has no flag, for it may hold a credential; set {row.environ[-1]} or {row.environ_file}"
+    return suggestion(name, [*_FLAGS, *_OTHER_FLAGS])
 
 
 class _StartFailed(SystemExit):
@@ -122,7 +143,7 @@ class _StartFailed(SystemExit):
 
 
 class _Relay(RelayService):
-    """The service as twistd runs it: the operator's mistakes end the process with one line."""
+    """The service as twistd runs it: an error of the operator ends the process with one line."""
 
     def privilegedStartService(self) -> None:
         try:
@@ -173,7 +194,7 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
         reactor,
         url,
         verify=settings.redis_tls_verify,
-        ca_file=settings.redis_ca_file,
+        ca_file=settings.redis_tls_ca_file,
         fingerprint=settings.redis_tls_fingerprint,
     )
     return RedisBroker(endpoint, url, settings.prefix, reactor, rng)
@@ -186,25 +207,26 @@ def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:
 
 
 def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | None) -> list[IStreamServerEndpoint]:
+    """Return the endpoints to listen on. Those with TLS come last: the service tells them apart by that for its log."""
     found = [_endpoint(reactor, "listen", text) for text in settings.listen]
     if settings.listens_on_port:
         found.append(endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, settings.host))
     if certificates is not None:
-        # The last ones: the log tells by that which of them have TLS.
         found += [under_tls(certificates, _endpoint(reactor, "listen_tls", text)) for text in settings.listen_tls]
     return found
 
 
-def _endpoint(reactor: Any, name: str, text: str) -> IStreamServerEndpoint:
+def _endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
     if text.startswith(("ssl:", "tls:")):
         Logger("wsrelay").warn(
-            "{name}: certificates of {kind} endpoints are never read again; listen_tls and tls_certificates are",
-            name=name,
-            kind=text[:4],
+            "{setting}: the certificates of {scheme} endpoints are never read again; to renew them without a restart, "
+            "use listen_tls and tls_certificates",
+            setting=setting,
+            scheme=text[:4],
         )
-    below = text.removeprefix("haproxy:")
+    inner = text.removeprefix("haproxy:")
     try:
-        endpoint = cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, below))
-        return endpoint if below == text else behind_proxy(endpoint)
-    except Exception as error:  # noqa: BLE001 -- parsers of endpoints, which may be plugins, raise what they like
-        raise ConfigError(f"{name}: {text!r} is not an endpoint that can be used: {error}") from None
+        endpoint = cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, inner))
+        return endpoint if inner == text else behind_proxy(endpoint)
+    except Exception as error:  # noqa: BLE001 -- endpoint parsers, which may be plugins, raise any exception
+        raise ConfigError(f"{setting}: {text!r} is not an endpoint that can be used: {error}") from None

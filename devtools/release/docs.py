@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
-from wsrelay.config import Setting, table
+from wsrelay.config import CHANNELS_GROUP, Setting, setting_table
 from wsrelay.core.outcomes.disconnects import Disconnect
 
-__all__ = ["PAGES"]
+__all__ = ["FOLDER", "PAGES"]
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
-
-def configuration() -> str:
-    """docs/configuration.md."""
-    intro = """\
+_CONFIGURATION = """\
 # Configuration
 
 Each setting is taken from its flag, else its environment variable (the first one that is set), else the TOML file named
-by `--config` or `WSRELAY_CONFIG`, else its default. An unknown flag, variable or key ends the start with the nearest
-name that exists. Flags that take a list may be given several times. What may hold a credential has no flag, because the
-arguments of a process are public; a variable with `_FILE` behind its name may say which file holds it.
+by `--config` or `WSRELAY_CONFIG`, else its default. An unknown flag, variable or key is an error, with the nearest name
+as a hint; flags cannot be abbreviated. Flags that take a list may be given several times.
+
+Settings that may hold a credential have no flag, because the arguments of a process are public. For these, a variable
+with `_FILE` appended may hold the path of a file with the value, as in `WSRELAY_API_KEYS_FILE`.
 
 This page is made from the table in `wsrelay/config/settings.py` by `make docs`.
-
 """
-    namespaces = """\
 
-## Channels and namespaces
+_NAMESPACES = """\
+### Namespaces in the file
 
 A channel name has at most 255 bytes: ASCII letters, digits and `_ . : ~ @ = + , ; ! ' ( ) & -`, beginning with a
-letter, a digit or `_`. In Redis it has the prefix in front: what clients know as `chat` is `wsrelay:chat`.
+letter, a digit or `_`. In Redis the prefix comes before it: the clients' `chat` is `wsrelay:chat`.
 
-With nothing said about channels, all of them exist for clients to listen to, and none to publish to. As soon as one
-is named, no other exists. The short form is two lists:
+If no channels are configured, clients may subscribe to every channel and publish to none. As soon as one is
+configured, no others exist. The short form is two lists:
 
 ```sh
 twistd wsrelay --channels 'news,room:*' --publish 'room:*'
@@ -43,37 +42,61 @@ The long form is a table for each namespace in the file:
 
 ```toml
 [namespaces.rooms]
-channels = ["room:*", "lobby"]   # names, or beginnings with * at the end
-subscribe = "public"             # who may listen: public, authenticated, token or nobody (default public)
-publish = "authenticated"        # who may publish through their socket (default nobody); true is public, false nobody
-slow_consumer_policy = "close"   # what a slow client gets, see below (default close)
-notify_gaps = true               # close with 4010 when messages may have been lost on the way here? (default true)
-compress = true                  # compress messages for clients that can take it? (default: the setting)
+channels = ["room:*", "lobby"]   # names, or prefixes with * at the end
+subscribe = "public"             # who may subscribe: public, authenticated, token or nobody (default public)
+publish = "authenticated"        # who may publish (default nobody); true is public, false is nobody
+slow_consumer_policy = "close"   # what happens to a slow client, see below (default close)
+notify_gaps = true               # close with 4010 after possible message loss on the way to the relay (default true)
+compress = true                  # compress messages for clients that support it (default: the setting)
 
 [namespaces.news]
 channels = ["news"]
 ```
 
-`slow` says what a client gets that is behind: `close`, everything until its outbox is full, and then a close with
-4008; `drop`, everything until its outbox is full, and then nothing until there is room; `latest`, only the newest
-message that waits, for tickers and positions.
+`slow_consumer_policy` says what happens when a client does not read fast enough. `close`: messages are queued until its
+outbox is full; then it is closed with 4008. `drop`: messages are queued until its outbox is full; then they are dropped
+until there is room. `latest`: only the newest waiting message is kept, for tickers and positions.
 
-What the levels mean, and `user:{sub}` for channels that belong to one user each:
-[authentication and authorization](authentication.md).
+[Authentication and authorization](authentication.md) explains the access levels, and `user:{sub}` for channels that belong to
+one user each.
 
-The exact name wins, then the longest beginning; the order in the file never matters, and a pattern cannot stand in two
+The exact name wins, then the longest prefix. The order in the file never matters, and a pattern cannot be in two
 namespaces.
 """
-    rows = [_row(row) for row in table()]
-    return intro + "\n".join(rows) + namespaces
 
 
-def _row(row: Setting) -> str:
+def configuration() -> str:
+    """Return the text of docs/configuration.md."""
+    groups = [(name, list(rows)) for name, rows in groupby(setting_table(), lambda row: row.group)]
+    contents = [_contents(name, rows) for name, rows in groups]
+    return "\n".join([_CONFIGURATION, *contents, "", *(_section(name, rows) for name, rows in groups)])
+
+
+def _contents(name: str, rows: list[Setting]) -> str:
+    links = [f"[`{row.name}`](#{row.name})" for row in rows]
+    if name == CHANNELS_GROUP:
+        links.append("[namespaces in the file](#namespaces-in-the-file)")
+    return f"- [{name}](#{_anchor(name)}): {', '.join(links)}"
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading of words."""
+    return heading.lower().replace(" ", "-")
+
+
+def _section(name: str, rows: list[Setting]) -> str:
+    parts = [f"## {name}\n", *map(_entry, rows)]
+    if name == CHANNELS_GROUP:
+        parts.append(_NAMESPACES)
+    return "\n".join(parts)
+
+
+def _entry(row: Setting) -> str:
     unit = f" {row.unit}" if row.unit else ""
     default = f"{row.shown_default}{unit}" if row.shown_default != "none" else "none"
     bounds = [
-        f"at least {row.least:g}" if row.least is not None else "",
-        f"at most {row.most:g}" if row.most is not None else "",
+        f"at least {row.minimum:g}" if row.minimum is not None else "",
+        f"at most {row.maximum:g}" if row.maximum is not None else "",
     ]
     limits = "; " + ", ".join(bound for bound in bounds if bound) if any(bounds) else ""
     flag = f"`--{row.flag}`" if row.flag else "no flag"
@@ -83,15 +106,16 @@ def _row(row: Setting) -> str:
 
 
 def close_codes() -> str:
-    """docs/close-codes.md."""
+    """Return the text of docs/close-codes.md."""
     lines = [
         "# Close codes",
         "",
-        "What a WebSocket is closed with when the relay ends it. Codes below 3000 are those of RFC 6455 and the IANA "
-        "registry; of ours, 4000-4499 means come back, 4500-4999 means that coming back unchanged will not help.",
+        "The codes with which the relay closes a WebSocket. Codes below 3000 are those of RFC 6455 and the IANA "
+        "registry. Of the relay's own codes, 4000-4499 mean that the client should reconnect; 4500-4999 mean that "
+        "reconnecting unchanged does not help.",
         "",
-        "A handshake that is turned away gets an HTTP status and a text instead; browsers show it as 1006. So does "
-        "a connection that is dropped because a ping was not answered.",
+        "A handshake that is rejected gets an HTTP status and a text instead; browsers report it as 1006. They report "
+        "the same for a connection that is aborted because a ping was not answered.",
         "",
         "This page is made from the table in `wsrelay/core/outcomes/disconnects.py` by `make docs`.",
         "",
@@ -107,7 +131,7 @@ def close_codes() -> str:
 
 
 PAGES = {FOLDER / "configuration.md": configuration, FOLDER / "close-codes.md": close_codes}
-"""The generated pages: path, and what makes its text."""
+"""The generated pages: the path, and the function that returns the text."""
 
 
 def main() -> None:

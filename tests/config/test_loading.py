@@ -1,242 +1,129 @@
-"""Tests of `wsrelay.config`: the TOML file."""
+"""Tests of `wsrelay.config.loading`: flags, environment, file and files with secrets."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.config import Settings, load
-from wsrelay.config.redis_url import RedisURL
-from wsrelay.core.flow.outbox import SlowPolicy
-from wsrelay.core.messaging.namespaces import Access, Namespace
-from wsrelay.core.outcomes.errors import ConfigError
+from tests.config.loading_helpers import config_error, load_env
+from wsrelay.config import load, setting_table
 
 SECRET = "hunter2"
+ROWS = {row.name: row for row in setting_table()}
 
 
-class FileCase(SynchronousTestCase):
-    """A file with settings."""
+class SourceTests(SynchronousTestCase):
+    """Precedence of flags, environment and file."""
 
-    def setUp(self) -> None:
-        """Choose a path."""
-        self.path = Path(self.mktemp())
+    def file(self, text: str) -> str:
+        """Return the path of a file that holds a text."""
+        path: str = self.mktemp()
+        Path(path).write_text(text, encoding="utf-8")
+        return path
 
-    def load(self, text: str | bytes) -> Settings:
-        """The settings that a file amounts to."""
-        self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return load({"config": str(self.path)}, {})
+    def test_precedence_is_flag_environment_file_default(self) -> None:
+        sources: dict[str, Any] = {"config": self.file("port = 3\ndrain_timeout_seconds = 3\nprefix = '3'\n")}
+        settings = load({**sources, "port": "1"}, {"WSRELAY_PORT": "2", "WSRELAY_DRAIN_TIMEOUT_SECONDS": "2"})
+        self.assertEqual((settings.port, settings.drain_timeout_seconds, settings.prefix), (1, 2.0, "3"))
+        self.assertEqual(settings.ping_interval_seconds, 25.0)
 
-    def complaint(self, text: str | bytes) -> str:
-        """What is said about a file that cannot be used."""
-        try:
-            self.load(text)
-        except ConfigError as error:
-            return str(error).replace(str(self.path), "FILE")
-        return "nothing"
-
-    def check(self, cases: dict[str, str]) -> None:
-        """Compare what is said about files."""
-        self.assertEqual({text: self.complaint(text) for text in cases}, cases)
-
-
-class ReadingTests(FileCase):
-    """The file itself."""
-
-    def test_missing(self) -> None:
-        """A file that is not there is named, with the reason."""
-        with self.assertRaises(ConfigError) as caught:
-            load({}, {"WSRELAY_CONFIG": str(self.path)})
+    def test_bad_value_is_rejected_even_if_a_stronger_source_overrides_it(self) -> None:
         self.assertEqual(
-            str(caught.exception), f"the configuration file cannot be read: No such file or directory: {self.path}"
+            config_error({"port": "1"}, {"WSRELAY_PORT": "x"}), "WSRELAY_PORT must be a whole number, not 'x'"
         )
 
-    def test_not_toml(self) -> None:
-        """A file that is no TOML, or no UTF-8, is named, with the place."""
-        self.assertEqual(self.complaint("port = \n"), "FILE is not TOML: Invalid value (at line 1, column 8)")
-        self.assertEqual(
-            self.complaint(b"prefix = '\xff'"),
-            "FILE is not TOML: 'utf-8' codec can't decode byte 0xff in position 10: invalid start byte",
-        )
+    def test_platform_variable_overrides_our_own(self) -> None:
+        self.assertEqual(load_env(PORT="1", WSRELAY_PORT="2").port, 1)
+        url = load_env(REDIS_URL="redis://platform", WSRELAY_REDIS_URL="redis://ours").redis_url
+        self.assertEqual(str(url), "redis://platform:6379")
 
-    def test_endless_number(self) -> None:
-        """A number of more digits than Python reads is the file's fault, not ours."""
-        self.assertTrue(self.complaint("port = " + "1" * 5000).startswith("FILE is not TOML: Exceeds the limit"))
+    def test_config_flag_overrides_config_variable(self) -> None:
+        one, two = self.file("port = 1"), self.file("port = 2")
+        self.assertEqual(load({"config": one}, {"WSRELAY_CONFIG": two}).port, 1)
+        settings = load_env(WSRELAY_CONFIG=two)
+        self.assertEqual((settings.port, settings.config), (2, Path(two)))
 
-    def test_unknown_key(self) -> None:
-        """A key that is no setting is refused with the nearest one; the name of the file is none for the file."""
-        self.check(
-            {
-                "prot = 1": "FILE: unknown key 'prot'; did you mean port?",
-                "ping-interval-seconds = 1": "FILE: unknown key 'ping-interval-seconds'; did you mean "
-                "ping_interval_seconds?",
-                "namespace.a.channels = []": "FILE: unknown key 'namespace'; did you mean namespaces?",
-                "xyzzy = 1": "FILE: unknown key 'xyzzy'",
-                "config = 'other.toml'": "FILE: unknown key 'config'",
-            }
-        )
-
-
-class TypeTests(FileCase):
-    """TOML has types of its own."""
-
-    def test_each_type(self) -> None:
-        """Each kind of setting is written in TOML's own type; a whole number will do for any number."""
-        settings = self.load(
-            'host = "::1"\nport = 1\ndrain_timeout_seconds = 2\nping_timeout_seconds = 2.5\nchat_page = false\n'
-            'channels = ["a", "b*"]\nredis_url = "rediss://:pw@h"\nredis_ca_file = "ca.pem"\n'
-        )
-        self.assertEqual(
-            settings,
-            Settings(
-                config=self.path,
-                host="::1",
-                port=1,
-                drain_timeout_seconds=2.0,
-                ping_timeout_seconds=2.5,
-                chat_page=False,
-                channels=("a", "b*"),
-                redis_url=RedisURL(host="h", password="pw", tls=True),
-                redis_ca_file=Path("ca.pem"),
-            ),
-        )
-        self.assertIs(type(settings.drain_timeout_seconds), float)
-
-    def test_wrong_types(self) -> None:
-        """A value of another type is refused, with what it should be: nothing is guessed."""
-        self.check(
-            {
-                "host = 1": "host must be text, not 1",
-                'port = "1"': "port must be a whole number, not '1'",
-                "port = true": "port must be a whole number, not True",
-                "port = 1.0": "port must be a whole number, not 1.0",
-                'drain_timeout_seconds = "2"': "drain_timeout_seconds must be a number, not '2'",
-                "drain_timeout_seconds = true": "drain_timeout_seconds must be a number, not True",
-                "drain_timeout_seconds = nan": "drain_timeout_seconds must be a number, not nan",
-                "drain_timeout_seconds = inf": "drain_timeout_seconds must be a number, not inf",
-                "chat_page = 1": "chat_page must be true or false, not 1",
-                'chat_page = "true"': "chat_page must be true or false, not 'true'",
-                'channels = "a"': "channels must be a list (commas between the items), not 'a'",
-                "channels = [1]": "channels must be a list (commas between the items), not [1]",
-                "redis_ca_file = []": "redis_ca_file must be a path, not []",
-                "redis_url = 1": "redis_url must be a Redis URL",
-            }
-        )
-
-    def test_bounds(self) -> None:
-        """A number out of its bounds is refused, however large."""
-        large = "1" + "0" * 400
-        self.check(
-            {
-                "port = -1": "port must be at least 0, not -1",
-                "port = 70000": "port must be at most 65535, not 70000",
-                f"port = {large}": f"port must be at most 65535, not {large}",
-                f"drain_timeout_seconds = {large}": f"drain_timeout_seconds must be a number, not {large}",
-                "drain_timeout_seconds = 0.25": "drain_timeout_seconds must be at least 1, not 0.25",
-            }
-        )
-
-    def test_secrets(self) -> None:
-        """A password in the file is in no complaint, be it about the URL, its type or its place."""
-        texts = [
-            f'redis_url = "redis://:{SECRET}@h:x"',
-            f'redis_url = ["redis://:{SECRET}@h"]',
-            f'redis_urls = "redis://:{SECRET}@h"',
-            f'[redis_url]\nurl = "redis://:{SECRET}@h"',
-            f"redis_url = redis://:{SECRET}@h",
-            f'redis_url = "redis://:{SECRET}@h" "',
-            f'redis_url = "redis://:{SECRET}@h"\nredis_url = 1',
+    def test_host_is_loopback_unless_the_port_comes_from_the_platform(self) -> None:
+        path = self.file("port = 1")
+        cases: list[tuple[dict[str, str], dict[str, str], str]] = [
+            ({}, {}, "127.0.0.1"),
+            ({}, {"PORT": "1"}, "0.0.0.0"),
+            ({}, {"PORT": "1", "WSRELAY_PORT": "2"}, "0.0.0.0"),
+            ({}, {"WSRELAY_PORT": "1"}, "127.0.0.1"),
+            ({"port": "1"}, {}, "127.0.0.1"),
+            ({"port": "1"}, {"PORT": "2"}, "127.0.0.1"),
+            ({"config": path}, {}, "127.0.0.1"),
+            ({"config": path}, {"PORT": "2"}, "0.0.0.0"),
+            ({"host": "::1"}, {"PORT": "1"}, "::1"),
+            ({}, {"PORT": "1", "WSRELAY_HOST": "192.0.2.1"}, "192.0.2.1"),
+            ({"config": self.file("host = '192.0.2.2'")}, {"PORT": "1"}, "192.0.2.2"),
         ]
-        for text in texts:
-            said = self.complaint(text)
-            self.assertNotIn(SECRET, said)
-            self.assertNotEqual(said, "nothing", text)
+        self.assertEqual([load(flags, environ).host for flags, environ, _ in cases], [host for _, _, host in cases])
 
-
-class NamespaceTests(FileCase):
-    """Namespaces are tables."""
-
-    def test_tables(self) -> None:
-        """Each table is a namespace: its channels, and what clients may do with them."""
-        settings = self.load(
-            '[namespaces.room]\nchannels = ["room:*", "lobby"]\npublish = true\n'
-            '[namespaces.inbox]\nchannels = ["inbox"]\nsubscribe = false\n'
-        )
-        self.assertEqual(
-            settings.namespaces,
-            (
-                Namespace("room", ("room:*", "lobby"), publish=Access.PUBLIC),
-                Namespace("inbox", ("inbox",), subscribe=Access.NOBODY),
-            ),
-        )
-
-    def test_slow(self) -> None:
-        """A namespace says what a client gets that is behind; where it does not, the client is closed."""
-        settings = self.load(
-            "max_outbox_seconds = 2.5\n"
-            "[namespaces.a]\nchannels = ['a']\n"
-            "[namespaces.b]\nchannels = ['b']\nslow_consumer_policy = 'close'\n"
-            "[namespaces.c]\nchannels = ['c']\nslow_consumer_policy = 'drop'\n"
-            "[namespaces.d]\nchannels = ['d*']\nslow_consumer_policy = 'latest'\n"
-        )
-        rules = settings.rules()
-        policies = [
-            rule.slow_consumer_policy
-            for rule in (rules.rule(name) for name in ("a", "b", "c", "d1"))
-            if rule is not None
+    def test_redis_url_with_tls_is_preferred(self) -> None:
+        plain, tls, other = "redis://plain", "rediss://tls", "rediss://other"
+        cases = [
+            ({"REDIS_URL": plain, "REDIS_TLS_URL": tls}, tls),
+            ({"REDIS_TLS_URL": tls}, tls),
+            ({"REDIS_URL": other, "REDIS_TLS_URL": tls}, other),
+            ({"REDIS_URL": plain}, plain),
+            ({"REDIS_URL": plain, "REDIS_TLS_URL": ""}, plain),
         ]
-        self.assertEqual(policies, [SlowPolicy.CLOSE, SlowPolicy.CLOSE, SlowPolicy.DROP, SlowPolicy.LATEST])
-        self.assertEqual(settings.max_outbox_seconds, 2.5)
-
-    def test_slow_by_another_name(self) -> None:
-        """A policy that is none is refused, with those that there are."""
-        cases = {
-            f"[namespaces.a]\nchannels = ['a']\n{key} = {value}": f"namespaces.a.{key} must be close, drop or latest, "
-            f"not {value}"
-            for key in ("slow_consumer_policy",)
-            for value in ("'newest'", "'CLOSE'", "''", "1")
-        }
-        self.check(cases)
-
-    def test_complaints(self) -> None:
-        """What is wrong with a table is said under its name."""
-        empty = 'namespaces.a names no channels: say which, as in channels = ["room:*"]'
-        self.check(
-            {
-                "namespaces = 1": "namespaces are tables: [namespaces.NAME]",
-                "[namespaces]\nroom = 1": "namespaces are tables: [namespaces.NAME]",
-                "[[namespaces]]\nchannels = []": "namespaces are tables: [namespaces.NAME]",
-                "[namespaces.a]\nchannel = ['a']": "namespaces.a: unknown key 'channel'; did you mean channels?",
-                "[namespaces.a]\nxyzzy = 1": "namespaces.a: unknown key 'xyzzy'",
-                "[namespaces.a]": empty,
-                "[namespaces.a]\nchannels = []": empty,
-                "[namespaces.a]\nchannels = 'a'": "namespaces.a.channels must be a list (commas between the items), "
-                "not 'a'",
-                "[namespaces.a]\nchannels = ['a']\npublish = 1": "namespaces.a.publish must be true, false, "
-                "public, authenticated, token or nobody, not 1",
-                "[namespaces.a]\nchannels = ['a']\n[namespaces.b]\nchannels = ['a']": "the pattern 'a' stands in two "
-                "namespaces, a and b",
-            }
+        self.assertEqual(
+            [str(load({}, environ).redis_url) for environ, _ in cases], [f"{url}:6379" for _, url in cases]
         )
 
-    def test_not_beside_the_short_form(self) -> None:
-        """Namespaces and their short form together are refused, wherever the short form stands."""
-        text = "channels, publish and access are the short form of namespaces: leave one of the two out"
-        table = "\n[namespaces.a]\nchannels = ['a']"
-        self.check({"channels = ['b']" + table: text, "publish = ['b']" + table: text, table: "nothing"})
-        with self.assertRaises(ConfigError) as caught:
-            load({"config": str(self.path)}, {"WSRELAY_CHANNELS": "b"})
-        self.assertEqual(str(caught.exception), text)
+    def test_unknown_variable_is_rejected_with_the_nearest_name(self) -> None:
+        self.assertEqual(
+            [config_error({}, {name: ""}) for name in ("WSRELAY_PROT", "WSRELAY_PING_INTERVAL", "WSRELAY_" + "X" * 20)],
+            [
+                "unknown environment variable WSRELAY_PROT; did you mean WSRELAY_PORT?",
+                "unknown environment variable WSRELAY_PING_INTERVAL; did you mean WSRELAY_PING_INTERVAL_SECONDS?",
+                "unknown environment variable WSRELAY_XXXXXXXXXXXXXXXXXXXX",
+            ],
+        )
 
-    def test_no_table(self) -> None:
-        """An empty table of namespaces is none at all."""
-        self.assertEqual(self.load("[namespaces]").namespaces, ())
+    def test_service_variables_of_kubernetes_are_ignored(self) -> None:
+        load({}, {"WSRELAY_SERVICE_HOST": "10.0.0.1", "WSRELAY_PORT_80_TCP": "tcp://10.0.0.1:80"})
+        self.assertEqual(load({}, {"WSRELAY_PORT": "tcp://10.0.0.1:80"}).port, 8080)
 
-    @given(st.text(max_size=40) | st.binary(max_size=40))
-    def test_any_file(self, text: str | bytes) -> None:
-        """Whatever stands in the file, it is taken or refused in words; no other exception gets out."""
-        if isinstance(text, str):
-            text = text.encode("utf-8", "surrogatepass")
-        self.assertNotEqual(self.complaint(b"channels = ['a']\n" + text), "")
+
+class SecretTests(SynchronousTestCase):
+    """Credentials among the settings."""
+
+    def test_no_secret_is_in_the_representation_of_settings(self) -> None:
+        settings = load_env(
+            WSRELAY_API_KEYS=f"{SECRET}-{SECRET}-{SECRET}",
+            WSRELAY_TOKEN_KEYS=SECRET * 9,
+            REDIS_URL=f"redis://:{SECRET}@h",
+        )
+        self.assertNotIn(SECRET, repr(settings))
+        self.assertNotIn(SECRET, f"{settings}")
+
+    def test_file_variable_reads_a_stripped_secret(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text(f"\n{'k' * 40}\n")
+        settings = load_env(WSRELAY_TOKEN_KEYS_FILE=str(path))
+        assert settings.token_keys is not None
+        self.assertEqual(settings.token_keys.reveal(), "k" * 40)
+        path.write_text(f"redis://:{SECRET}@h\n")
+        url = load_env(WSRELAY_REDIS_URL_FILE=str(path)).redis_url
+        self.assertEqual(getattr(url, "password", None), SECRET)
+
+    def test_unreadable_or_redundant_secret_file_is_named_by_its_variable(self) -> None:
+        path = Path(self.mktemp())
+        error = config_error({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path)})
+        self.assertEqual(
+            error, f"the file that WSRELAY_TOKEN_KEYS_FILE names cannot be read: No such file or directory: {path}"
+        )
+        path.write_bytes(b"\xff")
+        self.assertIn("is not text", config_error({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path)}))
+        error = config_error({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path), "WSRELAY_TOKEN_KEYS": SECRET})
+        self.assertEqual(
+            error, "WSRELAY_TOKEN_KEYS_FILE and WSRELAY_TOKEN_KEYS both set token_keys: use only one of them"
+        )
+
+    def test_only_secrets_have_a_file_variable(self) -> None:
+        self.assertIn("unknown environment variable", config_error({}, {"WSRELAY_HOST_FILE": "/x"}))

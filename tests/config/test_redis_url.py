@@ -14,21 +14,21 @@ from wsrelay.core.outcomes.errors import ConfigError
 FORMS = "redis://[[user]:password@]host[:port][/database], rediss://... for TLS, or unix:///path/to/socket"
 SECRET = "hunter2"
 
-# Surrogates have no bytes, so no URL can hold them; an empty name or password is none.
+# Surrogates have no bytes, so no URL can hold them. An empty name or password counts as none.
 CREDENTIALS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True) | st.ip_addresses().map(str)
 
 
 def credentials(username: str | None, password: str | None) -> str:
-    """The part of a URL before the host."""
+    """Return the part of a URL before the host."""
     if username is None and password is None:
         return ""
     secret = "" if password is None else ":" + quote(password, safe="")
     return quote(username or "", safe="") + secret + "@"
 
 
-def complaint(text: str) -> str:
-    """What is said about a URL that cannot be used."""
+def config_error(text: str) -> str:
+    """Return the error text about a URL that cannot be used."""
     try:
         return f"none: {RedisURL.parse(text)}"
     except ConfigError as error:
@@ -36,10 +36,9 @@ def complaint(text: str) -> str:
 
 
 class ParseTests(SynchronousTestCase):
-    """The forms a URL has."""
+    """The forms of a URL."""
 
-    def test_forms(self) -> None:
-        """Each documented form means what redis-cli and redis-py take it for."""
+    def test_each_documented_form_is_parsed_as_by_redis_cli_and_redis_py(self) -> None:
         cases = {
             "redis://localhost": RedisURL(),
             " redis://localhost\n": RedisURL(),
@@ -61,11 +60,10 @@ class ParseTests(SynchronousTestCase):
         }
         self.assertEqual({text: RedisURL.parse(text) for text in cases}, cases)
 
-    def test_complaints(self) -> None:
-        """Each way to be wrong is named, together with what to write instead."""
+    def test_each_malformed_url_is_rejected_with_the_form_to_use(self) -> None:
         looks, broken = f"it should look like {FORMS}", f"its host or port is malformed; it should look like {FORMS}"
-        parameters = "it has parameters after ? that mean nothing here (1); only db is known"
-        unix = "a unix URL has three slashes and a path, without a bare @: unix:///path/to/socket"
+        parameters = "it has unknown parameters after ? (1); only db is known"
+        unix = "a unix URL has three slashes and a path, without an unescaped @: unix:///path/to/socket"
         number = "the database after the last slash is not a number"
         cases = {
             "": looks,
@@ -89,20 +87,18 @@ class ParseTests(SynchronousTestCase):
             "unix:///": unix,
             "unix://:12/34@/run/r": unix,
         }
-        self.assertEqual({text: complaint(text) for text in cases}, cases)
+        self.assertEqual({text: config_error(text) for text in cases}, cases)
 
-    def test_question_mark_in_a_password(self) -> None:
-        """A password with a bare ? in it is refused; its beginning is never taken for a port and shown."""
+    def test_unescaped_question_mark_in_a_password_is_rejected_and_not_shown(self) -> None:
         self.assertEqual(
-            complaint("redis://user:123?45@h/0"),
-            "it has parameters after ? that mean nothing here (1); only db is known",
+            config_error("redis://user:123?45@h/0"),
+            "it has unknown parameters after ? (1); only db is known",
         )
 
     @given(HOSTS, st.none() | st.integers(1, 65535), st.booleans(), st.integers(0, 10**6), CREDENTIALS, CREDENTIALS)
-    def test_round_trip(
+    def test_percent_encoded_parts_are_decoded(
         self, host: str, port: int | None, tls: bool, database: int, username: str | None, password: str | None
     ) -> None:
-        """Whatever is percent-encoded into a URL comes out of it."""
         where = f"[{host}]" if ":" in host else host
         text = (
             f"{'rediss' if tls else 'redis'}://{credentials(username, password)}{where}"
@@ -114,8 +110,7 @@ class ParseTests(SynchronousTestCase):
         )
 
     @given(st.text() | st.text().map("redis://".__add__) | st.text(":/@?#[]%1a").map("redis://".__add__))
-    def test_total(self, text: str) -> None:
-        """Any text is a URL or a ConfigError, never another exception."""
+    def test_any_text_is_a_url_or_a_config_error(self, text: str) -> None:
         try:
             self.assertIsInstance(RedisURL.parse(text), RedisURL)
         except ConfigError:
@@ -123,10 +118,9 @@ class ParseTests(SynchronousTestCase):
 
 
 class SecrecyTests(SynchronousTestCase):
-    """What is shown of a URL."""
+    """The text of a URL."""
 
-    def test_str(self) -> None:
-        """The text for the log says where Redis is, and nothing about how to sign in."""
+    def test_str_shows_the_address_without_credentials(self) -> None:
         cases = {
             "redis://user:pw@h:7000/1": "redis://h:7000",
             "rediss://:pw@h": "rediss://h:6379",
@@ -135,8 +129,7 @@ class SecrecyTests(SynchronousTestCase):
         }
         self.assertEqual({text: str(RedisURL.parse(text)) for text in cases}, cases)
 
-    def test_repr(self) -> None:
-        """The representation has neither user nor password."""
+    def test_repr_shows_neither_user_nor_password(self) -> None:
         self.assertEqual(
             repr(RedisURL.parse("redis://user:pw@h")), "RedisURL(host='h', port=6379, path='', tls=False, database=0)"
         )
@@ -149,8 +142,7 @@ class SecrecyTests(SynchronousTestCase):
     @example("redis", "[", "]")
     @example("unix", "@h/", "")
     @example("unix", "/", "")
-    def test_never_shown(self, scheme: str, before: str, after: str) -> None:
-        """A password, encoded or pasted as it is, is in no text: not of the URL, nor of the complaint."""
+    def test_password_is_in_no_text_of_the_url_or_the_error(self, scheme: str, before: str, after: str) -> None:
         for password in (before + SECRET + after, quote(before.encode(errors="replace") + SECRET.encode())):
             text = f"{scheme}://user:{password}@h:7000/0"
             assume(SECRET in text)

@@ -1,4 +1,4 @@
-"""Generated pages and the tables they come from are the same; others point to what there is."""
+"""Tests of docs/: generated pages equal their tables, and other pages name only what exists."""
 
 from __future__ import annotations
 
@@ -10,32 +10,37 @@ from devtools.attacks import acts
 from devtools.attacks.attack import TABLE
 from devtools.release.docs import FOLDER, PAGES
 
-LOOKED_FOR_AFTERWARDS = ("logs-hold-credentials", "logs-hold-tracebacks")
-"""What no attack does, but all of them may have brought about."""
+CHECKED_AFTERWARDS = ("logs-hold-credentials", "logs-hold-tracebacks")
+"""Checks after all attacks: names on the page that are not attacks."""
 
 
 class GeneratedPagesTests(SynchronousTestCase):
-    """What `make docs` writes."""
+    """The pages that `make docs` writes."""
 
-    def test_in_step(self) -> None:
-        """Every generated page is what its table makes of it: run `make docs` after a change."""
+    def test_generated_page_equals_its_table_run_make_docs_after_a_change(self) -> None:
         for path, make in PAGES.items():
             self.assertEqual(path.read_text(encoding="utf-8"), make())
 
+    def test_links_within_a_generated_page_have_exactly_one_heading(self) -> None:
+        for make in PAGES.values():
+            text = make()
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            anchors = [re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            for link in re.findall(r"\]\(#([^)]+)\)", text):
+                self.assertEqual(anchors.count(link), 1, link)
+
 
 class SecurityPageTests(SynchronousTestCase):
-    """docs/security.md points to what there is."""
+    """docs/security.md."""
 
     def setUp(self) -> None:
         self.page = (FOLDER / "security.md").read_text(encoding="utf-8")
 
-    def test_attacks(self) -> None:
-        """Every attack that is named is tried, and every one that is tried is named."""
+    def test_security_page_names_exactly_the_attacks_that_exist(self) -> None:
         self.assertTrue(acts.__all__)
         named = set(re.findall(r"\*([a-z0-9]+(?:-[a-z0-9]+)+)\*", self.page))
-        self.assertEqual(named, {*TABLE, *LOOKED_FOR_AFTERWARDS})
+        self.assertEqual(named, {*TABLE, *CHECKED_AFTERWARDS})
 
-    def test_tests(self) -> None:
-        """Every test that is named is there."""
+    def test_tests_named_on_the_security_page_exist(self) -> None:
         for path in re.findall(r"`(tests/[a-z_/]+\.py)`", self.page):
             self.assertTrue((FOLDER.parent / path).exists(), path)

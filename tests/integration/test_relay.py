@@ -366,8 +366,12 @@ class MistakeTests(SynchronousTestCase):
             (("--broker", "redis"), {}, "set REDIS_URL"),
             (("--config", "/nonexistent"), {}, "No such file"),
             (("--listen", "nonsense:1"), {}, "is not an endpoint that can be used"),
-            (("--listen", f"tcp:{port}", "--port", port), {}, "leave one of the two out"),
-            ((), {"REDIS_URL": "rediss://x", "WSRELAY_REDIS_CA_FILE": "/nonexistent"}, "redis_ca_file cannot be read"),
+            (("--listen", f"tcp:{port}", "--port", port), {}, "set only one of them"),
+            (
+                (),
+                {"REDIS_URL": "rediss://x", "WSRELAY_REDIS_TLS_CA_FILE": "/nonexistent"},
+                "redis_tls_ca_file cannot be read",
+            ),
         ]
         for flags, env, expected in cases:
             said = self.refused(*flags, **env)
@@ -380,5 +384,5 @@ class MistakeTests(SynchronousTestCase):
         said = subprocess.run(
             [twistd, "wsrelay", "--help"], capture_output=True, text=True, timeout=60, check=True
         ).stdout
-        for words in ("--ping-interval-seconds", "in seconds, default 25.0", "WSRELAY_MAX_MESSAGE_BYTES", "REDIS_URL"):
+        for words in ("--ping-interval-seconds", "=SECONDS", "default: 25.0", "WSRELAY_MAX_MESSAGE_BYTES", "REDIS_URL"):
             self.assertIn(words, " ".join(said.split()))

@@ -54,7 +54,7 @@ class InMemoryRelay:
             broker.start()
         self.broker = broker
         self.settings = Settings(**settings)
-        rules = self.settings.rules()
+        rules = self.settings.build_namespaces()
         counters = Counters()
         rejections = RejectionLog(counters, self.clock.seconds)
         auth = Authentication(

@@ -88,7 +88,7 @@ class RelayService(Service):
         self._clock = clock
         self._rng = rng
         self.counters = Counters()
-        rules = settings.rules()
+        rules = settings.build_namespaces()
         rejections = RejectionLog(self.counters, clock.seconds)
         self._auth = Authentication(
             settings, broker.credentials, clock, rng, self.counters, rejections.log_detail, now or clock.seconds
@@ -156,12 +156,12 @@ class RelayService(Service):
     def startService(self) -> None:
         """Connect to the broker."""
         super().startService()
-        if self._settings.asks_for_credentials and not (self._auth.can_authenticate or self._settings.uses_redis):
+        if self._settings.requires_authentication and not (self._auth.can_authenticate or self._settings.uses_redis):
             self.log.warn(
                 "some channels want a credential, and there is no way to have one: set token_keys, token_jwks_url, "
                 "hook_url, or api_keys to mint tickets"
             )
-        if self._auth.accepts_tokens and not self._settings.asks_for_credentials:
+        if self._auth.accepts_tokens and not self._settings.requires_authentication:
             self.log.warn(
                 "tokens are configured, but every channel is public: set access, or let namespaces ask for a credential"
             )

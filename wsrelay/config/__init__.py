@@ -1,7 +1,8 @@
 """The settings: one table, and how it is read from flags, environment and file."""
 
 from wsrelay.config.loading import load
-from wsrelay.config.setting_types import Setting, nearest
-from wsrelay.config.settings import Settings, table
+from wsrelay.config.setting import Setting
+from wsrelay.config.settings import CHANNELS_GROUP, Settings, setting_table
+from wsrelay.config.suggestions import suggestion
 
-__all__ = ["Setting", "Settings", "load", "nearest", "table"]
+__all__ = ["CHANNELS_GROUP", "Setting", "Settings", "load", "setting_table", "suggestion"]

@@ -1,4 +1,4 @@
-"""The address of a Redis server, as a URL gives it."""
+"""The address of a Redis server, parsed from a URL."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _FORMS = "redis://[[user]:password@]host[:port][/database], rediss://... for TLS
 
 @dataclass(frozen=True, slots=True)
 class RedisURL:
-    """Where Redis is and how to sign in. Its `str` and `repr` never show the password.
+    """Address and credentials of a Redis server. `str` and `repr` never show the credentials.
 
-    The forms are those of the redis and rediss entries in the IANA registry of URI schemes, and ``unix://`` as
-    redis-py has it.
+    The forms are those of the redis and rediss entries in the IANA registry of URI schemes, and ``unix://`` as in
+    redis-py.
 
     Attributes:
-        host: The host, or an empty str for a unix socket.
+        host: The host name or IP address, or an empty str for a Unix socket.
         port: The TCP port.
-        path: The path of the unix socket, or an empty str.
+        path: The path of the Unix socket, or an empty str.
         tls: Whether the connection is encrypted.
         database: The number to SELECT.
-        username: The ACL user, or None for the default user.
-        password: The password, or None for no AUTH.
+        username: The ACL user. If None, the default user.
+        password: The password. If None, no AUTH is sent.
     """
 
     host: str = "localhost"
@@ -45,10 +45,10 @@ class RedisURL:
 
     @classmethod
     def parse(cls, text: str) -> RedisURL:
-        """Read a URL.
+        """Parse a URL. White space at its ends is ignored.
 
         Raises:
-            ConfigError: It is malformed. The text never repeats the URL, which may hold a password.
+            ConfigError: The URL is malformed. The text never repeats it, because it may hold a password.
         """
         try:
             parts = urlsplit(text.strip())
@@ -59,32 +59,27 @@ class RedisURL:
             raise ConfigError(f"it should look like {_FORMS}")
         username = unquote(parts.username) if parts.username else None
         password = unquote(parts.password) if parts.password else None
-        # Blank ones count: the rest of a password with a bare ? in it looks like one, and must not pass for a host.
+        # Blank values count: the rest of a password with an unescaped ? looks like one, and must not pass for a host.
         query = parse_qs(parts.query, keep_blank_values=True)
         if unknown := sorted(set(query) - {"db"}):
-            raise ConfigError(f"it has parameters after ? that mean nothing here ({len(unknown)}); only db is known")
+            raise ConfigError(f"it has unknown parameters after ? ({len(unknown)}); only db is known")
         if parts.fragment:
             raise ConfigError("it has a part after #; write %23 for a # in a password")
+        db = query.get("db", [""])[-1]
         if parts.scheme == "unix":
-            # An @ so late is the end of a password with a bare / in it, which must not pass for a path and be shown.
+            # An @ in the path ends a password with an unescaped /, which must not pass for a path and be shown.
             if parts.hostname or "@" in parts.path or not parts.path.strip("/"):
-                raise ConfigError("a unix URL has three slashes and a path, without a bare @: unix:///path/to/socket")
-            number = query.get("db", [""])[-1]
-            return cls(
-                host="",
-                path=unquote(parts.path),
-                database=_database(number),
-                username=username,
-                password=password,
-            )
+                raise ConfigError(
+                    "a unix URL has three slashes and a path, without an unescaped @: unix:///path/to/socket"
+                )
+            return cls(host="", path=unquote(parts.path), database=_database(db), username=username, password=password)
         if not parts.hostname:
             raise ConfigError(f"it names no host; it should look like {_FORMS}")
-        number = parts.path.strip("/") or query.get("db", [""])[-1]
         return cls(
             host=unquote(parts.hostname),
             port=port or 6379,
             tls=parts.scheme == "rediss",
-            database=_database(number),
+            database=_database(parts.path.strip("/") or db),
             username=username,
             password=password,
         )

@@ -1,4 +1,4 @@
-"""THE table of settings: each field carries its default, unit, how it is read and what the operator is told about it.
+"""THE table of settings: each field carries its group, type, default, unit and the explanation for the operator.
 
 The flags of `twistd wsrelay`, the environment names, the keys of the file, `--help` and docs/configuration.md are
 all made from it.
@@ -9,331 +9,378 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wsrelay.config.redis_url import RedisURL
+from wsrelay.config.setting import Setting
 from wsrelay.config.setting_types import (
     ACCESS,
+    BROKER,
+    INTEGER,
     LIST,
     NUMBER,
     PATH,
     PATHS,
+    REDIS_URL,
     SECRET,
     SECRETS,
     SWITCH,
     TEXT,
-    URL,
-    WHOLE,
-    Setting,
+    TLS_VERSION,
     SettingType,
 )
+from wsrelay.config.short_form import short_form_namespaces
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.messaging.channel_names import PERSONAL
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 
-__all__ = ["Settings", "table"]
+__all__ = ["CHANNELS_GROUP", "Settings", "setting_table"]
+
+CHANNELS_GROUP = "Channels and namespaces"
+"""The group whose settings are the short form of namespaces."""
 
 
-def _setting(kind: SettingType, default: Any, help: str, unit: str = "", *environ: str, **more: Any) -> Any:
+def _setting(group: str, kind: SettingType, default: Any, help: str, unit: str = "", *environ: str, **more: Any) -> Any:
     return field(
         default=default,
-        metadata={"kind": kind, "help": help, "unit": unit, "environ": environ, "more": more},
+        metadata={"kind": kind, "help": help, "unit": unit, "environ": environ, "more": {"group": group, **more}},
     )
+
+
+_general = partial(_setting, "General")
+_listening = partial(_setting, "Listening and TLS")
+_redis = partial(_setting, "Redis")
+_channels = partial(_setting, CHANNELS_GROUP)
+_authentication = partial(_setting, "Authentication")
+_limits = partial(_setting, "Limits")
+_timeouts = partial(_setting, "Timeouts")
+_observability = partial(_setting, "Observability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything the operator may decide. See `table` for what each means."""
+    """Everything that the operator may decide. See `setting_table` for the meaning of each."""
 
-    config: Path | None = _setting(PATH, None, "The TOML file to read. None: no file.")
-    host: str | None = _setting(
+    config: Path | None = _general(PATH, None, "The TOML file to read settings from. If not set, no file is read.")
+
+    host: str | None = _listening(
         TEXT,
         None,
-        "Address to listen on. None: 127.0.0.1, or 0.0.0.0 where the port comes from PORT, as on a dyno.",
+        "The address to listen on. If not set, 127.0.0.1, or 0.0.0.0 if the port comes from PORT, as on Heroku.",
     )
-    port: int = _setting(WHOLE, 8080, "Port to listen on; 0 takes any free one.", "", "PORT", least=0, most=65535)
-    listen: tuple[str, ...] = _setting(
+    port: int = _listening(
+        INTEGER, 8080, "The port to listen on. 0: any free port.", "", "PORT", minimum=0, maximum=65535
+    )
+    listen: tuple[str, ...] = _listening(
         LIST,
         (),
         "Twisted endpoints to listen on instead of host and port, such as systemd:domain=INET:index=0 or "
-        "haproxy:tcp:8080, which takes the client's address from the PROXY protocol, and from anybody who connects.",
+        "haproxy:tcp:8080. The latter takes the client's address from the PROXY protocol, and believes every peer "
+        "that connects.",
     )
-    listen_tls: tuple[str, ...] = _setting(
+    listen_tls: tuple[str, ...] = _listening(
         LIST,
         (),
-        "Twisted endpoints to listen on with TLS, such as tcp:8443, or haproxy:tcp:8443 where the PROXY protocol comes "
-        "before TLS. Instead of host and port where these are not set.",
+        "Twisted endpoints to listen on with TLS, such as tcp:8443, or haproxy:tcp:8443 if the PROXY protocol comes "
+        "before TLS. They replace host and port unless these are set as well.",
     )
-    tls_certificates: tuple[Path, ...] = _setting(
+    tls_certificates: tuple[Path, ...] = _listening(
         PATHS,
         (),
         "Certificates for listen_tls: PEM files that hold a private key and its chain, directories of such files, or "
-        "directories as certbot (fullchain.pem, privkey.pem) and Kubernetes (tls.crt, tls.key) make them. Clients get "
-        "the one for the host they name, else the first. Read again when a file changes, and on SIGHUP.",
+        "directories as certbot (fullchain.pem, privkey.pem) and Kubernetes (tls.crt, tls.key) write them. A client "
+        "gets the certificate for the host that it names, else the first one. The files are read again when one "
+        "changes, and on SIGHUP.",
     )
-    tls_min_version: str = _setting(TEXT, "1.2", "The oldest version of TLS that clients may speak: 1.2 or 1.3.")
-    broker: str = _setting(
-        TEXT,
+    tls_min_version: str = _listening(TLS_VERSION, "1.2", "The oldest TLS version that clients may use.")
+    trusted_proxies: int = _listening(
+        INTEGER,
+        0,
+        "The number of proxies in front of the relay that append the address they see to X-Forwarded-For (1 on "
+        "Heroku). The entry that the first of them wrote is taken as the client's address. 0: the peer address of "
+        "the connection.",
+        minimum=0,
+        maximum=10,
+    )
+    centrifugo: bool = _listening(
+        SWITCH, False, "Serve the Centrifugo client protocol (JSON) at /connection/websocket."
+    )
+
+    broker: str = _redis(
+        BROKER,
         "auto",
-        "memory: embedded, one process. redis: a Redis server. auto: redis where redis_url is set, else memory.",
+        "How publications travel between processes. memory: embedded, one process only. redis: a Redis server. auto: "
+        "redis if redis_url is set, else memory.",
     )
-    redis_url: RedisURL | None = _setting(
-        URL,
+    redis_url: RedisURL | None = _redis(
+        REDIS_URL,
         None,
         "The Redis server: redis://[[user]:password@]host[:port][/database], rediss://... for TLS, or "
-        "unix:///path. None: no Redis. REDIS_TLS_URL is preferred where REDIS_URL is without TLS.",
+        "unix:///path. If not set, Redis is not used. REDIS_TLS_URL takes precedence over a REDIS_URL without TLS.",
         "",
         "REDIS_URL",
         secret=True,
     )
-    redis_tls_verify: bool = _setting(
+    redis_tls_verify: bool = _redis(
         SWITCH,
         True,
-        "Whether the certificate of a rediss:// server must be good. false for hosters with self-signed "
-        "certificates: encrypted, but not protected against an impostor.",
+        "Verify the certificate of a rediss:// server. Set it to false for hosters with self-signed certificates: the "
+        "connection is then encrypted, but not protected against an impostor.",
     )
-    redis_ca_file: Path | None = _setting(
-        PATH, None, "PEM certificates to trust for rediss://. None: those of the platform."
+    redis_tls_ca_file: Path | None = _redis(
+        PATH, None, "PEM file with the CA certificates to trust for rediss://. If not set, those of the platform."
     )
-    redis_tls_fingerprint: str | None = _setting(
+    redis_tls_fingerprint: str | None = _redis(
         TEXT,
         None,
-        "SHA-256 of the one certificate that a rediss:// server may show, in hex, with or without colons; then nothing "
-        "else about it has to be good. None: none in particular.",
+        "SHA-256 fingerprint of the only certificate to accept from a rediss:// server, in hex, with or without "
+        "colons. Nothing else about that certificate is verified. If not set, no certificate is pinned.",
     )
-    prefix: str = _setting(
+    prefix: str = _redis(
         TEXT,
         "wsrelay:",
-        "What every channel's name begins with in Redis; nothing without it is reachable for clients. "
-        "Empty: every Redis channel is, whose name is inside the channel grammar.",
+        "The text before every channel name in Redis. Clients can reach no Redis channel without it. Empty: they can "
+        "reach every Redis channel whose name is a valid channel name.",
     )
-    channels: tuple[str, ...] = _setting(
+
+    channels: tuple[str, ...] = _channels(
         LIST,
         (),
-        "Which channels exist for clients: names, or beginnings with * at the end. Empty, and no namespaces in "
-        "the file: all that publish names, or all there are where it names none.",
+        "Channels that clients may subscribe to: names, or prefixes such as room:*. If not set, and without "
+        "namespaces in the file: the channels in publish, or every channel if that is empty too.",
     )
-    publish: tuple[str, ...] = _setting(
-        LIST, (), "Which channels clients may publish to through their socket, written as for channels."
+    publish: tuple[str, ...] = _channels(
+        LIST, (), "Channels that clients may publish to through their connection, written as in channels."
     )
-    access: Access = _setting(
+    access: Access = _channels(
         ACCESS,
         Access.PUBLIC,
-        "Who may use what channels and publish name, or everything where they name nothing. public: everybody; "
-        "authenticated: clients with a credential; token: clients whose credential names the channel.",
+        "Access level for the channels in channels and publish (all channels if both are empty). public: every "
+        "client; authenticated: clients with a valid credential; token: clients whose credential names the channel.",
     )
-    origins: tuple[str, ...] = _setting(
-        LIST,
-        (),
-        "Which pages may connect, by their origin: https://example.com, https://*.example.com, null, or * for all. "
-        "Empty: those of the host and port that the relay itself is reached at.",
-    )
-    require_origin: bool = _setting(
-        SWITCH, False, "Whether clients without an Origin, which are no browsers, are turned away."
-    )
-    token_keys: Secret | None = _setting(
-        SECRET,
-        None,
-        "What tokens (JWT) are checked with: PEM public keys one after the other, or HMAC secrets of at least 32 "
-        "bytes with commas between them; several for rotation. None: no such tokens are accepted.",
-        secret=True,
-    )
-    token_jwks_url: str | None = _setting(
-        TEXT,
-        None,
-        "Where the keys of tokens are fetched from, as a JWK Set: an https URL, or http on this "
-        "machine. None: nowhere.",
-    )
-    token_algorithms: tuple[str, ...] = _setting(
-        LIST, (), "Which algorithms tokens may be signed with, such as RS256. Empty: those that suit the keys."
-    )
-    token_audience: str | None = _setting(
-        TEXT, None, "What the aud of tokens has to be or to contain. None: tokens must not have one."
-    )
-    token_issuer: str | None = _setting(TEXT, None, "What the iss of tokens has to be. None: it is not looked at.")
-    token_leeway_seconds: float = _setting(
-        NUMBER, 10.0, "How far the clock of whoever signs tokens may be off.", "seconds", least=0, most=300
-    )
-    token_cookie: str | None = _setting(
-        TEXT,
-        None,
-        "The cookie that holds a token. Clients that send it need an Origin that is allowed. None: no cookie does.",
-    )
-    hook_url: str | None = _setting(
-        TEXT,
-        None,
-        "Where the application is asked about every client that wants to connect: an https URL, or http on this "
-        "machine. None: it is not asked.",
-    )
-    hook_secret: Secret | None = _setting(
-        SECRET,
-        None,
-        "What the relay shows to the hook, as Authorization: Bearer. None: nothing.",
-        secret=True,
-    )
-    hook_forward_headers: tuple[str, ...] = _setting(
-        LIST,
-        ("cookie", "authorization"),
-        "Which of the client's header fields the hook is told: cookie, authorization, both or none.",
-    )
-    hook_timeout_seconds: float = _setting(
-        NUMBER, 5.0, "How long the hook may take; without an answer nobody comes in.", "seconds", least=0.1, most=10
-    )
-    hook_cache_seconds: float = _setting(
-        NUMBER, 0.0, "How long an answer of the hook is good for the same question.", "seconds", least=0, most=86400
-    )
-    hook_publish: bool = _setting(
-        SWITCH, False, "Whether the hook is also asked about every message that a client wants to publish."
-    )
-    api_keys: tuple[Secret, ...] = _setting(
-        SECRETS,
-        (),
-        "Keys for the HTTP API under /api/, at least 16 characters each; several for rotation. None: there is no API.",
-        secret=True,
-    )
-    chat_page: bool | None = _setting(
-        SWITCH,
-        None,
-        "Whether / is the chat page. Where no channels or namespaces are set it also opens the channel chat for "
-        "publishing. None: only with the memory broker.",
-    )
-    ping_interval_seconds: float = _setting(
-        NUMBER,
-        25.0,
-        "How often an idle connection is pinged; each connection takes up to a fifth less, at random.",
-        "seconds",
-        least=1,
-    )
-    ping_timeout_seconds: float = _setting(
-        NUMBER, 20.0, "How long a pong may take before the connection is dropped.", "seconds", least=1
-    )
-    router_idle_timeout_seconds: float = _setting(
-        NUMBER,
-        55.0,
-        "After how much silence the router in front ends a connection (Heroku: 55); the ping interval must be "
-        "shorter. 0: no router.",
-        "seconds",
-        least=0,
-    )
-    handshake_timeout_seconds: float = _setting(
-        NUMBER, 10.0, "How long a client may take for its request head, and again for a body.", "seconds", least=1
-    )
-    close_timeout_seconds: float = _setting(
-        NUMBER, 5.0, "How long a client may take to answer a close.", "seconds", least=1
-    )
-    drain_timeout_seconds: float = _setting(
-        NUMBER,
-        25.0,
-        "How long stopping may take. Below the 30 s after which Heroku kills.",
-        "seconds",
-        least=1,
-    )
-    max_head_bytes: int = _setting(WHOLE, 16384, "The longest request head.", "bytes", least=1024, most=1024 * 1024)
-    max_message_bytes: int = _setting(
-        WHOLE, 65536, "The longest message a client may send.", "bytes", least=1, most=64 * 1024 * 1024
-    )
-    trusted_proxies: int = _setting(
-        WHOLE,
-        0,
-        "How many proxies in front append the address they see to X-Forwarded-For (Heroku's router: 1); the client's "
-        "address is the one that the first of them wrote. 0: where the connection comes from.",
-        least=0,
-        most=10,
-    )
-    max_connections: int = _setting(
-        WHOLE,
-        0,
-        "How many clients may be connected; more are answered 503. 0: as many as the limit of open files allows, but "
-        "for a reserve.",
-        least=0,
-    )
-    max_connections_per_address: int = _setting(
-        WHOLE, 0, "How many clients of one address may be connected; more are answered 429. 0: any number.", least=0
-    )
-    max_handshakes_per_second: float = _setting(
-        NUMBER,
-        1000.0,
-        "How many handshakes may begin in a second, two seconds' worth at once; more are answered 503. 0: any number.",
-        least=0,
-    )
-    metrics: bool = _setting(
-        SWITCH, False, "Whether /metrics shows this process's numbers, in the text format of Prometheus, to anybody."
-    )
-    max_frames_per_second: float = _setting(
-        NUMBER,
-        100.0,
-        "How many frames a client may send, pings and empty ones too; three seconds' worth may come at once.",
-        "",
-        least=1,
-    )
-    max_bytes_per_second: float = _setting(
-        NUMBER,
-        1024.0 * 1024,
-        "How much a client may send; three seconds' worth may come at once.",
-        "bytes",
-        least=1024,
-    )
-    compress: bool = _setting(
+    compress: bool = _channels(
         SWITCH,
         False,
-        "Whether messages are compressed for clients that can take it (permessage-deflate): once for all of them. "
-        "Never where a message holds both a secret and text that an attacker chooses.",
+        "Compress messages (permessage-deflate) for clients that support it: once for all of them. Never use it for "
+        "messages that hold both a secret and text that an attacker can choose.",
     )
-    max_outbox_bytes: int = _setting(
-        WHOLE,
-        1024 * 1024,
-        "How much may wait for a slow client in this process before it is closed with 4008.",
+    chat_page: bool | None = _channels(
+        SWITCH,
+        None,
+        "Serve the chat page at /. Unless channels or namespaces are set, this also opens the channel chat for "
+        "publishing. If not set, the page is served with the memory broker only.",
+    )
+
+    origins: tuple[str, ...] = _authentication(
+        LIST,
+        (),
+        "Origins of the pages that may connect: https://example.com, https://*.example.com, null, or * for all. If "
+        "not set, only pages of the host and port under which the relay itself is reached.",
+    )
+    require_origin: bool = _authentication(SWITCH, False, "Reject clients that send no Origin, which are not browsers.")
+    token_keys: Secret | None = _authentication(
+        SECRET,
+        None,
+        "Keys to verify tokens (JWT) with: PEM public keys one after the other, or HMAC secrets of at least 32 "
+        "bytes with commas between them; several for rotation. If not set, no such tokens are accepted.",
+        secret=True,
+    )
+    token_jwks_url: str | None = _authentication(
+        TEXT,
+        None,
+        "URL of a JWK Set with the keys to verify tokens with: https, or http on this machine. If not set, no keys "
+        "are fetched.",
+    )
+    token_algorithms: tuple[str, ...] = _authentication(
+        LIST, (), "Algorithms that tokens may be signed with, such as RS256. If not set, those that suit the keys."
+    )
+    token_audience: str | None = _authentication(
+        TEXT,
+        None,
+        "The audience (aud) that tokens must have or contain. If not set, tokens with an audience are rejected.",
+    )
+    token_issuer: str | None = _authentication(
+        TEXT, None, "The issuer (iss) that tokens must have. If not set, the issuer is not checked."
+    )
+    token_leeway_seconds: float = _authentication(
+        NUMBER, 10.0, "Clock difference to allow between the issuer and the relay.", "seconds", minimum=0, maximum=300
+    )
+    token_cookie: str | None = _authentication(
+        TEXT,
+        None,
+        "Name of the cookie that holds a token. Clients that send it need an allowed Origin. If not set, tokens in "
+        "cookies are ignored.",
+    )
+    hook_url: str | None = _authentication(
+        TEXT,
+        None,
+        "URL of the application's hook, which authenticates every client that connects: https, or http on this "
+        "machine. If not set, there is no hook.",
+    )
+    hook_secret: Secret | None = _authentication(
+        SECRET,
+        None,
+        "The secret that the relay sends to the hook, as Authorization: Bearer. If not set, none is sent.",
+        secret=True,
+    )
+    hook_forward_headers: tuple[str, ...] = _authentication(
+        LIST,
+        ("cookie", "authorization"),
+        "Header fields of the client that are forwarded to the hook: cookie, authorization, both or none.",
+    )
+    hook_timeout_seconds: float = _authentication(
+        NUMBER,
+        5.0,
+        "Time that the hook may take to respond. Without a response the client is rejected.",
+        "seconds",
+        minimum=0.1,
+        maximum=10,
+    )
+    hook_cache_seconds: float = _authentication(
+        NUMBER,
+        0.0,
+        "Time for which a response of the hook is reused for identical requests. 0: never.",
+        "seconds",
+        minimum=0,
+        maximum=86400,
+    )
+    hook_publish: bool = _authentication(
+        SWITCH, False, "Ask the hook to authorize every message that a client publishes, too."
+    )
+    api_keys: tuple[Secret, ...] = _authentication(
+        SECRETS,
+        (),
+        "Keys for the HTTP API under /api/, at least 16 characters each; several for rotation. If not set, there is "
+        "no API.",
+        secret=True,
+    )
+
+    max_connections: int = _limits(
+        INTEGER,
+        0,
+        "Clients that may be connected to this process; more are rejected with 503. 0: as many as the limit of open "
+        "files allows, minus a reserve.",
+        minimum=0,
+    )
+    max_connections_per_address: int = _limits(
+        INTEGER,
+        0,
+        "Clients of one address (IPv6: of one /64 network) that may be connected; more are rejected with 429. 0: no "
+        "limit.",
+        minimum=0,
+    )
+    max_handshakes_per_second: float = _limits(
+        NUMBER,
+        1000.0,
+        "Handshakes per second, with bursts of two seconds' worth; more are rejected with 503. 0: no limit.",
+        minimum=0,
+    )
+    max_head_bytes: int = _limits(
+        INTEGER, 16384, "The longest request head.", "bytes", minimum=1024, maximum=1024 * 1024
+    )
+    max_message_bytes: int = _limits(
+        INTEGER, 65536, "The longest message that a client may send.", "bytes", minimum=1, maximum=64 * 1024 * 1024
+    )
+    max_frames_per_second: float = _limits(
+        NUMBER,
+        100.0,
+        "Frames per second from one client, pings and empty frames included, with bursts of three seconds' worth.",
+        minimum=1,
+    )
+    max_bytes_per_second: float = _limits(
+        NUMBER,
+        1024.0 * 1024,
+        "Bytes per second from one client, with bursts of three seconds' worth.",
         "bytes",
-        least=1024,
+        minimum=1024,
     )
-    max_outbox_seconds: float = _setting(
+    max_outbox_bytes: int = _limits(
+        INTEGER,
+        1024 * 1024,
+        "Data that may wait in this process for a slow client before it is closed with 4008.",
+        "bytes",
+        minimum=1024,
+    )
+    max_outbox_seconds: float = _limits(
         NUMBER,
         15.0,
-        "How long anything may wait for a slow client in this process before it is closed with 4008.",
+        "Time that any data may wait in this process for a slow client before it is closed with 4008.",
         "seconds",
-        least=1,
+        minimum=1,
     )
-    send_buffer_bytes: int = _setting(
-        WHOLE,
+    send_buffer_bytes: int = _limits(
+        INTEGER,
         65536,
-        "SO_SNDBUF: how much may wait for a slow client in the kernel. 0: the kernel decides, up to megabytes.",
+        "Data that may wait in the kernel for a slow client (SO_SNDBUF). 0: the kernel decides, up to megabytes.",
         "bytes",
-        least=0,
+        minimum=0,
     )
+
+    handshake_timeout_seconds: float = _timeouts(
+        NUMBER,
+        10.0,
+        "Time that a client may take to send its request head, and again for the body.",
+        "seconds",
+        minimum=1,
+    )
+    ping_interval_seconds: float = _timeouts(
+        NUMBER,
+        25.0,
+        "Interval between pings on an idle connection. Each connection shortens it by up to a fifth, at random.",
+        "seconds",
+        minimum=1,
+    )
+    ping_timeout_seconds: float = _timeouts(
+        NUMBER, 20.0, "Time that a pong may take before the connection is aborted.", "seconds", minimum=1
+    )
+    router_idle_timeout_seconds: float = _timeouts(
+        NUMBER,
+        55.0,
+        "Silence after which the router in front of the relay ends a connection (Heroku: 55). The ping interval must "
+        "be shorter. 0: there is no router.",
+        "seconds",
+        minimum=0,
+    )
+    close_timeout_seconds: float = _timeouts(
+        NUMBER, 5.0, "Time that a client may take to answer a close frame.", "seconds", minimum=1
+    )
+    drain_timeout_seconds: float = _timeouts(
+        NUMBER,
+        25.0,
+        "Time that the process may take to stop. Keep it below the time after which the platform kills the process "
+        "(Heroku: 30).",
+        "seconds",
+        minimum=1,
+    )
+
+    metrics: bool = _observability(
+        SWITCH,
+        False,
+        "Serve the metrics of this process at /metrics, in the text format of Prometheus, to every client that asks.",
+    )
+
     namespaces: tuple[Namespace, ...] = field(default=(), metadata={"file_only": True})
 
-    def rules(self) -> Namespaces:
-        """The namespaces these settings amount to."""
+    def build_namespaces(self) -> Namespaces:
+        """Return the namespaces that these settings stand for: those of the file, or those of the short form.
+
+        Raises:
+            ChannelError: A pattern is malformed, or two namespaces contradict each other.
+        """
         return Namespaces(
             dataclasses.replace(each, compress=self.compress if each.compress is None else each.compress)
-            for each in self._named()
+            for each in self._configured_namespaces()
         )
 
-    def _named(self) -> tuple[Namespace, ...]:
-        if self.namespaces:
-            return self.namespaces
-        if self.channels or self.publish:
-            readable = tuple(pattern for pattern in self.channels if pattern not in self.publish)
-            return *self._short("channels", readable, Access.NOBODY), *self._short("publish", self.publish, self.access)
-        everything = Namespace("default", ("*",), self.access)
-        if self.has_chat_page:
-            return everything, Namespace("chat_page", ("chat",), self.access, self.access)
-        return (everything,)
-
-    def _short(self, name: str, patterns: tuple[str, ...], publish: Access) -> tuple[Namespace, ...]:
-        """The namespaces of the short form: what belongs to one user each is not for everybody."""
-        personal = tuple(pattern for pattern in patterns if pattern.endswith(PERSONAL))
-        others = tuple(pattern for pattern in patterns if pattern not in personal)
-        known = Access.AUTHENTICATED
-        return (
-            Namespace(name, others, self.access, publish),
-            Namespace(f"{name} of users", personal, known, Access.NOBODY if publish is Access.NOBODY else known),
+    def _configured_namespaces(self) -> tuple[Namespace, ...]:
+        return self.namespaces or short_form_namespaces(
+            self.channels, self.publish, self.access, with_chat=self.has_chat_page
         )
 
     @property
     def may_compress(self) -> bool:
-        """Whether any channel's messages are compressed."""
+        """Whether the messages of any channel are compressed."""
         return self.compress or any(each.compress for each in self.namespaces)
 
     @property
@@ -342,9 +389,11 @@ class Settings:
         return not self.listen and self.host is not None
 
     @property
-    def asks_for_credentials(self) -> bool:
-        """Whether any channel is open only to some."""
-        levels = {level for each in self._named() if each.patterns for level in (each.subscribe, each.publish)}
+    def requires_authentication(self) -> bool:
+        """Whether any channel is open to authenticated clients only."""
+        levels = {
+            level for each in self._configured_namespaces() if each.patterns for level in (each.subscribe, each.publish)
+        }
         return bool(levels & {Access.AUTHENTICATED, Access.TOKEN})
 
     @property
@@ -358,8 +407,8 @@ class Settings:
         return not self.uses_redis if self.chat_page is None else self.chat_page
 
 
-def table() -> Iterator[Setting]:
-    """The rows of the table, in the order the operator reads them."""
+def setting_table() -> Iterator[Setting]:
+    """Return the rows of the table, in the order in which the operator reads them: the rows of a group together."""
     for row in fields(Settings):
         if "kind" in row.metadata:
             environ = (*row.metadata["environ"], f"WSRELAY_{row.name.upper()}")

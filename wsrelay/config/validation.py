@@ -1,4 +1,4 @@
-"""What settings have to fulfil together."""
+"""Checks of settings that depend on each other."""
 
 from __future__ import annotations
 
@@ -11,51 +11,84 @@ from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.token_bucket import BURST_SECONDS
 from wsrelay.core.outcomes.errors import ChannelError, ConfigError
 
-__all__ = ["checked"]
+__all__ = ["validate"]
 
-LEAST_KEY_CHARACTERS = 16
+MIN_API_KEY_CHARACTERS = 16
 
 # RFC 6265 section 4.1.1: a token of HTTP.
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
-    """The settings, if they fit together."""
-    if settings.broker not in ("auto", "memory", "redis"):
-        raise ConfigError(f"broker must be auto, memory or redis, not {settings.broker!r}")
+def validate(settings: Settings, sources: Mapping[str, str]) -> Settings:
+    """Return settings that fit together, with the host to listen on filled in.
+
+    Args:
+        settings: Settings of which each is valid by itself.
+        sources: Where each setting that is not a default came from, by its name: "flag", "file" or the name of an
+            environment variable.
+
+    Raises:
+        ConfigError: Some contradict each other, or have no effect. The text says which, and what to do.
+    """
+    _check_broker(settings)
+    _check_listening(settings, sources)
+    _check_limits(settings)
+    _check_authentication(settings, sources)
+    _check_channels(settings, sources)
+    if settings.host or (settings.listen_tls and "port" not in sources):
+        return settings
+    return dataclasses.replace(settings, host="127.0.0.1")
+
+
+def _check_broker(settings: Settings) -> None:
     if settings.broker == "redis" and settings.redis_url is None:
         raise ConfigError("broker is redis but there is no redis_url: set REDIS_URL")
+    if settings.redis_tls_ca_file is not None and not settings.redis_tls_verify:
+        raise ConfigError(
+            "redis_tls_ca_file says which CAs to trust, redis_tls_verify=false trusts every server: set only one of "
+            "them"
+        )
+    pins = settings.redis_tls_fingerprint is not None or settings.redis_tls_ca_file is not None
+    if pins and settings.redis_url is not None and not settings.redis_url.tls:
+        raise ConfigError(
+            "redis_tls_fingerprint and redis_tls_ca_file are for rediss:// URLs; this one is not encrypted"
+        )
+    if settings.redis_tls_fingerprint is not None:
+        if not re.fullmatch("[0-9a-f]{64}", settings.redis_tls_fingerprint.replace(":", "").lower()):
+            raise ConfigError("redis_tls_fingerprint must be 64 hexadecimal digits: openssl x509 -fingerprint -sha256")
+        if settings.redis_tls_ca_file is not None or not settings.redis_tls_verify:
+            raise ConfigError(
+                "redis_tls_fingerprint names the only certificate to trust: do not set redis_tls_ca_file or "
+                "redis_tls_verify with it"
+            )
+    if not settings.prefix.isascii() or any(character.isspace() for character in settings.prefix):
+        raise ConfigError("prefix must be ASCII without white space")
+    if settings.prefix == "_" or settings.prefix.startswith("__"):
+        # Redis publishes its keyspace notifications on __keyspace@<db>__ and __keyevent@<db>__.
+        raise ConfigError("prefix must not make names that begin with two underscores, as those of Redis itself do")
+
+
+def _check_listening(settings: Settings, sources: Mapping[str, str]) -> None:
     if settings.listen and ("host" in sources or sources.get("port") not in (None, "PORT")):
-        raise ConfigError("listen says where to listen, and so do host and port: leave one of the two out")
-    if settings.namespaces and (settings.channels or settings.publish or "access" in sources):
-        raise ConfigError("channels, publish and access are the short form of namespaces: leave one of the two out")
-    if settings.redis_ca_file is not None and not settings.redis_tls_verify:
-        raise ConfigError("redis_ca_file says whom to trust, redis_tls_verify=false trusts anybody: leave one out")
-    pinned = settings.redis_tls_fingerprint is not None or settings.redis_ca_file is not None
-    if pinned and settings.redis_url is not None and not settings.redis_url.tls:
-        raise ConfigError("redis_tls_fingerprint and redis_ca_file are for rediss:// URLs; this one is not encrypted")
+        raise ConfigError("listen says where to listen, and so do host and port: set only one of them")
+    if bool(settings.listen_tls) != bool(settings.tls_certificates):
+        raise ConfigError("listen_tls and tls_certificates belong together: set both or none")
+    if "tls_min_version" in sources and not settings.listen_tls:
+        raise ConfigError("tls_min_version has no effect without listen_tls")
+    endpoints = (*settings.listen, *settings.listen_tls)
+    if settings.trusted_proxies and any(text.startswith("haproxy:") for text in endpoints):
+        raise ConfigError(
+            "haproxy: takes the client's address from the PROXY protocol, trusted_proxies from X-Forwarded-For, which "
+            "the client itself may write: set only one of them"
+        )
+
+
+def _check_limits(settings: Settings) -> None:
     if settings.max_message_bytes > BURST_SECONDS * settings.max_bytes_per_second:
         raise ConfigError(
             f"max_message_bytes ({settings.max_message_bytes}) is more than a client may send at once, which is "
             f"{BURST_SECONDS:g} times max_bytes_per_second: raise that, too"
         )
-    if settings.redis_tls_fingerprint is not None:
-        if not re.fullmatch("[0-9a-f]{64}", settings.redis_tls_fingerprint.replace(":", "").lower()):
-            raise ConfigError("redis_tls_fingerprint must be 64 hexadecimal digits: openssl x509 -fingerprint -sha256")
-        if settings.redis_ca_file is not None or not settings.redis_tls_verify:
-            raise ConfigError(
-                "redis_tls_fingerprint names the one certificate to trust: leave redis_ca_file and redis_tls_verify out"
-            )
-    _check_tls(settings, sources)
-    _check_credentials(settings, sources)
-    try:
-        settings.rules()
-    except ChannelError as error:
-        raise ConfigError(str(error)) from None
-    if not settings.prefix.isascii() or any(character.isspace() for character in settings.prefix):
-        raise ConfigError("prefix must be ASCII without white space")
-    if settings.prefix == "_" or settings.prefix.startswith("__"):
-        raise ConfigError("prefix must not make names that begin with two underscores, as those of Redis itself do")
     idle = settings.router_idle_timeout_seconds
     if idle and settings.ping_interval_seconds >= idle:
         raise ConfigError(
@@ -63,56 +96,54 @@ def checked(settings: Settings, sources: Mapping[str, str]) -> Settings:
             f"({idle:g}): the router would end every quiet connection before its first ping. Lower the interval, "
             "or set router_idle_timeout_seconds to what your router allows (0 if there is none)"
         )
-    if settings.host or (settings.listen_tls and "port" not in sources):
-        return settings
-    return dataclasses.replace(settings, host="127.0.0.1")
 
 
-def _check_tls(settings: Settings, sources: Mapping[str, str]) -> None:
-    if bool(settings.listen_tls) != bool(settings.tls_certificates):
-        raise ConfigError("listen_tls and tls_certificates belong together: set both or none")
-    if "tls_min_version" in sources and not settings.listen_tls:
-        raise ConfigError("tls_min_version means nothing without listen_tls")
-    endpoints = (*settings.listen, *settings.listen_tls)
-    if settings.trusted_proxies and any(text.startswith("haproxy:") for text in endpoints):
-        raise ConfigError(
-            "haproxy: takes the client's address from the PROXY protocol, trusted_proxies from X-Forwarded-For, which "
-            "the client itself may write: leave one of the two out"
-        )
-    if settings.tls_min_version not in ("1.2", "1.3"):
-        raise ConfigError(f"tls_min_version must be 1.2 or 1.3, not {settings.tls_min_version!r}")
-
-
-def _check_credentials(settings: Settings, sources: Mapping[str, str]) -> None:
+def _check_authentication(settings: Settings, sources: Mapping[str, str]) -> None:
     OriginPolicy(settings.origins, require=settings.require_origin)
     if settings.token_keys is not None and settings.token_jwks_url is not None:
-        raise ConfigError("token_keys and token_jwks_url both say which keys tokens are checked with: leave one out")
+        raise ConfigError("token_keys and token_jwks_url both say which keys verify tokens: set only one of them")
     has_keys = settings.token_keys is not None or settings.token_jwks_url is not None
-    _check_company("token_", has_keys, ("token_keys", "token_jwks_url"), sources)
-    _check_company("hook_", settings.hook_url is not None, ("hook_url",), sources)
+    _check_dependents("token_", has_keys, ("token_keys", "token_jwks_url"), sources)
+    _check_dependents("hook_", settings.hook_url is not None, ("hook_url",), sources)
     if settings.token_cookie is not None and _COOKIE_NAME.fullmatch(settings.token_cookie) is None:
         raise ConfigError("token_cookie must be the name of a cookie")
-    if strange := [name for name in settings.hook_forward_headers if name not in ("cookie", "authorization")]:
-        raise ConfigError(f"hook_forward_headers may hold cookie and authorization, not {strange[0]!r}")
-    takes_cookies = settings.token_cookie is not None or (
+    if unknown := [name for name in settings.hook_forward_headers if name not in ("cookie", "authorization")]:
+        raise ConfigError(f"hook_forward_headers may hold cookie and authorization, not {unknown[0]!r}")
+    accepts_cookies = settings.token_cookie is not None or (
         settings.hook_url is not None and "cookie" in settings.hook_forward_headers
     )
-    if takes_cookies and {"*", "null"} & set(settings.origins):
+    if accepts_cookies and {"*", "null"} & set(settings.origins):
         raise ConfigError(
-            "origins must not hold * or null where cookies count: any page could use its visitors'. List the pages, or "
-            "leave token_cookie out, and cookie out of hook_forward_headers"
+            "origins must not hold * or null if cookies are credentials: any page could use those of its visitors. "
+            "List the pages, or do not set token_cookie, and remove cookie from hook_forward_headers"
         )
     if not all(key.reveal().isascii() for key in settings.api_keys):
         raise ConfigError("api_keys must be ASCII: HTTP has no other characters for them")
-    if any(len(key.reveal()) < LEAST_KEY_CHARACTERS for key in settings.api_keys):
+    if any(len(key.reveal()) < MIN_API_KEY_CHARACTERS for key in settings.api_keys):
         raise ConfigError(
-            f"each of api_keys must have at least {LEAST_KEY_CHARACTERS} characters, for instance from: "
+            f"each of api_keys must have at least {MIN_API_KEY_CHARACTERS} characters, for instance from: "
             "openssl rand -hex 32"
         )
 
 
-def _check_company(prefix: str, is_on: bool, heads: tuple[str, ...], sources: Mapping[str, str]) -> None:
-    """Settings that mean nothing by themselves are somebody's mistake, or a protection that is not there."""
-    alone = [name for name in sources if name.startswith(prefix) and name not in heads]
-    if alone and not is_on:
-        raise ConfigError(f"{alone[0]} means nothing without {' or '.join(heads)}")
+def _check_dependents(prefix: str, is_on: bool, heads: tuple[str, ...], sources: Mapping[str, str]) -> None:
+    """Reject settings that depend on one that is not set: a mistake, or a protection that is not there.
+
+    Args:
+        prefix: The beginning of the names of settings that depend on others.
+        is_on: Whether one of those others is set.
+        heads: Their names.
+        sources: Where each setting came from.
+    """
+    dependents = [name for name in sources if name.startswith(prefix) and name not in heads]
+    if dependents and not is_on:
+        raise ConfigError(f"{dependents[0]} has no effect without {' or '.join(heads)}")
+
+
+def _check_channels(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.namespaces and (settings.channels or settings.publish or "access" in sources):
+        raise ConfigError("channels, publish and access are the short form of namespaces: set only one of them")
+    try:
+        settings.build_namespaces()
+    except ChannelError as error:
+        raise ConfigError(str(error)) from None

@@ -65,15 +65,15 @@ def _certificates(path: Path) -> list[Certificate]:
     try:
         text = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"redis_ca_file cannot be read: {error}") from None
+        raise ConfigError(f"redis_tls_ca_file cannot be read: {error}") from None
     end = "-----END CERTIFICATE-----"
     blocks = [block + end for block in text.split(end)[:-1]]
     if not blocks:
-        raise ConfigError(f"redis_ca_file: {path} holds no PEM certificate")
+        raise ConfigError(f"redis_tls_ca_file: {path} holds no PEM certificate")
     try:
         return [Certificate.loadPEM(block.encode()) for block in blocks]
     except (crypto.Error, ValueError):
-        raise ConfigError(f"redis_ca_file: {path} holds a malformed certificate") from None
+        raise ConfigError(f"redis_tls_ca_file: {path} holds a malformed certificate") from None
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -1,0 +1,147 @@
+"""Tests of `wsrelay.config.validation`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.config.loading_helpers import config_error, load_env
+from wsrelay.config import load, setting_table
+from wsrelay.core.outcomes.errors import ConfigError
+
+SECRET = "hunter2"
+ROWS = {row.name: row for row in setting_table()}
+
+
+class ValidationTests(SynchronousTestCase):
+    """Settings that are valid alone and not together."""
+
+    def test_broker_is_one_of_three_and_redis_needs_a_url(self) -> None:
+        self.assertEqual(config_error({"broker": "rabbit"}, {}), "--broker must be auto, memory or redis, not 'rabbit'")
+        self.assertEqual(
+            config_error({"broker": "redis"}, {}), "broker is redis but there is no redis_url: set REDIS_URL"
+        )
+
+    def test_listen_excludes_host_and_port_but_not_the_platform_port(self) -> None:
+        text = "listen says where to listen, and so do host and port: set only one of them"
+        endpoint = {"listen": "unix:relay"}
+        for flags, environ in (
+            ({"host": "::1"}, {}),
+            ({"port": "1"}, {}),
+            ({}, {"WSRELAY_PORT": "1"}),
+            ({}, {"WSRELAY_HOST": "::1"}),
+        ):
+            self.assertEqual(config_error({**endpoint, **flags}, environ), text)
+        self.assertEqual(load(endpoint, {"PORT": "1"}).listen, ("unix:relay",))
+        self.assertEqual(load(endpoint, {}).listen, ("unix:relay",))
+
+    def test_ca_file_excludes_disabled_verification(self) -> None:
+        flags = {"redis_tls_ca_file": "ca.pem", "redis_tls_verify": "false"}
+        text = (
+            "redis_tls_ca_file says which CAs to trust, redis_tls_verify=false trusts every server: set only one of "
+            "them"
+        )
+        self.assertEqual(config_error(flags, {}), text)
+        self.assertEqual(config_error({"redis_tls_ca_file": "ca.pem"}, {}), "nothing")
+        self.assertEqual(config_error({"redis_tls_verify": "false"}, {}), "nothing")
+
+    def test_malformed_pattern_is_rejected(self) -> None:
+        self.assertEqual(
+            config_error({"channels": "a,b*c"}, {}),
+            "'b*c' is no pattern (a name, a beginning and *, or *): the channel name may hold ASCII letters, digits "
+            "and _ . : ~ @ = + , ; ! ' ( ) & - and begins with a letter, a digit or _",
+        )
+
+    def test_prefix_is_ascii_without_white_space_and_may_be_empty(self) -> None:
+        for prefix in ("a b", "a\n", "\u00fc"):
+            self.assertEqual(config_error({"prefix": prefix}, {}), "prefix must be ASCII without white space")
+        self.assertEqual([load({"prefix": prefix}, {}).prefix for prefix in ("", "$a:/")], ["", "$a:/"])
+
+    def test_ping_interval_must_be_below_the_router_idle_timeout(self) -> None:
+        self.assertEqual(
+            config_error({"ping_interval_seconds": "55"}, {}),
+            "ping_interval_seconds (55) must be below router_idle_timeout_seconds (55): the router would end every "
+            "quiet connection before its first ping. Lower the interval, or set router_idle_timeout_seconds to what "
+            "your router allows (0 if there is none)",
+        )
+        for flags in (
+            {"ping_interval_seconds": "54.9"},
+            {"ping_interval_seconds": "300", "router_idle_timeout_seconds": "0"},
+            {"ping_interval_seconds": "300", "router_idle_timeout_seconds": "301"},
+        ):
+            self.assertEqual(config_error(flags, {}), "nothing")
+
+    def test_pinned_certificate_needs_an_encrypted_url(self) -> None:
+        for name, value in (("REDIS_TLS_FINGERPRINT", "00" * 32), ("REDIS_TLS_CA_FILE", "ca.pem")):
+            with self.assertRaisesRegex(ConfigError, "not encrypted"):
+                load({}, {"REDIS_URL": "redis://h", f"WSRELAY_{name}": value})
+            load({}, {"REDIS_URL": "rediss://h", f"WSRELAY_{name}": value})
+
+    def test_fingerprint_is_64_hex_digits_and_excludes_other_trust_settings(self) -> None:
+        colons = ":".join(["AB"] * 32)
+        self.assertEqual(load({"redis_tls_fingerprint": colons}, {}).redis_tls_fingerprint, colons)
+        with self.assertRaisesRegex(ConfigError, "64 hexadecimal digits"):
+            load({"redis_tls_fingerprint": "ab"}, {})
+        for more in ({"redis_tls_ca_file": "x"}, {"redis_tls_verify": "false"}):
+            with self.assertRaisesRegex(ConfigError, "do not set redis_tls_ca_file or redis_tls_verify"):
+                load({"redis_tls_fingerprint": colons, **more}, {})
+
+    def test_longest_message_must_fit_into_the_byte_burst(self) -> None:
+        with self.assertRaisesRegex(ConfigError, "max_bytes_per_second: raise that, too"):
+            load({"max_message_bytes": "8000000"}, {})
+        load({"max_message_bytes": "8000000", "max_bytes_per_second": "4000000"}, {})
+
+    def test_tls_endpoints_and_certificates_need_each_other(self) -> None:
+        text = "listen_tls and tls_certificates belong together: set both or none"
+        self.assertEqual(config_error({"listen_tls": "tcp:1"}, {}), text)
+        self.assertEqual(config_error({"tls_certificates": "/x"}, {}), text)
+        tls = {"listen_tls": "tcp:1", "tls_certificates": "/x"}
+        self.assertEqual(
+            config_error({**tls, "tls_min_version": "1.1"}, {}), "--tls-min-version must be 1.2 or 1.3, not '1.1'"
+        )
+        self.assertEqual(
+            config_error({"tls_min_version": "1.3"}, {}), "tls_min_version has no effect without listen_tls"
+        )
+
+    def test_prefix_must_not_begin_with_two_underscores(self) -> None:
+        for prefix in ("_", "__keyevent@0__:", "__"):
+            self.assertIn("two underscores", config_error({"prefix": prefix}, {}))
+        self.assertEqual(load({"prefix": "_app:"}, {}).prefix, "_app:")
+
+    def test_proxy_protocol_excludes_trusted_proxies(self) -> None:
+        for name in ("listen", "listen_tls"):
+            flags = {"tls_certificates": "/x", "listen_tls": "tcp:2", name: "haproxy:tcp:1"}
+            self.assertIn("set only one of them", config_error({**flags, "trusted_proxies": "1"}, {}))
+            self.assertEqual(config_error(flags, {}), "nothing")
+
+    def test_cookie_credentials_exclude_wildcard_and_null_origins(self) -> None:
+        for origins in ("*", "null", "https://a.example,*"):
+            for flags, environ in (
+                ({"token_cookie": "c"}, {"WSRELAY_TOKEN_KEYS": SECRET * 9}),
+                ({"hook_url": "https://a.example/"}, {}),
+            ):
+                self.assertIn("if cookies are credentials", config_error({**flags, "origins": origins}, environ))
+        open_to_all = {"hook_url": "https://a.example/", "hook_forward_headers": "authorization", "origins": "*"}
+        self.assertEqual(config_error(open_to_all, {}), "nothing")
+
+    def test_malformed_origin_is_rejected(self) -> None:
+        self.assertIn("'example.com' is no origin", config_error({"origins": "https://a.example,example.com"}, {}))
+
+    def test_token_settings_need_exactly_one_source_of_keys(self) -> None:
+        for name, value in (("token_audience", "a"), ("token_issuer", "i"), ("token_cookie", "c")):
+            error = config_error({name: value}, {})
+            self.assertEqual(error, f"{name} has no effect without token_keys or token_jwks_url")
+        error = config_error({"token_jwks_url": "https://a.example/"}, {"WSRELAY_TOKEN_KEYS": SECRET})
+        self.assertEqual(error, "token_keys and token_jwks_url both say which keys verify tokens: set only one of them")
+        self.assertIn("name of a cookie", config_error({"token_cookie": "a b"}, {"WSRELAY_TOKEN_KEYS": SECRET}))
+
+    def test_hook_settings_need_a_hook_url_and_two_headers_can_be_forwarded(self) -> None:
+        self.assertEqual(config_error({"hook_publish": "true"}, {}), "hook_publish has no effect without hook_url")
+        error = config_error({"hook_url": "https://a.example/", "hook_forward_headers": "cookie,host"}, {})
+        self.assertEqual(error, "hook_forward_headers may hold cookie and authorization, not 'host'")
+
+    def test_short_and_non_ascii_api_keys_are_rejected_and_not_repeated(self) -> None:
+        error = config_error({}, {"WSRELAY_API_KEYS": f"{'x' * 16},{SECRET}"})
+        self.assertIn("at least 16 characters", error)
+        self.assertNotIn(SECRET, error)
+        self.assertIn("ASCII", config_error({}, {"WSRELAY_API_KEYS": "\u00fc" * 16}))
+        self.assertEqual(len(load_env(WSRELAY_API_KEYS=f"{'x' * 16},{'y' * 16}").api_keys), 2)
