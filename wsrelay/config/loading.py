@@ -28,45 +28,72 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: A value cannot be used. The text says what, where, and what to do.
     """
-    rows = {row.name: row for row in setting_table()}
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-
-    def read(source: str, row: Setting, value: object) -> None:
-        values[row.name] = row.read(source, value)
-        sources[row.name] = source
-
+    collected = _Collected()
     # Kubernetes gives every container the addresses of services under their names; one may have our name.
     environ = {name: text for name, text in environ.items() if name != "WSRELAY_PORT" or "://" not in text}
-    _check_environ(environ, rows.values())
-    of_environ = {row.name: (name, environ[name]) for row in rows.values() for name in reversed(row.environ)
-                  if environ.get(name)}  # fmt: skip
-    path = flags.get("config") or of_environ.get("config", ("", ""))[1]
+    _check_environ(environ, collected.rows.values())
+    variables = {row.name: name for row in collected.rows.values() for name in reversed(row.environ)
+                 if environ.get(name)}  # fmt: skip
+    # From the weakest source to the strongest: each replaces what was read before.
+    path = flags.get("config") or environ.get(variables.get("config", ""))
     if path:
-        keys = [*(name for name in rows if name != "config"), "namespaces"]
-        for key, value in read_file(Path(path)).items():
+        collected.read_file(Path(path))
+    collected.read_secret_files(environ, variables)
+    for name, variable in variables.items():
+        collected.read(variable, name, environ[variable])
+    # Older applications on Heroku have both variables; the URL with TLS is the one to use.
+    if (tls := environ.get("REDIS_TLS_URL")) and not getattr(collected.values.get("redis_url"), "tls", False):
+        collected.read("REDIS_TLS_URL", "redis_url", tls)
+    for name, text in flags.items():
+        collected.read("flag", name, text)
+    if collected.sources.get("port") == "PORT":
+        collected.values.setdefault("host", "0.0.0.0")  # noqa: S104 -- a dyno's router connects from outside
+    return validate(Settings(**collected.values), collected.sources)
+
+
+class _Collected:
+    """The values that have been read so far.
+
+    Attributes:
+        rows: The table, by setting name.
+        values: The values, by setting name.
+        sources: Where each came from: "flag", "file" or the name of a variable. The namespaces have none.
+    """
+
+    def __init__(self) -> None:
+        self.rows = {row.name: row for row in setting_table()}
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+
+    def read(self, source: str, name: str, value: object) -> None:
+        """Read a value of a setting, which replaces that of a weaker source."""
+        self.values[name] = self.rows[name].read(source, value)
+        self.sources[name] = source
+
+    def read_file(self, path: Path) -> None:
+        """Read all keys of a TOML file. It cannot name another file."""
+        keys = [*(name for name in self.rows if name != "config"), "namespaces"]
+        for key, value in read_file(path).items():
             if key not in keys:
                 raise ConfigError(f"{path}: unknown key {key!r}{suggestion(key, keys)}")
             if key == "namespaces":
-                values[key] = read_namespaces(value)
+                self.values[key] = read_namespaces(value)
             else:
-                read("file", rows[key], value)
-    for row in rows.values():
-        if row.environ_file is not None and (secret_path := environ.get(row.environ_file)):
-            if row.name in of_environ:
-                both = f"{row.environ_file} and {of_environ[row.name][0]}"
-                raise ConfigError(f"{both} both set {row.name}: use only one of them")
-            read(row.environ_file, row, _read_secret(row.environ_file, Path(secret_path)))
-    for name, (variable, text) in of_environ.items():
-        read(variable, rows[name], text)
-    # Older applications on Heroku have both variables; the URL with TLS is the one to use.
-    if (tls := environ.get("REDIS_TLS_URL")) and not getattr(values.get("redis_url"), "tls", False):
-        read("REDIS_TLS_URL", rows["redis_url"], tls)
-    for name, text in flags.items():
-        read("flag", rows[name], text)
-    if sources.get("port") == "PORT":
-        values.setdefault("host", "0.0.0.0")  # noqa: S104 -- a dyno's router connects from outside
-    return validate(Settings(**values), sources)
+                self.read("file", key, value)
+
+    def read_secret_files(self, environ: Mapping[str, str], variables: Mapping[str, str]) -> None:
+        """Read the files that variables ending in _FILE name.
+
+        Args:
+            environ: The environment.
+            variables: The variable of each setting whose value itself is in the environment.
+        """
+        for row in self.rows.values():
+            if row.environ_file is not None and (path := environ.get(row.environ_file)):
+                if row.name in variables:
+                    both = f"{row.environ_file} and {variables[row.name]}"
+                    raise ConfigError(f"{both} both set {row.name}: use only one of them")
+                self.read(row.environ_file, row.name, _read_secret(row.environ_file, Path(path)))
 
 
 def _read_secret(variable: str, path: Path) -> str:
