@@ -40,10 +40,11 @@ class TapTests(SynchronousTestCase):
         # The reactor of the tests keeps its clock.
         self.patch(REACTOR, "seconds", REACTOR.seconds)
         self.patch(REACTOR, "addSystemEventTrigger", lambda *given: triggers.append(ADD_TRIGGER(*given)))
-        service = tap.makeService(self.options(*flags, **environ))
-        for trigger in triggers:
-            REACTOR.removeSystemEventTrigger(trigger)
-        return service
+        try:
+            return tap.makeService(self.options(*flags, **environ))
+        finally:
+            for trigger in triggers:
+                REACTOR.removeSystemEventTrigger(trigger)
 
     def test_twistd_finds_the_plugin_and_its_options(self) -> None:
         names = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
@@ -149,6 +150,20 @@ class TapTests(SynchronousTestCase):
     def test_help_is_wrapped_to_the_columns_of_the_terminal(self) -> None:
         narrow, wide = self.options(COLUMNS="60").getUsage(), self.options(COLUMNS="200").getUsage()
         self.assertGreater(narrow.count("\n"), wide.count("\n"))
+
+    def test_limit_of_open_files_without_room_for_a_client_is_one_line(self) -> None:
+        self.patch(tap, "raise_open_file_limit", lambda: 100)
+        with self.assertRaisesRegex(SystemExit, "^wsrelay: the limit of open files is too low.* ulimit -n$"):
+            self.service()
+
+    def test_max_connections_above_the_limit_of_open_files_is_warned_about(self) -> None:
+        self.patch(tap, "raise_open_file_limit", lambda: 1228)
+        with capturedLogs() as events:
+            self.service("--max-connections", "1001")
+        self.assertEqual([event["capacity"] for event in events if "capacity" in event], [1000])
+        with capturedLogs() as events:
+            self.service("--max-connections", "1000")
+        self.assertEqual([event for event in events if "capacity" in event], [])
 
     def test_version_exits_with_status_0(self) -> None:
         with self.assertRaises(SystemExit) as caught:

@@ -163,6 +163,17 @@ class NamespaceTests(FileCase):
             ),
         )
 
+    def test_personal_channels_are_for_authenticated_clients_unless_the_table_says_otherwise(self) -> None:
+        settings = self.load(
+            "[namespaces.a]\nchannels = ['user:{sub}']\n"
+            "[namespaces.b]\nchannels = ['inbox:{sub}']\nsubscribe = 'token'\n"
+        )
+        self.assertEqual([each.subscribe for each in settings.namespaces], [Access.AUTHENTICATED, Access.TOKEN])
+
+    def test_compression_of_a_namespace_is_known_to_the_settings(self) -> None:
+        settings = self.load("[namespaces.a]\nchannels = ['a']\ncompress = true\n")
+        self.assertEqual((settings.compress, settings.may_compress), (False, True))
+
     def test_slow_consumer_policy_defaults_to_close(self) -> None:
         settings = self.load(
             "max_outbox_seconds = 2.5\n"
