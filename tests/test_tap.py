@@ -35,13 +35,17 @@ class TapTests(SynchronousTestCase):
         return options
 
     def service(self, *flags: str, **environ: str) -> Any:
-        """Return the service built from flags and variables, and remove its triggers from the reactor of the tests."""
+        """Return the service built from flags and variables."""
+        return self.build(self.options(*flags, **environ))
+
+    def build(self, options: tap.Options) -> Any:
+        """Return the service built from options, and remove its triggers from the reactor of the tests."""
         triggers: list[Any] = []
         # The reactor of the tests keeps its clock.
         self.patch(REACTOR, "seconds", REACTOR.seconds)
         self.patch(REACTOR, "addSystemEventTrigger", lambda *given: triggers.append(ADD_TRIGGER(*given)))
         try:
-            return tap.makeService(self.options(*flags, **environ))
+            return tap.makeService(options)
         finally:
             for trigger in triggers:
                 REACTOR.removeSystemEventTrigger(trigger)
@@ -109,7 +113,7 @@ class TapTests(SynchronousTestCase):
     def test_error_found_while_building_is_one_line(self) -> None:
         for flags, environ in (
             (("--listen", "nonsense"), {}),
-            ((), {"REDIS_URL": "rediss://h", "WSRELAY_REDIS_CA_FILE": "/nonexistent"}),
+            ((), {"REDIS_URL": "rediss://h", "WSRELAY_REDIS_TLS_CA_FILE": "/nonexistent"}),
             (("--listen-tls", "tcp:0", "--tls-certificates", "/nonexistent"), {}),
             ((), {"WSRELAY_TOKEN_KEYS": "too-short"}),
             (("--hook-url", "http://example.com/"), {}),
@@ -117,8 +121,9 @@ class TapTests(SynchronousTestCase):
             (("--token-algorithms", "RS256"), {"WSRELAY_TOKEN_KEYS": "s" * 40}),
             (("--token-algorithms", "none"), {"WSRELAY_TOKEN_KEYS": "s" * 40}),
         ):
+            options = self.options(*flags, **environ)
             with self.assertRaisesRegex(SystemExit, "^wsrelay: "):
-                self.service(*flags, **environ)
+                self.build(options)
 
     def test_invalid_command_line_is_one_line_with_status_1(self) -> None:
         for flags in (["--prot", "1"], ["--port", "x"], ["extra"], ["--port"], ["-p"], ["--help=x"]):
