@@ -138,7 +138,6 @@ class TapTests(SynchronousTestCase):
             ("--acces=public", "--access"),
             ("--max-outbox-sec", "--max-outbox-seconds"),
             ("--outbox-max-bytes", "--max-outbox-bytes"),
-            ("--demo", "--chat-page"),
             ("--ping_interval_seconds", "--ping-interval-seconds"),
             ("--versio", "--version"),
         ):
