@@ -57,8 +57,8 @@ channels = ["news"]
 outbox is full; then it is closed with 4008. `drop`: messages are queued until its outbox is full; then they are dropped
 until there is room. `latest`: only the newest waiting message is kept, for tickers and positions.
 
-[Authentication and authorization](authentication.md) explains the access levels, and `user:{sub}` for channels that belong to
-one user each.
+[Authentication and authorization](authentication.md) explains the access levels, and `user:{sub}` for channels that
+belong to one user each.
 
 The exact name wins, then the longest prefix. The order in the file never matters, and a pattern cannot be in two
 namespaces.
