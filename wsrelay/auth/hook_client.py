@@ -133,7 +133,7 @@ class HookClient:
         try:
             result = read(await self._http_client.fetch("POST", self._url, self._headers(), question))
         except CancelledError:
-            self._breaker.given_up(asked_at)
+            self._breaker.abandoned(asked_at)
             raise
         except Exception as error:  # noqa: BLE001 -- no error may allow a client anything, and every trial has to end
             self._record_failure(error, asked_at, party)
@@ -169,7 +169,7 @@ class HookClient:
             self._breaker.succeeded()
         elif isinstance(error, FetchTimeoutError) and party in self._timed_out and not self._breaker.is_open:
             # Nor must one client that makes it hang, however often it returns.
-            self._breaker.given_up(asked_at)
+            self._breaker.abandoned(asked_at)
         else:
             if isinstance(error, FetchTimeoutError):
                 self._timed_out.add(party)

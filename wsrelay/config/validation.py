@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from wsrelay.config.settings import Settings
 from wsrelay.core.access.origin import OriginPolicy
-from wsrelay.core.flow.token_bucket import BURST_SECONDS
+from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
 from wsrelay.core.outcomes.errors import ChannelError, ConfigError
 
 __all__ = ["validate"]
@@ -84,10 +84,10 @@ def _check_listening(settings: Settings, sources: Mapping[str, str]) -> None:
 
 
 def _check_limits(settings: Settings) -> None:
-    if settings.max_message_bytes > BURST_SECONDS * settings.max_bytes_per_second:
+    if settings.max_message_bytes > MESSAGE_BURST_SECONDS * settings.max_bytes_per_second:
         raise ConfigError(
             f"max_message_bytes ({settings.max_message_bytes}) is more than a client may send at once, which is "
-            f"{BURST_SECONDS:g} times max_bytes_per_second: raise that, too"
+            f"{MESSAGE_BURST_SECONDS:g} times max_bytes_per_second: raise that, too"
         )
     idle = settings.router_idle_timeout_seconds
     if idle and settings.ping_interval_seconds >= idle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from wsrelay.core.flow.token_bucket import BURST_SECONDS, TokenBucket
+from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS, TokenBucket
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 
 __all__ = ["RateLimits"]
@@ -35,8 +35,8 @@ class RateLimits:
         found = self._buckets.get(client)
         if found is None:
             found = self._buckets[client] = (
-                TokenBucket(self._frames_per_second, BURST_SECONDS, now),
-                TokenBucket(self._bytes_per_second, BURST_SECONDS, now),
+                TokenBucket(self._frames_per_second, MESSAGE_BURST_SECONDS, now),
+                TokenBucket(self._bytes_per_second, MESSAGE_BURST_SECONDS, now),
             )
             self._start_sweep()
         return found[0].take(frames, now) and found[1].take(size, now)
@@ -50,7 +50,7 @@ class RateLimits:
 
     def _start_sweep(self) -> None:
         if self._sweep is None:
-            self._sweep = self._wheel.call_later(BURST_SECONDS, self._forget_the_quiet)
+            self._sweep = self._wheel.call_later(MESSAGE_BURST_SECONDS, self._forget_the_quiet)
 
     def _forget_the_quiet(self) -> None:
         self._sweep = None

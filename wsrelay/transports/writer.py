@@ -128,7 +128,7 @@ class ConnectionWriter(_FirstSlots):
             return
         self.is_open = self.clear = False
         if self._outbox is not None:
-            self._outbox.cut()
+            self._outbox.truncate()
 
     def finish(self) -> None:
         """Give the transport all that is left; it is about to be closed."""

@@ -1,4 +1,4 @@
-"""Who is let in."""
+"""Tests of `wsrelay.core.flow.admission`, and of the limits of a listening relay."""
 
 from __future__ import annotations
 
@@ -15,40 +15,38 @@ from wsrelay.core.outcomes.errors import HTTPError
 
 
 class AdmissionTests(SynchronousTestCase):
-    """The counts."""
+    """Counting without a network."""
 
     def setUp(self) -> None:
         self.clock = Clock()
 
-    def admission(self, most: int = 100, per_address: int = 0, rate: float = 0) -> Admission:
-        return Admission(most, per_address, rate, self.clock.seconds)
+    def admission(self, total: int = 100, per_address: int = 0, rate: float = 0) -> Admission:
+        return Admission(total, per_address, rate, self.clock.seconds)
 
     def status(self, admission: Admission, address: str = "1.1.1.1") -> int:
-        """What one more is answered: 101 if it is let in."""
+        """Return the status of one more handshake: 101 if it is admitted."""
         try:
-            admission.enter(address)
+            admission.admit(address)
         except HTTPError as error:
             return error.response.status
         return 101
 
-    def test_in_all(self) -> None:
-        """One more than there may be is 503; when one has left there is room."""
-        admission = self.admission(most=2)
+    def test_connection_beyond_the_total_is_rejected_until_one_is_released(self) -> None:
+        admission = self.admission(total=2)
         self.assertEqual([self.status(admission) for _ in range(3)], [101, 101, 503])
-        admission.leave("1.1.1.1")
+        admission.release("1.1.1.1")
         self.assertEqual(self.status(admission), 101)
 
-    def test_per_address(self) -> None:
-        """One address with too many is 429, others are not; nothing is remembered of those who left."""
+    def test_connection_beyond_the_limit_of_its_address_is_rejected_with_429(self) -> None:
+        """Those of other addresses are not. Nothing is kept of addresses without connections."""
         admission = self.admission(per_address=1)
         self.assertEqual([self.status(admission, address) for address in ("a", "a", "b")], [101, 429, 101])
-        admission.leave("a")
-        admission.leave("b")
-        self.assertEqual((admission.count, len(admission._by_address)), (0, 0))
+        admission.release("a")
+        admission.release("b")
+        self.assertEqual((admission.count, admission.addresses), (0, 0))
         self.assertEqual(self.status(admission, "a"), 101)
 
-    def test_handshakes(self) -> None:
-        """A burst of two seconds' worth is let in, then the rate."""
+    def test_two_seconds_worth_of_handshakes_is_admitted_and_then_the_rate(self) -> None:
         admission = self.admission(rate=2)
         self.assertEqual([self.status(admission) for _ in range(5)], [101] * 4 + [503])
         self.clock.advance(0.5)
@@ -56,10 +54,10 @@ class AdmissionTests(SynchronousTestCase):
 
 
 class AddressTests(SynchronousTestCase):
-    """Whose connection it is."""
+    """The address of a client."""
 
-    def test_addresses(self) -> None:
-        """Only what trusted proxies wrote is believed; where it is no address, the connection's own is taken."""
+    def test_only_addresses_written_by_trusted_proxies_are_used(self) -> None:
+        """If what they wrote is no address, the connection's own is used."""
         cases = (
             ("6.6.6.6, 2.2.2.2", 0, "9.9.9.9"),
             ("6.6.6.6, 2.2.2.2", 1, "2.2.2.2"),
@@ -73,11 +71,11 @@ class AddressTests(SynchronousTestCase):
             self.assertEqual(client_address("9.9.9.9", forwarded, trusted), expected)
 
 
-class DoorTests(EdgeCase):
-    """The limits at the door."""
+class ListeningTests(EdgeCase):
+    """The limits of a listening relay."""
 
-    def test_full(self) -> None:
-        """A process that is full answers 503 with Retry-After; everyone counted is released when it leaves."""
+    def test_full_process_responds_503_with_retry_after(self) -> None:
+        """Every counted connection is released when it ends."""
         house = self.house(max_connections=1)
         first = WebSocketClient(house).enter()
         wire = ClientWire(house)
@@ -88,8 +86,7 @@ class DoorTests(EdgeCase):
         WebSocketClient(house).enter()
         self.assertEqual(house.node.counters.requests_rejected, {503: 1})
 
-    def test_refused_later(self) -> None:
-        """Who is refused behind the door, for its channel's sake, is released as well."""
+    def test_connection_rejected_after_admission_is_released(self) -> None:
         house = self.house(max_connections=1, channels=("room",))
         for _ in range(3):
             wire = ClientWire(house)
@@ -97,8 +94,7 @@ class DoorTests(EdgeCase):
             self.assertEqual(answers(wire.read())[0].status, 404)
         self.assertEqual(house.sockets.admission.count, 0)
 
-    def test_forwarded(self) -> None:
-        """Behind a router clients are told apart by what the router wrote, whatever else they claim."""
+    def test_clients_behind_a_proxy_are_counted_by_the_address_it_wrote(self) -> None:
         house = self.house(max_connections_per_address=1, trusted_proxies=1)
         statuses = []
         for claim in ("1.1.1.1, 5.5.5.5", "2.2.2.2, 5.5.5.5", "5.5.5.5, 1.1.1.1"):
@@ -108,8 +104,7 @@ class DoorTests(EdgeCase):
         self.assertEqual(statuses, [101, 429, 101])
         self.assertEqual(house.sockets.admission.count, 2)
 
-    def test_handshake_rate(self) -> None:
-        """Too many handshakes in a moment are answered 503."""
+    def test_handshakes_beyond_the_rate_are_rejected_with_503(self) -> None:
         house = self.house(max_handshakes_per_second=1)
         statuses = []
         for _ in range(4):
@@ -120,19 +115,18 @@ class DoorTests(EdgeCase):
 
 
 class ClientIsSecureTests(SynchronousTestCase):
-    """Whether a client's connection is encrypted."""
+    """The question if a client's connection is encrypted."""
 
-    def test_here(self) -> None:
-        """Where TLS ends here it is, whatever anybody writes."""
+    def test_connection_whose_tls_ends_here_is_secure(self) -> None:
         self.assertIs(client_is_secure(True, "http", 1), True)
 
-    def test_unknown(self) -> None:
-        """Without a proxy that is trusted nobody knows: there may be one all the same, and anybody can write it."""
+    def test_security_is_unknown_without_a_trusted_proxy(self) -> None:
+        """There may be a proxy all the same, and every client can write the field."""
         for forwarded, proxies in (("https", 0), ("", 0), ("", 1), ("gopher", 1), (",", 1)):
             self.assertIsNone(client_is_secure(False, forwarded, proxies), forwarded)
 
-    def test_proxies(self) -> None:
-        """The first of the trusted proxies has seen it, or the one that overwrites what others wrote."""
+    def test_first_trusted_proxy_decides(self) -> None:
+        """Or the one that overwrites what others wrote."""
         for forwarded, proxies, secure in (
             ("https", 1, True),
             ("http", 1, False),

@@ -12,35 +12,33 @@ from wsrelay.core.flow.token_bucket import TokenBucket
 class TokenBucketTests(SynchronousTestCase):
     """A rate, and bursts."""
 
-    def test_burst_then_rate(self) -> None:
-        """A burst passes at once, then as much as the rate allows, and a rest fills the bucket to the brim only."""
+    def test_burst_passes_at_once_and_then_the_rate(self) -> None:
+        """A rest fills the bucket to its capacity and no further."""
         bucket = TokenBucket(10, 3, now=100.0)
         self.assertEqual([bucket.take(1, 100.0) for _ in range(31)], [True] * 30 + [False])
         self.assertEqual([bucket.take(1, 100.2) for _ in range(3)], [True, True, False])
         self.assertEqual([bucket.take(1, 1000.0) for _ in range(31)], [True] * 30 + [False])
 
-    def test_all_or_nothing(self) -> None:
-        """What is refused takes nothing away from what follows."""
+    def test_rejected_units_take_nothing_away(self) -> None:
         bucket = TokenBucket(10, 1, now=0.0)
         self.assertFalse(bucket.take(11, 0.0))
         self.assertTrue(bucket.take(10, 0.0))
 
-    def test_clock_set_back(self) -> None:
-        """A clock that is set back takes nothing away."""
+    def test_clock_set_back_takes_nothing_away(self) -> None:
         bucket = TokenBucket(10, 1, now=1000.0)
         self.assertTrue(bucket.take(9, 0.0))
         self.assertTrue(bucket.take(1, 0.0))
 
-    def test_full(self) -> None:
-        """A bucket is full again when the time that filling takes is over."""
+    def test_bucket_is_full_when_the_time_to_fill_it_is_over(self) -> None:
         bucket = TokenBucket(10, 1, now=0.0)
         self.assertTrue(bucket.is_full(0.0))
         bucket.take(5, 0.0)
         self.assertEqual([bucket.is_full(0.4), bucket.is_full(0.5)], [False, True])
 
     @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 50)), max_size=50))
-    def test_bound(self, steps: list[tuple[float, float]]) -> None:
-        """Whatever is asked when: never more passes than the burst and the rate times the time."""
+    def test_never_more_passes_than_the_burst_and_the_rate_times_the_time(
+        self, steps: list[tuple[float, float]]
+    ) -> None:
         bucket, now, passed = TokenBucket(5, 2, now=0.0), 0.0, 0.0
         for pause, units in steps:
             now += pause

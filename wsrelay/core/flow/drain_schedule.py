@@ -1,4 +1,4 @@
-"""When each connection is closed in a drain."""
+"""The times at which the connections of a process are closed in a drain."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["drain_delays"]
 
 
 def drain_delays(count: int, window: float, rate: float, rng: Random) -> list[float]:
-    """When each of `count` clients is told goodbye, in ascending seconds from now.
+    """Return the delay before each connection is closed, in seconds from now, in ascending order.
 
-    Few clients are told at once; many are spread so that no more than `rate` a second come back to the other
-    processes, and never later than `window`.
+    Few connections are closed at once. Many are spread so that no more than `rate` clients a second reconnect to the
+    other processes, and never beyond `window`.
 
     Args:
-        count: How many clients there are.
+        count: The number of connections.
         window: The longest spread, in seconds.
-        rate: Farewells per second that are harmless.
-        rng: Where the jitter comes from.
+        rate: Closes per second that are harmless.
+        rng: The source of the jitter.
     """
     spread = min(window, count / rate)
     if spread < 1.0:

@@ -1,33 +1,37 @@
-"""How much a client may send."""
+"""A bound on the rate at which a client sends."""
 
 from __future__ import annotations
 
-__all__ = ["BURST_SECONDS", "TokenBucket"]
+__all__ = ["MESSAGE_BURST_SECONDS", "TokenBucket"]
 
-BURST_SECONDS = 3.0
+MESSAGE_BURST_SECONDS = 3.0
 """How many seconds' worth of frames and bytes a client may send at once."""
 
 
 class TokenBucket:
-    """Lets through a steady rate and bursts of a few seconds' worth.
+    """Permits a steady rate, and bursts of a few seconds' worth.
 
     Args:
-        rate: Units a second.
-        burst_seconds: How many seconds' worth may come at once.
-        now: The time.
+        rate: Units per second.
+        burst_seconds: How many seconds' worth may be taken at once.
+        now: The time, in seconds on a monotonic clock.
     """
 
-    __slots__ = ("_full", "_rate", "_since", "_tokens")
+    __slots__ = ("_capacity", "_rate", "_since", "_tokens")
 
     def __init__(self, rate: float, burst_seconds: float, now: float) -> None:
         self._rate = rate
-        self._full = self._tokens = rate * burst_seconds
+        self._capacity = self._tokens = rate * burst_seconds
         self._since = now
 
     def take(self, units: float, now: float) -> bool:
-        """Take units; False, and nothing taken, if there are not so many."""
+        """Take units.
+
+        Returns:
+            True, or False if there are not so many: then none are taken.
+        """
         # Never backwards, whatever the clock does.
-        self._tokens = min(self._full, self._tokens + max(0.0, now - self._since) * self._rate)
+        self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._since) * self._rate)
         self._since = now
         if units > self._tokens:
             return False
@@ -35,5 +39,5 @@ class TokenBucket:
         return True
 
     def is_full(self, now: float) -> bool:
-        """Whether as much may be taken as ever: nothing is known here that a new bucket would not know."""
-        return self._tokens + (now - self._since) * self._rate >= self._full
+        """Return whether the bucket is full: then it has no more state than a new one."""
+        return self._tokens + (now - self._since) * self._rate >= self._capacity

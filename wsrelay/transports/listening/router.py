@@ -149,7 +149,7 @@ class ConnectionRouterFactory(Factory):
         # By the innermost transport, which stays the same whatever protocol a connection is given to.
         self._guests: dict[Any, None] = {}
         self._origins = OriginPolicy(settings.origins, require=settings.require_origin)
-        self.room = sockets.admission.most // 10 + LEAST_ROOM
+        self.room = sockets.admission.max_connections // 10 + LEAST_ROOM
 
     @property
     def guests(self) -> int:
@@ -191,7 +191,7 @@ class ConnectionRouterFactory(Factory):
         if (client_error := self._origins.check(handshake)) is not None:
             self._sockets.node.rejections.record(client_error)
             raise RejectedError(client_error)
-        self._sockets.admission.enter(handshake.peer)
+        self._sockets.admission.admit(handshake.peer)
         return request, handshake
 
     def _handshake(self, transport: Any, request: RequestHead) -> Handshake:

@@ -99,7 +99,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         self.factory = factory
         self.dialect = dialect
         self._handshake = handshake
-        if factory.admission.most_per_address:
+        if factory.admission.max_per_address:
             self._address = handshake.peer
         self.subscriber = ConnectionWriter(self, factory.encodings.get(dialect), factory.settings, factory.wheel)
 
@@ -278,7 +278,7 @@ class WebSocketConnection(WebSocketServerProtocol):
     def connectionLost(self, reason: Failure) -> None:
         self.factory.sockets.pop(self, None)
         self.factory.waiting.pop(self, None)
-        self.factory.admission.leave(self._address)
+        self.factory.admission.release(self._address)
         self.factory.rates.remove(self)
         try:
             super().connectionLost(reason)
@@ -349,7 +349,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
             clock.seconds,
         )
         # Strangers that promise a credential and do not send it get a tenth of the room, and not all of it.
-        node.max_pending_credentials = max(1, self.admission.most // 10)
+        node.max_pending_credentials = max(1, self.admission.max_connections // 10)
         self.rates = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, self.wheel)
         self._batched_timer = self.wheel
         self._rng = rng
