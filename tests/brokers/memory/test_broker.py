@@ -1,4 +1,4 @@
-"""The embedded broker keeps the contract."""
+"""Tests of `wsrelay.brokers.memory.broker`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class MemoryBrokerTests(contract.BrokerContract):
     def make_broker(self) -> IBroker:
         return MemoryBroker(REACTOR)
 
-    def test_stop_interrupts(self) -> None:
-        """Stopping voids the confirmations, once."""
+    def test_stop_disconnects_once(self) -> None:
         broker, sink = MemoryBroker(Clock()), RecordingSink()
         broker.attach(sink)
         broker.start()
@@ -32,17 +31,17 @@ class MemoryBrokerTests(contract.BrokerContract):
         broker.stop()
         self.assertEqual(sink.interruptions, 1)
 
-    def test_hold(self) -> None:
-        """While it is held publishing fails and delivers nothing; afterwards all is as before, and it stays ready."""
+    def test_publishing_fails_while_paused_and_works_after_resume(self) -> None:
+        """And the broker stays ready."""
         clock = Clock()
         broker, sink = MemoryBroker(clock), RecordingSink()
         broker.attach(sink)
         broker.start()
         broker.subscribe(["chat"])
-        for held in (True, True, False, False):
-            (broker.pause if held else broker.resume)()
+        for is_paused in (True, True, False, False):
+            (broker.pause if is_paused else broker.resume)()
             published = broker.publish("chat", b"x")
-            if held:
+            if is_paused:
                 self.failureResultOf(published, BrokerUnavailable)
             else:
                 self.successResultOf(published)
@@ -50,8 +49,7 @@ class MemoryBrokerTests(contract.BrokerContract):
         clock.advance(0)
         self.assertEqual((sink.delivered, sink.interruptions), ([Publication("chat", b"x")] * 2, 0))
 
-    def test_without_a_sink(self) -> None:
-        """A broker that nobody attached to takes everything and delivers nothing."""
+    def test_broker_without_a_sink_takes_messages_and_delivers_nothing(self) -> None:
         broker = MemoryBroker(Clock())
         broker.start()
         broker.subscribe(["chat"])

@@ -1,4 +1,4 @@
-"""The embedded broker: publications stay inside this process. The default where no Redis is configured."""
+"""The embedded broker: publications stay inside this process. The default if no Redis is configured."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from wsrelay.interfaces import IBroker, IBrokerSink
 __all__ = ["MemoryBroker"]
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
-"""Beyond this, what is published in one turn of the reactor is rejected."""
+"""Beyond this, further messages of one turn of the reactor are rejected."""
 
-_BEHIND = "this process is behind with what was published before"
+_OVERLOADED = "this process is still delivering earlier messages"
 _TAKEN = PublishResult()
 
 
 @implementer(IBroker)
 class MemoryBroker:
-    """Delivers what is published to the sink of the same process.
+    """Delivers published messages to the sink of the same process.
 
-    Messages that are published in one turn of the reactor are delivered together at its end, as those that come from
-    Redis in one read are: what many clients say in one turn is one batch.
+    Messages that are published in one turn of the reactor are delivered together at its end, like those that come from
+    Redis in one read: the messages of many clients in one turn are one batch.
 
     Args:
         clock: Time, by which tickets expire and turns end.
@@ -46,8 +46,8 @@ class MemoryBroker:
         self._desired: set[str] = set()
         self._sink: IBrokerSink | None = None
         self._is_paused = False
-        self._published: list[Publication] = []
-        self._published_bytes = 0
+        self._pending: list[Publication] = []
+        self._pending_bytes = 0
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -91,14 +91,14 @@ class MemoryBroker:
         if not self.ready:
             return fail(BrokerUnavailable(self.problem))
         if self._is_paused:
-            return fail(BrokerUnavailable(_BEHIND))
+            return fail(BrokerUnavailable(_OVERLOADED))
         if channel in self._desired and self._sink is not None:
-            if not self._published:
+            if not self._pending:
                 self._clock.callLater(0, self._deliver)
-            elif self._published_bytes >= MAX_PENDING_BYTES:
-                return fail(BrokerUnavailable(_BEHIND))
-            self._published_bytes += len(data)
-            self._published.append(Publication(channel, data))
+            elif self._pending_bytes >= MAX_PENDING_BYTES:
+                return fail(BrokerUnavailable(_OVERLOADED))
+            self._pending_bytes += len(data)
+            self._pending.append(Publication(channel, data))
         return succeed(_TAKEN)
 
     def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
@@ -114,6 +114,6 @@ class MemoryBroker:
             self._sink.subscribed(channel)
 
     def _deliver(self) -> None:
-        published, self._published, self._published_bytes = self._published, [], 0
-        if published and self._sink is not None:
-            self._sink.publications_received(published)
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if pending and self._sink is not None:
+            self._sink.publications_received(pending)

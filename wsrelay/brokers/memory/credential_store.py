@@ -1,4 +1,4 @@
-"""Tickets and revocations of one process."""
+"""Tickets and revocations in the memory of one process."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ from wsrelay.interfaces import ICredentialStore
 
 __all__ = ["MemoryCredentialStore"]
 
+MAX_VALUES = 10_000
+"""The largest number of tickets, and of revocations, that are kept at the same time."""
+
 
 @implementer(ICredentialStore)
 class MemoryCredentialStore:
-    """Those of one process.
+    """Tickets and revocations of one process, at most `MAX_VALUES` of each.
 
     Args:
         seconds: A monotonic clock.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
-        self._tickets: ExpiringStore[bytes] = ExpiringStore(seconds)
-        self._denied: ExpiringStore[bool] = ExpiringStore(seconds)
+        self._seconds = seconds
+        self._tickets: ExpiringStore[str, bytes] = ExpiringStore(MAX_VALUES)
+        self._revoked: ExpiringStore[str, bool] = ExpiringStore(MAX_VALUES)
 
     def create(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
         """See `ICredentialStore.create`."""
-        if self._tickets.get(ticket) is not None:
+        if self._tickets.get(ticket, self._seconds()) is not None:
             return succeed(False)
-        if not self._tickets.put(ticket, document, seconds):
-            return fail(BrokerUnavailable("there are too many tickets that nobody has redeemed"))
+        if not self._tickets.put(ticket, document, seconds, self._seconds()):
+            return fail(BrokerUnavailable("too many tickets have not been redeemed yet"))
         return succeed(True)
 
     def redeem(self, ticket: str) -> Deferred[bytes | None]:
         """See `ICredentialStore.redeem`."""
-        return succeed(self._tickets.take(ticket))
+        return succeed(self._tickets.take(ticket, self._seconds()))
 
     def delete(self, ticket: str) -> Deferred[None]:
         """See `ICredentialStore.delete`."""
-        self._tickets.take(ticket)
+        self._tickets.take(ticket, self._seconds())
         return succeed(None)
 
     def revoke(self, target: str, seconds: int) -> Deferred[None]:
         """See `ICredentialStore.revoke`."""
-        if not self._denied.put(target, True, seconds):
-            return fail(BrokerUnavailable("there are too many that are denied"))
+        if not self._revoked.put(target, True, seconds, self._seconds()):
+            return fail(BrokerUnavailable("too many credentials are revoked at the same time"))
         return succeed(None)
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """See `ICredentialStore.are_revoked`."""
-        return succeed([self._denied.get(target) is not None for target in targets])
+        now = self._seconds()
+        return succeed([self._revoked.get(target, now) is not None for target in targets])
