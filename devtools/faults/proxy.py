@@ -29,7 +29,7 @@ class Role(Enum):
 
     UNKNOWN = b""
     SUBSCRIBER = b"-subscriber"
-    COMMANDER = b"-commander"
+    COMMANDER = b"-commands"
 
 
 class Proxy:

@@ -1,4 +1,4 @@
-"""The Redis broker against a real server: the contract, and what a server can do to it."""
+"""Tests of `wsrelay.brokers.redis` against a real server: the contracts, and faults of the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PREFIX = "wsrelay:"
 
 
 class OnRedis(contract.BrokerContract if TYPE_CHECKING else object):  # type: ignore[misc]
-    """A server of its own for each test, and brokers on it."""
+    """A server of its own for each test, and brokers that use it."""
 
     url_of_server = "redis://127.0.0.1:{port}"
 
@@ -41,56 +41,54 @@ class OnRedis(contract.BrokerContract if TYPE_CHECKING else object):  # type: ig
         return RedisBroker(redis_endpoint(reactor, url), url, prefix, clock, Random(1))
 
     def redis(self) -> valkey.Valkey:
-        """An independent client."""
+        """Return an independent client."""
         client = self.server.client()
         self.addCleanup(client.close)
         return client
 
 
 class RedisBrokerTests(OnRedis, contract.BrokerContract):
-    """The contract, and Redis as other programs see it."""
+    """The contract, and the broker as other programs see it."""
 
-    async def other(self, broker: IBroker) -> IBroker:
-        other, _ = self.connected()
+    async def other(self, broker: IBroker, sink: WaitingSink) -> tuple[IBroker, WaitingSink]:
+        other, other_sink = self.connected()
         await until(lambda: other.ready)
-        return other
+        return other, other_sink
 
     def connections(self) -> list[dict[str, str]]:
-        """The connections of relays, as the server lists them."""
+        """Return the connections of relays as the server lists them."""
         listed: Any = self.redis().client_list()
         return [each for each in listed if each["name"].startswith("wsrelay-")]
 
-    async def test_plain_publish(self) -> None:
-        """What any program PUBLISHes under the prefix is delivered; the same name without it is not."""
-        _, sink = await self.listening("chat")
+    async def test_plain_publish_under_the_prefix_is_delivered(self) -> None:
+        """The same name without it is not."""
+        _, sink = await self.subscribed("chat")
         client = self.redis()
         client.publish("chat", b"not ours")
         client.publish("wsrelay:chat", b"007")
         await sink.when(lambda: bool(sink.delivered))
         self.assertEqual(sink.delivered, [Publication("chat", b"007")])
 
-    async def test_publishes_plainly(self) -> None:
-        """What the broker publishes is a plain message for any subscriber."""
-        broker, _ = await self.listening("chat")
-        heard = self.redis().pubsub()
-        self.addCleanup(heard.close)
-        heard.subscribe("wsrelay:chat")
-        heard.get_message(timeout=5)
+    async def test_published_message_is_plain_for_any_subscriber(self) -> None:
+        broker, _ = await self.subscribed("chat")
+        subscriber = self.redis().pubsub()
+        self.addCleanup(subscriber.close)
+        subscriber.subscribe("wsrelay:chat")
+        subscriber.get_message(timeout=5)
         await broker.publish("chat", b"\xff\x00007")
-        message = await deferToThread(heard.get_message, timeout=5)
+        message = await deferToThread(subscriber.get_message, timeout=5)
         self.assertEqual(message["data"], b"\xff\x00007")
 
-    async def test_connections(self) -> None:
-        """However many channels: one subscriber connection, and one for commands; both say whose they are."""
-        await self.listening(*(f"c{number}" for number in range(1200)))
+    async def test_two_named_connections_however_many_channels(self) -> None:
+        """One subscriber connection, and one for commands."""
+        await self.subscribed(*(f"c{number}" for number in range(1200)))
         mine = self.connections()
         self.assertEqual(sorted(int(each["sub"]) for each in mine), [0, 1203])
         self.assertEqual({each["psub"] for each in mine}, {"0"})
-        self.assertEqual({each["name"].rpartition("-")[2] for each in mine}, {"subscriber", "commander"})
+        self.assertEqual({each["name"].rpartition("-")[2] for each in mine}, {"subscriber", "commands"})
 
-    async def test_prefix(self) -> None:
-        """Two applications with prefixes of their own on one server do not hear each other."""
-        _, ours = await self.listening("chat")
+    async def test_applications_with_different_prefixes_are_kept_apart(self) -> None:
+        _, ours = await self.subscribed("chat")
         theirs = self.make_broker("other:")
         theirs.attach(WaitingSink())
         theirs.start()
@@ -101,9 +99,9 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         await ours.when(lambda: bool(ours.delivered))
         self.assertEqual(ours.delivered, [Publication("chat", b"ours")])
 
-    async def test_killed_connections(self) -> None:
-        """Connections that the server kills come back with every channel, and the sink was told of the break."""
-        _, sink = await self.listening("a", "b")
+    async def test_killed_connections_come_back_with_every_channel(self) -> None:
+        """And the sink was notified of the outage."""
+        _, sink = await self.subscribed("a", "b")
         sink.confirmations.clear()
         for each in self.connections():
             self.redis().client_kill_filter(_id=each["id"])
@@ -111,9 +109,9 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.redis().publish("wsrelay:b", b"again")
         await sink.when(lambda: sink.delivered == [Publication("b", b"again")])
 
-    async def test_hold(self) -> None:
-        """While it is held nothing is delivered, and publishing works; afterwards everything comes in its order."""
-        broker, sink = await self.listening("chat")
+    async def test_nothing_is_delivered_while_paused_and_everything_after_resume(self) -> None:
+        """Publishing works meanwhile, and the order is kept."""
+        broker, sink = await self.subscribed("chat")
         client = self.redis()
         client.publish("wsrelay:chat", b"before")
         await sink.when(lambda: len(sink.delivered) == 1)
@@ -131,8 +129,8 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertEqual([publication.data for publication in sink.delivered], [b"before", *payloads])
         self.assertEqual(sink.interruptions, 0)
 
-    async def test_server_comes_later(self) -> None:
-        """A broker that finds no server connects as soon as there is one; meanwhile it says why it is not ready."""
+    async def test_broker_connects_as_soon_as_there_is_a_server(self) -> None:
+        """Meanwhile `problem` says why the broker is not ready."""
         self.server.kill()
         broker, sink = self.connected()
         broker.subscribe(["chat"])
@@ -141,10 +139,9 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         await sink.when(lambda: sink.confirmations == ["chat"])
         await until(lambda: broker.ready)
 
-    async def test_restart(self) -> None:
-        """A server that is killed and started again has all channels back."""
+    async def test_restarted_server_has_every_channel_back(self) -> None:
         names = [f"c{number}" for number in range(1000)]
-        broker, sink = await self.listening(*names)
+        broker, sink = await self.subscribed(*names)
         self.server.kill()
         await sink.when(lambda: sink.interruptions >= 1)
         self.assertFalse(broker.ready)
@@ -152,9 +149,8 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.server.start()
         await sink.when(lambda: set(sink.confirmations) == set(names))
 
-    async def test_frozen_server(self) -> None:
-        """A server that stops answering, its connections still open, is noticed by the unanswered PING."""
-        broker, sink = await self.listening("chat")
+    async def test_frozen_server_is_detected_by_the_ping_without_reply(self) -> None:
+        broker, sink = await self.subscribed("chat")
         os.kill(self.server.pid, signal.SIGSTOP)
         self.addCleanup(os.kill, self.server.pid, signal.SIGCONT)
         await sink.when(lambda: sink.interruptions >= 1)
@@ -163,29 +159,27 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         os.kill(self.server.pid, signal.SIGCONT)
         await sink.when(lambda: sink.confirmations == ["chat"])
 
-    async def test_replica(self) -> None:
-        """A server that is, or becomes, a replica makes the broker not ready; as a master again it is ready again."""
-        broker, sink = await self.listening("chat")
+    async def test_replica_makes_the_broker_not_ready_until_it_is_a_master_again(self) -> None:
+        broker, sink = await self.subscribed("chat")
         master = RedisServer().start()
         self.addCleanup(master.close)
         self.redis().replicaof("127.0.0.1", master.port)
         await until(lambda: "replica" in broker.problem)
         self.assertFalse(broker.ready)
-        self.assertGreaterEqual(sink.interruptions, 1)
+        await sink.when(lambda: sink.interruptions >= 1)
         self.redis().replicaof("NO", "ONE")
         await until(lambda: broker.ready)
 
-    async def test_forgotten_subscription(self) -> None:
-        """A server that lets a subscription go, its connections healthy, is found out by the probe."""
-        broker, sink = await self.listening("chat")
-        subscriber: Any = broker
-        subscriber._subscriber.connection.write_unanswered(b"UNSUBSCRIBE")
+    async def test_subscription_that_the_server_forgot_is_detected_by_the_probe(self) -> None:
+        broker, sink = await self.subscribed("chat")
+        redis_broker: Any = broker
+        redis_broker._subscriber.link.current.send_unsubscribe()
         sink.confirmations.clear()
         await sink.when(lambda: sink.interruptions >= 1 and sink.confirmations == ["chat"])
         await until(lambda: broker.ready)
 
-    async def test_password(self) -> None:
-        """A wrong password is told as the problem, by its code; once it is right all works by itself."""
+    async def test_wrong_password_is_the_problem_until_it_is_right(self) -> None:
+        """The problem names the code and not the password."""
         self.redis().config_set("requirepass", "right")
         self.url_of_server = "redis://:s3cret-wrong@127.0.0.1:{port}"
         broker, sink = self.connected()
@@ -195,18 +189,16 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.server.client(password="right").config_set("requirepass", "s3cret-wrong")
         await sink.when(lambda: sink.confirmations == ["chat"])
 
-    async def test_acl_user(self) -> None:
-        """An ACL user signs in with name and password, and may be limited to the prefix."""
+    async def test_acl_user_limited_to_the_prefix_works(self) -> None:
         self.redis().execute_command(
             "ACL", "SETUSER", "relay", "on", ">pa ss/w", "resetchannels", "&wsrelay:*", "+@pubsub", "+ping", "+select"
         )
         self.url_of_server = "redis://relay:pa%20ss%2Fw@127.0.0.1:{port}/3"
-        broker, sink = await self.listening("chat")
+        broker, sink = await self.subscribed("chat")
         await broker.publish("chat", b"x")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
 
-    async def test_narrow_acl(self) -> None:
-        """A channel that an ACL forbids is refused, and takes neither the link nor the others with it."""
+    async def test_forbidden_channel_is_rejected_and_the_others_work(self) -> None:
         self.redis().execute_command(
             "ACL",
             "SETUSER",
@@ -220,65 +212,67 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
             "+ping",
         )
         self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
-        broker, sink = await self.listening("a1", "a2")
+        broker, sink = await self.subscribed("a1", "a2")
         broker.subscribe(["a3", "b", "a4"])
         await sink.when(lambda: sink.confirmations[2:] == ["a3", "a4"] and sink.responses == ["b"])
         self.assertEqual((broker.ready, sink.interruptions), (True, 0))
 
-    async def test_server_without_auth(self) -> None:
-        """A server that repeats the password in its answer does not make us repeat it."""
+    async def test_password_is_not_repeated_where_the_server_repeats_it(self) -> None:
         self.server.close()
         self.server = RedisServer("--rename-command", "AUTH", "").start()
         self.addCleanup(self.server.close)
         self.url_of_server = "redis://:s3cret@127.0.0.1:{port}"
         broker, _ = self.connected()
-        await until(lambda: "refused to sign us in (ERR)" in broker.problem)
+        await until(lambda: "rejected AUTH (ERR)" in broker.problem)
 
-    async def test_no_password_given(self) -> None:
-        """A server that wants a password and gets none is told as NOAUTH."""
+    async def test_missing_password_is_the_problem(self) -> None:
         self.redis().config_set("requirepass", "right")
         broker, _ = self.connected()
         await until(lambda: "NOAUTH" in broker.problem)
 
-    async def test_resumed(self) -> None:
-        """After an interruption the sink is told once that messages flow again, when commands are answered, too."""
-        broker, sink = await self.listening("chat")
-        told: list[tuple[bool, int]] = []
-        asked: list[Any] = []
+    async def test_reconnected_is_called_once_after_an_outage_when_commands_work(self) -> None:
+        broker, sink = await self.subscribed("chat")
+        calls: list[tuple[bool, int]] = []
+        lookups: list[Any] = []
 
-        def resumed() -> None:
+        def reconnected() -> None:
+            calls.append((broker.ready, sink.interruptions))
+            lookups.append(broker.credentials.are_revoked(["user:42"]))
             WaitingSink.reconnected(sink)
-            told.append((broker.ready, sink.interruptions))
-            asked.append(broker.credentials.are_revoked(["user:42"]))
 
-        self.patch(sink, "reconnected", resumed)
+        self.patch(sink, "reconnected", reconnected)
         for each in self.connections():
             self.redis().client_kill_filter(_id=each["id"])
-        await until(lambda: bool(asked))
-        self.assertEqual(list(await asked[0]), [False])
+        await sink.when(lambda: bool(lookups))
+        self.assertEqual(list(await lookups[0]), [False])
         await broker.publish("chat", b"again")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"again")])
-        # The next probe that comes back is no news.
-        prober: Any = broker
-        prober._probe.start()
+        # The next probe that comes back is no end of an outage.
+        redis_broker: Any = broker
+        redis_broker._probe.start()
         await until(lambda: broker.ready)
-        self.assertEqual(told, [(True, 1)])
+        self.assertEqual(calls, [(True, 1)])
 
-    async def test_resumed_after_a_restart(self) -> None:
-        """A server that was away for a while is told of once when it is back, however often it was tried."""
-        broker, sink = await self.listening("chat")
+    async def test_reconnected_is_called_once_after_a_restart_however_often_it_was_tried(self) -> None:
+        broker, sink = await self.subscribed("chat")
         self.server.kill()
         await until(lambda: "refused" in broker.problem)
         self.assertEqual(sink.resumptions, 0)
-        self.server.start()
-        await until(lambda: sink.resumptions == 1)
-        self.assertTrue(broker.ready)
+        was_ready: list[bool] = []
 
-    async def test_plain_control(self) -> None:
-        """What any program PUBLISHes on the control channel comes to all processes, and to those of no other prefix."""
-        sinks = [(await self.listening("chat"))[1] for _ in range(2)]
-        theirs, stranger = self.make_broker("other:"), WaitingSink()
-        theirs.attach(stranger)
+        def reconnected() -> None:
+            was_ready.append(broker.ready)
+            WaitingSink.reconnected(sink)
+
+        self.patch(sink, "reconnected", reconnected)
+        self.server.start()
+        await sink.when(lambda: sink.resumptions == 1)
+        self.assertEqual(was_ready, [True])
+
+    async def test_plain_control_message_reaches_all_processes_of_the_prefix_alone(self) -> None:
+        sinks = [(await self.subscribed("chat"))[1] for _ in range(2)]
+        theirs, their_sink = self.make_broker("other:"), WaitingSink()
+        theirs.attach(their_sink)
         theirs.start()
         self.addCleanup(theirs.stop)
         await until(lambda: theirs.ready)
@@ -286,18 +280,17 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertEqual(self.redis().publish("wsrelay:$control", message), 2)
         await until(lambda: [sink.controls for sink in sinks] == [[message]] * 2)
         self.redis().publish("other:$control", b"theirs")
-        await stranger.when(lambda: stranger.controls == [b"theirs"])
+        await their_sink.when(lambda: their_sink.controls == [b"theirs"])
         self.assertEqual([sink.controls for sink in sinks], [[message]] * 2)
 
-    async def test_control_forbidden(self) -> None:
-        """An ACL that forbids the control channel costs what is told there and nothing else; the operator is told."""
+    async def test_forbidden_control_channel_is_logged_and_the_rest_works(self) -> None:
         events = self.enterContext(capturedLogs())
         self.redis().execute_command(
             *("ACL", "SETUSER", "relay", "on", ">x", "resetchannels", "&wsrelay:chat", "&wsrelay:$probe:*"),
             *("~wsrelay:*", "+@pubsub", "+ping", "+set", "+getdel", "+mget"),
         )
         self.url_of_server = "redis://relay:x@127.0.0.1:{port}"
-        broker, sink = await self.listening("chat")
+        broker, sink = await self.subscribed("chat")
         await broker.publish("chat", b"x")
         await sink.when(lambda: sink.delivered == [Publication("chat", b"x")])
         await broker.credentials.create("ticket", b"{}", 30)
@@ -308,8 +301,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.assertIn("NOPERM", str(caught.exception))
         self.assertEqual((broker.ready, broker.problem, sink.interruptions, sink.responses), (True, "", 0, []))
         lines = [eventAsText(event, includeTimestamp=False, includeSystem=False) for event in events]
-        told = "Redis rejects the channel $control: control messages do not arrive"
-        self.assertEqual(lines.count(told), 1)
+        self.assertEqual(lines.count("Redis rejects the channel $control: control messages do not arrive"), 1)
 
 
 # A base for the type checker alone, as above, which mypy takes for none.
@@ -317,7 +309,7 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
     """The store of a broker on a server of its own."""
 
     async def second_passes(self) -> None:
-        """Let every key end a second earlier: nothing is waited for, and what never ends is found out."""
+        """Let every key end a second earlier: without waiting, and a key that never ends is detected."""
         client = self.redis()
         keys: Any = client.keys("wsrelay:*")
         for key in keys:
@@ -326,11 +318,10 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
             client.pexpire(key, left - 1000) if left > 1000 else client.delete(key)
 
     async def stores(self) -> list[ICredentialStore]:
-        """Those of two processes."""
+        """Return the stores of two processes."""
         return [await self.store(), await self.store()]
 
-    async def test_race(self) -> None:
-        """Of two processes that are shown the same ticket at the same moment exactly one gets it."""
+    async def test_ticket_shown_to_two_processes_at_once_is_redeemed_by_one(self) -> None:
         stores, client = await self.stores(), self.redis()
         tickets = [f"ticket-{number}" for number in range(300)]
         for ticket in tickets:
@@ -343,8 +334,7 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
             self.assertEqual({*pair}, {None, ticket.encode()}, ticket)
         self.assertEqual(client.keys("wsrelay:ticket:*"), [])
 
-    async def test_plain_ticket(self) -> None:
-        """What any program writes with one plain SET is a ticket, for the process that is shown it first."""
+    async def test_ticket_written_with_one_plain_set_is_redeemed_once(self) -> None:
         first, second = await self.stores()
         client = self.redis()
         client.execute_command("SET", "wsrelay:ticket:0123456789abcdef", '{"sub": "42"}', "EX", "30", "NX")
@@ -354,8 +344,7 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
         self.assertIsNone(await first.redeem("fedcba9876543210"))
         self.assertEqual(client.exists("wsrelay:ticket:0123456789abcdef"), 0)
 
-    async def test_plain_keys(self) -> None:
-        """What is minted and denied are plain keys, which end when they should."""
+    async def test_tickets_and_revocations_are_plain_keys_that_expire(self) -> None:
         store, client = await self.store(), self.redis()
         await store.create("ticket", b"{}", 30)
         await store.revoke("user:42", 3600)
@@ -365,16 +354,14 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
         keys: Any = client.keys("*")
         self.assertEqual(sorted(keys), [b"wsrelay:revoked:user:42", b"wsrelay:ticket:ticket"])
 
-    async def test_plain_denial(self) -> None:
-        """What any program writes under denied: is a denial for all processes, until it is deleted."""
+    async def test_revocation_written_with_one_plain_set_holds_until_it_is_deleted(self) -> None:
         stores, client = await self.stores(), self.redis()
         client.set("wsrelay:revoked:user:42", "", ex=3600)
         self.assertEqual([list(await store.are_revoked(["user:42"])) for store in stores], [[True]] * 2)
         client.delete("wsrelay:revoked:user:42")
         self.assertEqual([list(await store.are_revoked(["user:42"])) for store in stores], [[False]] * 2)
 
-    async def test_other_kinds(self) -> None:
-        """A key that holds no text is no ticket, and stays as it is."""
+    async def test_key_of_another_type_is_no_ticket_and_stays(self) -> None:
         store, client = await self.store(), self.redis()
         client.lpush("wsrelay:ticket:list", "{}")
         client.hset("wsrelay:ticket:hash", "sub", "42")
@@ -386,8 +373,8 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
         await store.create("ticket", b"{}", 30)
         self.assertEqual([await store.redeem("ticket"), await store.redeem("ticket")], [b"{}", None])
 
-    async def test_away(self) -> None:
-        """While the server cannot be asked everything fails, and nothing is taken for unknown or not denied."""
+    async def test_every_operation_fails_while_the_server_is_away(self) -> None:
+        """Nothing is taken for unknown or not revoked."""
         store = await self.store()
         self.server.kill()
         for ask in (
@@ -402,10 +389,9 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
 
 
 class RedisStoreTests(OnRedisStore, contract.StoreContract):
-    """The contract of the store, and tickets as other programs write them."""
+    """The contract of the store, and a server that forbids it."""
 
-    async def test_forbidden(self) -> None:
-        """A server that does not let this process look fails, and the ticket is neither unknown nor spent."""
+    async def test_forbidden_lookup_fails_and_the_ticket_is_not_spent(self) -> None:
         client = self.redis()
         client.execute_command(
             *("ACL", "SETUSER", "relay", "on", ">x", "allchannels", "+@pubsub", "+ping", "~other:*", "+getdel", "+mget")
@@ -421,14 +407,13 @@ class RedisStoreTests(OnRedisStore, contract.StoreContract):
 
 
 class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
-    """The same on a server that does not know GETDEL, which came with Redis 6.2."""
+    """The contract of the store on a server without GETDEL, which came with Redis 6.2."""
 
     def setUp(self) -> None:
         self.server = RedisServer("--rename-command", "GETDEL", "").start()
         self.addCleanup(self.server.close)
 
-    async def test_really_without(self) -> None:
-        """The server does not know the command; it is asked for it once, and from then on for the script."""
+    async def test_missing_getdel_is_tried_once_and_then_replaced_by_the_script(self) -> None:
         client = self.redis()
         with self.assertRaises(valkey.ResponseError):
             client.getdel("x")
@@ -438,12 +423,11 @@ class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):
             await store.create(f"ticket-{number}", b"{}", 30)
             self.assertEqual(await store.redeem(f"ticket-{number}"), b"{}")
         stats, after = client.info("commandstats"), client.info("errorstats")
-        # The client's types know of no answers within answers.
+        # The client's types have no nested replies.
         self.assertEqual(stats["cmdstat_eval"]["calls"], 3)  # type: ignore[index]
         self.assertEqual(after["errorstat_ERR"]["count"] - before["errorstat_ERR"]["count"], 1)  # type: ignore[index]
 
-    async def test_script_forbidden(self) -> None:
-        """Where the script is not allowed either it fails, and the ticket is neither unknown nor spent."""
+    async def test_forbidden_script_fails_and_the_ticket_is_not_spent(self) -> None:
         client = self.redis()
         client.execute_command(
             *("ACL", "SETUSER", "relay", "on", ">x", "allchannels", "~wsrelay:*", "+@pubsub", "+ping", "+set")

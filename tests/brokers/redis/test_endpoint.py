@@ -1,4 +1,4 @@
-"""How Redis is reached, over TLS above all: a real server behind a TLS port of ours."""
+"""Tests of `wsrelay.brokers.redis.endpoint`: above all TLS, with a real server behind a TLS port of ours."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ from wsrelay.core.outcomes.errors import ConfigError
 class PlainTests(unittest.TestCase):
     """Without TLS."""
 
-    def test_kinds(self) -> None:
-        """A host is reached by name, a path by its unix socket."""
+    def test_host_is_reached_by_name_and_path_by_unix_socket(self) -> None:
         self.assertIsInstance(redis_endpoint(reactor, RedisURL.parse("redis://h:1")), HostnameEndpoint)
         self.assertIsInstance(redis_endpoint(reactor, RedisURL.parse("unix:///tmp/x")), UNIXClientEndpoint)
 
 
 class TLSTests(unittest.TestCase):
-    """``rediss://`` with a certificate of an authority that the platform does not know, as hosters have it."""
+    """``rediss://`` with a certificate of an authority that the platform does not trust, as hosters have it."""
 
     timeout = 60
 
@@ -52,7 +51,7 @@ class TLSTests(unittest.TestCase):
         await self.listen(certificate)
 
     async def listen(self, certificate: ssl.PrivateCertificate) -> None:
-        """Have Redis behind a new TLS port that shows this certificate."""
+        """Put Redis behind a new TLS port with this certificate."""
         factory: Any = portforward.ProxyFactory("127.0.0.1", self.server.port)
         factory.noisy = portforward.ProxyClientFactory.noisy = False
         endpoint = endpoints.SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1")
@@ -61,7 +60,7 @@ class TLSTests(unittest.TestCase):
         self.port = port.getHost().port
 
     async def listen_as(self, *names: str) -> None:
-        """The same with a certificate of our authority for these names."""
+        """Put Redis behind a new TLS port with a certificate of our authority for these names."""
         await self.listen(ssl.PrivateCertificate.loadPEM(pem(*odd_certificate(self.authority, names))))
 
     def broker(self, host: str = "localhost", **trust: Any) -> tuple[RedisBroker, WaitingSink]:
@@ -76,7 +75,7 @@ class TLSTests(unittest.TestCase):
 
     async def disconnect(self, broker: RedisBroker) -> None:
         await broker.stop()
-        # The sockets of the TLS port are this process's own; let them see the end.
+        # The sockets of the TLS port belong to this process: wait for their end.
         await until(lambda: not any(isinstance(each, portforward.ProxyServer) for each in self.protocols()))
 
     def protocols(self) -> list[protocol.Protocol]:
@@ -95,30 +94,25 @@ class TLSTests(unittest.TestCase):
     async def has_problem(self, broker: RedisBroker, text: str) -> None:
         await until(lambda: text in broker.problem)
 
-    async def test_unknown_authority(self) -> None:
-        """A certificate of an unknown authority is refused by default, and the problem says so."""
+    async def test_certificate_of_an_unknown_authority_is_rejected_by_default(self) -> None:
         broker, sink = self.broker()
         await until(lambda: "certificate verify failed" in broker.problem)
         self.assertEqual(sink.confirmations, [])
 
-    async def test_unverified(self) -> None:
-        """By explicit choice any certificate will do."""
+    async def test_unverified_connection_accepts_any_certificate(self) -> None:
         await self.works(*self.broker(verify=False))
 
-    async def test_unverified_address(self) -> None:
-        """By explicit choice any certificate will do, also where the host is an address."""
+    async def test_unverified_connection_to_an_address_accepts_any_certificate(self) -> None:
         await self.works(*self.broker("127.0.0.1", verify=False))
 
-    async def test_own_authority(self) -> None:
-        """A file of certificates to trust makes it good."""
+    async def test_certificate_of_an_authority_in_ca_file_is_accepted(self) -> None:
         await self.works(*self.broker(ca_file=self.ca_file))
 
-    async def test_pinned(self) -> None:
-        """The one certificate whose fingerprint is given is trusted, whoever signed it."""
+    async def test_certificate_with_the_pinned_fingerprint_is_accepted(self) -> None:
+        """Whichever authority signed it."""
         await self.works(*self.broker(fingerprint=self.fingerprint))
 
-    async def test_pinned_other(self) -> None:
-        """A certificate with another fingerprint than the one given is refused."""
+    async def test_certificate_with_another_fingerprint_is_rejected(self) -> None:
         broker, _ = self.broker(fingerprint="00" * 32)
         await until(lambda: "certificate verify failed" in broker.problem)
 
@@ -138,16 +132,15 @@ class TLSTests(unittest.TestCase):
             await broker.stop()
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_other_authority(self) -> None:
-        """A certificate of an authority that is not in the file is refused."""
+    async def test_certificate_of_an_authority_not_in_ca_file_is_rejected(self) -> None:
         authority = trustme.CA()
         other = self.folder / "other.pem"
         authority.cert_pem.write_to_path(str(other))
         broker, _ = self.broker(ca_file=other)
         await until(lambda: "certificate verify failed" in broker.problem)
 
-    def test_unusable_files(self) -> None:
-        """A file that is missing, holds no certificate or a broken one is told as that."""
+    def test_unusable_ca_file_is_rejected_with_the_reason(self) -> None:
+        """Missing, without a certificate, or with a malformed one."""
         url = RedisURL.parse("rediss://localhost")
         cases = {
             "cannot be read": self.folder / "missing",

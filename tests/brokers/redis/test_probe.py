@@ -1,4 +1,4 @@
-"""The probe on a clock."""
+"""Tests of `wsrelay.brokers.redis.probe` on a fake clock."""
 
 from __future__ import annotations
 
@@ -8,118 +8,112 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.brokers.redis.probe import INTERVAL_SECONDS, SECOND_LOOK_SECONDS, TIMEOUT_SECONDS, Probe
+from wsrelay.brokers.redis.probe import GRACE_SECONDS, INTERVAL_SECONDS, TIMEOUT_SECONDS, Probe
 
 
 class ProbeTests(SynchronousTestCase):
-    """There and back, or not."""
+    """Replies, failures and pauses."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.sent: list[bytes] = []
-        self.lost: list[str] = []
-        self.backs = 0
-        self.failure: Exception | None = None
+        self.failures: list[str] = []
+        self.replies = 0
+        self.send_error: Exception | None = None
         clock: Any = self.clock
-        self.probe = Probe(self.send, self.back, self.lost.append, clock, Random(1))
+        self.probe = Probe(self.send, self.on_reply, self.failures.append, clock, Random(1))
 
-    def back(self) -> None:
-        self.backs += 1
+    def on_reply(self) -> None:
+        self.replies += 1
 
     async def send(self, payload: bytes) -> None:
-        if self.failure is not None:
-            raise self.failure
+        if self.send_error is not None:
+            raise self.send_error
         self.sent.append(payload)
 
-    def test_comes_back(self) -> None:
-        """A number that comes back proves the way, and the next one is sent after the interval."""
+    def test_reply_makes_the_probe_healthy_and_the_next_payload_follows_after_the_interval(self) -> None:
         self.probe.start()
-        self.assertFalse(self.probe.is_back)
+        self.assertFalse(self.probe.is_healthy)
         self.assertNotEqual(self.probe.problem, "")
-        self.probe.came_back(self.sent[0])
-        self.assertEqual((self.probe.is_back, self.probe.problem, self.backs), (True, "", 1))
+        self.probe.reply_received(self.sent[0])
+        self.assertEqual((self.probe.is_healthy, self.probe.problem, self.replies), (True, "", 1))
         self.clock.advance(INTERVAL_SECONDS)
         self.assertEqual(len(set(self.sent)), 2)
-        self.assertTrue(self.probe.is_back)
-        self.assertEqual(self.lost, [])
+        self.assertTrue(self.probe.is_healthy)
+        self.assertEqual(self.failures, [])
 
-    def give_it_time(self) -> None:
-        """Let the deadline pass, and the second look."""
+    def pass_deadline(self) -> None:
+        """Let the timeout and the grace pass."""
         self.clock.advance(TIMEOUT_SECONDS)
-        self.clock.advance(SECOND_LOOK_SECONDS)
+        self.clock.advance(GRACE_SECONDS)
 
-    def test_late_by_a_stall(self) -> None:
-        """What is there when the reactor comes round late is not missing."""
+    def test_reply_within_the_grace_is_not_missing(self) -> None:
+        """A busy reactor runs timers before it reads."""
         self.probe.start()
         self.clock.advance(TIMEOUT_SECONDS)
-        self.probe.came_back(self.sent[0])
-        self.clock.advance(SECOND_LOOK_SECONDS)
-        self.assertEqual((self.lost, self.probe.is_back), ([], True))
+        self.probe.reply_received(self.sent[0])
+        self.clock.advance(GRACE_SECONDS)
+        self.assertEqual((self.failures, self.probe.is_healthy), ([], True))
 
-    def test_does_not_come_back(self) -> None:
-        """A number that does not come back in time is the end of these connections, and nothing more is sent."""
+    def test_missing_reply_is_a_failure_and_nothing_more_is_sent(self) -> None:
         self.probe.start()
-        self.give_it_time()
-        self.assertEqual(self.lost, ["a message of our own did not come back through Redis"])
-        self.assertFalse(self.probe.is_back)
+        self.pass_deadline()
+        self.assertEqual(self.failures, ["a probe message did not come back through Redis"])
+        self.assertFalse(self.probe.is_healthy)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_old_number(self) -> None:
-        """A number of before, or of somebody else, proves nothing."""
+    def test_reply_with_an_old_or_foreign_payload_is_ignored(self) -> None:
         self.probe.start()
         self.probe.start()
         for payload in (self.sent[0], b"x"):
-            self.probe.came_back(payload)
-            self.assertFalse(self.probe.is_back)
-        self.probe.came_back(self.sent[1])
-        self.assertTrue(self.probe.is_back)
+            self.probe.reply_received(payload)
+            self.assertFalse(self.probe.is_healthy)
+        self.probe.reply_received(self.sent[1])
+        self.assertTrue(self.probe.is_healthy)
 
-    def test_too_late(self) -> None:
-        """What comes back after a connection was lost proves nothing."""
+    def test_reply_after_the_stop_is_ignored(self) -> None:
         self.probe.start()
-        self.probe.failed()
-        self.probe.came_back(self.sent[0])
-        self.assertFalse(self.probe.is_back)
+        self.probe.stop()
+        self.probe.reply_received(self.sent[0])
+        self.assertFalse(self.probe.is_healthy)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_cannot_be_sent(self) -> None:
-        """Why a number cannot be sent is why the connections are given up."""
-        self.failure = RuntimeError("this server is a replica")
+    def test_failure_to_send_is_the_problem(self) -> None:
+        self.send_error = RuntimeError("this server is a replica")
         self.probe.start()
-        self.assertEqual((self.lost, self.probe.problem), (["this server is a replica"], "this server is a replica"))
+        self.assertEqual(
+            (self.failures, self.probe.problem), (["this server is a replica"], "this server is a replica")
+        )
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_held(self) -> None:
-        """While nothing is read, what does not come back proves nothing; then a new number has all its time."""
+    def test_missing_reply_while_paused_is_no_failure(self) -> None:
+        """After `resume` a new payload has all its time."""
         self.probe.start()
-        self.probe.hold(True)
-        self.give_it_time()
-        self.assertEqual((len(self.sent), self.lost), (2, []))
+        self.probe.pause()
+        self.pass_deadline()
+        self.assertEqual((len(self.sent), self.failures), (2, []))
         self.clock.advance(TIMEOUT_SECONDS)
-        self.probe.hold(False)
+        self.probe.resume()
         self.assertEqual(len(self.sent), 3)
-        self.clock.advance(SECOND_LOOK_SECONDS + 1)
-        self.assertEqual(self.lost, [])
-        self.give_it_time()
-        self.assertEqual(len(self.lost), 1)
+        self.clock.advance(GRACE_SECONDS + 1)
+        self.assertEqual(self.failures, [])
+        self.pass_deadline()
+        self.assertEqual(len(self.failures), 1)
 
-    def test_held_between_two(self) -> None:
-        """A hold while no number is out changes nothing."""
+    def test_pause_between_two_payloads_changes_nothing(self) -> None:
         self.probe.start()
-        self.probe.came_back(self.sent[0])
-        self.probe.hold(True)
-        self.probe.hold(False)
+        self.probe.reply_received(self.sent[0])
+        self.probe.pause()
+        self.probe.resume()
         self.assertEqual(len(self.sent), 1)
 
-    def test_stop(self) -> None:
-        """Stopping leaves no timer."""
+    def test_stop_leaves_no_timer(self) -> None:
         self.probe.start()
         self.probe.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_names(self) -> None:
-        """Two processes have names of their own."""
+    def test_names_of_processes_differ(self) -> None:
         clock: Any = self.clock
         rng = Random(1)
-        names = {Probe(self.send, self.back, self.lost.append, clock, rng).name for _ in range(100)}
+        names = {Probe(self.send, self.on_reply, self.failures.append, clock, rng).name for _ in range(100)}
         self.assertEqual(len(names), 100)

@@ -1,4 +1,4 @@
-"""The book-keeping of the subscriber connection."""
+"""Tests of `wsrelay.core.flow.desired_subscriptions`."""
 
 from __future__ import annotations
 
@@ -11,91 +11,111 @@ from wsrelay.core.flow.desired_subscriptions import DesiredSubscriptions
 NAMES = st.sampled_from("abc")
 
 
-class SubscriptionsTests(SynchronousTestCase):
-    """Wanted, sent, certain."""
+class DesiredSubscriptionsTests(SynchronousTestCase):
+    """Desired, sent, confirmed."""
 
-    def test_difference(self) -> None:
-        """Only what changed since the last time is written."""
+    def test_only_changes_since_the_last_call_are_returned(self) -> None:
         names = DesiredSubscriptions()
-        names.want(["a", "b"])
-        self.assertEqual(names.changes(), (["a", "b"], []))
-        names.want(["b", "c"])
-        names.unwant(["a", "z"])
-        self.assertEqual(names.changes(), (["c"], ["a"]))
-        self.assertEqual(names.changes(), ([], []))
+        names.subscribe(["a", "b"])
+        self.assertEqual(names.take_changes(), (["a", "b"], []))
+        names.subscribe(["b", "c"])
+        names.unsubscribe(["a", "z"])
+        self.assertEqual(names.take_changes(), (["c"], ["a"]))
+        self.assertEqual(names.take_changes(), ([], []))
 
-    def test_names_do_not_pile_up(self) -> None:
-        """What is wanted and given up while there is no link leaves nothing behind."""
+    def test_channels_that_come_and_go_during_an_outage_leave_nothing_behind(self) -> None:
         names = DesiredSubscriptions()
         for number in range(100):
-            names.want([f"{number}"])
-            names.unwant([f"{number}"])
-        self.assertEqual((names.wanted, names._touched), ({}, {}))
+            names.subscribe([f"{number}"])
+            names.unsubscribe([f"{number}"])
+        self.assertEqual((names.desired, names.pending), ({}, 0))
 
-    def test_new_connection(self) -> None:
-        """After the connection was lost everything wanted is written again."""
+    def test_new_connection_subscribes_to_everything_desired(self) -> None:
         names = DesiredSubscriptions()
-        names.want(["a", "b"])
-        names.changes()
+        names.subscribe(["a", "b"])
+        names.take_changes()
         names.disconnected()
-        names.unwant(["a"])
-        self.assertEqual(names.changes(), (["b"], []))
+        names.unsubscribe(["a"])
+        self.assertEqual(names.take_changes(), (["b"], []))
 
-    def test_certain_after_the_last_answer(self) -> None:
-        """With SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE on the wire only the second answer proves anything."""
+    def test_channel_is_confirmed_by_the_reply_to_the_last_subscribe(self) -> None:
+        """With SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE on the wire the first reply proves nothing."""
         names = DesiredSubscriptions()
-        names.want(["a"])
-        names.changes()
-        names.unwant(["a"])
-        names.changes()
-        names.want(["a"])
-        names.changes()
-        self.assertFalse(names.answered("a"))
-        self.assertTrue(names.answered("a"))
+        names.subscribe(["a"])
+        names.take_changes()
+        names.unsubscribe(["a"])
+        names.take_changes()
+        names.subscribe(["a"])
+        names.take_changes()
+        self.assertFalse(names.reply_received("a"))
+        self.assertTrue(names.reply_received("a"))
 
-    def test_unwanted_meanwhile(self) -> None:
-        """An answer for a channel that is no longer wanted confirms nothing."""
+    def test_reply_for_a_channel_no_longer_desired_confirms_nothing(self) -> None:
         names = DesiredSubscriptions()
-        names.want(["a"])
-        names.changes()
-        names.unwant(["a"])
-        self.assertFalse(names.answered("a"))
+        names.subscribe(["a"])
+        names.take_changes()
+        names.unsubscribe(["a"])
+        self.assertFalse(names.reply_received("a"))
 
-    @given(st.lists(st.tuples(st.sampled_from(["want", "unwant", "flush", "answer", "drop"]), NAMES), max_size=60))
-    def test_certain_is_certain(self, steps: list[tuple[str, str]]) -> None:
-        """Whatever comes and goes: a confirmed channel is subscribed at the server and no UNSUBSCRIBE is on its way."""
+    def test_disconnected_returns_the_confirmed_channels(self) -> None:
+        names = DesiredSubscriptions()
+        names.subscribe(["confirmed", "sent", "gone"])
+        names.take_changes()
+        self.assertTrue(names.reply_received("confirmed"))
+        self.assertTrue(names.reply_received("gone"))
+        names.unsubscribe(["gone"])
+        names.subscribe(["new"])
+        self.assertEqual([names.disconnected(), names.disconnected()], [("confirmed",), ()])
+
+    def test_rejected_channel_is_desired_no_more(self) -> None:
+        names = DesiredSubscriptions()
+        names.subscribe(["a", "b"])
+        names.take_changes()
+        names.rejected("a")
+        self.assertEqual((list(names.desired), names.is_confirmed("a")), (["b"], False))
+        names.disconnected()
+        self.assertEqual(names.take_changes(), (["b"], []))
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["subscribe", "unsubscribe", "flush", "reply", "disconnect"]), NAMES), max_size=60
+        )
+    )
+    def test_confirmed_channel_is_subscribed_and_no_unsubscribe_is_on_its_way(
+        self, steps: list[tuple[str, str]]
+    ) -> None:
         names = DesiredSubscriptions()
         wire: list[tuple[str, str]] = []
         server: set[str] = set()
-        answers: list[str] = []
+        replies: list[str] = []
         for step, name in steps:
-            if step == "want":
-                names.want([name])
-            elif step == "unwant":
-                names.unwant([name])
+            if step == "subscribe":
+                names.subscribe([name])
+            elif step == "unsubscribe":
+                names.unsubscribe([name])
             elif step == "flush":
-                added, removed = names.changes()
+                added, removed = names.take_changes()
                 wire += [("SUBSCRIBE", channel) for channel in added] + [
                     ("UNSUBSCRIBE", channel) for channel in removed
                 ]
-            elif step == "drop":
+            elif step == "disconnect":
                 names.disconnected()
-                wire, answers = [], []
+                wire, replies = [], []
                 server.clear()
             elif wire:
                 verb, channel = wire.pop(0)
                 if verb == "SUBSCRIBE":
                     server.add(channel)
-                    answers.append(channel)
+                    replies.append(channel)
                 else:
                     server.discard(channel)
-            for channel in answers:
-                if names.answered(channel):
+            for channel in replies:
+                if names.reply_received(channel):
                     self.assertIn(channel, server)
                     self.assertNotIn(("UNSUBSCRIBE", channel), wire)
-            answers = []
-        added, removed = names.changes()
+            replies = []
+        added, removed = names.take_changes()
         wire += [("SUBSCRIBE", channel) for channel in added] + [("UNSUBSCRIBE", channel) for channel in removed]
         for verb, channel in wire:
             (server.add if verb == "SUBSCRIBE" else server.discard)(channel)
-        self.assertEqual(server, set(names.wanted))
+        self.assertEqual(server, set(names.desired))

@@ -1,21 +1,19 @@
-"""One connection to Redis that comes back: the only importer of txredisapi.
+"""One connection to Redis: commands with their replies, and Pub/Sub messages.
 
-txredisapi encodes commands and pairs them with replies. Everything that decides whether the relay is deaf is done
-here instead, for reasons that were measured against version 1.6:
+txredisapi encodes commands and pairs them with replies. Two things are done here instead, for reasons that were
+measured against version 1.6:
 
-- AUTH is a command of our own greeting. Given a password, txredisapi stops reconnecting for ever when the link drops
-  while its AUTH is in flight.
-- Replies are parsed by hiredis in `dataReceived` and messages go straight to their receiver, as bytes. The stock path
-  turns ``b"007"`` into 7, and costs five times as much for each message.
-- A link is up when its greeting was answered, not when TCP connected: a frozen server still accepts.
-- Every wait has a deadline, and a PING that is not answered ends the connection: a peer that vanished is silent.
+- AUTH is a command like any other, sent by `wsrelay.brokers.redis.sign_in`. Given a password, txredisapi stops
+  reconnecting for ever when the connection drops while its AUTH is in flight.
+- hiredis parses replies in `dataReceived`, and messages go straight to their listener, as bytes. The stock path turns
+  ``b"007"`` into 7, and costs five times as much for each message.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 import txredisapi
@@ -24,40 +22,82 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-__all__ = ["RedisConnection", "ResponseError", "_ConnectionFactory"]
+__all__ = [
+    "NotConnectedError",
+    "NullListener",
+    "PubSubListener",
+    "RedisConnection",
+    "RedisConnectionFactory",
+    "ResponseError",
+]
 
 ResponseError = txredisapi.ResponseError
-"""What Redis answered with an error; its text begins with a code such as NOPERM."""
+"""An error reply of Redis. Its text begins with a code such as NOPERM."""
+
+NotConnectedError = txredisapi.ConnectionError
+"""A command cannot be sent, or its reply cannot come, because the connection is lost."""
+
+
+class PubSubListener(Protocol):
+    """Receives what Redis sends about channels. Names are those of Redis, with the prefix."""
+
+    def message_received(self, name: bytes, payload: bytes) -> None:
+        """Take a message of a channel."""
+
+    def subscribed(self, name: bytes) -> None:
+        """Take the reply to a SUBSCRIBE for one of its channels."""
+
+    def subscribe_failed(self, names: tuple[bytes, ...], why: str) -> None:
+        """Take the error reply to a SUBSCRIBE.
+
+        Args:
+            names: All channels of the command: Redis subscribes to none of them.
+            why: The text of the reply.
+        """
+
+    def read_finished(self) -> None:
+        """Take the end of the messages and replies that arrived in one read."""
+
+
+class NullListener:
+    """Ignores everything. For connections that never subscribe."""
+
+    def message_received(self, name: bytes, payload: bytes) -> None:
+        """See `PubSubListener.message_received`."""
+
+    def subscribed(self, name: bytes) -> None:
+        """See `PubSubListener.subscribed`."""
+
+    def subscribe_failed(self, names: tuple[bytes, ...], why: str) -> None:
+        """See `PubSubListener.subscribe_failed`."""
+
+    def read_finished(self) -> None:
+        """See `PubSubListener.read_finished`."""
 
 
 class RedisConnection(txredisapi.SubscriberProtocol):
-    """One connection: commands out, replies to the one who asked, Pub/Sub messages to their receiver.
+    """The protocol of one connection. Its user calls `command`, a listener receives the messages.
 
     Args:
-        on_message: Called with channel and payload of every message.
-        on_subscribed: Called with the channel of every answer to SUBSCRIBE.
-        on_read: Called behind them when everything that came in one read has been told.
-        on_refused: Called with the names of a SUBSCRIBE that the server refused, and with what it said.
+        listener: Receives messages and the replies to SUBSCRIBE.
+        on_lost: Called with this connection when it is lost, after every waiting command has failed.
+
+    Attributes:
+        reads: The number of reads that brought anything.
+        problem: Why the connection ended, as one line; an empty str while it is open.
     """
 
-    def __init__(
-        self,
-        on_message: Callable[[bytes, bytes], None],
-        on_subscribed: Callable[[bytes], None],
-        on_read: Callable[[], None] = lambda: None,
-        on_refused: Callable[[tuple[bytes, ...], str], None] = lambda _names, _why: None,
-    ) -> None:
+    def __init__(self, listener: PubSubListener, on_lost: Callable[[RedisConnection], None]) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self._reader = hiredis.Reader(replyError=txredisapi.ResponseError)
-        self._on_message = on_message
-        self._on_subscribed = on_subscribed
-        self._on_read = on_read
-        self._on_refused = on_refused
-        # What the replies to come belong to, in order: the names of a SUBSCRIBE with how many answers are left of it,
-        # or None for a command.
+        self._listener = listener
+        # Bound once: this is called for every message.
+        self._message_received = listener.message_received
+        self._on_lost = on_lost
+        # One entry for each reply to come, in order: the channels of a SUBSCRIBE or UNSUBSCRIBE and the number of
+        # their replies that are missing, or None for any other command.
         self._expected: deque[list[Any] | None] = deque()
         self.reads = 0
-        self.lost: Callable[[], None] | None = None
         self.problem = ""
 
     def connectionMade(self) -> None:
@@ -67,25 +107,56 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         super().connectionMade()
 
     def command(self, *words: bytes) -> Deferred[Any]:
-        """Send a command; fires with its reply, fails with what Redis answered or when the connection is lost."""
+        """Send a command.
+
+        Args:
+            words: Its name and arguments. SUBSCRIBE and UNSUBSCRIBE have methods of their own.
+
+        Returns:
+            Fires with the reply, which has no deadline.
+
+        Raises:
+            ResponseError: (Failure of the Deferred.) Redis replied with an error.
+            NotConnectedError: The connection is lost; as a failure of the Deferred if it is lost before the reply.
+        """
         reply: Deferred[Any] = self.execute_command(*words)
         self._expected.append(None)
         return reply
 
     def ping(self) -> Deferred[Any]:
-        """Ask for a sign of life; fails if there is none, or if the server will not talk to us."""
+        """Send PING.
 
-        def answered(failure: Failure) -> None:
-            # A server that cannot save to its disk says so to everything, PING too, and carries messages as ever.
+        Returns:
+            Fires with any value when the server has replied.
+
+        Raises:
+            ResponseError: (Failure of the Deferred.) The server rejects commands of this connection.
+            NotConnectedError: As for `command`.
+        """
+
+        def failed(failure: Failure) -> None:
+            # A server that cannot save to its disk replies so to everything, PING too, and carries messages as ever.
             if not failure.getErrorMessage().startswith("MISCONF"):
                 failure.raiseException()
 
-        return self.command(b"PING").addErrback(answered)
+        return self.command(b"PING").addErrback(failed)
 
-    def write_unanswered(self, *words: bytes) -> None:
-        """Send SUBSCRIBE or UNSUBSCRIBE, whose answers come one for each channel and not one for each command."""
-        self._expected.append([words[1:], len(words) - 1])
-        self.transport.write(self._build_command(*words))
+    def send_subscribe(self, *names: bytes) -> None:
+        """Send SUBSCRIBE. The listener receives the replies, one for each channel."""
+        self._send_for_channels(b"SUBSCRIBE", names)
+
+    def send_unsubscribe(self, *names: bytes) -> None:
+        """Send UNSUBSCRIBE; without names, for all channels of the connection."""
+        self._send_for_channels(b"UNSUBSCRIBE", names)
+
+    def abort(self, problem: str = "") -> None:
+        """End the connection at once, without waiting for the peer.
+
+        Args:
+            problem: The reason, if the connection cannot detect it itself.
+        """
+        self.problem = problem or self.problem
+        self.transport.abortConnection()
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         self.reads += 1
@@ -95,49 +166,60 @@ class RedisConnection(txredisapi.SubscriberProtocol):
                 if type(reply) is list and len(reply) == 3:
                     kind = reply[0]
                     if kind == b"message":
-                        self._on_message(reply[1], reply[2])
+                        self._message_received(reply[1], reply[2])
                         continue
                     if kind in (b"subscribe", b"unsubscribe"):
-                        self._confirmed(kind, reply[1])
+                        self._channel_reply_received(kind, reply[1])
                         continue
-                self._answered(reply)
+                self._reply_received(reply)
         except hiredis.ProtocolError:
-            self.problem = "the server does not speak the Redis protocol"
-            self.transport.abortConnection()
+            self.abort("the server does not speak the Redis protocol")
         finally:
-            self._on_read()
+            self._listener.read_finished()
 
-    def _confirmed(self, kind: bytes, name: bytes) -> None:
+    def connectionLost(self, why: Failure) -> None:
+        self.problem = self.problem or why.getErrorMessage()
+        super().connectionLost(why)
+        self._on_lost(self)
+
+    def _send_for_channels(self, verb: bytes, names: tuple[bytes, ...]) -> None:
+        # Not a `command`: each channel has a reply, not each command.
+        self._expected.append([names, len(names)])
+        self.transport.write(self._build_command(verb, *names))
+
+    def _channel_reply_received(self, kind: bytes, name: bytes) -> None:
         expected = self._expected[0] if self._expected else None
         if expected is not None:
             expected[1] -= 1
             if expected[1] == 0:
                 self._expected.popleft()
         if kind == b"subscribe":
-            self._on_subscribed(name)
+            self._listener.subscribed(name)
 
-    def _answered(self, reply: Any) -> None:
+    def _reply_received(self, reply: Any) -> None:
         expected = self._expected.popleft() if self._expected else None
         if expected is None:
             # Not by `replyReceived`, which keeps only the last three parts of a reply that is a list.
             self.replyQueue.put(reply)
         elif isinstance(reply, ResponseError):
-            self._on_refused(expected[0], str(reply))
-
-    def connectionLost(self, why: Failure) -> None:
-        self.problem = self.problem or why.getErrorMessage()
-        super().connectionLost(why)
-        if self.lost is not None:
-            self.lost()
+            self._listener.subscribe_failed(expected[0], str(reply))
 
 
-class _ConnectionFactory(Factory):
+class RedisConnectionFactory(Factory):
+    """Makes connections.
+
+    Args:
+        listener: See `RedisConnection`.
+        on_lost: See `RedisConnection`.
+    """
+
     noisy = False
 
-    def __init__(self, build: Callable[[], RedisConnection]) -> None:
-        self._build = build
+    def __init__(self, listener: PubSubListener, on_lost: Callable[[RedisConnection], None]) -> None:
+        self._listener = listener
+        self._on_lost = on_lost
 
     def buildProtocol(self, _address: IAddress | None) -> RedisConnection:
-        connection = self._build()
+        connection = RedisConnection(self._listener, self._on_lost)
         connection.factory = self
         return connection

@@ -1,9 +1,9 @@
-"""Tickets and denials: as keys of Redis, which any backend can write with one plain command, or in memory.
+"""Tickets and revocations as keys of Redis, which any backend can write with one plain command.
 
 ::
 
-    SET wsrelay:ticket:<random> '{"sub": "42", "channels": ["room:1"]}' EX 30 NX      a ticket
-    SET wsrelay:revoked:user:<sub> 1 EX 3600                                           nobody of this user comes in
+    SET wsrelay:ticket:<random> '{"sub": "42", "channels": ["room:1"]}' EX 30 NX      create a ticket
+    SET wsrelay:revoked:user:<sub> 1 EX 3600                                           revoke a user
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from wsrelay.interfaces import ICredentialStore
 
 __all__ = ["RedisCredentialStore"]
 
-# GETDEL came with Redis 6.2; both are atomic, so that of two who show one ticket one gets it.
-_TAKE = b"local found = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return found"
+# For servers without GETDEL, which came with Redis 6.2. Both are atomic: one of two clients with one ticket gets it.
+_GETDEL_SCRIPT = b"local found = redis.call('GET', KEYS[1]) redis.call('DEL', KEYS[1]) return found"
 
 
 @implementer(ICredentialStore)
 class RedisCredentialStore:
-    """Shared by all processes.
+    """Tickets and revocations that all processes share.
 
     Args:
-        prefix: What every key begins with.
-        command: Sends a command; fires with its reply, fails with `BrokerUnavailable`, whose text is what Redis said.
+        prefix: The beginning of every key.
+        command: Sends a command. Its Deferred fires with the reply, and fails with `BrokerUnavailable`, whose text is
+            Redis' error reply if there is one.
     """
 
     def __init__(self, prefix: bytes, command: Callable[..., Deferred[Any]]) -> None:
         self._tickets = prefix + b"ticket:"
-        self._denials = prefix + b"revoked:"
+        self._revocations = prefix + b"revoked:"
         self._command = command
         self._has_getdel = True
 
     def create(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
         """See `ICredentialStore.create`."""
-        minted = self._command(b"SET", self._tickets + ticket.encode(), document, b"EX", b"%d" % seconds, b"NX")
-        return minted.addCallback(lambda reply: reply is not None)
+        created = self._command(b"SET", self._tickets + ticket.encode(), document, b"EX", b"%d" % seconds, b"NX")
+        return created.addCallback(lambda reply: reply is not None)
 
     def redeem(self, ticket: str) -> Deferred[bytes | None]:
         """See `ICredentialStore.redeem`."""
@@ -49,17 +50,18 @@ class RedisCredentialStore:
 
     def delete(self, ticket: str) -> Deferred[None]:
         """See `ICredentialStore.delete`."""
-        return self._command(b"DEL", self._tickets + ticket.encode())
+        return self._command(b"DEL", self._tickets + ticket.encode()).addCallback(lambda _count: None)
 
     def revoke(self, target: str, seconds: int) -> Deferred[None]:
         """See `ICredentialStore.revoke`."""
-        return self._command(b"SET", self._denials + target.encode(), b"1", b"EX", b"%d" % seconds)
+        revoked = self._command(b"SET", self._revocations + target.encode(), b"1", b"EX", b"%d" % seconds)
+        return revoked.addCallback(lambda _reply: None)
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """See `ICredentialStore.are_revoked`."""
         if not targets:
             return succeed([])
-        found = self._command(b"MGET", *(self._denials + target.encode() for target in targets))
+        found = self._command(b"MGET", *(self._revocations + target.encode() for target in targets))
         return found.addCallback(lambda values: [value is not None for value in values])
 
     async def _take(self, key: bytes) -> bytes | None:
@@ -68,20 +70,20 @@ class RedisCredentialStore:
             try:
                 found = await self._command(b"GETDEL", key)
             except BrokerUnavailable as error:
-                if _is_other_kind(error):
+                if _is_other_type(error):
                     return None
                 if "unknown command" not in str(error):
                     raise
                 self._has_getdel = False
         if not self._has_getdel:
             try:
-                found = await self._command(b"EVAL", _TAKE, b"1", key)
+                found = await self._command(b"EVAL", _GETDEL_SCRIPT, b"1", key)
             except BrokerUnavailable as error:
-                if not _is_other_kind(error):
+                if not _is_other_type(error):
                     raise
         return found if isinstance(found, bytes) else None
 
 
-def _is_other_kind(error: BrokerUnavailable) -> bool:
-    """Whether Redis says that the key holds a list, or another thing that is no ticket."""
+def _is_other_type(error: BrokerUnavailable) -> bool:
+    """Return whether the error means that the key holds a list or another type that is no ticket."""
     return "WRONGTYPE" in str(error)

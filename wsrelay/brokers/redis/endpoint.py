@@ -1,4 +1,4 @@
-"""How Redis is reached: TCP, TLS or a unix socket."""
+"""The way to Redis: TCP, TLS or a unix socket."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ def redis_endpoint(
     ca_file: Path | None = None,
     fingerprint: str | None = None,
 ) -> IStreamClientEndpoint:
-    """The endpoint for a Redis URL.
+    """Return the endpoint for a Redis URL.
 
     Args:
         reactor: The reactor to connect with.
-        url: Where Redis is.
-        verify: Whether the certificate of a ``rediss://`` server must be good. Hosters with self-signed
-            certificates, Heroku among them, leave no other choice than False: encrypted, but anybody in between
-            could pose as the server.
-        ca_file: PEM certificates to trust instead of the platform's.
-        fingerprint: SHA-256 of the one certificate to trust, in hex; nothing else is looked at.
+        url: The address of Redis.
+        verify: Whether the certificate of a ``rediss://`` server is verified. Hosters with self-signed certificates,
+            Heroku among them, leave no other choice than False: encrypted, but a man in the middle can pose as the
+            server.
+        ca_file: A file of PEM certificates to trust instead of the platform's.
+        fingerprint: SHA-256 of the one certificate to trust, in hex, with or without colons. Nothing else in the
+            certificate is verified.
 
     Raises:
-        ConfigError: The file of certificates cannot be used.
+        ConfigError: `ca_file` cannot be read, or holds no valid certificate.
     """
     if url.path:
         return UNIXClientEndpoint(reactor, url.path, timeout=CONNECT_TIMEOUT_SECONDS)
@@ -78,7 +79,7 @@ def _certificates(path: Path) -> list[Certificate]:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _UnverifiedTLS:
-    """TLS without a look at the certificate, but with the server's name, which shared front ends route by."""
+    """TLS without verification of the certificate, but with the server name, which shared front ends route by."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -86,7 +87,7 @@ class _UnverifiedTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
-        # RFC 6066 section 3: a server name is never an address.
+        # RFC 6066 section 3: a server name is never an IP address.
         if not isIPAddress(self._host) and not isIPv6Address(self._host):
             connection.set_tlsext_host_name(self._host.encode("idna"))
         return connection
@@ -94,13 +95,13 @@ class _UnverifiedTLS:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _PinnedTLS(_UnverifiedTLS):
-    """TLS with one certificate, known beforehand, whoever signed it."""
+    """TLS that trusts the one certificate with a given fingerprint, and no issuer."""
 
     def __init__(self, host: str, fingerprint: str) -> None:
         super().__init__(host)
         self._fingerprint = fingerprint.replace(":", "").lower()
-        self._context.set_verify(SSL.VERIFY_PEER, self._is_the_one)
+        self._context.set_verify(SSL.VERIFY_PEER, self._is_pinned)
 
-    def _is_the_one(self, _connection: object, shown: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
-        # Depth 0 is the server's own; those behind it vouch for nothing here.
+    def _is_pinned(self, _connection: object, shown: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
+        # Depth 0 is the server's own certificate. Those of its issuers prove nothing here.
         return depth > 0 or shown.digest("sha256").decode().replace(":", "").lower() == self._fingerprint

@@ -18,105 +18,108 @@ from twisted.python.failure import Failure
 __all__ = ["Probe"]
 
 INTERVAL_SECONDS = 5.0
+"""The time between a reply and the next probe."""
+
 TIMEOUT_SECONDS = 3.0
-SECOND_LOOK_SECONDS = 0.5
+
+GRACE_SECONDS = 0.5
+"""How much longer a reply may take after `TIMEOUT_SECONDS` before the probe has failed."""
 
 
 class Probe:
-    """Sends, waits, and sends again.
+    """Sends a payload, waits for it to come back as a message, and sends the next one.
 
     Args:
-        send: Publishes a payload on the probe's channel; an exception says why it cannot.
-        back: Called when a payload came back.
-        lost: Called with the reason when a payload did not come back in time, or could not be sent.
+        send: Publishes a payload on the probe's channel. Its exception says why it cannot.
+        on_reply: Called when a payload came back.
+        on_failure: Called with the reason when a payload did not come back in time, or could not be sent.
         clock: Time.
         rng: Makes the name.
 
     Attributes:
-        name: A name of this process that no other has.
-        is_back: Whether the last payload came back, on the connections there are now.
-        problem: Why not, for the operator.
+        name: A random name, different in every process: 16 hexadecimal digits.
+        is_healthy: Whether the last payload came back, on the connections of this moment.
+        problem: Why not, as one line for the operator; an empty str when healthy.
     """
 
     def __init__(
         self,
         send: Callable[[bytes], Coroutine[Deferred[Any], Any, None]],
-        back: Callable[[], None],
-        lost: Callable[[str], None],
+        on_reply: Callable[[], None],
+        on_failure: Callable[[str], None],
         clock: IReactorTime,
         rng: Random,
     ) -> None:
         self._send = send
-        self._back = back
-        self._lost = lost
+        self._on_reply = on_reply
+        self._on_failure = on_failure
         self._clock = clock
         self._number = 0
-        self._held = False
-        self._is_out = False
+        self._is_paused = False
+        self._is_waiting = False
         self._timer: IDelayedCall | None = None
         self.name = b"%016x" % rng.getrandbits(64)
-        self.is_back = False
-        self.problem = "no message of our own has come back through Redis yet"
+        self.is_healthy = False
+        self.problem = "no probe message has come back through Redis yet"
 
     def start(self) -> None:
-        """Send one now: both connections are there, and one of them is new."""
-        self.is_back = False
-        self._probe()
-
-    def failed(self) -> None:
-        """A connection is gone, and with it what was under way."""
-        self.is_back = self._is_out = False
-        self._cancel()
-
-    def hold(self, held: bool) -> None:
-        """Nothing is read now, or again; what does not come back meanwhile proves nothing."""
-        ended = self._held and not held
-        self._held = held
-        if ended and self._is_out:
-            # Its answer stands behind all that was not read meanwhile: a new one, with a new deadline.
-            self._probe()
-
-    def came_back(self, payload: bytes) -> None:
-        """This came in on the probe's channel."""
-        if payload == self._payload and self._timer is not None:
-            self.is_back, self.problem, self._is_out = True, "", False
-            # Before it is told, for whoever hears of it may stop it.
-            self._wait(INTERVAL_SECONDS, self._probe)
-            self._back()
+        """Send a payload now. Called when both connections are up and one of them is new."""
+        self.is_healthy = False
+        self._send_next()
 
     def stop(self) -> None:
-        """Send nothing any more."""
-        self.failed()
+        """Send nothing until `start`, and ignore the reply to the last payload: a connection is lost."""
+        self.is_healthy = self._is_waiting = False
+        self._cancel()
+
+    def pause(self) -> None:
+        """Ignore missing replies until `resume`, because nothing is read."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Expect replies again."""
+        was_paused, self._is_paused = self._is_paused, False
+        if was_paused and self._is_waiting:
+            # The reply stands behind all that was not read meanwhile: send a new payload, with a new deadline.
+            self._send_next()
+
+    def reply_received(self, payload: bytes) -> None:
+        """Take a message of the probe's channel. Any payload but the last one is ignored."""
+        if payload == self._payload and self._timer is not None:
+            self.is_healthy, self.problem, self._is_waiting = True, "", False
+            # Before the call, which may stop the probe.
+            self._wait(INTERVAL_SECONDS, self._send_next)
+            self._on_reply()
 
     @property
     def _payload(self) -> bytes:
         return b"%d" % self._number
 
-    def _probe(self) -> None:
+    def _send_next(self) -> None:
         self._number += 1
-        self._is_out = True
-        self._wait(TIMEOUT_SECONDS, self._look_again)
-        Deferred.fromCoroutine(self._send(self._payload)).addErrback(self._not_sent, self._number)
+        self._is_waiting = True
+        self._wait(TIMEOUT_SECONDS, self._wait_longer)
+        Deferred.fromCoroutine(self._send(self._payload)).addErrback(self._send_failed, self._number)
 
-    def _not_sent(self, failure: Failure, number: int) -> None:
-        # A connection that broke meanwhile has told so itself, and a new number is on its way.
+    def _send_failed(self, failure: Failure, number: int) -> None:
+        # If a connection was lost meanwhile, its end was reported, and another payload is sent or will be.
         if number == self._number and self._timer is not None:
-            self._give_up(failure.getErrorMessage())
+            self._fail(failure.getErrorMessage())
 
-    def _look_again(self) -> None:
-        # A busy reactor runs timers before it reads: what is late may be here already.
-        self._wait(SECOND_LOOK_SECONDS, self._missed)
+    def _wait_longer(self) -> None:
+        # A busy reactor runs timers before it reads: a late reply may have arrived already.
+        self._wait(GRACE_SECONDS, self._timed_out)
 
-    def _missed(self) -> None:
-        if self._held:
-            self._probe()
+    def _timed_out(self) -> None:
+        if self._is_paused:
+            self._send_next()
         else:
-            self._give_up("a message of our own did not come back through Redis")
+            self._fail("a probe message did not come back through Redis")
 
-    def _give_up(self, problem: str) -> None:
-        self.failed()
+    def _fail(self, problem: str) -> None:
+        self.stop()
         self.problem = problem
-        self._lost(problem)
+        self._on_failure(problem)
 
     def _wait(self, seconds: float, call: Callable[[], None]) -> None:
         self._cancel()

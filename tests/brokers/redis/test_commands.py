@@ -1,0 +1,96 @@
+"""Tests of `wsrelay.brokers.redis.commands` on a fake clock."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.brokers.redis.commands import MAX_BYTES_IN_FLIGHT, MAX_COMMANDS_IN_FLIGHT, Commands
+from wsrelay.config.redis_url import RedisURL
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.testing.transports import MemoryTransport
+
+TOO_SLOW = "Redis is too slow: too many commands wait for its reply"
+
+
+class Endpoint:
+    """Connects at once to a transport in memory."""
+
+    transport: MemoryTransport
+
+    def connect(self, factory: Factory) -> Deferred[Any]:
+        connection: Any = factory.buildProtocol(None)
+        self.transport = MemoryTransport(connection)
+        connection.makeConnection(self.transport)
+        return succeed(connection)
+
+
+class CommandsTests(SynchronousTestCase):
+    """Commands in flight."""
+
+    def setUp(self) -> None:
+        endpoint: Any = Endpoint()
+        clock: Any = Clock()
+        self.endpoint = endpoint
+        self.commands = Commands(
+            endpoint,
+            RedisURL.parse("redis://h"),
+            on_up=lambda: None,
+            on_down=lambda: None,
+            clock=clock,
+            rng=Random(1),
+        )
+        self.commands.link.start()
+        self.addCleanup(self.commands.link.stop)
+        self.receive(b"+OK\r\n+PONG\r\n")
+
+    def receive(self, data: bytes) -> None:
+        """Let data of Redis arrive."""
+        self.endpoint.transport.protocol.dataReceived(data)
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        return self.commands.in_flight, self.commands.bytes_in_flight
+
+    def test_reply_is_the_result_and_nothing_is_in_flight_afterwards(self) -> None:
+        replies = [self.commands.send(b"GET", b"a"), self.commands.send(b"GET", b"bc")]
+        self.assertEqual(self.in_flight, (2, 9))
+        self.receive(b"$1\r\n1\r\n-ERR no\r\n")
+        self.assertEqual(self.successResultOf(replies[0]), b"1")
+        self.assertEqual(str(self.failureResultOf(replies[1], BrokerUnavailable).value), "ERR no")
+        self.assertEqual(self.in_flight, (0, 0))
+
+    def test_every_word_counts_towards_the_bytes_in_flight(self) -> None:
+        document = bytes(MAX_BYTES_IN_FLIGHT - 11)
+        first = self.commands.send(b"SET", b"t", document, b"EX", b"30", b"NX")
+        self.assertEqual(self.in_flight, (1, MAX_BYTES_IN_FLIGHT - 1))
+        error = self.failureResultOf(self.commands.send(b"GET", b"a"), BrokerUnavailable).value
+        self.assertEqual((str(error), self.in_flight), (TOO_SLOW, (1, MAX_BYTES_IN_FLIGHT - 1)))
+        one_byte = self.commands.send(b"X")
+        self.receive(b"+OK\r\n+OK\r\n")
+        self.assertEqual([self.successResultOf(reply) for reply in (first, one_byte)], [b"OK", b"OK"])
+        self.assertEqual(self.in_flight, (0, 0))
+
+    def test_commands_beyond_the_limit_fail_until_a_reply_comes(self) -> None:
+        replies = [self.commands.send(b"PING") for _ in range(MAX_COMMANDS_IN_FLIGHT)]
+        error = self.failureResultOf(self.commands.send(b"PING"), BrokerUnavailable).value
+        self.assertEqual(str(error), TOO_SLOW)
+        self.receive(b"+PONG\r\n")
+        replies.append(self.commands.send(b"PING"))
+        self.receive(b"+PONG\r\n" * MAX_COMMANDS_IN_FLIGHT)
+        self.assertEqual({self.successResultOf(reply) for reply in replies}, {b"PONG"})
+
+    def test_commands_in_flight_fail_with_the_connection(self) -> None:
+        reply = self.commands.send(b"GET", b"a")
+        self.endpoint.transport.connected = False
+        self.endpoint.transport.protocol.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(reply, BrokerUnavailable)
+        self.assertEqual(self.in_flight, (0, 0))
+        self.failureResultOf(self.commands.send(b"GET", b"a"), BrokerUnavailable)
