@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fanout import LOOK, LineDialect, Listener, Turns
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.engine.hub import BATCH_BYTES, HELD_BYTES, Hub, Subscriber
 

@@ -19,7 +19,7 @@ from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from zope.interface import implementer
 
 from wsrelay.core.access.credentials import Credential
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.commands import Publish, Subscribe
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.client_errors import ClientError

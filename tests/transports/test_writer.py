@@ -19,7 +19,7 @@ from tests.support.frames import read_frames
 from tests.support.in_memory_relay import InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.config import Settings
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.dialects import DIALECTS

@@ -10,7 +10,7 @@ from typing import Any
 
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.namespaces import Access
 
 __all__ = [

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.control import read_control
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult

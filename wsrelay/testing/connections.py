@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects import DIALECTS

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from wsrelay.core.flow.outbox import Outbox, SlowPolicy
+from wsrelay.core.flow.outbox import Outbox
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.timers import TimerWheel, WheelTimer

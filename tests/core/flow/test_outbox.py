@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.flow.outbox import Outbox, SlowPolicy
+from wsrelay.core.flow.outbox import Outbox
 
 ALL = 2**40
 
@@ -19,13 +19,6 @@ def drain(outbox: Outbox) -> list[bytes]:
     while outbox.size:
         left.append(outbox.take(ALL))
     return left
-
-
-class PolicyTests(SynchronousTestCase):
-    """The values of the setting."""
-
-    def test_policies_are_written_close_drop_and_latest(self) -> None:
-        self.assertEqual([policy.value for policy in SlowPolicy], ["close", "drop", "latest"])
 
 
 class OutboxTests(SynchronousTestCase):

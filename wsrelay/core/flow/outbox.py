@@ -3,26 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import Enum
 
-__all__ = ["Outbox", "SlowPolicy"]
-
-
-class SlowPolicy(Enum):
-    """What a client that is behind gets of a channel; a namespace chooses.
-
-    Attributes:
-        value: What the operator writes.
-    """
-
-    CLOSE = "close"
-    """Everything, until its outbox is full: then it is closed with a code that says come back."""
-
-    DROP = "drop"
-    """Everything until its outbox is full, and then nothing until there is room: messages are lost to it."""
-
-    LATEST = "latest"
-    """Only the newest message that waits: for tickers and positions, where the older ones are worth nothing."""
+__all__ = ["Outbox"]
 
 
 class Outbox:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.channel_names import PERSONAL, check_channel, check_pattern
 from wsrelay.core.outcomes.errors import ChannelError
 
