@@ -18,16 +18,16 @@ __all__ = ["FakeBroker", "RecordingSink"]
 
 @implementer(IBrokerSink)
 class RecordingSink:
-    """A sink that writes down what a broker tells it.
+    """A sink that records the calls of a broker.
 
     Attributes:
         delivered: The publications, in order.
         confirmations: The channels confirmed, in order.
-        responses: The channels refused, in order.
-        interruptions: How often confirmations became void.
-        lost: The channels whose confirmation became void, for each time.
-        resumptions: How often messages flowed again.
-        controls: What the application told all processes.
+        responses: The channels rejected, in order.
+        interruptions: The number of calls of `disconnected`.
+        lost: The channels of each call of `disconnected`.
+        resumptions: The number of calls of `reconnected`.
+        controls: The control messages, in order.
     """
 
     def __init__(self) -> None:
@@ -67,17 +67,20 @@ class RecordingSink:
 
 @implementer(IBroker)
 class FakeBroker:
-    """A broker whose every answer the test gives.
+    """A broker whose every result the test sets.
 
     Attributes:
-        sink: What is attached; call its methods to play Redis.
-        wanted: The channels subscribed now.
+        ready: See `IBroker.ready`; the test sets it.
+        problem: See `IBroker.problem`; the test sets it.
+        sink: The attached sink. Call its methods in the place of Redis.
+        wanted: The desired channels.
         log: The calls of `subscribe` and `unsubscribe`, in order.
-        published: What was published.
-        controls: The control messages sent, each with the process it was for (None: all of them).
+        published: The messages published, in order.
+        controls: The control messages sent, each with the `node_id` of its process. If that is None, for all of them.
+        started: Whether `start` was called last, and not `stop`.
         is_paused: Whether `pause` was called last, and not `resume`.
         credentials: Tickets and revocations, in memory.
-        publishing: What `publish` returns next, or None: success if the broker is ready, else a failure.
+        publishing: The Deferred that `publish` returns. If None, it succeeds if the broker is ready, and fails if not.
     """
 
     name = "fake"

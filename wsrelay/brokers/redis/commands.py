@@ -70,9 +70,10 @@ class Commands:
             BrokerUnavailable: (Failure of the Deferred.) There is no connection, it was lost before the reply, Redis
                 replied with an error, or too much is in flight. The text says which, in Redis' words if they are there.
         """
-        connection = self.link.current
-        if connection is None or not self.link.is_up or not connection.connected:
-            return fail(BrokerUnavailable(self.link.problem))
+        link = self.link
+        connection = link.current
+        if connection is None or not link.is_up or not connection.connected:
+            return fail(BrokerUnavailable(link.problem))
         size = sum(map(len, words))
         if self.in_flight >= MAX_COMMANDS_IN_FLIGHT or self.bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
             return fail(BrokerUnavailable("Redis is too slow: too many commands wait for its reply"))
