@@ -1,1 +1,1 @@
-"""What carries publications between processes: `memory` inside one process, `redis` between many."""
+"""Brokers carry publications: `memory` inside one process, `redis` between many."""

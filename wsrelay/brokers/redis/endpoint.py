@@ -39,7 +39,7 @@ def redis_endpoint(
     Args:
         reactor: The reactor to connect with.
         url: The address of Redis.
-        verify: Whether the certificate of a ``rediss://`` server is verified. Hosters with self-signed certificates,
+        verify: True to verify the certificate of a ``rediss://`` server. Hosters with self-signed certificates,
             Heroku among them, leave no other choice than False: encrypted, but a man in the middle can pose as the
             server.
         ca_file: A file of PEM certificates to trust instead of the platform's.

@@ -65,7 +65,7 @@ class ReconnectingConnection:
 
     Attributes:
         current: The connection of this moment, up or not; None while there is none.
-        is_up: Whether it is up.
+        is_up: True while it is up.
         problem: Why not, as one line; an empty str when up.
     """
 

@@ -38,7 +38,7 @@ class Probe:
 
     Attributes:
         name: A random name, different in every process: 16 hexadecimal digits.
-        is_healthy: Whether the last payload came back, on the connections of this moment.
+        is_healthy: True if the last payload came back, on the connections of this moment.
         problem: Why not, as one line for the operator; an empty str when healthy.
     """
 

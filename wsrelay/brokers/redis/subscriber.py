@@ -20,7 +20,7 @@ from wsrelay.interfaces import IBrokerSink
 __all__ = ["Subscriber"]
 
 NAMES_PER_COMMAND = 500
-"""How many channels go into one SUBSCRIBE: long enough to be cheap, short enough not to hold Redis up."""
+"""How many channels go into one SUBSCRIBE: long enough to be cheap, short enough not to block Redis."""
 
 
 class Subscriber:

@@ -21,9 +21,9 @@ class CircuitBreaker:
         state      event                        next state
         closed     a success                    closed, with no failures in a row
         closed     a failure                    closed; open if there are too many in a row
-        open       a question in the pause      open: rejected
-        open       a question after the pause   half open: allowed, this request is the trial
-        half open  a question                   half open: rejected
+        open       a request in the pause       open: rejected
+        open       a request after the pause    half open: allowed, it is the trial
+        half open  a request                    half open: rejected
         half open  the trial fails              open, for a pause that is longer as a rule
         half open  the trial is abandoned       open, without a pause
         any        a success                    closed
@@ -51,7 +51,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are rejected, except perhaps a trial."""
+        """True while requests are rejected, except perhaps a trial."""
         return self._paused_until is not None
 
     def allows(self, now: float) -> bool:

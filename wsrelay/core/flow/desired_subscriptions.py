@@ -73,7 +73,7 @@ class DesiredSubscriptions:
         """Handle a reply to SUBSCRIBE.
 
         Returns:
-            Whether the channel is confirmed now.
+            True if the channel is confirmed now.
         """
         missing = self._missing_replies.get(channel, 0) - 1
         if missing > 0:

@@ -8,7 +8,7 @@ __all__ = ["SlowPolicy"]
 
 
 class SlowPolicy(Enum):
-    """What a client that does not read fast enough receives of a channel. A namespace chooses.
+    """The messages of a channel that a client receives if it does not read fast enough. A namespace chooses.
 
     Attributes:
         value: The operator's word for it.
