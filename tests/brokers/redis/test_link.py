@@ -90,6 +90,7 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         self.listener = RecordingListener()
         self.password: bytes | None = None
         self.setup_error: Exception | None = None
+        self.down_error: Exception | None = None
         endpoint: Any = self.endpoint
         clock: Any = self.clock
         self.link = ReconnectingConnection(
@@ -97,7 +98,7 @@ class ReconnectingConnectionTests(SynchronousTestCase):
             endpoint,
             self.set_up_connection,
             on_up=lambda: self.events.append("up"),
-            on_down=lambda: self.events.append("down"),
+            on_down=self.on_down,
             clock=clock,
             rng=Random(7),
             listener=self.listener,
@@ -110,6 +111,11 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         if self.password is not None:
             await connection.command(b"AUTH", self.password)
         await connection.command(b"PING")
+
+    def on_down(self) -> None:
+        self.events.append("down")
+        if self.down_error is not None:
+            raise self.down_error
 
     def receive(self, data: bytes) -> None:
         """Let data of Redis arrive on the newest connection."""
@@ -359,6 +365,34 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         self.assertEqual(self.link.problem, "bug")
         self.wait(1)
         self.assertGreater(self.endpoint.attempts, 1)
+
+    def test_end_of_an_earlier_connection_does_not_end_the_back_off(self) -> None:
+        self.setup_error = RuntimeError("bug")
+        self.link.start()
+        self.lose()
+        self.assertEqual((self.endpoint.attempts, len(self.clock.getDelayedCalls())), (1, 1))
+        self.setup_error = None
+        self.wait(1)
+        self.receive(b"+PONG\r\n")
+        self.assertEqual((self.endpoint.attempts, self.link.is_up), (2, True))
+
+    def test_broken_callback_is_logged_and_the_connection_is_made_again(self) -> None:
+        self.come_up()
+        self.down_error = RuntimeError("bug")
+        self.lose()
+        self.assertEqual([failure.value for failure in self.flushLoggedErrors(RuntimeError)], [self.down_error])
+        self.down_error = None
+        self.wait(1)
+        self.receive(b"+PONG\r\n")
+        self.assertEqual(self.events, ["up", "down", "up"])
+
+    def test_restarted_connection_ends_with_the_given_problem(self) -> None:
+        self.link.restart("nothing to restart yet")
+        self.come_up()
+        self.link.restart("no reply to the probe")
+        self.assertTrue(self.endpoint.transports[0].aborted)
+        self.lose()
+        self.assertEqual((self.events, self.link.problem), (["up", "down"], "no reply to the probe"))
 
 
 class StreamTests(SynchronousTestCase):

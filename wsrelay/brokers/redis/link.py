@@ -211,7 +211,7 @@ class ReconnectingConnection:
             self._sleeping = None
 
     def _connection_lost(self, connection: RedisConnection) -> None:
-        # The end of an earlier connection must not shorten the back-off.
+        # The end of an earlier connection must not cancel the back-off: that would end `_run`.
         if connection is self.current and self._sleeping is not None:
             self._sleeping.cancel()
 
