@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.config import Settings, load
 from wsrelay.config.redis_url import RedisURL
-from wsrelay.core.flow.outbox import SlowPolicy
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.outcomes.errors import ConfigError
 
