@@ -1,6 +1,6 @@
-"""Knocks at real relays in every way that should not be let in, and looks what comes of it.
+"""Attacks on real relays: attempts to get in, to pose as another client, or to do harm.
 
-An attack that is refused proves nothing unless the honest version of the same request succeeds: each one shows that
-first. And it counts as refused only if the answer is the very one that it should be. `acts` is the table of attacks;
-`python -m devtools.attacks --help` says the rest.
+An attack that is rejected proves nothing unless the legitimate version of the same request succeeds, so each attack
+shows that first. It counts as rejected only if the response is exactly the expected one. The attacks are in
+`scenarios`; `python -m devtools.attacks --help` explains the rest.
 """

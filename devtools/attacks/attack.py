@@ -1,45 +1,47 @@
-"""What an attack is, and the table of all of them."""
+"""The definition of an attack, and the table of all attacks."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from devtools.attacks.setups import Name
-from devtools.attacks.trial import Trial
+from devtools.attacks.context import AttackContext
+from devtools.attacks.relay_setups import RelayName
 
 __all__ = ["TABLE", "Attack", "attack"]
 
-Act = Callable[[Trial], Awaitable[None]]
+Scenario = Callable[[AttackContext], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """One way to try to get in, or to do harm.
+    """One way to get in, or to do harm.
 
     Attributes:
-        name: What it is called on the command line.
+        name: Its name on the command line.
         text: One sentence about it.
-        act: Shows that the honest version succeeds, and tries the other one.
-        alone: The relay that nobody else may touch meanwhile, because it is counted, stopped or cut off.
+        scenario: Shows that the legitimate version succeeds, and tries the other one.
+        exclusive: The relay that no other attack with the same value uses meanwhile, because it is counted, stopped or
+            cut off; None if it shares all relays.
     """
 
     name: str
     text: str
-    act: Act
-    alone: Name | None = None
+    scenario: Scenario
+    exclusive: RelayName | None = None
 
 
 TABLE: dict[str, Attack] = {}
+"""All attacks, by name."""
 
 
-def attack(*, alone: Name | None = None) -> Callable[[Act], Act]:
-    """Put an act into the table: its name is that of the attack, its docstring the sentence. See `Attack`."""
+def attack(*, exclusive: RelayName | None = None) -> Callable[[Scenario], Scenario]:
+    """Register a scenario: its name becomes that of the attack, its docstring the sentence. See `Attack`."""
 
-    def enter(act: Act) -> Act:
-        name = getattr(act, "__name__", "").replace("_", "-")
-        text = (act.__doc__ or "").partition("\n")[0]
-        TABLE[name] = Attack(name=name, text=text, act=act, alone=alone)
-        return act
+    def register(scenario: Scenario) -> Scenario:
+        name = getattr(scenario, "__name__", "").replace("_", "-")
+        text = (scenario.__doc__ or "").partition("\n")[0]
+        TABLE[name] = Attack(name=name, text=text, scenario=scenario, exclusive=exclusive)
+        return scenario
 
-    return enter
+    return register

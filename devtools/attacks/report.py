@@ -1,44 +1,43 @@
-"""What people and machines are told."""
+"""Results for people and machines."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from devtools.attacks.trial import Row
+from devtools.attacks.context import AttackResult
+from devtools.harness.reporting import save_json, text_table
 
-__all__ = ["save", "story", "table"]
+__all__ = ["explain_failure", "outcomes", "save", "table"]
 
-HEADINGS = ("attack", "what came of it", "verdict", "what was tried")
-CAME = 64
-"""So wide may the second column be."""
+HEADINGS = ("attack", "outcomes", "verdict", "description")
 
-
-def table(rows: Sequence[Row]) -> str:
-    """The rows, one in a line."""
-    lines = [HEADINGS, *((row.name, came(row), row.verdict.value, row.text) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+MAX_OUTCOMES_WIDTH = 64
+MAX_PROBLEMS = 8
 
 
-def came(row: Row) -> str:
-    """What an attack was answered, and how often."""
-    text = ", ".join(f"{seen} x{count}" if count > 1 else seen for seen, count in row.came.items()) or "-"
-    return text if len(text) <= CAME else text[: CAME - 3] + "..."
+def table(results: Sequence[AttackResult]) -> str:
+    """Return the results, one per line."""
+    rows = [(result.name, outcomes(result), result.verdict.value, result.text) for result in results]
+    return text_table(HEADINGS, rows)
 
 
-def story(row: Row) -> str:
-    """Why one is neither refused nor harmless, at length."""
-    problems = "\n".join(f"  - {problem}" for problem in row.problems[:8])
-    more = f"\n  and {len(row.problems) - 8} more" if len(row.problems) > 8 else ""
-    return f"{row.verdict.value}: {row.name}: {row.text}\n{problems}{more}"
+def outcomes(result: AttackResult) -> str:
+    """Return the outcomes of an attack and how often each was seen, in one short line."""
+    counted = (f"{seen} x{count}" if count > 1 else seen for seen, count in result.outcomes.items())
+    text = ", ".join(counted) or "-"
+    return text if len(text) <= MAX_OUTCOMES_WIDTH else text[: MAX_OUTCOMES_WIDTH - 3] + "..."
 
 
-def save(rows: Sequence[Row], target: Path) -> None:
+def explain_failure(result: AttackResult) -> str:
+    """Return at length why an attack was neither rejected nor harmless."""
+    problems = "\n".join(f"  - {problem}" for problem in result.problems[:MAX_PROBLEMS])
+    rest = len(result.problems) - MAX_PROBLEMS
+    more = f"\n  and {rest} more" if rest > 0 else ""
+    return f"{result.verdict.value}: {result.name}: {result.text}\n{problems}{more}"
+
+
+def save(results: Sequence[AttackResult], target: Path) -> None:
     """Write everything as JSON."""
-    written = [{**dataclasses.asdict(row), "verdict": row.verdict.value} for row in rows]
-    target.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    save_json([{**dataclasses.asdict(result), "verdict": result.verdict.value} for result in results], target)

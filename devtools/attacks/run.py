@@ -1,4 +1,4 @@
-"""Tries attacks, many at a time, and looks into the relays' logs when all are over."""
+"""Runs attacks, many at a time, and searches the relays' logs afterwards."""
 
 from __future__ import annotations
 
@@ -11,97 +11,103 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from devtools.attacks.attack import Attack
-from devtools.attacks.grounds import Grounds
-from devtools.attacks.setups import Name
-from devtools.attacks.trial import Row, Trial, UnprovenError, Verdict, pieces
+from devtools.attacks.context import AttackContext, AttackResult, UnprovenError, Verdict, secret_parts
+from devtools.attacks.environment import AttackEnvironment
+from devtools.attacks.relay_setups import RelayName
 
-__all__ = ["judge_logs", "run"]
+__all__ = ["check_logs", "run"]
 
 ATTACK_SECONDS = 25.0
-"""How long an attack may take, all its waiting included."""
+"""The longest time that an attack may take, all its waiting included."""
 
-_TROUBLE = re.compile(r"Traceback|Unhandled|exceptions\.\w+Error", re.IGNORECASE)
+_ERRORS = re.compile(r"Traceback|Unhandled|exceptions\.\w+Error", re.IGNORECASE)
 
 
 async def run(
     attacks: Iterable[Attack],
     *,
-    lanes: int = 12,
-    told: Callable[[Row], None] = lambda _row: None,
-    more: Mapping[Name, Sequence[str]] | None = None,
-) -> list[Row]:
-    """Try these attacks.
+    concurrency: int = 12,
+    on_result: Callable[[AttackResult], None] = lambda _result: None,
+    more: Mapping[RelayName, Sequence[str]] | None = None,
+) -> list[AttackResult]:
+    """Run attacks.
 
     Args:
-        attacks: Which.
-        lanes: How many at the same time.
-        told: Called with what came of each, as it comes.
-        more: See `Grounds`.
-    """
-    grounds = Grounds(more)
-    turns = asyncio.Semaphore(lanes)
-    alone: defaultdict[Name | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        attacks: The attacks.
+        concurrency: How many run at the same time.
+        on_result: Called with each result as soon as it is known.
+        more: See `AttackEnvironment`.
 
-    async def one(attack: Attack) -> Row:
-        # Who waits for a relay of its own takes no lane meanwhile.
-        lock = alone[attack.alone] if attack.alone is not None else asyncio.Lock()
-        async with lock, turns:
-            row = await _try(grounds, attack)
-        told(row)
-        return row
+    Returns:
+        The results, and two more about the logs.
+    """
+    environment = AttackEnvironment(more)
+    slots = asyncio.Semaphore(concurrency)
+    locks: defaultdict[RelayName | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def run_one(attack: Attack) -> AttackResult:
+        # An attack that waits for an exclusive relay takes no slot meanwhile.
+        lock = locks[attack.exclusive] if attack.exclusive is not None else asyncio.Lock()
+        async with lock, slots:
+            result = await _run_one(environment, attack)
+        on_result(result)
+        return result
 
     try:
-        await grounds.open()
+        await environment.open()
         # First those that wait for others of their kind.
-        ordered = sorted(attacks, key=lambda attack: attack.alone is None)
-        rows = await asyncio.gather(*(one(attack) for attack in ordered))
-        for row in judge_logs({name: relay.log() for name, relay in grounds.relays.items()}, grounds.secrets):
-            told(row)
-            rows.append(row)
+        ordered = sorted(attacks, key=lambda attack: attack.exclusive is None)
+        results = await asyncio.gather(*(run_one(attack) for attack in ordered))
+        logs = {name: relay.log() for name, relay in environment.relays.items()}
+        for result in check_logs(logs, environment.secrets):
+            on_result(result)
+            results.append(result)
     finally:
-        await grounds.close()
-    return rows
+        await environment.close()
+    return results
 
 
-async def _try(grounds: Grounds, attack: Attack) -> Row:
-    row = Row(attack.name, attack.text)
-    trial = Trial(grounds)
+async def _run_one(environment: AttackEnvironment, attack: Attack) -> AttackResult:
+    result = AttackResult(attack.name, attack.text)
+    context = AttackContext(environment)
     began = time.monotonic()
     try:
         async with asyncio.timeout(ATTACK_SECONDS):
-            await attack.act(trial)
+            await attack.scenario(context)
     except UnprovenError as error:
-        row.problems.append(str(error))
+        result.problems.append(str(error))
     except TimeoutError:
-        row.problems.append(f"something did not happen in time, of the {ATTACK_SECONDS:.0f} s for all of it or before")
-    except Exception as error:  # noqa: BLE001 -- one attack's mishap is not to cost the others their turn
+        result.problems.append(f"a deadline passed: that of {ATTACK_SECONDS:.0f} s for all of it, or an earlier one")
+    except Exception as error:  # noqa: BLE001 -- an error in one attack must not stop the others
         where = traceback.extract_tb(error.__traceback__)[-1]
-        row.problems.append(f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}")
+        result.problems.append(f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}")
     finally:
-        trial.end()
-    trial.fill(row)
-    row.seconds = round(time.monotonic() - began, 1)
-    return row
+        context.close()
+    context.conclude(result)
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
 
 
-def judge_logs(logs: Mapping[Name, str], secrets: Iterable[str]) -> list[Row]:
-    """What the relays wrote while all this went on: nothing that is a credential, and nothing that went wrong."""
-    held = Row("logs-hold-credentials", "Whatever was tried above is looked for in the logs of the relays.")
-    broken = Row("logs-hold-tracebacks", "So is what should not have happened.")
-    forbidden = {piece for secret in secrets for piece in pieces(secret)}
+def check_logs(logs: Mapping[RelayName, str], secrets: Iterable[str]) -> list[AttackResult]:
+    """Search the logs of relays for credentials and for errors; return a result for each of the two."""
+    credentials = AttackResult(
+        "logs-hold-credentials", "Search the logs of the relays for every credential used above."
+    )
+    errors = AttackResult("logs-hold-tracebacks", "Search the logs of the relays for tracebacks and unhandled errors.")
+    forbidden = {part for secret in secrets for part in secret_parts(secret)}
     for name, log in logs.items():
         if "listening on" not in log:
-            held.problems.append(f"{name} has written no log: this proves nothing")
+            credentials.problems.append(f"{name} has written no log: this proves nothing")
         encoded = log.encode()
-        if any(piece in encoded for piece in forbidden):
-            held.verdict = Verdict.GOT_IN
-            held.problems.append(f"the log of {name} holds a credential")
-        if found := _TROUBLE.search(log):
-            broken.verdict = Verdict.GOT_IN
-            broken.problems.append(f"the log of {name}: {log[max(0, found.start() - 300) : found.start() + 1500]}")
-    held.came = {f"{len(forbidden)} pieces in {len(logs)} logs": 1}
-    broken.came = {f"{sum(len(log.splitlines()) for log in logs.values())} lines": 1}
-    for row in (held, broken):
-        if not row.problems:
-            row.verdict = Verdict.HARMLESS
-    return [held, broken]
+        if any(part in encoded for part in forbidden):
+            credentials.verdict = Verdict.BREACHED
+            credentials.problems.append(f"the log of {name} holds a credential")
+        if found := _ERRORS.search(log):
+            errors.verdict = Verdict.BREACHED
+            errors.problems.append(f"the log of {name}: {log[max(0, found.start() - 300) : found.start() + 1500]}")
+    credentials.outcomes = {f"{len(forbidden)} strings in {len(logs)} logs": 1}
+    errors.outcomes = {f"{sum(len(log.splitlines()) for log in logs.values())} lines": 1}
+    for result in (credentials, errors):
+        if not result.problems:
+            result.verdict = Verdict.HARMLESS
+    return [credentials, errors]

@@ -11,12 +11,12 @@ from pathlib import Path
 from devtools.bench import plot as drawing
 from devtools.bench import setup
 from devtools.bench.check import check
-from devtools.bench.children import clean_up_on_exit
 from devtools.bench.paths import RESULTS
 from devtools.bench.report import compare, report
 from devtools.bench.run import Results, read, run, save
 from devtools.bench.scenarios import ALIASES, SCENARIOS
 from devtools.bench.servers import SERVERS
+from devtools.harness.processes import interrupt_on_signals
 
 HELP = """\
 Measures what wsrelay costs, beside other servers that do the same job.
@@ -116,7 +116,7 @@ def _say(line: str) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    clean_up_on_exit()
+    interrupt_on_signals()
     reasons = setup.known_reasons() if options.no_setup else setup.set_up(say=_say)
     results: Results = run(
         scenarios=options.only,

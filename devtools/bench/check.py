@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 from devtools.bench import load
-from devtools.bench.children import Child, clean_up_on_exit, free_port, wait_until_listening
 from devtools.bench.measure import cores
-from devtools.bench.paths import HERE, LOAD, PROJECT
+from devtools.bench.paths import HERE, LOAD, LOGS, PROJECT
+from devtools.harness.ports import free_port
+from devtools.harness.processes import ChildProcess, interrupt_on_signals, wait_until_listening
 
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """What belongs to the one key that the load client sends."""
@@ -104,12 +105,8 @@ def passes(rule: str, command: list[str]) -> str:
     """Run the client before such a server; return what it complained about."""
     server_cores, load_cores = cores()
     port, publish_port = free_port(), free_port()
-    server = Child(
-        "odd",
-        [sys.executable, "-m", "devtools.bench.check", rule, str(port), str(publish_port)],
-        cores=server_cores,
-        cwd=PROJECT,
-    )
+    server = ChildProcess("odd", log=LOGS / "odd.log", cores=server_cores)
+    server.spawn([sys.executable, "-m", "devtools.bench.check", rule, str(port), str(publish_port)], cwd=PROJECT)
     try:
         wait_until_listening(server, publish_port)
         client = load.Load(
@@ -133,13 +130,13 @@ def passes(rule: str, command: list[str]) -> str:
         finally:
             client.stop()
     finally:
-        server.stop()
+        server.close()
     return ""
 
 
 def check() -> int:
     """Try all; return 0 if every behaviour was judged rightly."""
-    clean_up_on_exit()
+    interrupt_on_signals()
     clients = {"Python": [sys.executable, str(HERE / "load_fallback.py")]}
     if LOAD.exists():
         clients["C"] = [str(LOAD)]

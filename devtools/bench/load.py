@@ -1,4 +1,4 @@
-"""The load client as seen from here: a process that takes commands by line and answers with lines of JSON."""
+"""The load client: a child process that takes commands by line and answers with lines of JSON."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import select
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from devtools.bench.children import Child
-from devtools.bench.paths import HERE, LOAD
+from devtools.bench.paths import HERE, LOAD, LOGS
+from devtools.harness.processes import ChildProcess
 
 Reply = dict[str, Any]
 
@@ -21,7 +20,7 @@ class LoadError(Exception):
 
 
 def client_command() -> list[str]:
-    """Return how to start the load client: the compiled one, else the slower one in Python."""
+    """Return the command of the load client: the compiled one, else the slower one in Python."""
     return [str(LOAD)] if LOAD.exists() else [sys.executable, str(HERE / "load_fallback.py")]
 
 
@@ -45,20 +44,19 @@ class Load:
         command: list[str] | None = None,
     ) -> None:
         arguments = [str(port), publish, str(publish_port), flavour, path, channel]
-        self._child = Child(
-            "load", [*(command or client_command()), *arguments], cores=cores, piped=True, cwd=Path(HERE)
-        )
+        self._child = ChildProcess("load", log=LOGS / "load.log", cores=cores)
+        self._child.spawn([*(command or client_command()), *arguments], piped=True, cwd=HERE)
         self.asked = ""
 
     def ask(self, command: str, *, deadline: float = 60, **arguments: float) -> Reply:
         """Give a command and wait for the answer.
 
         Raises:
-            LoadError: The client says that something is wrong, or says nothing in time.
+            LoadError: The client reports an error, or does not answer in time.
         """
         words = [command, *(f"{name}={value}" for name, value in arguments.items()), f"timeout={deadline}"]
         self.asked = " ".join(words)
-        stdin, stdout = self._child.pipes()
+        stdin, stdout = self._child.pipes
         until = time.monotonic() + deadline + 5
         line = b""
         try:
@@ -69,16 +67,17 @@ class Load:
                     raise LoadError(f"{self.asked}: no answer")
                 chunk = os.read(stdout.fileno(), 65536)
                 if not chunk:
-                    raise LoadError(f"{self.asked}: the load client ended: {self._child.last_words()}")
+                    raise LoadError(f"{self.asked}: the load client ended: {self._child.last_lines()}")
                 line += chunk
         except BrokenPipeError as error:
-            raise LoadError(f"{self.asked}: the load client ended: {self._child.last_words()}") from error
+            raise LoadError(f"{self.asked}: the load client ended: {self._child.last_lines()}") from error
         reply: Reply = json.loads(line)
         if not reply["ok"]:
-            told = {name: reply.get(name) for name in ("expected", "delivered", "lost", "late", "malformed", "open")}
-            raise LoadError(f"{self.asked}: {reply.get('failure', 'failed')} {told}")
+            counts = {name: reply.get(name) for name in ("expected", "delivered", "lost", "late", "malformed", "open")}
+            raise LoadError(f"{self.asked}: {reply.get('failure', 'failed')} {counts}")
         return reply
 
     def stop(self) -> None:
         """End the client, whatever it is doing."""
-        self._child.stop()
+        self._child.stop(2.0)
+        self._child.close()

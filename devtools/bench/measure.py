@@ -11,9 +11,10 @@ covers all threads, living and ended, and is up to date when it is read.  Work t
 from __future__ import annotations
 
 import os
-import re
 import time
 from pathlib import Path
+
+from devtools.harness.processes import family, resident_bytes
 
 _CPUCLOCK_SCHED = 2
 """The kernel's name for "time on a CPU", in the lower bits of a process clock's number."""
@@ -22,28 +23,6 @@ _CPUCLOCK_SCHED = 2
 def cpu_seconds(pid: int) -> float:
     """Return user and system time of one process so far."""
     return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED) / 1e9
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the resident memory of one process.
-
-    From `smaps_rollup`, which is exact; VmRSS in `status` is summed from per-CPU counters that lag behind.
-    """
-    rollup = Path(f"/proc/{pid}/smaps_rollup")
-    text = rollup.read_text() if rollup.exists() else Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^(?:Rss|VmRSS):\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
-def family(pid: int) -> list[int]:
-    """Return a process and all its descendants (nginx does its work in a child)."""
-    members = [pid]
-    for member in members:
-        for task in Path(f"/proc/{member}/task").iterdir():
-            children = task / "children"
-            if children.exists():
-                members += [int(child) for child in children.read_text().split()]
-    return members
 
 
 def server_sockets(port: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Where things lie: the sources beside this file, whatever is built or fetched under `.cache`."""
+"""Paths: sources beside this file, everything that is built or fetched under `.cache`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ LOGS = CACHE / "logs"
 LOAD = CACHE / "load"
 KERNEL_PRICE = CACHE / "kernel_price"
 VENV = CACHE / "venv"
+RELAY_VENV = CACHE / "relay"
 VENV_PYTHON = VENV / "bin" / "python"
 NODE_MODULES = CACHE / "node" / "node_modules"
 NGINX = CACHE / "nginx"

@@ -9,6 +9,7 @@ from statistics import median
 from devtools.bench.run import Results
 from devtools.bench.scenarios import PING_NORM
 from devtools.bench.servers import SERVERS
+from devtools.harness.reporting import markdown_table
 
 
 @dataclass(frozen=True)
@@ -189,19 +190,8 @@ def number(value: float | None, suffix: str = "") -> str:
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table: the first column to the left, figures to the right."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-
-    def lay(line: list[str]) -> str:
-        cells = [
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        return f"| {' | '.join(cells)} |"
-
-    rule = "|".join(f"-{'-' * width}{':' if i else '-'}" for i, width in enumerate(widths))
-    return "\n".join([lay(lines[0]), f"|{rule}|", *map(lay, lines[1:])])
+    """Return a table: the first column to the left, figures to the right."""
+    return markdown_table(header, rows, range(1, len(header)))
 
 
 def baseline(results: Results) -> str:

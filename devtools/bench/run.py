@@ -19,6 +19,7 @@ from devtools.bench.measure import cores
 from devtools.bench.paths import LOAD, PROJECT
 from devtools.bench.scenarios import HEAVY, NORMAL, QUICK, SCENARIOS, Bench
 from devtools.bench.servers import SERVERS, start_redis, versions
+from devtools.harness.reporting import save_json
 
 Results = dict[str, Any]
 """What is written as JSON.  `values[scenario][server]` is a list with one dict per round."""
@@ -113,8 +114,8 @@ def run(
         say(f"{name}: not measured: {why}")
     started = time.monotonic()
     ticks = _busy()
-    redis, redis_port = start_redis(load_cores)
-    bench = Bench(sizes, redis_port, server_cores, load_cores)
+    redis = start_redis(load_cores)
+    bench = Bench(sizes, redis.port, server_cores, load_cores)
     broken: set[tuple[str, str]] = set()
     try:
         for number in range(rounds):
@@ -143,7 +144,7 @@ def run(
         failures.append(str(error) or "interrupted")
         say(f"STOPPED {failures[-1]}")
     finally:
-        redis.stop()
+        redis.close()
     after = _busy()
     results["seconds"] = time.monotonic() - started
     results["machine"]["stolen_percent"] = (
@@ -154,8 +155,7 @@ def run(
 
 def save(results: Results, path: Path) -> None:
     """Write the results as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    save_json(results, path)
 
 
 def read(path: Path) -> Results:

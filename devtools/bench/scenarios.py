@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from devtools.bench.children import free_port
 from devtools.bench.load import Load, LoadError, Reply
 from devtools.bench.measure import Meter, server_sockets
 from devtools.bench.servers import Running, Server, Start
+from devtools.harness.ports import free_port
 
 Values = dict[str, float]
 
@@ -111,8 +111,8 @@ class Bench:
             )
             try:
                 yield Session(self.sizes, load, Meter(running.child.pid), start.port)
-                if not running.child.alive():
-                    raise LoadError(f"the server ended: {running.child.last_words()}")
+                if not running.child.is_running:
+                    raise LoadError(f"the server ended: {running.child.last_lines()}")
             finally:
                 load.stop()
         finally:

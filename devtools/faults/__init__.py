@@ -1,6 +1,6 @@
-"""Breaks what is around the relay, and looks whether anybody lost a message without being told.
+"""Faults: everything around the relay breaks, and every message is accounted for.
 
-Every fault has a world of its own: real relay processes, a real Redis server, a TCP proxy between them that can be
-told to misbehave, somebody who publishes numbered messages, and clients that write down what they get. `acts` is the
-table of faults; `python -m devtools.faults --help` says the rest.
+Each fault has servers of its own: real relay processes, a real Redis server, a TCP proxy between them that misbehaves
+on request, a publisher of numbered messages, and clients that record what they receive. The faults are in
+`scenarios`; `python -m devtools.faults --help` explains the rest.
 """

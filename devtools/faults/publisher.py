@@ -1,4 +1,4 @@
-"""Publishes numbered messages, and remembers which ones Redis took."""
+"""Publishes numbered messages, and records which of them Redis accepted."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from devtools.faults.net import RedisClient, RedisError
+from devtools.harness.redis_client import RedisClient, RedisError
 
-__all__ = ["Publication", "Publisher", "State"]
+__all__ = ["MessageState", "NumberedMessage", "Publisher"]
 
 PREFIX = "wsrelay:"
 
 
-class State(Enum):
-    """What is known of a message."""
+class MessageState(Enum):
+    """Whether Redis accepted a message."""
 
     SENT = "sent: Redis has not answered yet"
     UNKNOWN = "unknown: the connection was lost before Redis answered"
-    TAKEN = "taken: Redis has answered how many got it"
-    REFUSED = "refused: Redis has answered with an error"
+    ACCEPTED = "accepted: Redis has answered how many subscribers received it"
+    REJECTED = "rejected: Redis has answered with an error"
 
 
 @dataclass(slots=True)
-class Publication:
-    """One message. It is the n-th of its channel, and says so.
+class NumberedMessage:
+    """One message. Its payload names its channel and its place in the log of the channel.
 
     Attributes:
-        sent: When it was given to Redis.
-        state: What is known of it.
-        origin: On which connection of its sender it was sent, counted from 0; order is owed within one.
+        sent: When it was sent to Redis.
+        state: Whether Redis accepted it.
+        origin: The connection of its sender that it was sent on, counted from 0. Order is kept within one connection.
     """
 
     sent: float
-    state: State = State.SENT
+    state: MessageState = MessageState.SENT
     origin: int = 0
 
 
@@ -45,12 +45,11 @@ class Publisher:
     Args:
         port: The port of Redis.
         channels: The channels.
-        rate: How many messages a second, all channels together.
-        password: Redis's password.
+        rate: Messages per second, all channels together.
+        password: The password of Redis; if None, it has none.
 
     Attributes:
-        log: For each channel all messages ever sent; a message's number is its place. Those who publish elsewhere
-            have their logs here, too.
+        log: All messages ever sent, by channel; a message's number is its place. Logs of other publishers may be added.
     """
 
     def __init__(self, port: int, channels: Sequence[str], rate: float, password: str | None = None) -> None:
@@ -60,49 +59,49 @@ class Publisher:
         self._password = password
         self._redis: RedisClient | None = None
         self._task: asyncio.Task[None] | None = None
-        self.log: dict[str, list[Publication]] = {channel: [] for channel in channels}
+        self.log: dict[str, list[NumberedMessage]] = {channel: [] for channel in channels}
 
     @property
-    def taken(self) -> int:
-        """How many messages Redis took."""
-        return sum(each.state is State.TAKEN for channel in self._channels for each in self.log[channel])
+    def accepted(self) -> int:
+        """The number of messages that Redis accepted."""
+        return sum(each.state is MessageState.ACCEPTED for channel in self._channels for each in self.log[channel])
 
     def start(self) -> None:
-        """Begin."""
+        """Start publishing."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Publish nothing more."""
+        """Stop publishing and disconnect."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        self._forget()
+        self._disconnect()
 
     def switch(self, port: int, password: str | None = None) -> None:
-        """Publish elsewhere from now on."""
+        """Publish to another server from now on."""
         self._port, self._password = port, password
-        self._forget()
+        self._disconnect()
 
     async def publish(self, channel: str, padding: int = 0) -> None:
-        """Publish one message, so many bytes longer than it need be."""
+        """Publish one message with so many bytes of padding."""
         log = self.log[channel]
-        publication = Publication(time.monotonic())
+        message = NumberedMessage(time.monotonic())
         try:
             if self._redis is None:
                 self._redis = await RedisClient.connect(self._port, self._password)
             redis = self._redis
-            publication.sent = time.monotonic()
-            log.append(publication)
+            message.sent = time.monotonic()
+            log.append(message)
             await redis.command("PUBLISH", f"{PREFIX}{channel}", f"{channel} {len(log) - 1} {'x' * padding}")
-            publication.state = State.TAKEN
+            message.state = MessageState.ACCEPTED
         except RedisError:
-            publication.state = State.REFUSED
+            message.state = MessageState.REJECTED
             await asyncio.sleep(0.05)
         except OSError:
-            # Nobody knows whether it arrived: it may be delivered, and need not.
-            publication.state = State.UNKNOWN
-            self._forget()
+            # It may have been executed: the message may be delivered, and need not.
+            message.state = MessageState.UNKNOWN
+            self._disconnect()
             await asyncio.sleep(0.05)
 
     async def _run(self) -> None:
@@ -114,7 +113,7 @@ class Publisher:
                 due = max(due + period, time.monotonic())
                 await asyncio.sleep(due - time.monotonic())
 
-    def _forget(self) -> None:
+    def _disconnect(self) -> None:
         if self._redis is not None:
             self._redis.close()
             self._redis = None

@@ -1,4 +1,4 @@
-"""Tries faults, several at a time, each in a world of its own."""
+"""Runs faults, several at a time, each with servers of its own."""
 
 from __future__ import annotations
 
@@ -10,49 +10,50 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from devtools.faults.faults import Fault, Red
-from devtools.faults.stage import CLIENTS, FaultError, Stage
-from devtools.faults.verdict import Account, Result, audit, tell_at_most
+from devtools.faults.audit import DeliveryReport, audit, check_announcement_delay
+from devtools.faults.environment import CLIENTS, FaultEnvironment, FaultError
+from devtools.faults.fault import Fault, Unready
+from devtools.faults.result import FaultResult
 
-__all__ = ["run", "try_fault"]
+__all__ = ["run", "run_fault"]
 
-ACT_SECONDS = 60.0
-"""How long an act may take, all its waiting included."""
+SCENARIO_SECONDS = 60.0
+"""The longest time that a scenario may take, all its waiting included."""
 
 FRESH_SECONDS = 1.5
-"""What was published so recently may still be under way."""
+"""A message published so recently may still be on its way."""
 
-LIE_SECONDS = 12.0
-"""How long `/readyz` may be green while nothing of what is published comes."""
+FALSE_READY_SECONDS = 12.0
+"""How long `/readyz` may be 200 while messages are published and none comes."""
 
 SETTLE_SECONDS = 1.5
 QUIET_SECONDS = 5.0
 DESCRIPTORS = 3
-"""As many may differ: a probe that is just being answered, and the connection of a client that is about to end."""
+"""The count of open files may differ by this: a probe being answered, and client connections about to end."""
 
 CONNECTS = 20
 CONNECTS_PER_SECOND = 2.0
-"""Redis is not to be hammered: so many connections of each relay, and so many more for each second of a fault."""
+"""The most connections to Redis that each relay may open during a fault, and how many more for each of its seconds."""
 
-_TROUBLE = re.compile(r"Traceback|Unhandled|exceptions\.\w+Error", re.IGNORECASE)
+_ERRORS = re.compile(r"Traceback|Unhandled|exceptions\.\w+Error", re.IGNORECASE)
 
 
-async def try_fault(fault: Fault, clients: int = CLIENTS, seed: int = 1) -> Result:
-    """Set the world up, break it, see whether it heals, and judge. Leaves nothing behind."""
-    result = Result(fault.name, fault.text)
+async def run_fault(fault: Fault, clients: int = CLIENTS, seed: int = 1) -> FaultResult:
+    """Start all servers, run a fault, wait for recovery, and return the result. Leaves nothing behind."""
+    result = FaultResult(fault.name, fault.text)
     began = time.monotonic()
-    stage = Stage(fault, clients, seed)
+    environment = FaultEnvironment(fault, clients, seed)
     try:
-        await _try(stage, result)
+        await _run_phases(environment, result)
     except FaultError as error:
         result.problems.append(str(error))
-    except Exception as error:  # noqa: BLE001 -- one fault's mishap is not to cost the others their turn
+    except Exception as error:  # noqa: BLE001 -- an error in one fault must not stop the others
         where = traceback.extract_tb(error.__traceback__)[-1]
         result.problems.append(f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}")
     finally:
-        logs = "\n".join(relay.log() for relay in stage.relays)
-        await stage.close()
-    result.problems = [*stage.problems, *result.problems]
+        logs = "\n".join(relay.log() for relay in environment.relays)
+        await environment.close()
+    result.problems = [*environment.problems, *result.problems]
     if result.problems:
         result.log = logs[-6000:]
     result.seconds = round(time.monotonic() - began, 1)
@@ -60,155 +61,166 @@ async def try_fault(fault: Fault, clients: int = CLIENTS, seed: int = 1) -> Resu
 
 
 async def run(
-    faults: Iterable[Fault], *, lanes: int, minutes: float, told: Callable[[Result], None], seed: int = 1
-) -> list[Result]:
-    """Try these faults.
+    faults: Iterable[Fault],
+    *,
+    concurrency: int,
+    minutes: float,
+    on_result: Callable[[FaultResult], None],
+    seed: int = 1,
+) -> list[FaultResult]:
+    """Run faults.
 
     Args:
-        faults: Which.
-        lanes: How many at the same time.
-        minutes: After this long none is begun any more.
-        told: Called with each result as it comes.
-        seed: Where randomness comes from.
+        faults: The faults.
+        concurrency: How many run at the same time.
+        minutes: After this long no fault is started any more.
+        on_result: Called with each result as soon as it is known.
+        seed: The seed of all randomness.
+
+    Returns:
+        The results.
     """
     _raise_descriptor_limit()
     deadline = time.monotonic() + minutes * 60
-    turns = asyncio.Semaphore(lanes)
+    slots = asyncio.Semaphore(concurrency)
 
-    async def one(fault: Fault) -> Result:
-        async with turns:
+    async def one(fault: Fault) -> FaultResult:
+        async with slots:
             if time.monotonic() > deadline:
-                result = Result(fault.name, fault.text, problems=[f"not tried: the {minutes:g} minutes are over"])
+                result = FaultResult(fault.name, fault.text, problems=[f"not tried: the {minutes:g} minutes are over"])
             else:
-                result = await try_fault(fault, seed=seed)
-        told(result)
+                result = await run_fault(fault, seed=seed)
+        on_result(result)
         return result
 
     return await asyncio.gather(*(one(fault) for fault in faults))
 
 
-async def _try(stage: Stage, result: Result) -> None:
-    fault = stage.fault
-    await stage.set_up()
-    connects = stage.proxy.accepted
-    before = [] if fault.starts_down else stage.connected()
+async def _run_phases(environment: FaultEnvironment, result: FaultResult) -> None:
+    fault = environment.fault
+    await environment.set_up()
+    connects = environment.proxy.accepted
+    before = [] if fault.starts_down else environment.open_connections()
     began = time.monotonic()
-    await asyncio.wait_for(fault.act(stage), ACT_SECONDS)
+    await asyncio.wait_for(fault.scenario(environment), SCENARIO_SECONDS)
     ended = time.monotonic()
-    recovered = await _settle(stage, ended)
-    await stage.publisher.stop()
-    stage.audience.hush()
-    account = await _last_account(stage)
-    result.codes = dict(stage.audience.codes)
-    await stage.audience.settle_down()
-    result.published = stage.publisher.taken
-    result.owed, result.lost = account.owed, account.lost
-    result.announced, result.silent = account.announced, account.silent
-    result.late = account.late
-    result.told_after = round(account.told_after, 1) if account.announced else None
+    recovered = await _wait_until_recovered(environment, ended)
+    await environment.publisher.stop()
+    environment.pool.listen_only()
+    delivery = await _final_delivery(environment)
+    result.codes = dict(environment.pool.codes)
+    await environment.pool.stop_roaming()
+    result.published = environment.publisher.accepted
+    result.expected, result.lost = delivery.expected, delivery.lost
+    result.announced, result.silent = delivery.announced, delivery.silent
+    result.late = delivery.late
+    result.announced_after = round(delivery.announced_after, 1) if delivery.announced else None
     result.recovered = None if recovered is None else round(recovered - ended, 1)
-    reds = [when for gauge in stage.gauges for when, _ in gauge.reds if when >= began]
-    result.red_after = round(min(reds) - began, 1) if reds and not fault.starts_down else None
-    result.connects = stage.proxy.accepted - connects
+    unready_reports = [when for monitor in environment.monitors for when, _ in monitor.unready_reports if when >= began]
+    result.unready_after = round(min(unready_reports) - began, 1) if unready_reports and not fault.starts_down else None
+    result.connects = environment.proxy.accepted - connects
     problems = result.problems
     if recovered is None:
-        reasons = {gauge.reason.strip() for gauge in stage.gauges}
-        problems.append(f"not well {fault.recovery:.0f} s after the end of the fault; readiness: {reasons}")
-    _judge_account(fault, account, ended, problems)
-    if not fault.disturbs and stage.connected() != before:
-        problems.append(f"clients were disturbed that have nothing to do with it: {result.codes}")
-    _judge_readiness(stage, bool(reds), problems)
-    if result.connects > len(stage.relays) * (CONNECTS + CONNECTS_PER_SECOND * (time.monotonic() - began)):
+        reasons = {monitor.reason.strip() for monitor in environment.monitors}
+        problems.append(f"no recovery within {fault.recovery:.0f} s of the end of the fault; readiness: {reasons}")
+    _check_delivery(fault, delivery, ended, problems)
+    if not fault.disturbs and environment.open_connections() != before:
+        problems.append(f"unrelated clients were disturbed: {result.codes}")
+    _check_readiness(environment, bool(unready_reports), problems)
+    if result.connects > len(environment.relays) * (CONNECTS + CONNECTS_PER_SECOND * (time.monotonic() - began)):
         problems.append(f"{result.connects} connections to Redis in {time.monotonic() - began:.0f} s: no back-off")
-    await _judge_sizes(stage, result)
-    problems += await stage.tear_down()
-    for relay in stage.relays:
-        if found := _TROUBLE.search(relay.log()):
+    await _check_sizes(environment, result)
+    problems += await environment.tear_down()
+    for relay in environment.relays:
+        if found := _ERRORS.search(relay.log()):
             problems.append(f"a relay's log: {relay.log()[max(0, found.start() - 200) : found.start() + 600]}")
 
 
-async def _settle(stage: Stage, ended: float) -> float | None:
-    """Wait until all is well and nothing is left to be announced; return since when all has been well, or None."""
-    well: float | None = None
+async def _wait_until_recovered(environment: FaultEnvironment, ended: float) -> float | None:
+    """Wait for recovery, and until no announcement is missing; return the time of recovery, or None."""
+    recovered: float | None = None
     calm = time.monotonic() + SETTLE_SECONDS
-    deadline = time.monotonic() + stage.fault.recovery
+    deadline = time.monotonic() + environment.fault.recovery
     while (now := time.monotonic()) < deadline:
-        if not (stage.audience.all_hear(max(ended, now - FRESH_SECONDS)) and stage.is_ready):
-            well = None
-        elif well is None:
-            well = now
-        if well is not None and now >= calm:
-            account = audit(stage.audience.connections, stage.publisher.log, now - FRESH_SECONDS)
-            if not account.silent or (stage.fault.silences and now >= calm + QUIET_SECONDS):
+        if not (environment.pool.all_receive(max(ended, now - FRESH_SECONDS)) and environment.is_ready):
+            recovered = None
+        elif recovered is None:
+            recovered = now
+        if recovered is not None and now >= calm:
+            delivery = audit(environment.pool.connections, environment.publisher.log, now - FRESH_SECONDS)
+            if not delivery.silent or (environment.fault.expects_silence and now >= calm + QUIET_SECONDS):
                 break
         await asyncio.sleep(0.1)
-    return well
+    return recovered
 
 
-async def _last_account(stage: Stage) -> Account:
-    """The account after the publisher has stopped; what is under way gets time to arrive."""
+async def _final_delivery(environment: FaultEnvironment) -> DeliveryReport:
+    """Return the report after the publisher has stopped. Messages that are on their way get time to arrive."""
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
-        account = audit(stage.audience.connections, stage.publisher.log, time.monotonic())
-        if not account.silent or stage.fault.silences or time.monotonic() > deadline:
-            return account
+        delivery = audit(environment.pool.connections, environment.publisher.log, time.monotonic())
+        if not delivery.silent or environment.fault.expects_silence or time.monotonic() > deadline:
+            return delivery
         await asyncio.sleep(0.2)
 
 
-def _judge_account(fault: Fault, account: Account, ended: float, problems: list[str]) -> None:
-    if fault.silences:
-        if not account.silent:
-            problems.append("all was announced: either the setting has no effect, or this suite does not see silence")
-    elif account.silent:
-        problems.append(f"{account.silent} messages were lost in silence; {account.examples}")
-    if account.disordered:
-        problems.append(f"{account.disordered} messages came twice or out of order; {account.examples}")
-    if account.strange and not fault.garbles:
-        problems.append(f"{len(account.strange)} messages that nobody published, such as {account.strange[0]!r}")
-    if late := tell_at_most(account, ended):
+def _check_delivery(fault: Fault, delivery: DeliveryReport, ended: float, problems: list[str]) -> None:
+    if fault.expects_silence:
+        if not delivery.silent:
+            problems.append(
+                "every loss was announced: either the setting has no effect, or this suite does not see silent loss"
+            )
+    elif delivery.silent:
+        problems.append(f"{delivery.silent} messages were lost silently; {delivery.examples}")
+    if delivery.disordered:
+        problems.append(f"{delivery.disordered} messages came twice or out of order; {delivery.examples}")
+    if delivery.unknown and not fault.garbles:
+        problems.append(f"{len(delivery.unknown)} messages that were never published, such as {delivery.unknown[0]!r}")
+    if late := check_announcement_delay(delivery, ended):
         problems.append(late)
-    if account.lost and not fault.disturbs:
-        problems.append(f"{account.lost} messages were lost, and nothing was in their way")
-    if fault.loses and not account.lost:
-        problems.append("nothing was lost: the fault did not bite, and proves nothing")
+    if delivery.lost and not fault.disturbs:
+        problems.append(f"{delivery.lost} messages were lost, although nothing stopped them")
+    if fault.loses and not delivery.lost:
+        problems.append("nothing was lost: the fault did not take effect, and proves nothing")
 
 
-def _judge_readiness(stage: Stage, was_red: bool, problems: list[str]) -> None:
-    red = stage.fault.red
-    if red is Red.MUST and not was_red:
-        problems.append("/readyz never said that messages do not flow")
-    if red is Red.NEVER and was_red:
-        reasons = {reason for gauge in stage.gauges for _, reason in gauge.reds}
+def _check_readiness(environment: FaultEnvironment, was_unready: bool, problems: list[str]) -> None:
+    unready = environment.fault.unready
+    if unready is Unready.MUST and not was_unready:
+        problems.append("/readyz never reported that messages do not flow")
+    if unready is Unready.NEVER and was_unready:
+        reasons = {reason for monitor in environment.monitors for _, reason in monitor.unready_reports}
         problems.append(f"/readyz was not ready while messages flowed: {reasons}")
-    lie = max(gauge.longest_lie for gauge in stage.gauges)
-    if lie > LIE_SECONDS:
-        problems.append(f"/readyz was 200 for {lie:.1f} s in which nothing came of what was published")
+    false_ready = max(monitor.longest_false_ready for monitor in environment.monitors)
+    if false_ready > FALSE_READY_SECONDS:
+        problems.append(f"/readyz was 200 for {false_ready:.1f} s in which messages were published and none came")
 
 
-async def _judge_sizes(stage: Stage, result: Result) -> None:
-    """Compare what the relays hold with what they held before, given time to let go of it."""
+async def _check_sizes(environment: FaultEnvironment, result: FaultResult) -> None:
+    """Compare open files and memory of the relays with those before, after giving them time to release."""
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
-        after = stage.sizes()
-        grown = sum(now[0] - then[0] for now, then in zip(after, stage.before, strict=True))
-        # Its own count of connections must agree with how many clients are there. Some may just be coming back.
-        counts = [await relay.metric("wsrelay_connections") for relay in stage.relays]
+        after = environment.sizes()
+        grown = sum(now[0] - then[0] for now, then in zip(after, environment.before, strict=True))
+        # Its own count of connections must agree with the number of clients. Some may just be reconnecting.
+        counts = [await relay.metric("wsrelay_connections") for relay in environment.relays]
         counted = sum(count for count in counts if count is not None)
-        here = sum(current is not None for current in stage.connected())
-        agreed = None in counts or counted == here == len(stage.connected())
+        clients = environment.open_connections()
+        connected = sum(current is not None for current in clients)
+        agreed = None in counts or counted == connected == len(clients)
         if (abs(grown) <= DESCRIPTORS and agreed) or time.monotonic() > deadline:
             break
         await asyncio.sleep(0.2)
-    result.descriptors = sum(then[0] for then in stage.before), sum(now[0] for now in after)
-    result.resident = sum(then[1] for then in stage.before), sum(now[1] for now in after)
+    result.descriptors = sum(then[0] for then in environment.before), sum(now[0] for now in after)
+    result.resident = sum(then[1] for then in environment.before), sum(now[1] for now in after)
     if grown > DESCRIPTORS:
         result.problems.append(f"open files: {result.descriptors[0]} before, {result.descriptors[1]} after")
-    for then, now in zip(stage.before, after, strict=True):
-        if now[1] - then[1] > stage.fault.memory:
+    for then, now in zip(environment.before, after, strict=True):
+        if now[1] - then[1] > environment.fault.memory:
             result.problems.append(f"resident memory: {then[1] >> 20} MiB before, {now[1] >> 20} MiB after")
     if not agreed:
         result.problems.append(
-            f"the relays count {counted:.0f} connections, there are {here} of {len(stage.connected())} clients"
+            f"the relays count {counted:.0f} connections, {connected} of {len(clients)} clients are connected"
         )
 
 
@@ -218,5 +230,5 @@ def _raise_descriptor_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        # A system that refuses; what there is may do.
+        # The system refuses; the present limit may suffice.
         return

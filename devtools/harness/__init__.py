@@ -1,1 +1,4 @@
-"""What the tools share."""
+"""Building blocks shared by tests and tools: child processes, servers, clients and reports.
+
+Modules that the benchmark imports (`processes`, `ports`, `redis_server`, `reporting`) need the standard library only.
+"""

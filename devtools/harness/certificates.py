@@ -1,4 +1,4 @@
-"""An authority and what it issues."""
+"""A certificate authority and the files that it issues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CERTBOT = ("fullchain.pem", "privkey.pem")
 
 
 class Issuer:
-    """An authority, and the folder for what it issues.
+    """A certificate authority that writes what it issues to a folder.
 
     Args:
         folder: Where files go.
@@ -24,19 +24,19 @@ class Issuer:
         self.authority = trustme.CA()
 
     def write(self, name: str, *blocks: bytes) -> Path:
-        """A file of these blocks."""
+        """Write a file of PEM blocks and return its path."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"".join(blocks))
         return path
 
     def pem(self, name: str, *hosts: str, **dates: Any) -> Path:
-        """One file for these hosts."""
+        """Issue a certificate for hosts, write it and its key to one file, and return the path."""
         leaf = self.authority.issue_cert(*hosts, **dates)
         return self.write(name, key_of(leaf), chain_of(leaf))
 
     def pair(self, name: str, *hosts: str, files: tuple[str, str] = CERTBOT) -> Path:
-        """A directory with a pair of files for these hosts."""
+        """Issue a certificate for hosts, write it and its key to two files, and return their directory."""
         leaf = self.authority.issue_cert(*hosts)
         self.write(f"{name}/{files[0]}", chain_of(leaf))
         self.write(f"{name}/{files[1]}", key_of(leaf))
@@ -44,10 +44,10 @@ class Issuer:
 
 
 def key_of(leaf: trustme.LeafCert) -> bytes:
-    """The private key of what was issued."""
+    """Return the private key of a certificate as PEM."""
     return leaf.private_key_pem.bytes()
 
 
 def chain_of(leaf: trustme.LeafCert) -> bytes:
-    """The certificates of what was issued."""
+    """Return a certificate and its chain as PEM."""
     return b"".join(pem.bytes() for pem in leaf.cert_chain_pems)

@@ -1,11 +1,12 @@
-"""Requests, responses and frames as bytes."""
+"""Requests, responses and frames as bytes, and a GET for asyncio programs."""
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from dataclasses import dataclass
 
-__all__ = ["KEY", "Answer", "answers", "client_frame", "head", "upgrade"]
+__all__ = ["KEY", "Answer", "answers", "client_frame", "get", "head", "upgrade"]
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 """The key of RFC 6455 section 1.3; its answer is `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`."""
@@ -14,13 +15,13 @@ _MASK = b"\x01\x02\x03\x04"
 
 
 def head(request_line: str, *lines: str | bytes) -> bytes:
-    """A request head; lines are encoded as latin-1, so that any byte may stand in one."""
+    """Return a request head. Lines are encoded as latin-1, so that any byte may stand in one."""
     encoded = [line.encode("latin-1") if isinstance(line, str) else line for line in (request_line, *lines)]
     return b"\r\n".join([*encoded, b"", b""])
 
 
 def upgrade(path: str = "/ws/room", *lines: str | bytes, key: str = KEY, version: str = "13") -> bytes:
-    """The head of a WebSocket handshake with more header fields at its end."""
+    """Return the head of a WebSocket handshake with more header fields at its end."""
     return head(
         f"GET {path} HTTP/1.1",
         "Host: relay.example",
@@ -33,7 +34,14 @@ def upgrade(path: str = "/ws/room", *lines: str | bytes, key: str = KEY, version
 
 
 def client_frame(first: int, payload: bytes = b"", *, length: int | None = None, masked: bool = True) -> bytes:
-    """A client's frame, as wrong as asked: its first byte, its payload, the length it claims, with a mask or not."""
+    """Return a client's frame, which may be malformed.
+
+    Args:
+        first: The first byte: FIN, reserved bits and opcode.
+        payload: The payload.
+        length: The payload length that the header claims; if None, the right one.
+        masked: Whether the payload is masked, as RFC 6455 section 5.1 requires of clients.
+    """
     size = len(payload) if length is None else length
     bit = 0x80 if masked else 0
     if size < 126:
@@ -63,11 +71,14 @@ class Answer:
 
 
 def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
-    """The HTTP responses in these bytes; ValueError where they are not complete responses and nothing else.
+    """Return the HTTP responses in received bytes.
 
     Args:
-        data: All that came.
-        to_head: The requests were HEAD: no body follows, whatever the length says.
+        data: Everything that was received.
+        to_head: Whether the requests were HEAD, so that no body follows whatever the length says.
+
+    Raises:
+        ValueError: The bytes are something else than complete responses, or a response has a field twice.
     """
     found = []
     while data:
@@ -88,3 +99,19 @@ def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
         found.append(Answer(int(status), headers, rest[:size]))
         data = rest[size:]
     return found
+
+
+async def get(port: int, path: str, seconds: float) -> tuple[int, str]:
+    """Return status and body of a GET from loopback; 0 and the reason if there is no answer in time."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n\r\n".encode())
+            top, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+            return int(top.split(b" ", 2)[1]), body.decode(errors="replace")
+    except (OSError, TimeoutError, ValueError, IndexError) as error:
+        return 0, str(error) or type(error).__name__
+    finally:
+        if writer is not None:
+            writer.transport.abort()

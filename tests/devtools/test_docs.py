@@ -6,7 +6,7 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devtools.attacks import acts
+from devtools.attacks import scenarios
 from devtools.attacks.attack import TABLE
 from devtools.release.docs import FOLDER, PAGES
 
@@ -37,7 +37,7 @@ class SecurityPageTests(SynchronousTestCase):
         self.page = (FOLDER / "security.md").read_text(encoding="utf-8")
 
     def test_security_page_names_exactly_the_attacks_that_exist(self) -> None:
-        self.assertTrue(acts.__all__)
+        self.assertTrue(scenarios.__all__)
         named = set(re.findall(r"\*([a-z0-9]+(?:-[a-z0-9]+)+)\*", self.page))
         self.assertEqual(named, {*TABLE, *CHECKED_AFTERWARDS})
 

@@ -1,4 +1,4 @@
-"""All attacks on real relays, and that whoever judges them would see a break-in."""
+"""All attacks on real relays, and the verdicts that they rely on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from websockets.sync.client import connect
 
-from devtools.attacks import acts, report
+from devtools.attacks import report, scenarios
 from devtools.attacks.attack import TABLE
-from devtools.attacks.run import judge_logs, run
-from devtools.attacks.setups import Name
-from devtools.attacks.trial import Row, Trial, UnprovenError, Verdict
+from devtools.attacks.context import AttackContext, AttackResult, UnprovenError, Verdict
+from devtools.attacks.relay_setups import RelayName
+from devtools.attacks.run import check_logs, run
 from devtools.harness.redis_server import require_redis
 from tests.support.edge import DEADLINE_SECONDS, REACTOR
 from wsrelay.app.service import RelayService
@@ -29,118 +29,112 @@ from wsrelay.core.messaging.publications import Publication
 
 
 class AttackTests(SynchronousTestCase):
-    """Real processes, and everything that is known to get in somewhere."""
+    """Real processes, and every attack."""
 
     timeout = 180
-    # What got in is to be read in full.
+    # A breach is to be printed in full.
     maxDiff = None  # noqa: N815 -- unittest's name
 
-    def test_all(self) -> None:
-        """Nobody gets in, and of every attack it is proven."""
+    def test_every_attack_fails(self) -> None:
         require_redis()
-        self.assertTrue(acts.__all__)
-        rows = asyncio.run(run(TABLE.values()))
-        self.assertEqual({row.name: row.problems for row in rows if not row.is_well}, {})
-        # The logs are two more.
-        self.assertEqual(len(rows), len(TABLE) + 2)
+        self.assertTrue(scenarios.__all__)
+        results = asyncio.run(run(TABLE.values()))
+        self.assertEqual({result.name: result.problems for result in results if not result.is_safe}, {})
+        # Two more results are about the logs.
+        self.assertEqual(len(results), len(TABLE) + 2)
 
-    def try_weak(self, attack: str, *flags: str) -> Row:
-        """What comes of an attack on the guarded relay, weakened by these flags."""
+    def attack_weakened(self, attack: str, *flags: str) -> AttackResult:
+        """Return the result of an attack on the guarded relay with these flags added."""
         require_redis()
-        rows = asyncio.run(run([TABLE[attack]], more={Name.GUARDED: flags}))
-        return rows[0]
+        results = asyncio.run(run([TABLE[attack]], more={RelayName.GUARDED: flags}))
+        return results[0]
 
-    def test_open_door(self) -> None:
-        """A relay that asks for no credential is broken into by everybody, and the row says so."""
-        row = self.try_weak("no-token", "--access", "public")
-        self.assertEqual((row.verdict, list(row.came)), (Verdict.GOT_IN, ["101"]))
-        self.assertIn("GOT IN", report.table([row]))
+    def test_attack_on_a_relay_without_authentication_is_a_breach(self) -> None:
+        result = self.attack_weakened("no-token", "--access", "public")
+        self.assertEqual((result.verdict, list(result.outcomes)), (Verdict.BREACHED, ["101"]))
+        self.assertIn("BREACHED", report.table([result]))
 
-    def test_locked_door(self) -> None:
-        """A relay that lets nobody in proves nothing by that, and the row says so."""
-        row = self.try_weak("no-token", "--token-audience", "nobody")
-        self.assertEqual((row.verdict, row.came), (Verdict.UNPROVEN, {}))
-        self.assertIn("the honest version failed", row.problems[0])
+    def test_attack_on_a_relay_that_rejects_everything_proves_nothing(self) -> None:
+        result = self.attack_weakened("no-token", "--token-audience", "nobody")
+        self.assertEqual((result.verdict, result.outcomes), (Verdict.UNPROVEN, {}))
+        self.assertIn("the legitimate version failed", result.problems[0])
 
 
-class JudgeTests(SynchronousTestCase):
-    """What is made of what was seen."""
+class VerdictTests(SynchronousTestCase):
+    """The verdict on what an attack has seen."""
 
     def setUp(self) -> None:
         given: Any = SimpleNamespace(secrets=set())
-        self.trial = Trial(given)
+        self.context = AttackContext(given)
 
-    def row(self) -> Row:
-        """What comes of it."""
-        row = Row("name", "text")
-        self.trial.fill(row)
-        return row
+    def result(self) -> AttackResult:
+        """Return the result."""
+        result = AttackResult("name", "text")
+        self.context.conclude(result)
+        return result
 
-    def test_refused(self) -> None:
-        """The very answer that was expected, behind an honest version that succeeded."""
-        self.trial.control("honest", "101")
-        self.trial.refused("other", "401 token", "401 token")
-        self.assertEqual((self.row().verdict, self.row().came), (Verdict.REFUSED, {"401 token": 1}))
+    def test_expected_response_after_a_legitimate_success_is_a_rejection(self) -> None:
+        self.context.control("legitimate", "101")
+        self.context.assert_rejected("other", "401 token", "401 token")
+        result = self.result()
+        self.assertEqual((result.verdict, result.outcomes), (Verdict.REJECTED, {"401 token": 1}))
 
-    def test_harmless(self) -> None:
-        """Where nothing is to be refused, what was feared must not be so."""
-        self.trial.control("honest", "101")
-        self.trial.safe("nothing", True, "harm")
-        self.assertIs(self.row().verdict, Verdict.HARMLESS)
-        self.trial.safe("nothing", False, "harm")
-        self.assertEqual((self.row().verdict, self.row().problems), (Verdict.GOT_IN, ["harm"]))
+    def test_harm_is_a_breach(self) -> None:
+        self.context.control("legitimate", "101")
+        self.context.assert_harmless("nothing", True, "harm")
+        self.assertIs(self.result().verdict, Verdict.HARMLESS)
+        self.context.assert_harmless("nothing", False, "harm")
+        result = self.result()
+        self.assertEqual((result.verdict, result.problems), (Verdict.BREACHED, ["harm"]))
 
-    def test_got_in(self) -> None:
-        """In is whoever was to be refused and gets a WebSocket, a 2xx, or stays."""
+    def test_admission_is_a_breach(self) -> None:
         for seen in ("101", "200", "202", "open"):
             self.setUp()
-            self.trial.control("honest", "101")
-            self.trial.refused("other", seen, "401", "4505")
-            self.assertIs(self.row().verdict, Verdict.GOT_IN)
+            self.context.control("legitimate", "101")
+            self.context.assert_rejected("other", seen, "401", "4505")
+            self.assertIs(self.result().verdict, Verdict.BREACHED)
 
-    def test_another_answer(self) -> None:
-        """Any other answer proves nothing, be it as unfriendly."""
+    def test_unexpected_rejection_proves_nothing(self) -> None:
         for seen in ("401", "401 ticket", "403", "1002", "1008", "2000", "reset", "closed", "silence"):
             self.setUp()
-            self.trial.control("honest", "101")
-            self.trial.refused("other", seen, "401 token")
-            self.assertIs(self.row().verdict, Verdict.UNPROVEN)
+            self.context.control("legitimate", "101")
+            self.context.assert_rejected("other", seen, "401 token")
+            self.assertIs(self.result().verdict, Verdict.UNPROVEN)
 
-    def test_no_control(self) -> None:
-        """Without an honest version nothing is proven, and one that fails ends the attack."""
-        self.trial.refused("other", "401 token", "401 token")
-        self.assertIs(self.row().verdict, Verdict.UNPROVEN)
-        self.assertRaises(UnprovenError, self.trial.control, "honest", "401 token")
+    def test_rejection_without_a_legitimate_success_proves_nothing(self) -> None:
+        self.context.assert_rejected("other", "401 token", "401 token")
+        self.assertIs(self.result().verdict, Verdict.UNPROVEN)
+        self.assertRaises(UnprovenError, self.context.control, "legitimate", "401 token")
 
-    def test_echo(self) -> None:
-        """A credential that comes back is a break-in, whatever else the answer says; so is a part of a token."""
-        self.trial.secret("header.payload-of-a-token.signature-of-a-token")
-        self.trial.control("honest", "101")
+    def test_credential_in_a_response_is_a_breach(self) -> None:
+        """So is a part of a token."""
+        self.context.secret("header.payload-of-a-token.signature-of-a-token")
+        self.context.control("legitimate", "101")
         for received in (b"... payload-of-a-token ...", b"signature-of-a-token"):
-            line: Any = SimpleNamespace(received=received)
-            self.trial._lines = [line]
-            self.assertIs(self.row().verdict, Verdict.GOT_IN)
+            connection: Any = SimpleNamespace(received=received)
+            self.context._connections = [connection]
+            self.assertIs(self.result().verdict, Verdict.BREACHED)
 
-    def judge(self, log: str) -> Sequence[Verdict]:
-        """What is made of a log."""
-        held, broken = judge_logs({Name.OPEN: log}, {"a-secret-of-somebody"})
-        return held.verdict, broken.verdict
+    def check(self, log: str) -> Sequence[Verdict]:
+        """Return the two verdicts on a log."""
+        credentials, errors = check_logs({RelayName.OPEN: log}, {"a-secret-of-somebody"})
+        return credentials.verdict, errors.verdict
 
-    def test_logs(self) -> None:
-        """Credentials and tracebacks are seen in a log, and that there is none."""
-        well = "wsrelay listening on http://127.0.0.1:1/\n"
-        self.assertEqual(self.judge(well), (Verdict.HARMLESS, Verdict.HARMLESS))
-        self.assertEqual(self.judge(f"{well}GET /ws/x?ticket=a-secret-of-somebody")[0], Verdict.GOT_IN)
-        self.assertEqual(self.judge(f"{well}Traceback (most recent call last):")[1], Verdict.GOT_IN)
-        self.assertEqual(self.judge(f"{well}Unhandled error in Deferred:")[1], Verdict.GOT_IN)
-        self.assertEqual(self.judge("")[0], Verdict.UNPROVEN)
+    def test_credentials_and_tracebacks_in_logs_are_breaches(self) -> None:
+        """An empty log proves nothing."""
+        good = "wsrelay listening on http://127.0.0.1:1/\n"
+        self.assertEqual(self.check(good), (Verdict.HARMLESS, Verdict.HARMLESS))
+        self.assertEqual(self.check(f"{good}GET /ws/x?ticket=a-secret-of-somebody")[0], Verdict.BREACHED)
+        self.assertEqual(self.check(f"{good}Traceback (most recent call last):")[1], Verdict.BREACHED)
+        self.assertEqual(self.check(f"{good}Unhandled error in Deferred:")[1], Verdict.BREACHED)
+        self.assertEqual(self.check("")[0], Verdict.UNPROVEN)
 
 
 class NoDelayTests(TestCase):
-    """What no client can see from outside: Autobahn's own option has no effect on Twisted."""
+    """Autobahn's own option has no effect on Twisted, which no client can see from outside."""
 
-    async def test_no_delay(self) -> None:
-        """The whole service on the real reactor: accepted WebSockets send small messages at once."""
+    async def test_accepted_websockets_have_tcp_nodelay(self) -> None:
+        """The whole service runs on the real reactor."""
         broker = MemoryBroker(REACTOR)
         endpoint = TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")
         settings = Settings(host="127.0.0.1", drain_timeout_seconds=5.0)
@@ -162,7 +156,7 @@ class NoDelayTests(TestCase):
         (accepted,) = service._sockets.sockets
         handle = accepted.transport.getHandle()
         self.assertTrue(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        # Left alone it is off: else this would prove nothing.
+        # It is off by default: otherwise this would prove nothing.
         with socket.socket() as alone:
             self.assertFalse(alone.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         service._node.publications_received([Publication("room", b"hello")])

@@ -1,4 +1,4 @@
-"""What an installation has: the plugin, the page, and nothing that breaks Twisted."""
+"""The contents of the wheel, and the relay installed from it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 class WheelTests(SynchronousTestCase):
     """The wheel, built from this source tree."""
 
-    def test_contents_and_life(self) -> None:
-        """The wheel has plugin and page and no package file in Twisted's folders; installed, its relay runs."""
+    def test_wheel_has_plugin_and_page_and_its_relay_runs(self) -> None:
+        """It has no package file in Twisted's folders, which would break Twisted."""
         folder = Path(self.mktemp()).absolute()
         subprocess.run(
             [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],

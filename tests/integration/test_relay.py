@@ -1,4 +1,4 @@
-"""The real relay, as its user meets it: `twistd wsrelay` and clients that know nothing of its insides."""
+"""The real relay: `twistd wsrelay` in a child process, and independent clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from devtools.harness.redis_server import RedisServer, free_port
+from devtools.harness.ports import free_port
+from devtools.harness.redis_server import RedisServer
 from devtools.harness.relay import Relay, clean_environ
 from tests.support.frames import read_frames
 
@@ -22,41 +23,37 @@ DEADLINE = 20
 
 
 def socket_to(url: str, **options: Any) -> ClientConnection:
-    """An open WebSocket of the independent client."""
+    """Return an open WebSocket of an independent client."""
     return connect(url, open_timeout=DEADLINE, proxy=None, legacy=True, **options)
 
 
 class EmbeddedTests(SynchronousTestCase):
-    """Without Redis, with nothing set: what `make run` starts."""
+    """Without Redis and with default settings, as `make run` starts it."""
 
     def setUp(self) -> None:
-        self.relay = Relay()
-        self.relay.__enter__()
-        self.addCleanup(self.relay.__exit__, None, None, None)
+        self.relay = self.enterContext(Relay())
 
-    def test_chat(self) -> None:
-        """What one client sends to chat reaches every client, the sender too, text as text and bytes as bytes."""
+    def test_message_to_chat_reaches_every_client_unchanged(self) -> None:
+        """The sender receives it too; text stays text, and bytes stay bytes."""
         with socket_to(self.relay.ws("chat")) as one, socket_to(self.relay.ws("chat")) as two:
             for message in ("hello", "007", "", "h\u00e9 \U0001f30a", b"\xff\x00"):
                 one.send(message)
                 self.assertEqual((one.recv(DEADLINE), two.recv(DEADLINE)), (message, message))
 
-    def test_says_where(self) -> None:
-        """One line says where it listens and with which broker."""
+    def test_one_log_line_names_address_and_broker(self) -> None:
         lines = [line for line in self.relay.log().splitlines() if "listening" in line]
         self.assertEqual(len(lines), 1)
         self.assertIn(f"wsrelay listening on http://127.0.0.1:{self.relay.port}/ with the memory broker", lines[0])
 
-    def test_pages(self) -> None:
-        """The page, the probes, and clear answers elsewhere."""
+    def test_page_and_probes_answer_and_other_paths_do_not_exist(self) -> None:
         status, text = self.relay.get("/healthz")
         self.assertEqual((status, text.split(";")[0]), (200, "alive"))
         self.assertEqual(self.relay.get("/readyz"), (200, "ready\n"))
         self.assertIn("<title>", self.relay.get("/")[1])
         self.assertEqual([self.relay.get(path)[0] for path in ("/ws/chat", "/nothing")], [426, 404])
 
-    def test_no_permission(self) -> None:
-        """Publishing where it is not permitted closes with 4503 and the reason; listening there is fine."""
+    def test_publishing_without_permission_is_closed_with_4503(self) -> None:
+        """Subscribing is permitted."""
         with socket_to(self.relay.ws("news")) as client:
             client.send("hello")
             with self.assertRaises(ConnectionClosed) as caught:
@@ -65,8 +62,7 @@ class EmbeddedTests(SynchronousTestCase):
         assert closed is not None
         self.assertEqual((closed.code, closed.reason), (4503, "publishing is not permitted on this channel"))
 
-    def test_bad_names(self) -> None:
-        """A name outside the grammar is refused with 400 and a text that says what a name is."""
+    def test_invalid_channel_name_is_rejected_with_400_and_an_explanation(self) -> None:
         for name in ("", "a/b", "x" * 256, "caf%C3%A9", "$control"):
             with self.assertRaises(InvalidStatus) as caught:
                 socket_to(self.relay.ws(name))
@@ -75,8 +71,7 @@ class EmbeddedTests(SynchronousTestCase):
             assert response.body is not None
             self.assertIn(b"channel name", bytes(response.body))
 
-    def test_bad_messages(self) -> None:
-        """Too big is closed with 1009, a text that is no UTF-8 with 1007."""
+    def test_large_message_is_closed_with_1009_and_invalid_utf8_with_1007(self) -> None:
         for code, message, text in ((1009, b"x" * 65537, False), (1007, b"\xff", True)):
             with socket_to(self.relay.ws("chat")) as client:
                 client.send(message, text=text)
@@ -87,10 +82,10 @@ class EmbeddedTests(SynchronousTestCase):
 
 
 class StoppingTests(SynchronousTestCase):
-    """SIGTERM, once and more often."""
+    """SIGTERM, once and repeatedly."""
 
-    def test_goodbye(self) -> None:
-        """Every client is told 1012, and the process is gone within the drain time however many signals come."""
+    def test_sigterm_closes_every_client_with_1012_and_ends_the_process(self) -> None:
+        """Further signals change nothing."""
         with Relay() as relay:
             clients = [socket_to(relay.ws("chat")) for _ in range(20)]
             began = time.monotonic()
@@ -105,12 +100,12 @@ class StoppingTests(SynchronousTestCase):
             self.assertLess(time.monotonic() - began, 25)
             self.assertNotIn("Traceback", relay.log())
 
-    def test_silent_client(self) -> None:
-        """A client that never answers the goodbye does not keep the process beyond the drain time."""
+    def test_client_that_never_answers_the_close_does_not_delay_the_exit(self) -> None:
+        """The process ends within the drain timeout."""
         with Relay("--drain-timeout-seconds", "2", "--close-timeout-seconds", "30") as relay:
             client = socket_to(relay.ws("chat"))
             client.socket.setblocking(True)
-            # The client's own thread would answer: stop the whole of it by not letting it read.
+            # The client's own thread would answer: it must not read.
             client.protocol.receive_data = lambda data: None  # type: ignore[method-assign]
             relay.signal(signal.SIGTERM)
             self.assertEqual(relay.wait(10), -signal.SIGTERM)
@@ -118,7 +113,7 @@ class StoppingTests(SynchronousTestCase):
 
 
 class RedisTests(SynchronousTestCase):
-    """On a real Redis server."""
+    """With a real Redis server."""
 
     def setUp(self) -> None:
         self.redis = RedisServer().start()
@@ -126,14 +121,10 @@ class RedisTests(SynchronousTestCase):
         self.env = {"REDIS_URL": self.redis.url}
 
     def relay(self, *flags: str, **options: Any) -> Relay:
-        """A relay on the server, stopped at the end of the test."""
-        relay = Relay(*flags, env=self.env, **options)
-        relay.__enter__()
-        self.addCleanup(relay.__exit__, None, None, None)
-        return relay
+        """Return a relay on the server, stopped at the end of the test."""
+        return self.enterContext(Relay(*flags, env=self.env, **options))
 
-    def test_publish_reaches_every_process(self) -> None:
-        """A plain PUBLISH reaches every socket of two processes, byte for byte."""
+    def test_plain_publish_reaches_every_client_of_two_processes_unchanged(self) -> None:
         first, second = self.relay(), self.relay()
         sockets = [socket_to(relay.ws("chat")) for relay in (first, second) for _ in range(2)]
         with self.redis.client() as redis:
@@ -143,36 +134,35 @@ class RedisTests(SynchronousTestCase):
         for each in sockets:
             each.close()
 
-    def test_one_subscriber_connection(self) -> None:
-        """With a hundred clients a process still has one subscriber connection, on channels with listeners only."""
+    def test_process_has_one_subscriber_connection_for_a_hundred_clients(self) -> None:
+        """It is subscribed to channels with clients only."""
         relay = self.relay()
         sockets = [socket_to(relay.ws(f"room:{number % 10}")) for number in range(100)]
         with self.redis.client() as redis:
             listed: Any = redis.client_list()
             names: Any = redis.pubsub_channels()
-        # Two more than the rooms: the way through Redis is probed by one, the application tells all processes by one.
+        # Ten rooms, the probe, the control channel, and one more of the relay's own.
         self.assertEqual([each["sub"] for each in listed if int(each["sub"])], ["13"])
         rooms = [name for name in names if not name.startswith(b"wsrelay:$")]
         self.assertEqual(sorted(rooms), sorted(b"wsrelay:room:%d" % number for number in range(10)))
         for each in sockets:
             each.close()
 
-    def test_publish_from_a_socket(self) -> None:
-        """Where it is permitted, what a client sends is a plain PUBLISH for every program; by default it is not."""
+    def test_client_message_is_a_plain_publish_where_permitted(self) -> None:
+        """By default it is not permitted."""
         relay = self.relay("--publish", "chat")
-        with self.redis.client() as redis, redis.pubsub() as heard, socket_to(relay.ws("chat")) as client:
-            heard.subscribe("wsrelay:chat")
-            heard.get_message(timeout=DEADLINE)
+        with self.redis.client() as redis, redis.pubsub() as subscriber, socket_to(relay.ws("chat")) as client:
+            subscriber.subscribe("wsrelay:chat")
+            subscriber.get_message(timeout=DEADLINE)
             client.send(b"\x00007")
-            message: Any = heard.get_message(timeout=DEADLINE)
+            message: Any = subscriber.get_message(timeout=DEADLINE)
             self.assertEqual(message["data"], b"\x00007")
         with socket_to(self.relay().ws("chat")) as client:
             client.send("no")
             with self.assertRaises(ConnectionClosed):
                 client.recv(DEADLINE)
 
-    def test_namespaces(self) -> None:
-        """Once channels are named in the file, no other exists: 404, and nothing is subscribed."""
+    def test_channel_outside_all_namespaces_is_rejected_with_404(self) -> None:
         config = Path(self.mktemp())
         config.write_text('[namespaces.rooms]\nchannels = ["room:*"]\npublish = true\n')
         relay = self.relay("--config", str(config.absolute()))
@@ -183,8 +173,8 @@ class RedisTests(SynchronousTestCase):
             socket_to(relay.ws("chat"))
         self.assertEqual(caught.exception.response.status_code, 404)
 
-    def test_redis_comes_later(self) -> None:
-        """Without Redis it serves, is not ready and says why once; with it everything works by itself."""
+    def test_relay_without_redis_is_unready_and_recovers_by_itself(self) -> None:
+        """It logs each failed connection once."""
         self.redis.kill()
         relay = self.relay(ready=False)
         status, body = relay.get("/readyz")
@@ -201,8 +191,7 @@ class RedisTests(SynchronousTestCase):
             redis.publish("wsrelay:chat", "here")
             self.assertEqual(client.recv(DEADLINE), "here")
 
-    def test_gap_is_told(self) -> None:
-        """Who listened while the link to Redis was interrupted is told, with a code that says come back."""
+    def test_possible_message_loss_is_closed_with_4010(self) -> None:
         relay = self.relay()
         with socket_to(relay.ws("chat")) as client:
             self.redis.kill()
@@ -216,8 +205,7 @@ class RedisTests(SynchronousTestCase):
             self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
             self.assertEqual(client.recv(DEADLINE), "again")
 
-    def test_sockets_survive_redis(self) -> None:
-        """Where gaps are not told a restart of Redis costs no client its connection, and messages flow again."""
+    def test_connections_survive_a_restart_of_redis_without_gap_notices(self) -> None:
         config = Path(self.mktemp())
         config.write_text('[namespaces.all]\nchannels = ["*"]\nnotify_gaps = false\n')
         relay = self.relay("--config", str(config.absolute()))
@@ -232,10 +220,10 @@ class RedisTests(SynchronousTestCase):
 
 
 class SlowTests(SynchronousTestCase):
-    """Clients that do not read, on the real relay and real kernels."""
+    """Clients that do not read, with real sockets."""
 
     def silent(self, relay: Relay, channel: str) -> socket.socket:
-        """A WebSocket of which nobody reads the messages, with a small window."""
+        """Return an open WebSocket with a small receive window, whose messages are not read."""
         raw = socket.socket()
         self.addCleanup(raw.close)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -253,7 +241,7 @@ class SlowTests(SynchronousTestCase):
 
     @staticmethod
     def rest(raw: socket.socket) -> bytes:
-        """All that still comes; a reset ends it as well."""
+        """Return all further bytes until the end of the connection, by FIN or RST."""
         data = b""
         try:
             while piece := raw.recv(65536):
@@ -262,34 +250,27 @@ class SlowTests(SynchronousTestCase):
             pass
         return data
 
-    @staticmethod
-    def memory(relay: Relay) -> int:
-        """The resident memory of a relay, in bytes."""
-        status = Path(f"/proc/{relay.process.pid}/status").read_text()
-        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) * 1024
-
-    def test_one_that_never_reads(self) -> None:
-        """One client never reads: fifty others get every message in order, it is let go, and memory stays bounded."""
+    def test_client_that_never_reads_is_closed_and_disturbs_no_other(self) -> None:
+        """Fifty others receive every message in order, and memory stays bounded."""
         if not Path("/proc/self/status").exists():
             raise SkipTest("no /proc to read the memory of a process from")
         flags = ("--max-outbox-bytes", "262144", "--max-outbox-seconds", "2", "--close-timeout-seconds", "1")
         with Relay("--publish", "room", "--max-bytes-per-second", "100000000", *flags) as relay:
             others = [socket_to(relay.ws("room"), max_queue=None) for _ in range(50)]
             silent = self.silent(relay, "room")
-            before = self.memory(relay)
+            before = relay.resident_bytes()
             messages = [f"{number:06d}" + "x" * 10_000 for number in range(100)]
             for message in messages:
                 others[0].send(message)
                 self.assertEqual(others[0].recv(DEADLINE), message)
             for other in others[1:]:
                 self.assertEqual([other.recv(DEADLINE) for _ in messages], messages)
-            # It is dropped without being read from: the relay says goodbye, waits for the answer and ends it.
+            # The relay sends a close frame, waits for the answer, and ends the connection.
             deadline = time.monotonic() + 2 + 1 + 2
             while self.is_kept(silent):
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.02)
-            self.assertLess(self.memory(relay) - before, 32 * 1024 * 1024)
+            self.assertLess(relay.resident_bytes() - before, 32 * 1024 * 1024)
             received = self.rest(silent)
             self.assertLess(len(received), len(messages) * len(messages[0]))
             for other in others:
@@ -298,11 +279,11 @@ class SlowTests(SynchronousTestCase):
 
     @staticmethod
     def is_kept(raw: socket.socket) -> bool:
-        """Whether the relay has not yet ended a connection: its state, the first byte of TCP_INFO, is ESTABLISHED."""
+        """Return whether a connection is ESTABLISHED, by the first byte of TCP_INFO: the relay has not ended it yet."""
         return raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
 
-    def test_latest(self) -> None:
-        """Where the newest message is enough, who stalls and then reads gets what was on its way, then the newest."""
+    def test_latest_policy_delivers_the_newest_message_to_a_client_that_stalled(self) -> None:
+        """Before it come the messages that the kernels had already taken."""
         config = Path(self.mktemp())
         config.write_text(
             '[namespaces.ticker]\nchannels = ["ticker"]\npublish = true\nslow_consumer_policy = "latest"\n'
@@ -321,16 +302,16 @@ class SlowTests(SynchronousTestCase):
             numbers = [int(bytes(frame.data[:6])) for frame in read_frames(data)]
         self.assertEqual(numbers, sorted(set(numbers)))
         self.assertEqual((numbers[0], numbers[-1]), (0, len(messages) - 1))
-        # What was between the last that the kernels took and the newest is lost to it, and nothing else.
+        # Only the messages between the last one that the kernels took and the newest are dropped.
         self.assertEqual(numbers[:-1], list(range(len(numbers) - 1)))
         self.assertLess(len(numbers), len(messages))
 
 
-class MistakeTests(SynchronousTestCase):
-    """The operator's mistakes: one line that says what to do, status 1, no traceback."""
+class InvalidSettingsTests(SynchronousTestCase):
+    """Invalid settings: one line that says what to do, status 1, no traceback."""
 
-    def refused(self, *flags: str, **env: str) -> str:
-        """What a start that must fail says."""
+    def error_of(self, *flags: str, **env: str) -> str:
+        """Return the error text of a start that must fail."""
         twistd = str(Path(sys.executable).with_name("twistd"))
         ended = subprocess.run(
             [twistd, "--nodaemon", "--pidfile=", "wsrelay", *flags],
@@ -347,14 +328,13 @@ class MistakeTests(SynchronousTestCase):
         self.assertEqual(len(lines), 1, said)
         return lines[0].partition("wsrelay: ")[2]
 
-    def test_port_taken(self) -> None:
-        """A port that is taken is told with its number."""
+    def test_port_in_use_is_reported_with_its_number(self) -> None:
         with Relay() as relay:
-            said = self.refused("--port", str(relay.port))
+            said = self.error_of("--port", str(relay.port))
         self.assertEqual(said, f"cannot listen on 127.0.0.1:{relay.port}: Address already in use")
 
-    def test_mistakes(self) -> None:
-        """Every kind of unusable setting is told with its name, and the nearest one where it is unknown."""
+    def test_invalid_setting_is_reported_by_name(self) -> None:
+        """An unknown name is reported with the nearest one that exists."""
         port = str(free_port())
         cases: list[tuple[tuple[str, ...], dict[str, str], str]] = [
             (("--prot", "1"), {}, "did you mean --port?"),
@@ -374,12 +354,11 @@ class MistakeTests(SynchronousTestCase):
             ),
         ]
         for flags, env, expected in cases:
-            said = self.refused(*flags, **env)
+            said = self.error_of(*flags, **env)
             self.assertIn(expected, said)
             self.assertNotIn("hunter2", said)
 
-    def test_help(self) -> None:
-        """Help lists every setting with its unit, default and environment variable."""
+    def test_help_lists_settings_with_unit_default_and_variable(self) -> None:
         twistd = str(Path(sys.executable).with_name("twistd"))
         said = subprocess.run(
             [twistd, "wsrelay", "--help"], capture_output=True, text=True, timeout=60, check=True
