@@ -1,27 +1,31 @@
-# Both of the first two set everything up by themselves; all they want is Python 3.11 or newer.
+# Every target makes the environments that it needs; Python 3.11 or newer is all that must be installed.
 #
-#   make run     the relay with its chat page, on the embedded broker: http://127.0.0.1:8080/
-#   make test    the tests
-#   make lint    formatting, types, and who may import whom
+#   make run            the relay with its chat page, on the embedded broker: http://127.0.0.1:8080/
+#   make test           the tests
 #   make test COVER=1   the tests, and the coverage that must hold
-#   make bench   what it costs, beside others: tables, JSON and a picture
-#   make faults  real relays, real Redis, and everything that can break between them: three minutes
-#   make attack  real relays, and everything that should not be let in: half a minute
-#   make conformance   the Autobahn test suite against the front door; wants a CPython 2.7, else skips
-#   make audit   what is pinned, compared with published advisories
-#   make docs    what is generated in docs/
-#   make pins    requirements*.txt from the newest releases
+#   make test-clients   the tests with third-party clients; those need Node
+#   make lint           formatting, types, and the layers of imports
+#   make bench          costs of the relay beside other servers: tables, JSON and a picture; a quarter of an hour
+#   make faults         real relays, real Redis, and everything that can break between them: three minutes
+#   make attack         real relays, and every known attack on them: half a minute
+#   make conformance    the Autobahn test suite against the relay's sockets; skipped without CPython 2.7
+#   make audit          pinned versions compared with published advisories
+#   make docs           the generated pages of docs/
+#   make pins           requirements*.txt from the installed releases
+#   make clean          remove environments, caches and build results
+#
+# ARGS are passed on: make faults ARGS='--only failover'
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test lint audit bench faults attack conformance docs pins clean
+.PHONY: run test test-clients lint audit bench faults attack conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
 
-# Bounds: the pure rooms have no line that no test runs; everything together at most one in twenty.
+# Coverage: every line of the packages that know no network, 95 % of all lines.
 PURE := wsrelay/core/*,wsrelay/dialects/*,wsrelay/engine/hub.py
 
 test: .venv/dev
@@ -34,6 +38,15 @@ ifdef COVER
 else
 	$(BIN)/trial tests
 endif
+
+test-clients: .venv/dev
+	@if [ ! -d tests/clients ]; then \
+		echo 'test-clients: there are no tests with third-party clients yet'; \
+	elif ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		echo 'test-clients: SKIPPED: node and npm are not installed'; \
+	else \
+		npm ci --prefix tests/clients --no-audit --no-fund && $(BIN)/trial tests.clients; \
+	fi
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -50,12 +63,13 @@ attack: .venv/dev
 conformance: .venv/dev
 	@$(BIN)/python -m devtools.conformance $(ARGS)
 
-# A quarter of an hour of a quiet machine; ARGS="--quick" looks whether it works.
+# Needs a quiet machine; ARGS="--quick" only checks that everything works. The relay that is measured runs in an
+# environment of its own, see devtools/bench/setup.py.
 bench: .venv/run
 	$(BIN)/python -m devtools.bench setup
 	$(BIN)/python -m devtools.bench run --plot docs/performance.png $(ARGS)
 
-# In an environment of its own: what it needs is nobody else's affair.
+# pip-audit has an environment of its own, so that its dependencies are not among ours.
 audit: .venv/dev .venv-audit/done
 	@$(BIN)/python -m devtools.release.audit .venv-audit/bin/pip-audit
 
@@ -70,7 +84,7 @@ docs: .venv/dev
 pins: .venv/dev
 	$(BIN)/python -m devtools.release.pins
 
-# The pins without the line for the project itself, which is installed in place of it so that edits are seen.
+# The pins without the line for the project itself, which is installed editable instead.
 .venv/run: requirements.txt setup.cfg setup.py pyproject.toml | .venv/bin/python
 	@grep -v '^\.' requirements.txt > .venv/pins.txt
 	$(PIP) install -r .venv/pins.txt -e .
@@ -82,9 +96,9 @@ pins: .venv/dev
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo 'wsrelay needs Python 3.11 or newer; say which with: make PYTHON=python3.12'; exit 1; }
+		{ echo 'wsrelay needs Python 3.11 or newer; name it with: make PYTHON=python3.12'; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 		{ echo 'No environment could be made. On Debian and Ubuntu: apt-get install python3-venv'; rm -rf .venv; exit 1; }
 
 clean:
-	rm -rf .venv .venv-audit devtools/bench/.cache devtools/conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-audit devtools/bench/.cache devtools/conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info tests/clients/node_modules

@@ -1,26 +1,68 @@
-"""Prints what trial's summary says as one plain line; fails where there is no summary or a test failed.
+"""Prints the totals of trial's logs in one line: `N passed, N failed, N skipped`.
 
-Skips that hide what matters fail too: without a real Redis server the tests prove little.
+Each argument is the log of one run. The status is 1 if a test failed, if a run has no summary, or if a test was skipped
+that must run: without a real Redis server and a real browser the tests prove little. Such a skip counts as a failure.
+A run that says on a line of its own that it is skipped, or has no tests yet, has no summary.
 """
 
 import re
 import sys
 
-text = open(sys.argv[1], encoding="utf-8", errors="replace").read()
-ran = re.findall(r"^Ran (\d+) tests in ", text, re.MULTILINE)
-verdicts = re.findall(r"^(PASSED|FAILED)(?: \((.*)\))?$", text, re.MULTILINE)
-counts = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", verdicts[-1][1])} if verdicts else {}
-skipped = counts.get("skips", 0) + counts.get("expectedFailures", 0)
-failed = counts.get("failures", 0) + counts.get("errors", 0) + counts.get("unexpectedSuccesses", 0)
-passed = counts.get("successes", 0)
-trouble = ""
-if not ran or not verdicts:
-    trouble, failed = "the test run has no summary: it did not end", failed + 1
-elif passed == 0:
-    trouble, failed = "not one test passed", failed + 1
-elif "no Redis server" in text:
-    trouble, failed = "tests were skipped for want of a Redis server", failed + 1
-if trouble:
-    print(trouble)
-print(f"{passed} passed, {failed} failed, {skipped} skipped")
-sys.exit(1 if failed else 0)
+MUST_RUN = ("no Redis server", "no Chromium or Chrome")
+"""Beginnings of the reasons for which no test may be skipped."""
+
+_NOT_RUN = re.compile(r"^test-clients: .*$", re.MULTILINE)
+_RULE = re.compile(r"^(?:={79}|-{79})$", re.MULTILINE)
+
+
+def totals(log: str) -> tuple[int, int, int, list[str]]:
+    """Return how many tests passed, failed and were skipped in one run, and what is wrong about it."""
+    ran = re.search(r"^Ran (\d+) tests in ", log, re.MULTILINE)
+    verdicts = re.findall(r"^(?:PASSED|FAILED)(?: \((.*)\))?$", log, re.MULTILINE)
+    if ran is None or not verdicts:
+        if found := _NOT_RUN.search(log):
+            print(found[0])
+            return 0, 0, 0, []
+        return 0, 1, 0, ["a test run has no summary: it did not end"]
+    counts = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", verdicts[-1])}
+    passed = counts.get("successes", 0)
+    skipped = counts.get("skips", 0) + counts.get("expectedFailures", 0)
+    failed = counts.get("failures", 0) + counts.get("errors", 0) + counts.get("unexpectedSuccesses", 0)
+    problems = []
+    for reason, tests in _skips(log):
+        if reason.startswith(MUST_RUN):
+            problems.append(f"{len(tests)} tests must not be skipped: {reason}")
+            failed, skipped = failed + len(tests), skipped - len(tests)
+    if passed == 0:
+        problems.append("not one test of a run passed")
+        failed += 1
+    return passed, failed, skipped, problems
+
+
+def _skips(log: str) -> list[tuple[str, list[str]]]:
+    """Return the reasons for skips in trial's summary, and the tests that each of them skipped."""
+    found = []
+    for block in _RULE.split(log):
+        lines = block.strip().splitlines()
+        if lines and lines[0] == "[SKIPPED]":
+            reason, _, tests = "\n".join(lines[1:]).partition("\n\n")
+            found.append((reason, tests.split()))
+    return found
+
+
+def main(paths: list[str]) -> int:
+    """Print problems and totals; return the exit status."""
+    sums = [0, 0, 0]
+    for path in paths:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            *counts, problems = totals(file.read())
+        sums = [total + count for total, count in zip(sums, counts, strict=True)]
+        for problem in problems:
+            print(problem)
+    passed, failed, skipped = sums
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -42,22 +42,22 @@ KNOWN = (
     ("twisted", "26.10.0", "bare CR and LF in heads, HTTP/2 rapid reset, and what else its release notes list"),
     ("ujson", "5.4.0", "CVE-2022-31116, CVE-2022-31117: surrogates; double free"),
 )
-"""Package, the first release without it, and what it was."""
+"""Package, the first fixed release, and the advisory."""
 
 
 def pins() -> dict[str, str]:
-    """What is pinned: name and release."""
+    """Return the pinned releases by package."""
     lines = [line for file in FILES for line in (ROOT / file).read_text().splitlines()]
     found = [Requirement(line) for line in lines if line and not line.startswith(("#", "."))]
     return {each.name: str(each.specifier).removeprefix("==") for each in found}
 
 
 def vulnerable(pinned: dict[str, str]) -> list[str]:
-    """What of the list still holds for these pins, as lines."""
+    """Return the known advisories that apply to pins, one per line."""
     return [
-        f"{name} {pinned[name]}: {what}; mended in {mended}"
-        for name, mended, what in KNOWN
-        if name in pinned and Version(pinned[name]) < Version(mended)
+        f"{name} {pinned[name]}: {what}; fixed in {fixed}"
+        for name, fixed, what in KNOWN
+        if name in pinned and Version(pinned[name]) < Version(fixed)
     ]
 
 
@@ -74,7 +74,7 @@ def _installed_otherwise(pinned: dict[str, str]) -> list[str]:
 
 
 def ask_pip_audit(program: str, pinned: dict[str, str]) -> tuple[list[str], int]:
-    """What pip-audit finds, as lines, and for how many releases it had data."""
+    """Return the findings of pip-audit, one per line, and for how many releases it had data."""
     text = "".join(f"{name}=={release}\n" for name, release in pinned.items())
     options = ("--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off", "-r", "/dev/stdin")
     try:
@@ -90,11 +90,11 @@ def ask_pip_audit(program: str, pinned: dict[str, str]) -> tuple[list[str], int]
 
 
 def main() -> int:
-    """Look, tell, and give the exit status."""
+    """Print the findings; return the exit status."""
     pinned = pins()
     found, audited = ask_pip_audit(sys.argv[1], pinned)
-    print(f"audit: pip-audit has looked at {audited} of {len(pinned)} pins; for the others it has no data here")
-    print(f"audit: compared with {len(KNOWN)} advisories of our own list")
+    print(f"audit: pip-audit has data for {audited} of {len(pinned)} pins")
+    print(f"audit: compared with {len(KNOWN)} advisories of the list in devtools/release/audit.py")
     for line in (problems := [*found, *vulnerable(pinned), *_installed_otherwise(pinned)]):
         print(f"audit: {line}")
     return 1 if problems else 0

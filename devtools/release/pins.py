@@ -1,7 +1,7 @@
-"""Writes requirements.txt and requirements-dev.txt from what is installed: `make pins` after an upgrade.
+"""Writes requirements.txt and requirements-dev.txt from the installed releases: `make pins` after an upgrade.
 
-requirements.txt pins what the relay runs with, and installs the relay itself; a dyno needs no more. The other file
-adds what tests and checks run with.
+requirements.txt pins the dependencies of the relay and installs the relay itself; a dyno needs no more. The other file
+adds the dependencies of tests and checks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def closure(requirements: list[str], extra: str = "") -> dict[str, str]:
-    """Every distribution that the requirements lead to, by its normal name, with its version."""
+    """Return every distribution that requirements lead to: version by normalized name."""
     found: dict[str, str] = {}
     waiting = [(Requirement(text), extra) for text in requirements]
     while waiting:
@@ -38,7 +38,7 @@ def main() -> None:
     declared = distribution("wsrelay").requires or []
     run = closure(declared)
     dev = closure(declared, "test") | closure(declared, "lint")
-    # The tools that build the wheel which a test installs.
+    # They build the wheel that a test installs.
     dev |= closure(["setuptools", "wheel"])
     for name, pins, last in (("requirements.txt", run, [".", ""]), ("requirements-dev.txt", dev, [""])):
         lines = [f"{key}=={version}" for key, version in sorted(pins.items()) if pins is run or key not in run]

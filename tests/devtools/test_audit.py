@@ -1,4 +1,4 @@
-"""Tests of `devtools.release.audit`: it would see what it looks for."""
+"""Tests of `devtools.release.audit`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,23 @@ from devtools.release.audit import KNOWN, ask_pip_audit, pins, vulnerable
 
 
 class AuditTests(SynchronousTestCase):
-    """Pins and advisories."""
+    """Pins compared with advisories."""
 
-    def test_pins(self) -> None:
-        """What is pinned is read from both files, and all of it is exact."""
+    def test_both_files_are_read_and_every_pin_is_exact(self) -> None:
         found = pins()
         self.assertIn("twisted", found)
         self.assertIn("ruff", found)
         self.assertTrue(all(Version(release) for release in found.values()))
 
-    def test_nothing_known(self) -> None:
-        """No pin is behind an advisory that we know of."""
+    def test_no_pin_is_below_a_known_fix(self) -> None:
         self.assertEqual(vulnerable(pins()), [])
 
-    def test_seen(self) -> None:
-        """A pin that is behind one would be seen, and one that is not left alone."""
-        for name, mended, what in KNOWN:
+    def test_pin_below_a_fix_is_reported_and_a_fixed_one_is_not(self) -> None:
+        for name, fixed, what in KNOWN:
             self.assertIn(what, "".join(vulnerable({name: "0.0.1"})))
-            self.assertNotIn(what, "".join(vulnerable({name: mended})))
+            self.assertNotIn(what, "".join(vulnerable({name: fixed})))
 
-    def test_pip_audit(self) -> None:
-        """What pip-audit finds is told, and what it could not look at is not counted as looked at."""
+    def test_findings_of_pip_audit_are_reported_and_skipped_packages_are_not_counted(self) -> None:
         answer = (
             '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]},'
             ' {"name": "b", "version": "2", "vulns": []}, {"name": "c", "skip_reason": "no data"}]}'

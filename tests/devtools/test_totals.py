@@ -1,0 +1,55 @@
+"""Tests of `.ci/totals.py`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+PROGRAM = Path(__file__).parents[2] / ".ci" / "totals.py"
+
+RULE, LINE = "=" * 79, "-" * 79
+GOOD = f"{LINE}\nRan 3 tests in 1.0s\n\nPASSED (successes=3)\n"
+BAD = f"{LINE}\nRan 3 tests in 1.0s\n\nFAILED (failures=1, errors=1, successes=1)\n"
+NOT_YET = "test-clients: there are no tests with third-party clients yet\n"
+
+
+def skipping(reason: str) -> str:
+    """Return the log of a run with two skipped tests."""
+    tests = "tests.a.TestCase.test_a\ntests.a.TestCase.test_b\n"
+    return f"{RULE}\n[SKIPPED]\n{reason}\n\n{tests}{LINE}\nRan 5 tests in 1.0s\n\nPASSED (skips=2, successes=3)\n"
+
+
+class TotalsTests(SynchronousTestCase):
+    """The last line and the exit status."""
+
+    def totals(self, *logs: str) -> tuple[int, str]:
+        """Return exit status and last line for these logs."""
+        paths = []
+        for log in logs:
+            path = Path(self.mktemp())
+            path.write_text(log)
+            paths.append(str(path))
+        done = subprocess.run([sys.executable, str(PROGRAM), *paths], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    def test_totals_of_all_runs_are_added(self) -> None:
+        self.assertEqual(self.totals(GOOD, GOOD), (0, "6 passed, 0 failed, 0 skipped"))
+        self.assertEqual(self.totals(GOOD, BAD), (1, "4 passed, 2 failed, 0 skipped"))
+
+    def test_run_that_did_not_end_is_a_failure(self) -> None:
+        self.assertEqual(self.totals(GOOD, "tests.a\n"), (1, "3 passed, 1 failed, 0 skipped"))
+
+    def test_run_of_tests_that_do_not_exist_yet_is_none(self) -> None:
+        self.assertEqual(self.totals(GOOD, NOT_YET), (0, "3 passed, 0 failed, 0 skipped"))
+
+    def test_skip_without_redis_or_browser_is_a_failure(self) -> None:
+        for reason in ("no Redis server: neither ...", "no Chromium or Chrome found on PATH"):
+            self.assertEqual(self.totals(skipping(reason)), (1, "3 passed, 2 failed, 0 skipped"))
+
+    def test_other_skip_is_no_failure(self) -> None:
+        self.assertEqual(
+            self.totals(skipping("cryptography does not know ML-DSA")), (0, "3 passed, 0 failed, 2 skipped")
+        )
