@@ -32,7 +32,7 @@ class HookApplication(StubApplication):
 
     Attributes:
         keys: The JWK Set served at ``/keys``.
-        is_broken: Whether the hook fails for the channel ``hook:moody``.
+        is_broken: Whether the hook fails for the channel ``hook:flaky``.
         asked: How often the hook was asked, by channel.
         questions: The last question about each channel.
         lured: How many requests came to other paths: by a redirect, or by the URL of a key in a token.
@@ -54,11 +54,11 @@ class HookApplication(StubApplication):
         self.keys = keys
 
     def break_hook(self) -> None:
-        """Make the hook fail for the channel ``hook:moody``."""
+        """Make the hook fail for the channel ``hook:flaky``."""
         self.is_broken = True
 
     def repair_hook(self) -> None:
-        """Make the hook work for the channel ``hook:moody``."""
+        """Make the hook work for the channel ``hook:flaky``."""
         self.is_broken = False
 
     async def _handle(self, request: Request, responder: Responder) -> None:
@@ -82,17 +82,17 @@ class HookApplication(StubApplication):
             case "late":
                 await asyncio.sleep(SLOW_SECONDS)
                 responder.send(200, _GOOD)
-            case "moody":
+            case "flaky":
                 responder.send(*((503, "") if self.is_broken else (200, _GOOD)))
             case "hangs":
                 await asyncio.sleep(30)
             case "closes":
                 responder.reset()
-            case "shouts":
+            case "huge":
                 responder.send(200, '{"sub": "' + "4" * 10_000_000 + '"}')
             case "redirects":
                 responder.send(302, fields=f"Location: {self.url('elsewhere')}\r\n")
-            case "stammers":
+            case "half-json":
                 responder.send(200, '{"sub": "42"')
             case "breaks-off":
                 responder.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"sub": "42"}')

@@ -1,10 +1,10 @@
-"""Compares what is pinned with published advisories: `make audit`.
+"""Compares pinned versions with published advisories: `make audit`.
 
-pip-audit asks PyPI about every pinned release. It can say nothing where its data cannot be reached, behind a mirror for
-instance; that is told, and what is left is the list below: advisories of the packages that the relay stands on, and the
-release that mended each. So a pin that falls back behind one of them is seen everywhere.
+pip-audit asks PyPI about every pinned release. It finds nothing where its data cannot be reached, for instance behind a
+mirror; this is printed, and the list below still applies: advisories of the relay's dependencies, and the first release
+that fixed each. So a pin below one of them is reported everywhere.
 
-The status is 1 if anything pinned is known to be vulnerable, or pinned otherwise than it is installed.
+The status is 1 if a pinned release is known to be vulnerable, or differs from the installed one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The API for the application's own servers."""
+"""The API for backends."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ async def _honest(context: AttackContext) -> None:
     for call, body, expected in (
         ("publish/room:1", b"hello", "200"),
         ("tickets", {"sub": "42", "channels": ["room:1"]}, "201"),
-        ("disconnect", {"user": "nobody-is-called-so"}, "202"),
+        ("disconnect", {"user": "no-such-user"}, "202"),
     ):
         context.control(call, await context.request(RelayName.GUARDED, _request(call, body)), expected)
 
 
 @attack()
 async def api_key_is_wrong(context: AttackContext) -> None:
-    """No key, a wrong one, a part of one, in another case or place, two of them, and a user's token."""
+    """Call the API with no key, a wrong, partial, misplaced or repeated one, and with a user's token."""
     await _honest(context)
     for fields in (
         ("X-Note: nothing",),
@@ -67,7 +67,7 @@ async def api_key_is_wrong(context: AttackContext) -> None:
 
 @attack()
 async def api_call_is_wrong(context: AttackContext) -> None:
-    """With a good key: other methods, unknown calls, channels of nobody, and bodies that make no sense."""
+    """With a valid key: use other methods, unknown calls, unknown channels, and malformed bodies."""
     await _honest(context)
     for call, body, expected in (
         ("unknown", b"{}", "404"),
@@ -115,7 +115,7 @@ async def api_call_is_wrong(context: AttackContext) -> None:
 
 @attack()
 async def api_body_is_a_form(context: AttackContext) -> None:
-    """Bodies that a browser's form can send from any page, and multipart that is broken."""
+    """Send bodies that a form of any web page can send, and malformed multipart."""
     await _honest(context)
     for kind in (
         "application/x-www-form-urlencoded",
@@ -131,7 +131,7 @@ async def api_body_is_a_form(context: AttackContext) -> None:
 
 @attack()
 async def api_where_there_is_none(context: AttackContext) -> None:
-    """The API of a relay that has no keys, with no key, an empty one, and somebody else's."""
+    """Call the API of a relay without keys: with another relay's key, an empty one, and none."""
     await _honest(context)
     for fields in ((KEY,), ("Authorization: Bearer ",), ("X: y",)):
         for call in ("publish/talk:1", "tickets", "disconnect", ""):
@@ -142,7 +142,7 @@ async def api_where_there_is_none(context: AttackContext) -> None:
 
 @attack()
 async def api_ticket_is_for_one(context: AttackContext) -> None:
-    """A ticket of the API: once, and only for what was asked for."""
+    """Use a ticket of the API twice, and for another channel."""
     _, response = await context.exchange(RelayName.GUARDED, _request("tickets", {"sub": "42", "channels": ["room:1"]}))
     ticket = json.loads(response.body)["ticket"] if response is not None else ""
     context.environment.secrets.add(ticket)

@@ -1,4 +1,4 @@
-"""Channels that are somebody else's, the relay's own, or spelled so that they might be."""
+"""Channels of other users and of the relay itself, and names that lead to them."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ NAMES = (
     "room:1;x=y%23",
     "",
 )
-"""Not one of them is a channel."""
+"""Invalid channel names."""
 
 
 @attack()
 async def channel_is_none(context: AttackContext) -> None:
-    """Names that should reach the relay's own channels, other patterns, or look like another: encoded, overlong."""
+    """Reach internal channels, patterns or lookalikes by names that are encoded, overlong or invalid."""
     token = context.bearer(forge.signed(channels=["*"]))
     for name in ("room:1", "room:%31", "%72oom:1", "x" * 255):
         relay = RelayName.OPEN if name.startswith("x") else RelayName.GUARDED
@@ -71,7 +71,7 @@ async def channel_is_none(context: AttackContext) -> None:
 
 @attack()
 async def channel_of_another_user(context: AttackContext) -> None:
-    """User 42 wants to hear what belongs to others, under every spelling, and so does one without a name."""
+    """Subscribe to the channels of other users under every spelling, also without a user of one's own."""
     token = context.bearer(forge.signed(channels=None))
     for name in ("user:42", "user:%34%32"):
         context.control(name, await context.handshake(RelayName.GUARDED, f"/ws/{name}", token))
@@ -92,12 +92,12 @@ async def channel_of_another_user(context: AttackContext) -> None:
 
 @attack()
 async def publishes_where_it_may_not(context: AttackContext) -> None:
-    """A message where clients only listen, where the credential does not say so, and at somebody else's."""
+    """Publish on read-only channels, without permission in the credential, and on other channels."""
     may = context.bearer(forge.signed(channels=["talk:*"], publish=["talk:1"]))
-    listener = await context.open_websocket(RelayName.GUARDED, "/ws/talk:1", may)
-    speaker = await context.open_websocket(RelayName.GUARDED, "/ws/talk:1", may)
-    speaker.send(client_frame(0x81, b"permitted"))
-    context.control("where it may", await listener.message(), b"permitted")
+    subscriber = await context.open_websocket(RelayName.GUARDED, "/ws/talk:1", may)
+    publisher = await context.open_websocket(RelayName.GUARDED, "/ws/talk:1", may)
+    publisher.send(client_frame(0x81, b"permitted"))
+    context.control("where it may", await subscriber.message(), b"permitted")
     claims: dict[str, Any]
     for path, claims in (
         ("/ws/room:mute", {"publish": ["room:mute", "*"]}),
@@ -107,16 +107,18 @@ async def publishes_where_it_may_not(context: AttackContext) -> None:
         ("/ws/talk:1", {"channels": ["talk:*"], "publish": ["talk:2", "talk:11", "talk"]}),
     ):
         connection = await context.open_websocket(RelayName.GUARDED, path, context.bearer(forge.signed(**claims)))
-        heard = await context.open_websocket(RelayName.GUARDED, path, context.bearer(forge.signed(**claims)))
+        received = await context.open_websocket(RelayName.GUARDED, path, context.bearer(forge.signed(**claims)))
         connection.send(client_frame(0x81, b"not permitted") * 3)
         context.assert_rejected(path, await connection.close_code(), "4503")
         await context.environment.publish(path.removeprefix("/ws/"), "the end")
-        context.assert_harmless("nothing published", await heard.message() == b"the end", f"it was published on {path}")
+        context.assert_harmless(
+            "nothing published", await received.message() == b"the end", f"it was published on {path}"
+        )
 
 
 @attack()
 async def channel_has_the_prefix(context: AttackContext) -> None:
-    """Channels that are called like keys and channels of Redis: with the prefix, and as its notifications are."""
+    """Subscribe to channels named like Redis keys and channels: with the prefix, and like notifications."""
     plain = await context.open_websocket(RelayName.OPEN, "/ws/news")
     others = [
         await context.open_websocket(RelayName.OPEN, f"/ws/{name}")
@@ -126,28 +128,30 @@ async def channel_has_the_prefix(context: AttackContext) -> None:
     await context.environment.publish("news", "for news")
     context.control("the channel itself", await plain.message(), b"for news")
     for connection in others:
-        context.assert_harmless("hears nothing", await connection.message(0.2) is None, "it heard what was not for it")
+        context.assert_harmless(
+            "receives nothing", await connection.message(0.2) is None, "it received messages of another channel"
+        )
 
 
 @attack(exclusive=RelayName.NO_PREFIX)
 async def redis_tells_of_its_keys(context: AttackContext) -> None:
-    """Without a prefix, and with Redis's notifications on: channels that tell the names of keys, which are tickets."""
+    """Learn the names of tickets from Redis's keyspace notifications, where channels have no prefix."""
     connection = await context.open_websocket(RelayName.NO_PREFIX, "/ws/news")
     await context.environment.command("PUBLISH", "news", "hello")
     context.control("a channel without a prefix", await connection.message(), b"hello")
-    spies = []
+    observers = []
     for name in ("__keyevent@0__:set", "__keyevent@0__:expire", "__keyspace@0__:ticket:a-ticket-of-the-bare-relay"):
-        spy = await context.connect(RelayName.NO_PREFIX)
-        spy.send(upgrade(f"/ws/{name}"))
-        response = await spy.response()
+        observer = await context.connect(RelayName.NO_PREFIX)
+        observer.send(upgrade(f"/ws/{name}"))
+        response = await observer.response()
         if response is not None and response.status == 101:
-            spies.append(spy)
+            observers.append(observer)
     await context.environment.command("SET", "ticket:a-ticket-of-the-bare-relay", '{"sub": "42"}', "EX", 60)
-    heard = any([await spy.message(0.5) for spy in spies])
-    context.assert_harmless("no ticket is told", not heard, "a stranger hears of a ticket")
+    received = any([await observer.message(0.5) for observer in observers])
+    context.assert_harmless("no ticket is revealed", not received, "a client learns the name of a ticket")
     stolen = (
         await context.handshake(RelayName.NO_PREFIX, f"{ROOM}?ticket=a-ticket-of-the-bare-relay")
-        if heard
+        if received
         else "nothing"
     )
-    context.assert_harmless("nothing to use", stolen == "nothing", f"and comes to this by it: {stolen}")
+    context.assert_harmless("no use of it", stolen == "nothing", f"and a handshake with it gives {stolen}")

@@ -1,4 +1,4 @@
-"""Clients that want to be expensive."""
+"""Clients that consume resources."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ COMPRESSED = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_ta
 
 
 async def _speaks(context: AttackContext) -> None:
-    """Somebody who sends as much as is normal."""
+    """Show that a client with normal traffic is served."""
     connection = await context.connect(RelayName.OPEN)
-    # A channel of its own, for others do the same.
+    # A channel of its own: other attacks do the same.
     connection.send(upgrade(f"/ws/talk:{connection.port}"))
-    context.control("an honest client", outcome_of(connection, await connection.response()))
+    context.control("a legitimate client", outcome_of(connection, await connection.response()))
     for number in range(50):
         connection.send(client_frame(TEXT, b"%d" % number) + client_frame(0x89))
-    heard = [await connection.message() for _ in range(50)]
-    context.control("fifty messages and pings", heard, [b"%d" % number for number in range(50)])
+    received = [await connection.message() for _ in range(50)]
+    context.control("fifty messages and pings", received, [b"%d" % number for number in range(50)])
     connection.close()
 
 
 @attack()
 async def frames_flood(context: AttackContext) -> None:
-    """64 KB of empty messages, of pings, of pongs, of one message's empty fragments, and of those of one byte."""
+    """Send 64 KB of empty messages, of pings, of pongs, of empty fragments, and of fragments of one byte."""
     await _speaks(context)
     begin = client_frame(0x01, b"x")
     for what, data in (
@@ -48,18 +48,18 @@ async def frames_flood(context: AttackContext) -> None:
 
 @attack()
 async def bytes_flood(context: AttackContext) -> None:
-    """Messages of 60 KB, as fast as the relay takes them."""
+    """Send messages of 60 KB as fast as the relay takes them."""
     await _speaks(context)
     connection = await context.open_websocket(RelayName.OPEN, "/ws/talk:bytes")
     flooding = asyncio.get_running_loop().create_task(connection.flood(client_frame(TEXT, b"x" * 60_000), 400))
-    # It hears itself, and may be too slow for that before it is too fast.
+    # It receives its own messages, and may be closed as a slow consumer first.
     context.assert_rejected("too much", await connection.close_code(), "1008", "4008", "reset")
     await flooding
 
 
 @attack()
 async def frame_claims_too_much(context: AttackContext) -> None:
-    """Frames that claim to be longer than may be: by a byte, by all there is, and by more than there is."""
+    """Send frames whose claimed length exceeds the limit: by a byte, by gigabytes, and beyond 63 bits."""
     await _speaks(context)
     for length, expected in ((65_537, "1009"), (2**31, "1009"), (2**62, "1009"), (2**63, "1002"), (2**64 - 1, "1002")):
         connection = await context.open_websocket(RelayName.OPEN, "/ws/talk:claims")
@@ -76,7 +76,7 @@ async def frame_claims_too_much(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.FLOODED)
 async def bomb_is_decompressed(context: AttackContext) -> None:
-    """64 MB of zeros, compressed to 64 KB: in one frame, and in a thousand fragments."""
+    """Send 64 MB of zeros compressed to 64 KB, in one frame and in a thousand fragments."""
     relay = await context.relay(RelayName.FLOODED)
     connection = await context.open_websocket(RelayName.FLOODED, "/ws/talk:bomb", COMPRESSED)
     connection.send(client_frame(TEXT | 0x40, _deflate(b"x" * 60_000)))
@@ -105,25 +105,25 @@ def _deflate(data: bytes) -> bytes:
 
 @attack()
 async def listener_never_reads(context: AttackContext) -> None:
-    """A client never reads while publishing goes on; another one on the same channel does."""
+    """Subscribe and never read while messages are published; another client on the channel reads."""
     honest = await context.open_websocket(RelayName.OPEN, "/ws/busy")
     connections = [await context.open_websocket(RelayName.OPEN, "/ws/busy", receive_buffer=4096) for _ in range(5)]
     for connection in connections:
         connection.pause()
-    heard = 0
+    received = 0
     for _ in range(60):
         await context.environment.publish("busy", b"x" * 50_000)
-        heard += len(await honest.message() or b"")
-    context.control("who reads hears all", heard, 60 * 50_000)
+        received += len(await honest.message() or b"")
+    context.control("a client that reads receives everything", received, 60 * 50_000)
     port = (await context.relay(RelayName.OPEN)).port
     gone = await wait_until(lambda: not any(is_held_by_relay(port, connection.port) for connection in connections), 8)
     context.assert_harmless("all ended", gone, "some are still held 8 s later")
-    context.control("others come in", await context.handshake(RelayName.OPEN, "/ws/busy"))
+    context.control("others are admitted", await context.handshake(RelayName.OPEN, "/ws/busy"))
 
 
 @attack()
 async def offers_are_strange(context: AttackContext) -> None:
-    """Offers of extensions that are malformed, endless, or want windows that there are not."""
+    """Offer extensions that are malformed, endless, or have impossible windows."""
     connection = await context.connect(RelayName.OPEN)
     connection.send(upgrade("/ws/talk:offers", COMPRESSED))
     response = await connection.response()
@@ -147,7 +147,7 @@ async def offers_are_strange(context: AttackContext) -> None:
 
 @attack()
 async def frames_are_noise(context: AttackContext) -> None:
-    """Two hundred connections send random bytes in place of frames, by the same dice every time."""
+    """Send random bytes in place of frames on two hundred connections, with a fixed seed."""
     await _speaks(context)
     rng = Random(7)  # noqa: S311 -- no secret depends on it
     for number in range(200):
@@ -158,5 +158,5 @@ async def frames_are_noise(context: AttackContext) -> None:
         await connection.frame(0.01)
         connection.close()
     await _speaks(context)
-    # What it would break shows in the log, which is looked into in the end.
+    # An error would be in the log, which is searched in the end.
     context.assert_harmless("others are served", True, "")

@@ -1,4 +1,4 @@
-"""Requests that two parsers could read in two ways, one of them hidden in another."""
+"""Requests that parsers read differently, one hidden in another."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ __all__ = ["HIDDEN", "HOST", "assert_rejected", "honest"]
 
 HOST = "Host: relay.example"
 HIDDEN = head("GET /healthz HTTP/1.1", HOST)
-"""A request that is all right by itself, to be hidden in the body of another one."""
+"""A valid request, to be hidden in the body of another one."""
 
 CHUNKED = "Transfer-Encoding: chunked"
 SIZE = f"Content-Length: {len(HIDDEN)}"
 
 
 async def honest(context: AttackContext) -> None:
-    """A request and a handshake that are all right."""
+    """Show that a legitimate request and a legitimate handshake succeed."""
     context.control("GET", await context.request(RelayName.OPEN, HIDDEN), "200")
     context.control("a handshake", await context.handshake(RelayName.OPEN, "/ws/news"))
 
 
 async def assert_rejected(context: AttackContext, what: str, request: bytes, *expected: str) -> None:
-    """One that is not, however it is to be answered."""
+    """Assert that a request is rejected in one of the expected ways."""
     context.assert_rejected(what, await context.request(RelayName.OPEN, request), *expected)
 
 
 async def _hide(context: AttackContext, what: str, request: bytes, *expected: str) -> None:
     connection, response = await context.exchange(RelayName.OPEN, request)
     context.assert_rejected(what, outcome_of(connection, response), *expected)
-    # Where nobody can tell what comes next, nothing may.
+    # Behind a malformed request nothing may be read.
     ended = await connection.wait_for_end(2) != "open" and connection.received.count(b"HTTP/1.") == 1
     context.assert_harmless("nothing behind it", ended, f"{what}: what was hidden is answered")
 
 
 @attack()
 async def request_behind_a_request(context: AttackContext) -> None:
-    """Behind a request comes another one, at once and after its answer, where another parser might read it."""
+    """Send a second request on a connection: at once, and after the response."""
     await honest(context)
     for second in (HIDDEN, upgrade("/ws/news"), upgrade("/ws/news", "\tX-Note: a"), b"GET /healthz HTTP/1.1\r\n"):
         for pause in (0.0, 0.05):
@@ -56,7 +56,7 @@ async def request_behind_a_request(context: AttackContext) -> None:
 
 @attack()
 async def request_in_a_body(context: AttackContext) -> None:
-    """A request hidden by CL.TE, TE.CL, two lengths, and lengths and codings that only some can read."""
+    """Hide a request by CL.TE, TE.CL, two lengths, and lengths and codings that parsers read differently."""
     await honest(context)
     for fields in (
         (SIZE, CHUNKED),
@@ -85,7 +85,7 @@ async def request_in_a_body(context: AttackContext) -> None:
 
 @attack()
 async def coding_is_identity(context: AttackContext) -> None:
-    """Transfer-Encoding: identity, which RFC 9112 has not any more, by itself and beside a length."""
+    """Send Transfer-Encoding: identity, which RFC 9112 has removed, alone and beside a length."""
     await honest(context)
     for fields in (("Transfer-Encoding: identity",), (SIZE, "Transfer-Encoding: identity")):
         request = head("POST /healthz HTTP/1.1", HOST, *fields) + HIDDEN
@@ -94,7 +94,7 @@ async def coding_is_identity(context: AttackContext) -> None:
 
 @attack()
 async def request_in_a_chunk(context: AttackContext) -> None:
-    """A request hidden in chunks: in their sizes, extensions and ends, and in what HTTP/1.0 has not."""
+    """Hide a request in malformed chunk sizes, extensions and ends, and in chunks of HTTP/1.0."""
     await honest(context)
     chunked = head("GET /healthz HTTP/1.1", HOST, CHUNKED)
     context.control("chunks", await context.request(RelayName.OPEN, chunked + b"5;a=b\r\nhello\r\n0\r\n\r\n"), "200")
@@ -127,7 +127,7 @@ async def request_in_a_chunk(context: AttackContext) -> None:
 
 @attack()
 async def fields_twice(context: AttackContext) -> None:
-    """Two Host, Origin, Authorization, Cookie, Sec-WebSocket-Key or -Version, the same or not."""
+    """Send two Host, Origin, Authorization, Cookie, Sec-WebSocket-Key or -Version, equal or not."""
     await honest(context)
     for field in (
         HOST,
@@ -149,7 +149,7 @@ async def fields_twice(context: AttackContext) -> None:
 
 @attack()
 async def lines_are_malformed(context: AttackContext) -> None:
-    """Bare CR and LF, white space before the colon, no colon, no name, NUL, and a field that begins with a space."""
+    """Send bare CR and LF, space before the colon, no colon, no name, NUL, and folded lines."""
     await honest(context)
     for field in (
         b"X-Note: a\nX-More: b",
@@ -174,7 +174,7 @@ async def lines_are_malformed(context: AttackContext) -> None:
 
 @attack()
 async def requests_are_noise(context: AttackContext) -> None:
-    """Three hundred heads with bytes changed, left out and doubled, by the same dice every time."""
+    """Send three hundred heads with bytes changed, removed and repeated, with a fixed seed."""
     await honest(context)
     rng = Random(7)  # noqa: S311 -- no secret depends on it
     whole = (
@@ -199,5 +199,5 @@ async def requests_are_noise(context: AttackContext) -> None:
         await connection.wait_for_data(0.02)
         connection.close()
     await honest(context)
-    # What it would break shows in the log, which is looked into in the end.
+    # An error would be in the log, which is searched in the end.
     context.assert_harmless("others are answered", True, "")

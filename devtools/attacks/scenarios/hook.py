@@ -1,4 +1,4 @@
-"""An application that does not answer as it should: nobody is let in by that."""
+"""Applications that misbehave: no client may be admitted by that."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from devtools.harness.raw_connection import wait_until_async
 OK = "/ws/hook:ok"
 
 RECOVERY_SECONDS = 12.0
-"""How long the relay may leave a hook alone that has failed in all that is tried here."""
+"""How long the circuit breaker may stay open after all failures here."""
 
 
 async def _good(context: AttackContext, name: RelayName = RelayName.HOOK, path: str = OK) -> None:
-    """An honest answer lets in, at the latest when the relay has found out that the hook works again."""
+    """Show that a client is admitted, at the latest when the circuit breaker has closed again."""
 
     async def is_in() -> bool:
         return await context.handshake(name, path) == "101"
 
-    context.control("an honest 200 lets in", await wait_until_async(is_in, RECOVERY_SECONDS), True)
+    context.control("an honest 200 admits", await wait_until_async(is_in, RECOVERY_SECONDS), True)
 
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_fails(context: AttackContext) -> None:
-    """The hook answers 500, hangs, closes, breaks off, redirects, says ten megabytes, or half of its JSON."""
+    """Have the hook answer 500, hang, close, break off, redirect, send ten megabytes, or half of its JSON."""
     lured = context.environment.application.lured
-    for how in ("500", "404", "201", "301", "closes", "breaks-off", "redirects", "shouts", "stammers", "hangs"):
+    for how in ("500", "404", "201", "301", "closes", "breaks-off", "redirects", "huge", "half-json", "hangs"):
         await _good(context)
         context.assert_rejected(how, await context.handshake(RelayName.HOOK, f"/ws/hook:{how}"), "503 not_checked")
     context.assert_harmless(
@@ -41,7 +41,7 @@ async def hook_fails(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_says_no(context: AttackContext) -> None:
-    """The hook answers 401 or 403, and the client comes again and again."""
+    """Connect repeatedly while the hook answers 401 or 403."""
     await _good(context)
     for _ in range(3):
         context.assert_rejected("401", await context.handshake(RelayName.HOOK, "/ws/hook:401"), "401 no_credential")
@@ -51,7 +51,7 @@ async def hook_says_no(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_claims_are_wrong(context: AttackContext) -> None:
-    """The hook answers 200 with claims that are something else than claims."""
+    """Have the hook answer 200 with invalid claims."""
     for claims in HookApplication.CLAIMS:
         await _good(context)
         context.assert_rejected(
@@ -61,18 +61,18 @@ async def hook_claims_are_wrong(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_is_broken(context: AttackContext) -> None:
-    """The hook has failed five times: it is asked no more for a while, nobody is let in, and then it works again."""
+    """Have the hook fail five times: it is not asked for a while, then a trial request succeeds."""
     application = context.environment.application
-    path, channel = "/ws/hook:moody", "hook:moody"
+    path, channel = "/ws/hook:flaky", "hook:flaky"
     await _good(context)
     application.break_hook()
     for _ in range(5):
         context.assert_rejected("broken", await context.handshake(RelayName.HOOK, path), "503 not_checked")
     asked = application.asked[channel]
     for _ in range(5):
-        context.assert_rejected("left alone", await context.handshake(RelayName.HOOK, path), "503 not_checked")
+        context.assert_rejected("breaker open", await context.handshake(RelayName.HOOK, path), "503 not_checked")
     context.assert_harmless(
-        "not asked meanwhile", application.asked[channel] - asked <= 1, "a broken hook is asked by everybody"
+        "not asked meanwhile", application.asked[channel] - asked <= 1, "a broken hook is asked for every client"
     )
     application.repair_hook()
     await _good(context)
@@ -80,7 +80,7 @@ async def hook_is_broken(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_is_late(context: AttackContext) -> None:
-    """A hundred and fifty clients wait for a hook that hangs: more than may be asked about at a time."""
+    """Connect a hundred and fifty clients while the hook hangs: more than the limit of pending requests."""
     await _good(context)
     questions = [upgrade(f"/ws/hook:hangs:{number}") for number in range(150)]
     connections = await asyncio.gather(*(context.exchange(RelayName.HOOK, hanging) for hanging in questions))
@@ -88,13 +88,13 @@ async def hook_is_late(context: AttackContext) -> None:
         context.assert_rejected("waiting", str(response.status) if response else connection.ended, "503")
     relay = await context.relay(RelayName.HOOK)
     seen = await relay.metric("wsrelay_connections")
-    context.assert_harmless("nobody is in", seen == 0.0, f"{seen} are in")
+    context.assert_harmless("no client is admitted", seen == 0.0, f"{seen} are admitted")
     await _good(context)
 
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_fails_for_one(context: AttackContext) -> None:
-    """One client knows how to make the application fail for itself, and does so all the time: others want in."""
+    """Make the hook fail for one client repeatedly, so that others may be rejected."""
     await _good(context)
 
     async def spoil() -> None:
@@ -109,19 +109,21 @@ async def hook_fails_for_one(context: AttackContext) -> None:
         seen.append(await context.handshake(RelayName.HOOK, OK))
         await asyncio.sleep(0.25)
     spoiling.cancel()
-    context.assert_harmless("others get in", seen.count("101") > len(seen) / 2, f"one client shuts others out: {seen}")
+    context.assert_harmless(
+        "others are admitted", seen.count("101") > len(seen) / 2, f"one client keeps others out: {seen}"
+    )
     await _good(context)
 
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_hangs_for_one(context: AttackContext) -> None:
-    """One client knows how to make the application hang for itself, 150 times at once: others want in."""
+    """Make the hook hang for one address 150 times at once, so that others may be rejected."""
     await _good(context)
 
     async def spoil() -> None:
         while True:
             await context.handshake(RelayName.HOOK, "/ws/hook:hangs", source="127.0.0.2")
-            # Those that there is no room for are answered at once, and are to stay below the limit on handshakes.
+            # Excess requests are answered at once, and must stay below the limit on handshakes.
             await asyncio.sleep(0.5)
 
     spoiling = [asyncio.get_running_loop().create_task(spoil()) for _ in range(150)]
@@ -131,17 +133,19 @@ async def hook_hangs_for_one(context: AttackContext) -> None:
         seen.append(await context.handshake(RelayName.HOOK, OK))
     for each in spoiling:
         each.cancel()
-    context.assert_harmless("others get in", seen.count("101") == len(seen), f"one client shuts others out: {seen}")
+    context.assert_harmless(
+        "others are admitted", seen.count("101") == len(seen), f"one client keeps others out: {seen}"
+    )
     await _good(context)
 
 
 @attack(exclusive=RelayName.HOOK)
 async def hook_gets_a_foreign_cookie(context: AttackContext) -> None:
-    """A cookie that the hook is told of, from a page of another site, and from nobody knows where."""
+    """Have the relay forward a cookie to the hook from a page of another site, and without an Origin."""
     await _good(context)
-    cookie = f"Cookie: session={context.secret('cookie-of-somebody-0123456789')}"
+    cookie = f"Cookie: session={context.secret('cookie-of-another-0123456789')}"
     context.control(
-        "of our own page", await context.handshake(RelayName.HOOK, OK, cookie, "Origin: http://relay.example")
+        "of the relay's own page", await context.handshake(RelayName.HOOK, OK, cookie, "Origin: http://relay.example")
     )
     context.assert_rejected(
         "foreign", await context.handshake(RelayName.HOOK, OK, cookie, "Origin: http://evil.example"), "403 origin"
@@ -151,7 +155,7 @@ async def hook_gets_a_foreign_cookie(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.HOOK_TLS)
 async def hook_has_another_name(context: AttackContext) -> None:
-    """A server poses as the hook with a trusted authority's certificate for another host, and odd names in it."""
+    """Pose as the hook with a trusted authority's certificate for another host, with odd names in it."""
     issuer, application = context.environment.issuer, context.environment.application
     for odd in ((), *((name,) for name in ODD_NAMES), ("DNS:other.example",), ("IP:192.0.2.1",)):
         application.tls.load_cert_chain(issuer.pem("application.pem", "localhost"))
@@ -164,5 +168,5 @@ async def hook_has_another_name(context: AttackContext) -> None:
             "503 not_checked",
         )
         context.assert_harmless(
-            "nothing is shown to it", application.asked["hook:ok:named"] == asked, "the impostor was asked"
+            "it receives no credentials", application.asked["hook:ok:named"] == asked, "the impostor was asked"
         )

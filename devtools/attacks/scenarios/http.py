@@ -1,4 +1,4 @@
-"""Requests for what nobody is to have, and handshakes that are none."""
+"""Requests for resources that are not public, and invalid handshakes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devtools.harness.http import head, upgrade
 
 @attack()
 async def targets_are_strange(context: AttackContext) -> None:
-    """Absolute and authority form, OPTIONS *, HTTP/0.9 and 2, other versions, spaces, and paths that are none."""
+    """Send absolute and authority form, OPTIONS *, HTTP/0.9 and 2, other versions, spaces, unknown paths."""
     await honest(context)
     for request_line, expected in (
         ("GET /healthz", "400"),
@@ -37,7 +37,7 @@ async def targets_are_strange(context: AttackContext) -> None:
 
 @attack()
 async def target_begins_with_no_slash(context: AttackContext) -> None:
-    """Paths without the slash that begins them, which a proxy that guards /metrics would not know."""
+    """Request paths without the first slash, which a proxy that protects /metrics would not recognize."""
     metrics = head("GET /metrics HTTP/1.1", HOST)
     context.control("the metrics", await context.request(RelayName.OPEN, metrics), "200")
     for path in ("xmetrics", ".metrics", "?metrics", "\\metrics"):
@@ -49,7 +49,7 @@ async def target_begins_with_no_slash(context: AttackContext) -> None:
 
 @attack()
 async def upgrades_are_strange(context: AttackContext) -> None:
-    """An upgrade with a body, by other methods, in other versions, to other protocols, without a key."""
+    """Upgrade with a body, by other methods, versions and protocols, and without a key."""
     await honest(context)
     for field in ("Content-Length: 5", "Content-Length: 00", "Transfer-Encoding: chunked"):
         seen = await context.request(RelayName.OPEN, upgrade("/ws/news", field) + b"hello")
@@ -72,7 +72,7 @@ async def upgrades_are_strange(context: AttackContext) -> None:
 
 @attack()
 async def files_of_others(context: AttackContext) -> None:
-    """Paths that climb out of /static/, open redirects, TRACE, and what Autobahn would show by itself."""
+    """Climb out of /static/, and try open redirects, TRACE, and features of Autobahn's status page."""
     context.control("a file", await context.request(RelayName.OPEN, head("GET /static/chat.js HTTP/1.1", HOST)), "200")
     for path in (
         "/static/../../../../etc/passwd",
@@ -102,7 +102,7 @@ async def files_of_others(context: AttackContext) -> None:
 
 @attack()
 async def responses_are_split(context: AttackContext) -> None:
-    """Line ends, encoded in the name of a channel, in a path and in a query, to be repeated in an answer."""
+    """Have encoded line ends in a channel name, a path and a query repeated in a response."""
     await honest(context)
     split = "%0d%0aSet-Cookie:%20a=b%0d%0a%0d%0a<script>"
     for request, status in (

@@ -1,4 +1,4 @@
-"""What Twisted, Autobahn and txredisapi get wrong by themselves, as far as it can be seen from outside."""
+"""Defects of Twisted, Autobahn and txredisapi that can be seen from outside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from devtools.harness.raw_connection import (
 )
 
 LINGER_SECONDS = 5.0
-"""How long the relay stays subscribed to what nobody listens to any more."""
+"""How long the relay stays subscribed to a channel without clients."""
 
 BURST = "for _ = 1, 150000 do redis.call('PUBLISH', 'wsrelay:working', 'x') end"
 
@@ -36,7 +36,7 @@ PONG = 0x8A
 
 @attack(exclusive=RelayName.INTERRUPTED)
 async def redis_drops_link_in_auth(context: AttackContext) -> None:
-    """Redis resets the relay's links while their AUTH is under way, again and again."""
+    """Reset the relay's links to Redis repeatedly during AUTH."""
     relay, proxy = await context.relay(RelayName.INTERRUPTED), context.environment.proxy
     context.control("the relay is ready", (await relay.get("/readyz"))[0], 200)
     cuts = 0
@@ -62,7 +62,7 @@ async def redis_drops_link_in_auth(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.SLOW_HOOK)
 async def client_leaves_while_pending(context: AttackContext) -> None:
-    """Twenty clients hang up while the application is still asked about them."""
+    """Disconnect twenty clients while the application is asked about them."""
     relay = await context.relay(RelayName.SLOW_HOOK)
     context.control("a client that waits", await context.handshake(RelayName.SLOW_HOOK, "/ws/hook:late"))
     for number in range(20):
@@ -73,7 +73,7 @@ async def client_leaves_while_pending(context: AttackContext) -> None:
     await asyncio.sleep(SLOW_SECONDS + 0.5)
     context.control("the application was asked", context.environment.application.asked["hook:late:gone"] > 0, True)
     counts = [await relay.metric(f"wsrelay_{name}") for name in ("connections", "authenticated_connections")]
-    context.assert_harmless("nobody is counted", counts == [0.0, 0.0], f"{counts} are still counted")
+    context.assert_harmless("no client is counted", counts == [0.0, 0.0], f"{counts} are still counted")
 
     async def is_free() -> bool:
         return await context.environment.subscriber_count("hook:late:gone") == 0
@@ -85,7 +85,7 @@ async def client_leaves_while_pending(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.SLOW_HOOK)
 async def second_upgrade_while_pending(context: AttackContext) -> None:
-    """Behind a handshake that waits for its answer comes another one, for another channel."""
+    """Send a second handshake, for another channel, while the first waits for its answer."""
     before = context.environment.application.asked["hook:late"]
     honest = await context.open_websocket(RelayName.SLOW_HOOK, "/ws/hook:late")
     honest.close()
@@ -95,7 +95,7 @@ async def second_upgrade_while_pending(context: AttackContext) -> None:
         await asyncio.sleep(pause)
         connection.send(upgrade("/ws/hook:ok:second"))
         context.control("the first one", outcome_of(connection, await connection.response()))
-        # What follows is read as a frame, and "G" begins one of a reserved kind.
+        # The bytes are read as a frame: "G" has a reserved opcode.
         context.assert_rejected("the second one", await connection.close_code(), "1002")
         context.assert_harmless("one 101", connection.received.count(b"HTTP/1.1") == 1, "there were two answers")
     asked = context.environment.application.asked["hook:ok:second"] or await context.environment.subscriber_count(
@@ -105,12 +105,12 @@ async def second_upgrade_while_pending(context: AttackContext) -> None:
     context.assert_harmless(
         "asked once about each", seen == 3 + before, f"the application was asked {seen - before} times"
     )
-    context.assert_harmless("nobody asked about it", not asked, "the second handshake was looked at")
+    context.assert_harmless("the application is not asked about it", not asked, "the second handshake was looked at")
 
 
 @attack()
 async def close_and_never_read(context: AttackContext) -> None:
-    """A client that has not read for a while sends Close, and reads no answer either."""
+    """Send a close frame after not reading for a while, and do not read the answer either."""
     relay = await context.relay(RelayName.OPEN)
     honest = await context.open_websocket(RelayName.OPEN, "/ws/deaf")
     honest.send(CLOSE)
@@ -128,7 +128,7 @@ async def close_and_never_read(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.TLS)
 async def close_without_close_notify(context: AttackContext) -> None:
-    """Over TLS a client sends Close, and neither reads nor says goodbye to TLS."""
+    """Send a close frame over TLS, read nothing, and send no close_notify."""
     await context.relay(RelayName.TLS)
     port = context.environment.tls_port
     ssl_context = _ssl_context(context)
@@ -152,7 +152,7 @@ async def close_without_close_notify(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.FAST_PINGS)
 async def relay_stands_still(context: AttackContext) -> None:
-    """The relay is stopped for longer than a pong may take; the pong of a healthy client waits in the socket."""
+    """Stop the relay for longer than a pong may take; a healthy client's pong waits in the socket."""
     relay = await context.relay(RelayName.FAST_PINGS)
     healthy, silent = (
         await context.open_websocket(RelayName.FAST_PINGS, "/ws/still"),
@@ -160,7 +160,7 @@ async def relay_stands_still(context: AttackContext) -> None:
     )
     busy = await context.open_websocket(RelayName.FAST_PINGS, "/ws/working")
     ping = await healthy.frame()
-    # In the middle of its work, and not where it waits: from there it would look at what has come before its timers.
+    # It must be stopped while it works: one that waits in epoll would read from sockets before it runs its timers.
     working = asyncio.get_running_loop().create_task(context.environment.command("EVAL", BURST, 0))
     await busy.wait_for_data(1)
     relay.signal(signal.SIGSTOP)
@@ -172,9 +172,9 @@ async def relay_stands_still(context: AttackContext) -> None:
     finally:
         relay.signal(signal.SIGCONT)
     answering = asyncio.get_running_loop().create_task(_answer_pings(healthy))
-    context.control("who never pongs is dropped", await silent.wait_for_end() != "open", True)
+    context.control("a client that never pongs is dropped", await silent.wait_for_end() != "open", True)
     await context.environment.publish("still", "on")
-    context.assert_harmless("the healthy one hears", await answering == b"on", "a healthy client was dropped")
+    context.assert_harmless("the healthy client receives", await answering == b"on", "a healthy client was dropped")
 
 
 async def _answer_pings(connection: RawConnection) -> bytes | None:
@@ -185,7 +185,7 @@ async def _answer_pings(connection: RawConnection) -> bytes | None:
 
 @attack(exclusive=RelayName.TLS)
 async def certificate_is_replaced(context: AttackContext) -> None:
-    """The certificate is replaced by another one, and then by rubbish, while a client is connected."""
+    """Replace the certificate by another one and then by garbage, while a client is connected."""
     relay = await context.relay(RelayName.TLS)
     ssl_context = _ssl_context(context)
     url = f"wss://{TLS_HOST}:{context.environment.tls_port}/ws/renewed"
@@ -208,24 +208,22 @@ async def certificate_is_replaced(context: AttackContext) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while after == before:
                 after = await shown()
-        context.environment.issuer.write(CERTIFICATE, b"-----BEGIN PRIVATE KEY-----\nrubbish\n")
+        context.environment.issuer.write(CERTIFICATE, b"-----BEGIN PRIVATE KEY-----\ngarbage\n")
         relay.signal(signal.SIGHUP)
         async with asyncio.timeout(DEADLINE_SECONDS):
             while "certificates not loaded" not in relay.log():
                 await asyncio.sleep(0.05)
-        context.assert_harmless(
-            "rubbish changes nothing", await shown() == after, "rubbish took the place of a certificate"
-        )
+        context.assert_harmless("garbage changes nothing", await shown() == after, "garbage replaced a certificate")
         await context.environment.publish("renewed", "still here")
         async with asyncio.timeout(DEADLINE_SECONDS):
             context.assert_harmless(
-                "who was there hears", await old.recv() == "still here", "an old client lost its connection"
+                "the connected client receives", await old.recv() == "still here", "an old client lost its connection"
             )
 
 
 @attack()
 async def payload_looks_like_something(context: AttackContext) -> None:
-    """Messages look like numbers or are no text, and so does the name of their channel."""
+    """Publish messages that look like numbers or are not text, on a channel named like a number."""
     connection = await context.open_websocket(RelayName.OPEN, "/ws/123")
     await context.environment.publish("123", "hello")
     context.control("a message", await connection.frame(), (1, b"hello"))

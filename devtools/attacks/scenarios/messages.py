@@ -1,4 +1,4 @@
-"""The first message of a client that sends its credential by it."""
+"""Credentials sent as the first message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _shown(context: AttackContext, token: str) -> bytes:
 
 
 async def _good(context: AttackContext) -> RawConnection:
-    """One that was let in by its first message."""
+    """Return a client that was admitted by its first message."""
     connection = await _enter(context)
     connection.send(client_frame(TEXT, _shown(context, forge.signed())))
     context.control("a good first message", json.loads(await connection.message() or b"null"), WELCOME)
@@ -35,7 +35,7 @@ async def _good(context: AttackContext) -> RawConnection:
 
 @attack()
 async def first_message_never_comes(context: AttackContext) -> None:
-    """A client that promises its credential, and then is silent, pings, or sends empty frames of one message."""
+    """Promise a credential, then stay silent, ping, or send empty fragments of one message."""
     await _good(context)
     connections = [await _enter(context) for _ in range(3)]
     await context.environment.publish("room:1", "a secret")
@@ -45,12 +45,12 @@ async def first_message_never_comes(context: AttackContext) -> None:
         connections[2].send(client_frame(0x01 if not _ else 0x00))
     for connection in connections:
         context.assert_rejected("nothing shown", await connection.close_code(1), "4501")
-        context.assert_harmless("nothing heard", b"a secret" not in connection.received, "it heard a message")
+        context.assert_harmless("nothing received", b"a secret" not in connection.received, "it received a message")
 
 
 @attack()
 async def first_message_is_bad(context: AttackContext) -> None:
-    """What is no credential: other JSON, nested, too long, binary, nothing; and tokens and tickets that are bad."""
+    """Send a first message that is no credential, and tokens and tickets that are invalid."""
     await _good(context)
     good = forge.signed()
     for payload, expected in (
@@ -74,7 +74,7 @@ async def first_message_is_bad(context: AttackContext) -> None:
         (_shown(context, forge.signed(aud="other")), "4501"),
         (_shown(context, forge.signed(exp=1)), "4502"),
         (_shown(context, forge.signed(channels=["room:2"])), "4504"),
-        (b'{"ticket": "a-ticket-that-nobody-has-made"}', "4501"),
+        (b'{"ticket": "a-ticket-that-does-not-exist"}', "4501"),
         (b'{"ticket": "../../outside-of-the-prefix"}', "4501"),
     ):
         for opcode in (TEXT, BINARY):
@@ -86,7 +86,7 @@ async def first_message_is_bad(context: AttackContext) -> None:
 
 @attack()
 async def first_message_twice(context: AttackContext) -> None:
-    """A second credential behind the first: after the welcome, and in one piece with it, to become another user."""
+    """Send a second credential to become another user: after the welcome, and in one packet with the first."""
     connection = await _good(context)
     connection.send(client_frame(TEXT, _shown(context, forge.signed(sub="1", channels=["*"], publish=["*"]))))
     context.assert_rejected("after the welcome", await connection.close_code(), "4503")
@@ -99,14 +99,14 @@ async def first_message_twice(context: AttackContext) -> None:
 
 @attack()
 async def publishes_before_welcome(context: AttackContext) -> None:
-    """A message that comes before anybody knows who sends it: in place of the credential, and right behind it."""
+    """Publish before authentication: in place of the credential, and directly after it."""
     may: dict[str, Any] = {"channels": ["talk:early"], "publish": ["talk:early"]}
-    listener = await context.open_websocket(RelayName.GUARDED, "/ws/talk:early", context.bearer(forge.signed(**may)))
-    speaker = await _enter(context, "/ws/talk:early")
-    speaker.send(client_frame(TEXT, _shown(context, forge.signed(**may))))
-    context.control("welcome", json.loads(await speaker.message() or b"null"), {"subscribed": "talk:early"})
-    speaker.send(client_frame(TEXT, b"in its turn"))
-    context.control("in its turn", await listener.message(), b"in its turn")
+    subscriber = await context.open_websocket(RelayName.GUARDED, "/ws/talk:early", context.bearer(forge.signed(**may)))
+    publisher = await _enter(context, "/ws/talk:early")
+    publisher.send(client_frame(TEXT, _shown(context, forge.signed(**may))))
+    context.control("welcome", json.loads(await publisher.message() or b"null"), {"subscribed": "talk:early"})
+    publisher.send(client_frame(TEXT, b"in its turn"))
+    context.control("in its turn", await subscriber.message(), b"in its turn")
     early = client_frame(TEXT, b"too early")
     for data, expected in (
         (early, "4501"),
@@ -117,4 +117,4 @@ async def publishes_before_welcome(context: AttackContext) -> None:
         connection.send(data)
         context.assert_rejected("too early", await connection.close_code(), *expected.split())
     await context.environment.publish("talk:early", "the end")
-    context.assert_harmless("nothing published", await listener.message() == b"the end", "it was published")
+    context.assert_harmless("nothing published", await subscriber.message() == b"the end", "it was published")

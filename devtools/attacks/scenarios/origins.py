@@ -1,4 +1,4 @@
-"""Pages of other sites, and what passes for an origin."""
+"""Pages of other sites, and lookalike origins."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FOREIGN = (
 
 @attack()
 async def foreign_origin(context: AttackContext) -> None:
-    """Other origins, such as end or begin with one that is allowed, and what is none, with a good token."""
+    """Use origins that begin or end like an allowed one, and invalid ones, with a valid token."""
     token = context.bearer(forge.signed())
     for good in ("https://example.com", "https://example.com:443", "https://a.example.org", "https://a.b.example.org"):
         context.control(good, await context.handshake(RelayName.GUARDED, ROOM, token, f"Origin: {good}"))
@@ -59,7 +59,7 @@ async def foreign_origin(context: AttackContext) -> None:
 
 @attack()
 async def origin_of_another_host(context: AttackContext) -> None:
-    """Where no origins are set: pages that are not of the relay's own host and port."""
+    """Use origins of another host or port at a relay without configured origins."""
     for good in ("http://relay.example", "https://relay.example", "http://relay.example:80"):
         context.control(good, await context.handshake(RelayName.OPEN, "/ws/news", f"Origin: {good}"))
     for origin in (
@@ -81,7 +81,7 @@ async def origin_of_another_host(context: AttackContext) -> None:
 
 @attack()
 async def no_origin_where_required(context: AttackContext) -> None:
-    """No Origin, an empty one, and one beside the field, where clients need one."""
+    """Send no Origin, an empty one, and one in another field, where it is required."""
     for good in ("https://example.com", "null"):
         context.control(good, await context.handshake(RelayName.ORIGIN_REQUIRED, "/ws/news", f"Origin: {good}"))
     for fields in ((), ("Referer: https://example.com/",), ("Sec-WebSocket-Origin: https://example.com",)):
@@ -95,9 +95,9 @@ async def no_origin_where_required(context: AttackContext) -> None:
 
 @attack()
 async def cookie_of_a_foreign_page(context: AttackContext) -> None:
-    """The browser adds the cookie for whatever page it is: with a foreign Origin, and with none."""
+    """Send the cookie as a browser does for any page: with a foreign Origin, and with none."""
     cookie = f"Cookie: theme=dark; {COOKIE}={context.secret(forge.signed())}"
-    context.control("of our own page", await context.handshake(RelayName.GUARDED, ROOM, cookie, ALLOWED))
+    context.control("of the relay's own page", await context.handshake(RelayName.GUARDED, ROOM, cookie, ALLOWED))
     context.assert_rejected(
         "foreign",
         await context.handshake(RelayName.GUARDED, ROOM, cookie, "Origin: https://evil.example"),
@@ -111,7 +111,7 @@ async def cookie_of_a_foreign_page(context: AttackContext) -> None:
 
 @attack()
 async def cookie_is_another_one(context: AttackContext) -> None:
-    """Two cookies of the name, one of another name, and one whose token is not good."""
+    """Send two cookies of the name, one of another name, and one with an invalid token."""
     good = context.secret(forge.signed())
     context.control("the cookie", await context.handshake(RelayName.GUARDED, ROOM, f"Cookie: {COOKIE}={good}", ALLOWED))
     for cookies, expected in (

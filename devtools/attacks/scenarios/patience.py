@@ -1,4 +1,4 @@
-"""Heads, bodies and connections that are too long, too slow or too many, so that nothing is left for others."""
+"""Heads, bodies and connections that are too long, too slow or too many, so that others get no service."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from devtools.harness.http import head, upgrade
 from devtools.harness.raw_connection import is_held_by_relay, wait_until
 
 SLOWLY = 40
-"""So many bytes come five in a second: longer than the relay's own deadlines for heads and for silence."""
+"""So many bytes at five per second take longer than the relay's deadlines for heads and for silence."""
 
 MEMORY_MIB = 40
-"""By how much a relay may grow that is attacked by a handful of connections."""
+"""How much a relay may grow that a handful of connections attack."""
 
 
 @attack()
 async def head_too_long(context: AttackContext) -> None:
-    """A megabyte of head, in one field, in many, and before the first line ends."""
+    """Send a megabyte of head: in one field, in many, and before the first line ends."""
     padded = head("GET /healthz HTTP/1.1", HOST, "X-Note: " + "x" * 15_000)
     context.control("15 KB", await context.request(RelayName.OPEN, padded), "200")
     many = [f"X-{number}: {'x' * 1000}" for number in range(1000)]
@@ -32,12 +32,12 @@ async def head_too_long(context: AttackContext) -> None:
     ):
         connection, response = await context.exchange(RelayName.OPEN, request)
         context.assert_rejected("1 MB", outcome_of(connection, response), "431")
-        context.assert_harmless("and hung up", await connection.wait_for_end(3) != "open", "the connection stays open")
+        context.assert_harmless("and closed", await connection.wait_for_end(3) != "open", "the connection stays open")
 
 
 @attack()
 async def body_too_long(context: AttackContext) -> None:
-    """A body of gigabytes: announced, and in chunks without an end."""
+    """Send a body of gigabytes: announced, and in chunks without end."""
     small = head("GET /healthz HTTP/1.1", HOST, "Content-Length: 5") + b"hello"
     context.control("a small one", await context.request(RelayName.OPEN, small), "200")
     for path in ("/", "/healthz", "/nothing", "/ws/news"):
@@ -46,7 +46,7 @@ async def body_too_long(context: AttackContext) -> None:
         connection = await context.connect(RelayName.OPEN)
         connection.send(head(f"POST {path} HTTP/1.1", HOST, "Transfer-Encoding: chunked"))
         await connection.flood(b"4000\r\n" + b"x" * 0x4000 + b"\r\n", 100)
-        # What is still under way when it is refused may end the connection before the answer is read.
+        # Bytes on their way after the rejection may reset the connection before the response is read.
         context.assert_rejected("in chunks", outcome_of(connection, await connection.response()), "413", "reset")
     huge = head("GET /healthz HTTP/1.1", HOST, "Transfer-Encoding: chunked") + b"f" * 5000
     await assert_rejected(context, "a chunk's size without end", huge, "400", "413")
@@ -54,7 +54,7 @@ async def body_too_long(context: AttackContext) -> None:
 
 @attack()
 async def head_is_slow(context: AttackContext) -> None:
-    """A head that comes a byte at a time, for ever, on a new connection."""
+    """Send a head one byte at a time on a new connection."""
     connection = await context.connect(RelayName.OPEN)
     await connection.drip(HIDDEN, 0.02)
     context.control("slow, and in time", outcome_of(connection, await connection.response()), "200")
@@ -66,7 +66,7 @@ async def head_is_slow(context: AttackContext) -> None:
 
 @attack()
 async def body_is_slow(context: AttackContext) -> None:
-    """A body that comes a byte at a time, for ever."""
+    """Send a body one byte at a time."""
     begun = head("GET /healthz HTTP/1.1", HOST, "Content-Length: 1000")
     connection = await context.connect(RelayName.OPEN)
     connection.send(begun + b"x" * 990)
@@ -80,13 +80,13 @@ async def body_is_slow(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.SMALL)
 async def connections_are_idle(context: AttackContext) -> None:
-    """One address opens two hundred connections and keeps them: silent ones, begun ones, and such as were answered."""
-    context.control("somebody comes in before", await context.handshake(RelayName.SMALL, "/ws/news"))
+    """Open two hundred connections of one address and keep them: silent, begun, and answered ones."""
+    context.control("a client is admitted before", await context.handshake(RelayName.SMALL, "/ws/news"))
     for number in range(200):
         try:
             connection = await context.connect(RelayName.SMALL, source="127.0.0.2")
         except OSError:
-            # There is no room for this one.
+            # The relay has no slot for this one.
             continue
         connection.send((b"", HIDDEN[:20], HIDDEN)[number % 3])
         await connection.wait_for_data(0.02)
@@ -94,12 +94,12 @@ async def connections_are_idle(context: AttackContext) -> None:
         seen = await context.handshake(RelayName.SMALL, "/ws/news")
     except OSError:
         seen = "reset"
-    context.assert_harmless("others come in", seen == "101", f"idle connections keep everybody out: {seen}")
+    context.assert_harmless("others are admitted", seen == "101", f"idle connections keep other clients out: {seen}")
 
 
 @attack(exclusive=RelayName.SMALL)
 async def failures_use_up_places(context: AttackContext) -> None:
-    """Thirty handshakes of one address are refused, at every stage, or given up: its ten places must be free again."""
+    """Fail or abandon thirty handshakes of one address, which may have ten connections."""
     await context.open_websocket(RelayName.SMALL, "/ws/news")
     good = upgrade("/ws/news")
     earlier = []
@@ -128,12 +128,14 @@ async def failures_use_up_places(context: AttackContext) -> None:
     for connection in connections:
         connection.send(good)
     outcomes = sorted([outcome_of(connection, await connection.response()) for connection in connections])
-    context.assert_harmless("nine more come in", outcomes == [*["101"] * 9, "429"], f"places are used up: {outcomes}")
+    context.assert_harmless(
+        "nine more are admitted", outcomes == [*["101"] * 9, "429"], f"slots are used up: {outcomes}"
+    )
 
 
 @attack()
 async def handshakes_half_open(context: AttackContext) -> None:
-    """Three hundred connections say nothing, or begin a handshake and do not end it."""
+    """Open three hundred connections that stay silent or begin a handshake."""
     context.control("before", await context.handshake(RelayName.OPEN, "/ws/news"))
     connections = await asyncio.gather(*(context.connect(RelayName.OPEN) for _ in range(300)))
     for number, connection in enumerate(connections):
@@ -142,13 +144,13 @@ async def handshakes_half_open(context: AttackContext) -> None:
     context.control("meanwhile", await context.handshake(RelayName.OPEN, "/ws/news"))
     endings = await asyncio.gather(*(connection.wait_for_end(5) for connection in connections))
     context.assert_harmless("all ended", "open" not in endings, f"{endings.count('open')} are still open")
-    told_so = sum(connection.received.startswith(b"HTTP/1.1 408") for connection in connections)
-    context.assert_harmless("told 408", told_so == 200, f"{told_so} of 200 were told 408")
+    answered = sum(connection.received.startswith(b"HTTP/1.1 408") for connection in connections)
+    context.assert_harmless("answered 408", answered == 200, f"{answered} of 200 were answered 408")
 
 
 @attack(exclusive=RelayName.FLOODED)
 async def answers_are_not_read(context: AttackContext) -> None:
-    """Five connections send requests without end, and do not read one answer."""
+    """Send requests without end on five connections, and read no response."""
     relay = await context.relay(RelayName.FLOODED)
     request = head("GET /metrics HTTP/1.1", HOST)
     context.control("one request", await context.request(RelayName.FLOODED, request), "200")

@@ -1,4 +1,4 @@
-"""Clients that were let in and are to be let in no more."""
+"""Clients that must be disconnected or rejected after a revocation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOTH = (RelayName.GUARDED, RelayName.GUARDED_2)
 
 
 async def _disconnect(context: AttackContext, name: RelayName, **document: object) -> str:
-    """Have the API disconnect somebody."""
+    """Disconnect clients through the API; return the outcome."""
     body = json.dumps(document).encode()
     fields = (f"Authorization: Bearer {API_KEY}", f"Content-Length: {len(body)}")
     return await context.request(name, head("POST /api/disconnect HTTP/1.1", "Host: relay.example", *fields) + body)
@@ -29,22 +29,22 @@ async def _all_end(
     context: AttackContext, connections: Sequence[RawConnection], expected: str, seconds: float = 3
 ) -> None:
     for close_code in await asyncio.gather(*(connection.close_code(seconds) for connection in connections)):
-        context.assert_rejected("who was in", close_code, expected)
+        context.assert_rejected("a connected client", close_code, expected)
 
 
 @attack()
 async def stays_beyond_expiry(context: AttackContext) -> None:
-    """A token ends in two seconds; its client stays, and sends and pings on."""
+    """Stay connected, send and ping after the token has expired."""
     end = int(forge.now()) + 2
     connection = await context.open_websocket(
         RelayName.GUARDED, "/ws/room:ending", context.bearer(forge.signed(exp=end))
     )
     other = await context.open_websocket(RelayName.GUARDED, "/ws/room:ending", context.bearer(forge.signed()))
     await context.environment.publish("room:ending", "before")
-    context.control("it hears before", await connection.message(), b"before")
+    context.control("it receives before", await connection.message(), b"before")
     context.assert_rejected("at its end", await connection.close_code(4), "4502")
     late = forge.now() - end
-    context.assert_harmless("in time", late < 1.5, f"it was in {late:.1f} s longer")
+    context.assert_harmless("in time", late < 1.5, f"it stayed {late:.1f} s longer")
     await context.environment.publish("room:ending", "after")
     while (message := await other.message()) not in (b"after", None):
         continue
@@ -53,7 +53,7 @@ async def stays_beyond_expiry(context: AttackContext) -> None:
 
 @attack()
 async def comes_back_after_revocation(context: AttackContext) -> None:
-    """A revoked token at both processes: by the API for its jti, by the API for its user, and by plain Redis."""
+    """Reconnect at both processes after a revocation by token and by user, through API and Redis."""
     for kind in ("token", "user", "redis"):
         sub = f"revoked-by-{kind}"
         field = context.bearer(forge.signed(sub=sub, jti=f"jti-of-{kind}"))
@@ -68,7 +68,7 @@ async def comes_back_after_revocation(context: AttackContext) -> None:
             context.control("the API takes it", seen, "202")
         await _all_end(context, connections, "4505")
         for name in BOTH:
-            context.assert_rejected("coming back", await context.handshake(name, ROOM, field), "401 revoked")
+            context.assert_rejected("reconnecting", await context.handshake(name, ROOM, field), "401 revoked")
         late = await context.open_websocket(RelayName.GUARDED, f"{ROOM}?auth=message")
         late.send(_first(field.rpartition(" ")[2]))
         context.assert_rejected("by a message", await late.close_code(), "4505")
@@ -80,41 +80,41 @@ async def comes_back_after_revocation(context: AttackContext) -> None:
 
 @attack()
 async def ticket_is_torn(context: AttackContext) -> None:
-    """A ticket is disconnected before and after somebody has come by it."""
-    # The API tells who has its key which ticket that was: they are secrets of the grounds, and not of this trial.
+    """Use a ticket that was revoked, before and after the handshake."""
+    # The API returns the ticket to the owner of its key, so these are secrets of the environment, not of this context.
     used, unused, other = [await context.environment.ticket() for _ in range(3)]
     connection = await context.open_websocket(RelayName.GUARDED, f"{ROOM}?ticket={used}")
     for ticket in (used, unused):
         context.control("the API takes it", await _disconnect(context, RelayName.GUARDED_2, ticket=ticket), "202")
-    context.assert_rejected("who came by it", await connection.close_code(3), "4505")
+    context.assert_rejected("its client", await connection.close_code(3), "4505")
     context.assert_rejected(
-        "who comes by it now", await context.handshake(RelayName.GUARDED, f"{ROOM}?ticket={unused}"), "401 ticket"
+        "a client that uses it now", await context.handshake(RelayName.GUARDED, f"{ROOM}?ticket={unused}"), "401 ticket"
     )
     context.control("another ticket", await context.handshake(RelayName.GUARDED, f"{ROOM}?ticket={other}"))
 
 
 @attack()
 async def speaks_after_goodbye(context: AttackContext) -> None:
-    """A client that was disconnected does not answer that, and goes on speaking and listening."""
+    """Ignore the close frame of a disconnection, and go on sending and listening."""
     may: dict[str, Any] = {"channels": ["talk:bye"], "publish": ["talk:bye"]}
-    listener = await context.open_websocket(RelayName.GUARDED, "/ws/talk:bye", context.bearer(forge.signed(**may)))
+    subscriber = await context.open_websocket(RelayName.GUARDED, "/ws/talk:bye", context.bearer(forge.signed(**may)))
     connection = await context.open_websocket(
         RelayName.GUARDED, "/ws/talk:bye", context.bearer(forge.signed(sub="says-more", **may))
     )
     connection.send(client_frame(0x81, b"before"))
-    context.control("before", (await listener.message(), await connection.message()), (b"before", b"before"))
+    context.control("before", (await subscriber.message(), await connection.message()), (b"before", b"before"))
     context.control("the API", await _disconnect(context, RelayName.GUARDED, user="says-more"), "202")
-    context.assert_rejected("the goodbye", await connection.close_code(), "4505")
+    context.assert_rejected("the close", await connection.close_code(), "4505")
     connection.send(client_frame(0x81, b"after") * 3)
     await asyncio.sleep(0.2)
     await context.environment.publish("talk:bye", "the end")
-    context.assert_harmless("nothing published", await listener.message() == b"the end", "it was published")
-    context.assert_harmless("nothing heard", await connection.frame(0.3) is None, "it still hears")
+    context.assert_harmless("nothing published", await subscriber.message() == b"the end", "it was published")
+    context.assert_harmless("nothing received", await connection.frame(0.3) is None, "it still receives")
 
 
 @attack()
 async def comes_in_while_revoked(context: AttackContext) -> None:
-    """Forty handshakes are under way at two processes in the very moment when their user is denied."""
+    """Connect forty times at two processes at the moment when the user is revoked."""
     sub = "revoked-in-a-race"
     field = context.bearer(forge.signed(sub=sub))
     context.control("before", await context.handshake(RelayName.GUARDED, ROOM, field))
@@ -132,13 +132,13 @@ async def comes_in_while_revoked(context: AttackContext) -> None:
     endings = await asyncio.gather(*(connection.close_code(3) for connection in connections))
     left = endings.count("open")
     context.assert_harmless(
-        f"{in_first} of 40 were in, none stays", not left, f"{left} stay after their user was denied"
+        f"{in_first} of 40 were admitted, none stays", not left, f"{left} stay after their user was revoked"
     )
 
 
 @attack(exclusive=RelayName.INTERRUPTED)
 async def revoked_while_cut_off(context: AttackContext) -> None:
-    """A user is denied while the relay's links to Redis are cut: it hears of that from nobody."""
+    """Revoke a user while the relay's links to Redis are cut."""
     proxy = context.environment.proxy
     relay = await context.relay(RelayName.INTERRUPTED)
     field = context.bearer(forge.signed(sub="revoked-while-away"))
@@ -151,7 +151,7 @@ async def revoked_while_cut_off(context: AttackContext) -> None:
     await context.environment.command("SET", f"{PREFIX}revoked:user:revoked-while-away", 1, "EX", 60)
     await context.environment.publish("$control", '{"disconnect": {"user": "revoked-while-away"}}')
     context.assert_rejected(
-        "coming while it is cut off",
+        "connecting while it is cut off",
         await context.handshake(RelayName.INTERRUPTED, "/ws/room:cut", field),
         "503 not_checked",
     )
@@ -160,15 +160,15 @@ async def revoked_while_cut_off(context: AttackContext) -> None:
     context.assert_rejected("once it is back", await connection.close_code(15), "4505")
     context.control("ready again", (await relay.get("/readyz"))[0], 200)
     context.assert_rejected(
-        "coming back", await context.handshake(RelayName.INTERRUPTED, "/ws/room:cut", field), "401 revoked"
+        "reconnecting", await context.handshake(RelayName.INTERRUPTED, "/ws/room:cut", field), "401 revoked"
     )
     await context.environment.publish("room:cut", "on")
-    context.control("the other one hears", await other.message(), b"on")
+    context.control("the other client receives", await other.message(), b"on")
 
 
 @attack()
 async def name_escapes_revocation(context: AttackContext) -> None:
-    """Users whose names hold what is not printable, which many applications allow, are disconnected by name."""
+    """Disconnect users by names with unprintable characters, which many applications allow."""
     for sub in (
         "plain",
         "with\u00a0space",
@@ -193,12 +193,12 @@ async def name_escapes_revocation(context: AttackContext) -> None:
 
 @attack(exclusive=RelayName.HOOK)
 async def guest_escapes_disconnection(context: AttackContext) -> None:
-    """Clients that the hook lets in without a name are disconnected by the connection that it was told."""
-    for channel in ("hook:ok:named", "hook:204:guest"):
+    """Disconnect clients without a user by the connection id that the hook received."""
+    for channel in ("hook:ok:named", "hook:204:anonymous"):
         connection = await context.open_websocket(RelayName.HOOK, f"/ws/{channel}")
         connection_id = context.environment.application.questions[channel].get("connection")
         if not isinstance(connection_id, str):
-            raise UnprovenError("the hook was not told the name of the connection")
+            raise UnprovenError("the hook did not receive the id of the connection")
         context.control("the API", await _disconnect(context, RelayName.HOOK, connection=connection_id), "202")
         close_code = await connection.close_code(3)
         if channel.endswith("named"):

@@ -1,7 +1,7 @@
-"""Bytes that some parser takes for the end of a line: a client's own header fields behind the proxy's back.
+"""Bytes that some parsers take for the end of a line, so that a client adds header fields unseen by the proxy.
 
-Each is tried in the value and in the name of a field. The proxy has said where the client is; what the client smuggles
-in says otherwise. There is no second request on a connection: see `framing`.
+Each byte is tried in the value and in the name of a field. The proxy has written the client's address; the smuggled
+field contradicts it. A connection carries no second request: see `framing`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ async def _each(values: Iterable[int], do: Callable[[int], Awaitable[None]]) -> 
 async def _smuggle_value(
     context: AttackContext, smuggled: str, otherwise: str, path: Callable[[], Awaitable[str]], *fields: str
 ) -> None:
-    """Try every byte in front of a field in another one's value; a legal one is part of that value, and no more."""
+    """Put a field behind every byte in another one's value; behind a legal byte it is part of that value."""
 
     async def one(byte: int) -> None:
         note = b"X-Note: m%c%s" % (byte, smuggled.encode())
@@ -56,7 +56,7 @@ def _from(address: str) -> str:
 
 @attack()
 async def smuggled_address(context: AttackContext) -> None:
-    """A ticket of another address, and that address smuggled in behind every byte in a value."""
+    """Use a ticket of another address, with that address smuggled in behind every byte in a value."""
     there = f"{ROOM}{await context.ticket(ip=ELSEWHERE)}"
     context.control("the ticket is good there", await context.handshake(RelayName.PROXIED, there, _from(ELSEWHERE)))
 
@@ -68,7 +68,7 @@ async def smuggled_address(context: AttackContext) -> None:
 
 @attack()
 async def smuggled_token(context: AttackContext) -> None:
-    """A good token, smuggled past a proxy that lets none through, behind every byte in a value."""
+    """Smuggle a valid token past a proxy that removes tokens, behind every byte in a value."""
     field = context.bearer(forge.signed())
     context.control("the token is good", await context.handshake(RelayName.PROXIED, ROOM, field))
 
@@ -80,7 +80,7 @@ async def smuggled_token(context: AttackContext) -> None:
 
 @attack()
 async def smuggled_origin(context: AttackContext) -> None:
-    """A page of another origin, and an origin that is allowed smuggled in behind every byte in a value."""
+    """Smuggle in an allowed origin behind every byte in a value, from a page of another origin."""
     field = context.bearer(forge.signed())
     context.control(
         "that origin is allowed", await context.handshake(RelayName.PROXIED, ROOM, field, "Origin: https://example.com")
@@ -96,7 +96,7 @@ async def smuggled_origin(context: AttackContext) -> None:
 
 @attack()
 async def smuggled_in_names(context: AttackContext) -> None:
-    """The same bytes in the name of a field: before, within and behind X-Forwarded-For."""
+    """Put the same bytes in the name of a field: before, within and behind X-Forwarded-For."""
     there = f"{ROOM}{await context.ticket(ip=ELSEWHERE)}"
     context.control("the ticket is good there", await context.handshake(RelayName.PROXIED, there, _from(ELSEWHERE)))
     good = f"{ROOM}{await context.ticket(ip=ELSEWHERE)}"
@@ -108,13 +108,13 @@ async def smuggled_in_names(context: AttackContext) -> None:
             context.assert_rejected(f"{form!r} with 0x{byte:02x}", seen, "400")
 
     await _each(BYTES, one)
-    # Refused before anything was spent on it.
+    # It was rejected before the ticket was redeemed.
     context.control("the ticket is still good", await context.handshake(RelayName.PROXIED, good, _from(ELSEWHERE)))
 
 
 @attack()
 async def forged_forwarded_for(context: AttackContext) -> None:
-    """The client's own X-Forwarded-For, in front of what the proxy appends: as a field, and as a list."""
+    """Send X-Forwarded-For in front of what the proxy appends, as a field and as a list."""
     there = f"{ROOM}{await context.ticket(ip=ELSEWHERE)}"
     context.control(
         "the ticket is good there", await context.handshake(RelayName.PROXIED, there, _from(f"{HERE}, {ELSEWHERE}"))
@@ -134,7 +134,7 @@ async def forged_forwarded_for(context: AttackContext) -> None:
 
 @attack()
 async def folded_forwarded_for(context: AttackContext) -> None:
-    """A line that begins with white space behind the one that the proxy wrote, which it belongs to or does not."""
+    """Put a folded line behind the field that the proxy wrote."""
     there = f"{ROOM}{await context.ticket(ip=ELSEWHERE)}"
     context.control("the ticket is good there", await context.handshake(RelayName.PROXIED, there, _from(ELSEWHERE)))
     for folded in (f"\t, {ELSEWHERE}", f" , {ELSEWHERE}", f" {_from(ELSEWHERE)}", f"\t{_from(ELSEWHERE)}"):

@@ -1,4 +1,4 @@
-"""Tickets that are used up, somebody else's, or no tickets at all."""
+"""Tickets that are used, of another client, or invalid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devtools.attacks.relay_setups import RelayName
 from devtools.harness.http import upgrade
 
 BOTH = (RelayName.GUARDED, RelayName.GUARDED_2)
-RACERS = 20
+CONNECTIONS = 20
 
 
 async def _good(context: AttackContext) -> None:
@@ -21,7 +21,7 @@ async def _good(context: AttackContext) -> None:
 
 @attack()
 async def ticket_reused(context: AttackContext) -> None:
-    """A ticket a second time: at the same process, at the other one, and in another place of the handshake."""
+    """Use a ticket twice: at the same process, at another, and in another place of the handshake."""
     path = ROOM + await context.ticket()
     context.control("the first time", await context.handshake(RelayName.GUARDED, path))
     for name in BOTH:
@@ -32,26 +32,28 @@ async def ticket_reused(context: AttackContext) -> None:
 
 @attack()
 async def ticket_race(context: AttackContext) -> None:
-    """Twenty sockets at two processes show the same ticket in the same moment, ten times over."""
+    """Use one ticket on twenty connections at two processes at the same moment, ten times."""
     await _good(context)
     for _ in range(10):
         request = upgrade(ROOM + await context.ticket())
-        connections = await asyncio.gather(*(context.connect(BOTH[number % 2]) for number in range(RACERS)))
+        connections = await asyncio.gather(*(context.connect(BOTH[number % 2]) for number in range(CONNECTIONS)))
         for connection in connections:
             connection.send(request)
         seen = Counter([outcome_of(connection, await connection.response()) for connection in connections])
-        context.control("one gets in", seen.pop("101", 0) > 0, True)
+        context.control("one is admitted", seen.pop("101", 0) > 0, True)
         for outcome, count in seen.items():
             for _ in range(count):
                 context.assert_rejected("one of the others", outcome, "401 ticket")
         context.assert_harmless(
-            "one of them in", sum(seen.values()) == RACERS - 1, f"{RACERS - sum(seen.values())} got in by one ticket"
+            "one of them admitted",
+            sum(seen.values()) == CONNECTIONS - 1,
+            f"{CONNECTIONS - sum(seen.values())} were admitted by one ticket",
         )
 
 
 @attack()
 async def ticket_of_another_address(context: AttackContext) -> None:
-    """A ticket bound to another address, with that address forged in every field that proxies write."""
+    """Use a ticket bound to another address, and forge that address in every field that proxies write."""
     for here in ("127.0.0.1", "127.0.0.0/8", "::ffff:127.0.0.1"):
         context.control(
             f"bound to {here}", await context.handshake(RelayName.GUARDED, ROOM + await context.ticket(ip=here))
@@ -74,21 +76,21 @@ async def ticket_of_another_address(context: AttackContext) -> None:
 
 @attack()
 async def ticket_for_another_channel(context: AttackContext) -> None:
-    """A ticket for other channels: none, beginnings, other cases, and names that only look alike."""
+    """Use a ticket for other channels: none, prefixes, other cases, and lookalikes."""
     context.control(
         "its own", await context.handshake(RelayName.GUARDED, ROOM + await context.ticket(channels=["room:1"]))
     )
     for channels in ([], ["room:2"], ["room:"], ["room"], ["Room:1"], ["room:1:*"], ["room:11"], ["user:*", "talk:*"]):
         path = ROOM + await context.ticket(channels=channels)
         context.assert_rejected(f"{channels}", await context.handshake(RelayName.GUARDED, path), "403 channel_denied")
-    # Where a token is wanted that names the channel, one that names none is good for none.
+    # Access level token: a credential that names no channel is valid for none.
     path = ROOM + await context.ticket('{"sub": "42"}')
     context.assert_rejected("none named", await context.handshake(RelayName.GUARDED, path), "403 channel_denied")
 
 
 @attack()
 async def ticket_expired(context: AttackContext) -> None:
-    """A ticket whose exp has come, and one that Redis has let go of."""
+    """Use a ticket whose exp has passed, and one whose key has expired."""
     await _good(context)
     for expires in (1, 0, -1):
         path = ROOM + await context.ticket(exp=expires)
@@ -100,7 +102,7 @@ async def ticket_expired(context: AttackContext) -> None:
 
 @attack()
 async def ticket_document_is_bad(context: AttackContext) -> None:
-    """What stands behind a ticket is no document, too long for one, or of claims that nobody understands."""
+    """Use tickets whose documents are malformed, too long, or have invalid claims."""
     await _good(context)
     for document in (
         "1",
@@ -123,13 +125,13 @@ async def ticket_document_is_bad(context: AttackContext) -> None:
 
 @attack()
 async def ticket_reaches_other_keys(context: AttackContext) -> None:
-    """Names of tickets that would lead to other keys of Redis, to several, to another kind, or are too short."""
+    """Use ticket names that lead to other keys, to several, to other types, or are too short or long."""
     await _good(context)
     document = '{"sub": "42", "channels": ["room:*"]}'
     short, long = "short-1", "x" * 129
     targets = (
         "outside-of-the-prefix",
-        f"{PREFIX}revoked:user:somebody",
+        f"{PREFIX}revoked:user:another",
         f"{PREFIX}ticket:{short}",
         f"{PREFIX}ticket:{long}",
     )
@@ -150,13 +152,13 @@ async def ticket_reaches_other_keys(context: AttackContext) -> None:
         "********************",
         "%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a%2a",
         "[a-z]outside-of-the-prefix",
-        f"{PREFIX}revoked:user:somebody",
+        f"{PREFIX}revoked:user:another",
         "{outside-of-the-prefix}",
         "a-list-of-things-1",
         short,
         long,
         "",
-        "a-ticket-that-nobody-has-made",
+        "a-ticket-that-does-not-exist",
         "\xe9" * 20,
     ):
         path = f"{ROOM}?ticket={name}"

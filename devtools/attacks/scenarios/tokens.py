@@ -1,4 +1,4 @@
-"""Tokens that nobody signed who may, or that say something else."""
+"""Tokens that are forged, invalid, or in the wrong place."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def _bad(
 
 @attack()
 async def no_token(context: AttackContext) -> None:
-    """No credential at all, and schemes that are none of ours."""
+    """Send no credential, and schemes that the relay does not know."""
     token = await _good(context)
     for fields in (
         (),
@@ -49,7 +49,7 @@ async def no_token(context: AttackContext) -> None:
 
 @attack()
 async def token_unsigned(context: AttackContext) -> None:
-    """The algorithm none in every spelling, with and without a signature, and good tokens without theirs."""
+    """Use the algorithm none in every spelling, and valid tokens without their signatures."""
     good = await _good(context)
     for algorithm in ("none", "None", "NONE", "nOnE", "none ", "", "null", None, 0, ["RS256"]):
         for made_up in (b"", b"x" * 256):
@@ -66,7 +66,7 @@ async def token_unsigned(context: AttackContext) -> None:
 
 @attack()
 async def token_signed_by_public_key(context: AttackContext) -> None:
-    """An HMAC by what everybody knows: the public key, in all its spellings, or nothing."""
+    """Sign an HMAC with public data: the public key in every spelling, and nothing."""
     await _good(context)
     pem = forge.public_pem().encode()
     body = b"".join(pem.splitlines()[1:-1])
@@ -78,7 +78,7 @@ async def token_signed_by_public_key(context: AttackContext) -> None:
 
 @attack()
 async def token_of_another_key(context: AttackContext) -> None:
-    """Somebody else's signature, under the name of the right key, under a wrong one, and under none."""
+    """Use another key's signature, under the id of the right key, a wrong one, and none."""
     context.environment.application.publish_keys(_key_set())
     for name in (RelayName.GUARDED, RelayName.JWKS):
         await _good(context, name, kid="first")
@@ -91,7 +91,7 @@ async def token_of_another_key(context: AttackContext) -> None:
 
 @attack()
 async def token_brings_its_key(context: AttackContext) -> None:
-    """Tokens with a key of their own in jwk, jku, x5c or x5u, which lead to our own server."""
+    """Use tokens with a key of their own in jwk, jku, x5c or x5u."""
     context.environment.application.publish_keys(_key_set())
     lure = context.environment.application.url("lure")
     for name in (RelayName.GUARDED, RelayName.JWKS):
@@ -108,13 +108,15 @@ async def token_brings_its_key(context: AttackContext) -> None:
         ):
             await _bad(context, f"{next(iter(extra))}", forge.signed(key="mallory", headers=extra), name=name)
     context.assert_harmless(
-        "no lure was followed", not context.environment.application.lured, "the relay asked where a token sent it"
+        "no URL in a token was followed",
+        not context.environment.application.lured,
+        "the relay requested a URL in a token",
     )
 
 
 @attack()
 async def token_by_published_secret(context: AttackContext) -> None:
-    """A JWK Set with a secret, a private key, a key for other purposes and one of an unknown kind in it."""
+    """Publish a secret, a private key, and keys for other purposes or of unknown type in the JWK Set."""
     context.environment.application.publish_keys(_key_set())
     await _good(context, RelayName.JWKS, kid="first")
     secret = {"alg": "HS256", "typ": "JWT", "kid": "shared"}
@@ -140,7 +142,7 @@ def _key_set() -> dict[str, object]:
 
 @attack()
 async def token_outside_its_time(context: AttackContext) -> None:
-    """Expired, not yet valid, issued in the future, and without an end or with one that is no number."""
+    """Use tokens that are expired, not yet valid, issued in the future, or have an invalid exp."""
     await _good(context)
     now = int(forge.now())
     outside: list[dict[str, Any]] = [{"exp": now - 1}, {"exp": 0}, {"exp": -1}, {"nbf": now + 60}, {"iat": now + 60}]
@@ -154,7 +156,7 @@ async def token_outside_its_time(context: AttackContext) -> None:
 
 
 def _signed_raw(payload: dict[str, object]) -> str:
-    """A token of the right key, of claims that a library would not sign."""
+    """Return a token of the right key with claims that a library would not sign."""
     unsigned = forge.raw(_RS256, payload).removesuffix(".")
     signature = forge.private_key("issuer").sign(unsigned.encode(), PKCS1v15(), SHA256())
     return f"{unsigned}.{forge.encode(signature)}"
@@ -162,7 +164,7 @@ def _signed_raw(payload: dict[str, object]) -> str:
 
 @attack()
 async def token_for_others(context: AttackContext) -> None:
-    """Tokens for another audience or of another issuer, without either, and with claims that are something else."""
+    """Use tokens of another audience or issuer, without either, and with claims of the wrong type."""
     await _good(context)
     for claim in (
         {"aud": "other"},
@@ -186,7 +188,7 @@ async def token_for_others(context: AttackContext) -> None:
 
 @attack()
 async def token_is_garbage(context: AttackContext) -> None:
-    """What is no token, what is too long for one, and what a JSON parser chokes on."""
+    """Send malformed and oversized tokens, and JSON that breaks parsers."""
     await _good(context)
     nested = forge.encode(b"[" * 3000)
     for text in ("a.b.c", "...", "a.b", "x" * 100, "ey.ey.ey", f"{nested}.{nested}.x", "e30.e30.e30", "%00.a.b"):
@@ -203,13 +205,13 @@ async def token_is_garbage(context: AttackContext) -> None:
 
 @attack()
 async def token_in_the_url(context: AttackContext) -> None:
-    """A good token in the query, under all the names that others take it by."""
+    """Send a valid token in the query, under every name that other servers accept."""
     token = context.secret(await _good(context))
     for name in ("token", "access_token", "jwt", "authorization", "bearer", COOKIE, "ticket[]", "Ticket"):
         context.assert_rejected(
             name, await context.handshake(RelayName.GUARDED, f"{ROOM}?{name}={token}"), "401 no_credential"
         )
-    # Here only the word `message` means something.
+    # `auth` has one valid value: message.
     context.assert_rejected("auth", await context.handshake(RelayName.GUARDED, f"{ROOM}?auth={token}"), "400 malformed")
     context.assert_rejected(
         "as a ticket", await context.handshake(RelayName.GUARDED, f"{ROOM}?ticket={token}"), "401 ticket"
@@ -218,7 +220,7 @@ async def token_in_the_url(context: AttackContext) -> None:
 
 @attack()
 async def two_credentials(context: AttackContext) -> None:
-    """Two credentials at once: two tickets, a token and a ticket, in every two places."""
+    """Send two credentials at once: two tickets, a token and a ticket, in every two places."""
     token = await _good(context)
     field, item = context.bearer(token), f"Sec-WebSocket-Protocol: wsrelay, wsrelay.token.{token}"
     context.control("as a subprotocol", await context.handshake(RelayName.GUARDED, ROOM, item))
@@ -239,7 +241,7 @@ async def two_credentials(context: AttackContext) -> None:
 
 @attack()
 async def credential_is_repeated(context: AttackContext) -> None:
-    """Credentials in every place, good ones and bad ones, to see whether an answer repeats them."""
+    """Send valid and invalid credentials in every place, and search the responses for them."""
     for token, status in ((forge.signed(), "101"), (forge.signed(key="mallory"), "401 token")):
         offers = f"wsrelay, wsrelay.token.{context.secret(token)}"
         for fields in (
