@@ -1,1 +1,1 @@
-"""The Autobahn test suite against the relay's own front door and protocol class: `python -m devtools.conformance`."""
+"""The Autobahn test suite against the relay's own router and protocol class: `python -m devtools.conformance`."""

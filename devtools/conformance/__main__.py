@@ -16,8 +16,8 @@ PAGE = HERE.parents[1] / "docs" / "conformance.md"
 CASES = [f"{group}.*" for group in (1, 2, 3, 4, 5, 6, 7, 9, 10)]
 COMPRESSION = ["12.*", "13.*"]
 
-STORIES = 10
-"""How many failures are told at length: where more fail there is one reason for most."""
+MAX_EXPLAINED = 10
+"""How many failures are explained at length: if more fail, most have one cause."""
 
 SECONDS = 25 * 60
 COMPRESSION_SECONDS = 180 * 60
@@ -25,7 +25,7 @@ COMPRESSION_SECONDS = 180 * 60
 
 
 def main() -> int:
-    """Run the suite, and say what came of it; the status is 0 where all is well."""
+    """Run the suite and print the results; return 0 if every case passed or there is no CPython 2.7."""
     options = _options()
     try:
         python = python27()
@@ -34,49 +34,49 @@ def main() -> int:
             return 0
         print(f"conformance: the Autobahn test suite on {python}", flush=True)
         install(python)
-        promised = fuzz(python, options.cases, options.seconds, _say_group)
+        promised = fuzz(python, options.cases, options.seconds, _print_group)
     except SuiteError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     cases = report.read()
     print(f"\n{report.table(cases)}\n")
     failed = [case for case in cases if case.verdict is Verdict.FAILED]
-    trouble = [case.story() for case in failed[:STORIES]]
-    if rest := failed[STORIES:]:
-        trouble.append(f"failed, too: {', '.join(case.number for case in rest)}")
+    problems = [case.explain_failure() for case in failed[:MAX_EXPLAINED]]
+    if rest := failed[MAX_EXPLAINED:]:
+        problems.append(f"also failed: {', '.join(case.number for case in rest)}")
     if len(cases) != promised:
-        trouble.append(f"the suite has {promised} such cases and reported on {len(cases)}")
+        problems.append(f"the suite has {promised} of these cases and reported on {len(cases)}")
     if logged := tracebacks():
-        trouble.append(f"the relay logged exceptions: {len(logged)}, the first one\n{logged[0]}")
-    for text in trouble:
+        problems.append(f"the relay logged {len(logged)} exceptions, first\n{logged[0]}")
+    for text in problems:
         print(f"{text}\n")
-    if odd := [case.number for case in cases if case.verdict is Verdict.NON_STRICT]:
-        print(f"non-strict: {', '.join(odd)}")
-    if not options.compression and not options.some:
+    if non_strict := [case.number for case in cases if case.verdict is Verdict.NON_STRICT]:
+        print(f"non-strict: {', '.join(non_strict)}")
+    if not options.compression and not options.patterns:
         print(f"not run: {' and '.join(COMPRESSION)}, compression, which is not negotiated by default (--compression)")
-    if options.write is not None and trouble:
-        print(f"not written, because not all is well: {os.path.relpath(options.write)}")
+    if options.write is not None and problems:
+        print(f"not written, because a case failed: {os.path.relpath(options.write)}")
     elif options.write is not None:
         options.write.write_text(report.page(cases, compression=options.compression), encoding="utf-8")
         print(f"wrote {os.path.relpath(options.write)}")
-    return 1 if trouble else 0
+    return 1 if problems else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devtools.conformance", description="Run the Autobahn test suite.")
     parser.add_argument("--compression", action="store_true", help="run 12.* and 13.* as well, which takes hours")
-    parser.add_argument("--cases", dest="some", nargs="+", metavar="PATTERN", help="run only these, such as '7.*'")
+    parser.add_argument("--cases", dest="patterns", nargs="+", metavar="PATTERN", help="run only these, such as '7.*'")
     parser.add_argument("--write", nargs="?", type=Path, const=PAGE, metavar="FILE", help="write docs/conformance.md")
     parser.add_argument("--seconds", type=float, help="how long the suite may take")
     options = parser.parse_args()
-    if options.some and options.write:
+    if options.patterns and options.write:
         parser.error("--write is for all cases: leave --cases out")
-    options.cases = options.some or [*CASES, *(COMPRESSION if options.compression else [])]
+    options.cases = options.patterns or [*CASES, *(COMPRESSION if options.compression else [])]
     options.seconds = options.seconds or (COMPRESSION_SECONDS if options.compression else SECONDS)
     return options
 
 
-def _say_group(group: str) -> None:
+def _print_group(group: str) -> None:
     print(f"  {group}.* {report.GROUPS.get(int(group), '')}", flush=True)
 
 

@@ -1,11 +1,11 @@
-"""The relay, answering each client with what it sent: the server under test.
+"""The server under test: the relay, sending each message back to its client.
 
-It is the relay's own service, with its front door, its WebSocket protocol and its embedded broker, on a real socket.
-One method is replaced: a message that has arrived is not handed to the session but sent back. The `raw` dialect cannot
-stand in for that: it decides by the payload whether a message is text, and the suite checks that the type comes back as
-it was. The handshake goes the whole way, through dialect, session and broker.
+It is the relay's own service, with its router, its WebSocket protocol and its embedded broker, on a real socket. One
+method is replaced: a received message is not passed to the session but sent back. The `raw` dialect cannot serve as an
+echo: it decides by the payload whether a message is text, and the suite checks that the type is preserved. The
+handshake passes through dialect, session and broker as usual.
 
-Run as a child process: it prints its port, and ends when its standard input does, or its time is over.
+Run as a child process: it prints its port, and ends at SIGTERM or when its time is over.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.stdio import StandardIO
 from twisted.internet.task import react
 from twisted.logger import globalLogBeginner, textFileLogObserver
-from twisted.python.failure import Failure
 
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
@@ -37,28 +34,28 @@ LARGEST = 64 * 1024 * 1024
 
 SETTINGS = Settings(
     host=HOST,
-    # Cases 9.* send messages of up to 16 MiB, and what comes back waits for the client.
+    # Cases 9.* send messages of up to 16 MiB, which are queued until the client reads.
     max_message_bytes=LARGEST,
     max_outbox_bytes=LARGEST,
-    # And tens of thousands of frames at once.
+    # They also send tens of thousands of frames at once.
     max_frames_per_second=1_000_000.0,
     max_bytes_per_second=1_000_000_000.0,
     # The suite's client masks and validates such messages in pure Python and does not read meanwhile.
     max_outbox_seconds=120.0,
     ping_timeout_seconds=120.0,
-    # Nobody is left to say goodbye to.
+    # No client is connected in the end.
     drain_timeout_seconds=1.0,
 )
-"""What differs from the defaults, and therefore from what is tested."""
+"""Settings that differ from the defaults, and therefore from what users run."""
 
 
 def _echo(self: WebSocketConnection, payload: bytes, is_binary: bool) -> None:
-    """Takes the place of `WebSocketConnection.onMessage`."""
+    """Send a message back, in place of `WebSocketConnection.onMessage`."""
     self.subscriber.send(frame(Opcode.BINARY if is_binary else Opcode.TEXT, payload))
 
 
 class EchoService(RelayService):
-    """The relay, but for what becomes of a message."""
+    """The relay, which sends messages back instead of handling them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -67,20 +64,9 @@ class EchoService(RelayService):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         address: Any = self._ports[0].getHost()
         return int(address.port)
-
-
-class _Parent(Protocol):
-    """Standard input: it ends when the parent does, however that ends."""
-
-    def __init__(self, gone: Deferred[None]) -> None:
-        self._gone = gone
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self._gone.called:
-            self._gone.callback(None)
 
 
 async def _run(reactor: Any, seconds: str) -> None:
@@ -90,13 +76,12 @@ async def _run(reactor: Any, seconds: str) -> None:
     service.startService()
     print(service.port, flush=True)
     over: Deferred[None] = Deferred()
-    StandardIO(_Parent(over), reactor=reactor)
     over.addTimeout(float(seconds), reactor, lambda _failure, _seconds: None)
     await over
     await service.stopService()
 
 
 if __name__ == "__main__":
-    # What goes wrong on the server's side of a case is read in its log.
+    # Exceptions on the server's side of a case are searched for in this log.
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     react(lambda reactor, seconds: Deferred.fromCoroutine(_run(reactor, seconds)), sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What the suite's report says: a verdict for each case, a table, and a page for docs/."""
+"""The suite's report: a verdict for each case, a table, and docs/conformance.md."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _CONNECTION = "OK", "INFORMATIONAL", "FAILED BY CLIENT"
 
 
 class Verdict(Enum):
-    """What became of a case. The value is the heading of its column."""
+    """The verdict on a case. The value is the heading of its column."""
 
     PASSED = "passed"
     NON_STRICT = "non-strict"
@@ -74,11 +74,11 @@ class Case:
     """One case of a report.
 
     Attributes:
-        number: As the suite writes it: "9.1.6".
-        behavior: What the suite says of the messages.
-        behavior_close: What it says of the end of the connection.
+        number: The suite's number, such as "9.1.6".
+        behavior: The suite's verdict on the messages.
+        behavior_close: The suite's verdict on the end of the connection.
         silent: Whether the relay ended the connection without a close frame.
-        file: The file with the rest, in the folder of the report.
+        file: The detailed report, in the folder of the report.
     """
 
     number: str
@@ -89,17 +89,17 @@ class Case:
 
     @property
     def key(self) -> tuple[int, ...]:
-        """For sorting."""
+        """The number as integers, for sorting."""
         return tuple(int(part) for part in self.number.split("."))
 
     @property
     def unanswered(self) -> bool:
-        """Whether a proper close frame got no answer, in the one case where the suite does not look."""
+        """Whether a valid close frame got no answer, in the one case where the suite does not check it."""
         return self.silent and self.number == "7.1.6"
 
     @property
     def verdict(self) -> Verdict:
-        """Stricter than the suite, which lets a wrong close code or the lack of a close frame pass."""
+        """The verdict, stricter than the suite's, which accepts a wrong close code or none."""
         if self.unanswered or self.behavior not in _MESSAGES or self.behavior_close not in _CONNECTION:
             return Verdict.FAILED
         if self.behavior == "INFORMATIONAL" and not self.silent:
@@ -109,16 +109,16 @@ class Case:
         return Verdict.PASSED
 
     def detail(self, key: str) -> str:
-        """A text of the detailed report, without its tags: "description", "expectation", "result", "resultClose"."""
+        """Return "description", "expectation", "result" or "resultClose" of the detailed report, without tags."""
         text = str(_load(self.file)[key])
         return " ".join(re.sub(r"<[^>]*>", "", text.replace("<br", " <br")).split())
 
-    def why(self) -> str:
-        """Why the case is neither passed nor failed."""
+    def explanation(self) -> str:
+        """Return why the case neither passed nor failed."""
         return _SILENT if self.silent else EXPLANATIONS.get(self.number) or self.detail("result")
 
-    def story(self) -> str:
-        """All there is to know about a failure without a look at its wire log."""
+    def explain_failure(self) -> str:
+        """Return everything about a failure but its wire log."""
         happened = self.detail("result")
         if self.behavior == "UNIMPLEMENTED":
             happened = "The relay did not agree to the extension that was offered."
@@ -135,7 +135,7 @@ class Case:
 
 
 def read(folder: Path = REPORT) -> list[Case]:
-    """The cases of a report, in order."""
+    """Return the cases of a report, in order."""
     cases = []
     for number, row in _load(folder / "index.json").get(AGENT, {}).items():
         file = folder / row["reportfile"]
@@ -150,7 +150,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def table(cases: Iterable[Case]) -> str:
-    """How many cases of each group got which verdict, as a table of Markdown that reads well without it, too."""
+    """Return a Markdown table with the number of cases per group and verdict."""
     counts: dict[int, Counter[Verdict]] = {}
     for case in cases:
         counts.setdefault(case.key[0], Counter())[case.verdict] += 1
@@ -163,27 +163,31 @@ def table(cases: Iterable[Case]) -> str:
 
 
 def page(cases: Sequence[Case], *, compression: bool) -> str:
-    """docs/conformance.md, for a report without failures.
+    """Return docs/conformance.md for a report without failures.
 
     It has no date and no durations, so that it changes only when a result does.
     """
     parts = [
         "# Conformance",
-        "What the fuzzing client of the [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite) says\n"
-        "of the relay's own front door and WebSocket protocol, over real sockets, with every message sent back as it\n"
-        "came.\n"
+        "Results of the fuzzing client of the [Autobahn test suite](https://github.com/crossbario/autobahn-testsuite)\n"
+        "against the relay's own router and WebSocket protocol, over real sockets, with every message sent back\n"
+        "unchanged.\n"
         "Generated by `make conformance ARGS=--write`; do not edit.",
         f"wsrelay {metadata.version('wsrelay')}, Autobahn {metadata.version('autobahn')}, "
         f"Twisted {metadata.version('twisted')}, Autobahn test suite {pinned('autobahntestsuite')}",
         table(cases),
     ]
     for verdict, meaning in (
-        (Verdict.NON_STRICT, "Conformant, but not what the protocol recommends (SHOULD) or the suite would like best."),
-        (Verdict.INFORMATIONAL, "The protocol leaves open what should happen; the suite writes down what did."),
+        (
+            Verdict.NON_STRICT,
+            "Conformant, but not the behavior that the protocol recommends (SHOULD) or the suite prefers.",
+        ),
+        (Verdict.INFORMATIONAL, "The protocol allows more than one behavior; the suite records which one it saw."),
     ):
         if chosen := [case for case in cases if case.verdict is verdict]:
             lines = [
-                f"- **{case.number}**: {case.detail('description').rstrip('.')}.\n  {case.why()}" for case in chosen
+                f"- **{case.number}**: {case.detail('description').rstrip('.')}.\n  {case.explanation()}"
+                for case in chosen
             ]
             parts += [f"## {verdict.value.capitalize()}", meaning, "\n".join(lines)]
     parts += ["## Not run", _NOT_THERE if compression else f"{_NOT_THERE}\n{_NO_COMPRESSION}"]

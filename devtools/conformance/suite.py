@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from devtools.conformance.echo import HOST, PATH
+from devtools.harness.processes import ChildProcess
 
 __all__ = ["CACHE", "REPORT", "SuiteError", "fuzz", "install", "pinned", "python27", "tracebacks"]
 
@@ -37,14 +38,14 @@ _PROBE = "import pip, platform, sys; print(platform.python_implementation() + ' 
 
 
 class SuiteError(Exception):
-    """The suite cannot be run, or did not come to its end; the message says why."""
+    """The suite cannot be run, or did not finish; the message says why."""
 
 
 def python27() -> str | None:
-    """A CPython 2.7 that has pip: what PYTHON27 names, else one on PATH, else the newest of pyenv's.
+    """Return a CPython 2.7 with pip: the one that PYTHON27 names, else on PATH, else the newest of pyenv; else None.
 
     Raises:
-        SuiteError: PYTHON27 names something else.
+        SuiteError: PYTHON27 does not name a CPython 2.7 with pip.
     """
     if named := os.environ.get("PYTHON27"):
         found = shutil.which(named)
@@ -55,7 +56,7 @@ def python27() -> str | None:
 
 
 def _candidates() -> Iterator[str]:
-    # pyenv's python2.7 on PATH may be a shim that only says that no 2.7 is chosen here; then its folder is looked into.
+    # A python2.7 on PATH may be a shim of pyenv that fails because no 2.7 is chosen here; its folder has the real one.
     if found := shutil.which("python2.7"):
         yield found
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
@@ -72,13 +73,13 @@ def _is_python27(program: str) -> bool:
 
 
 def pinned(package: str) -> str:
-    """The version of one of the suite's packages."""
+    """Return the pinned version of one of the suite's packages."""
     lines = REQUIREMENTS.read_text(encoding="ascii").splitlines()
     return next(line.removeprefix(f"{package}==") for line in lines if line.startswith(f"{package}=="))
 
 
 def install(python: str) -> None:
-    """Install the suite where nothing but it looks, unless it is there already.
+    """Install the suite in a folder of its own, unless that is done.
 
     Raises:
         SuiteError: It cannot be installed.
@@ -90,7 +91,7 @@ def install(python: str) -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--no-deps", "--target", str(SITE), "-r", str(REQUIREMENTS)], INSTALL_SECONDS)
-    # zope is a namespace package by a .pth file, which Python reads in its own folders only.
+    # zope is a namespace package through a .pth file, which Python reads in its own folders only.
     (SITE / "zope" / "__init__.py").touch()
     stamp.write_text(content, encoding="ascii")
 
@@ -100,42 +101,41 @@ def fuzz(python: str, cases: Sequence[str], seconds: float, say: Callable[[str],
 
     Args:
         python: A CPython 2.7.
-        cases: Patterns of case numbers: "9.*".
+        cases: Patterns of case numbers such as "9.*".
         seconds: How long it may take.
-        say: Is told of each case group that begins.
+        say: Called with the number of each group that begins.
 
     Returns:
-        How many cases there are to report on.
+        The number of cases to be reported on.
 
     Raises:
-        SuiteError: It did not come to its end.
+        SuiteError: It did not finish.
     """
     shutil.rmtree(REPORT, ignore_errors=True)
     CACHE.mkdir(exist_ok=True)
-    with ECHO_LOG.open("wb") as log:
-        server = subprocess.Popen(  # noqa: S603 -- our own module
-            [sys.executable, "-m", "devtools.conformance.echo", str(seconds + START_SECONDS)],
-            cwd=HERE.parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
+    server = ChildProcess("echo", log=ECHO_LOG)
     try:
+        server.spawn(
+            [sys.executable, "-m", "devtools.conformance.echo", str(seconds + START_SECONDS)],
+            piped=True,
+            cwd=HERE.parents[1],
+        )
         return _fuzz_at(python, _port(server), cases, seconds, say)
     finally:
-        _end(server)
+        server.stop(END_SECONDS)
+        server.close()
 
 
 def tracebacks() -> list[str]:
-    """The exceptions that the relay logged during the last run. There should be none, whatever a client sends."""
+    """Return the tracebacks that the relay logged during the last run. No client may cause one."""
     log = ECHO_LOG.read_text(encoding="utf-8", errors="replace")
     return re.findall(r"^\s*Traceback \(most recent call last\).*\n(?:\t.*\n)*", log, re.MULTILINE)
 
 
-def _port(server: subprocess.Popen[bytes]) -> int:
-    assert server.stdout is not None, "a pipe"  # noqa: S101 -- for the type checker
-    ready, _, _ = select.select([server.stdout], [], [], START_SECONDS)
-    line = server.stdout.readline() if ready else b""
+def _port(server: ChildProcess) -> int:
+    _, output = server.pipes
+    ready, _, _ = select.select([output], [], [], START_SECONDS)
+    line = output.readline() if ready else b""
     if not line.strip().isdigit():
         raise SuiteError(f"the relay did not start; its log is {_shown(ECHO_LOG)}")
     return int(line)
@@ -147,53 +147,33 @@ def _fuzz_at(python: str, port: int, cases: Sequence[str], seconds: float, say: 
     server = {"agent": AGENT, "url": url}
     spec.write_text(json.dumps({"outdir": str(REPORT), "servers": [server], "cases": list(cases)}), encoding="ascii")
     deadline = time.monotonic() + seconds
-    with SUITE_LOG.open("wb") as log:
-        client = subprocess.Popen(  # noqa: S603 -- the interpreter was probed, the rest is ours
-            [python, "-u", "-m", "autobahntestsuite.wstest", "-m", "fuzzingclient", "-s", str(spec)],
-            cwd=CACHE,
-            env=_environment(PYTHONPATH=str(SITE)),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    client = ChildProcess("suite", log=SUITE_LOG)
     try:
-        told: set[str] = set()
-        while client.poll() is None:
+        client.spawn(
+            [python, "-u", "-m", "autobahntestsuite.wstest", "-m", "fuzzingclient", "-s", str(spec)],
+            _environment(PYTHONPATH=str(SITE)),
+            cwd=CACHE,
+        )
+        begun: set[str] = set()
+        while client.is_running:
             if time.monotonic() > deadline:
                 raise SuiteError(f"the suite did not end within {seconds:.0f} s; its log is {_shown(SUITE_LOG)}")
             time.sleep(0.5)
-            for group in re.findall(r"^Running test case ID (\d+)\.", _suite_said(), re.MULTILINE):
-                if group not in told:
-                    told.add(group)
+            for group in re.findall(r"^Running test case ID (\d+)\.", client.log(), re.MULTILINE):
+                if group not in begun:
+                    begun.add(group)
                     say(group)
+        status = client.status
     finally:
-        _end(client)
-    promised = re.search(r"^Ok, will run (\d+) test cases", _suite_said(), re.MULTILINE)
-    if client.returncode or promised is None or not (REPORT / "index.json").exists():
-        raise SuiteError(f"the suite failed with status {client.returncode}; its log is {_shown(SUITE_LOG)}")
+        client.close()
+    promised = re.search(r"^Ok, will run (\d+) test cases", client.log(), re.MULTILINE)
+    if status or promised is None or not (REPORT / "index.json").exists():
+        raise SuiteError(f"the suite failed with status {status}; its log is {_shown(SUITE_LOG)}")
     return int(promised[1])
 
 
-def _suite_said() -> str:
-    return SUITE_LOG.read_text(encoding="utf-8", errors="replace")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a child of ours: politely, then for certain."""
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
-    if process.poll() is None and process.stdin is None:
-        process.terminate()
-    try:
-        process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def _run(command: list[str], seconds: float) -> str:
-    """What a command says, unless it fails."""
+    """Return the output of a command; raise SuiteError if it fails."""
     try:
         done = subprocess.run(  # noqa: S603 -- a Python and its pip
             command,
@@ -216,7 +196,7 @@ def _run(command: list[str], seconds: float) -> str:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """Ours without what is meant for our Python: the suite's would read it, too."""
+    """Return our environment without the variables of our Python, which the suite's Python would read too."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return kept | {"PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"} | more
 
