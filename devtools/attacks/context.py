@@ -64,7 +64,7 @@ class AttackResult:
 
     @property
     def is_safe(self) -> bool:
-        """Whether it is proven that the attack fails."""
+        """True if it is proven that the attack fails."""
         return self.verdict in (Verdict.REJECTED, Verdict.HARMLESS)
 
 
@@ -111,7 +111,7 @@ class AttackContext:
 
         Args:
             outcome: The outcome if the condition is true.
-            condition: Whether no harm was done.
+            condition: True if no harm was done.
             harm: The outcome, and the problem, if it is false.
         """
         self._outcomes[outcome if condition else harm] += 1

@@ -32,14 +32,14 @@ class HookApplication(StubApplication):
 
     Attributes:
         keys: The JWK Set served at ``/keys``.
-        is_broken: Whether the hook fails for the channel ``hook:flaky``.
+        is_broken: True if the hook fails for the channel ``hook:flaky``.
         asked: How often the hook was asked, by channel.
         questions: The last question about each channel.
         lured: How many requests came to other paths: by a redirect, or by the URL of a key in a token.
     """
 
     CLAIMS = tuple(_CLAIMS)
-    """What may stand behind ``hook:claims:``: claims that the relay must not accept."""
+    """The names that may follow ``hook:claims:``: claims that the relay must not accept."""
 
     def __init__(self) -> None:
         super().__init__(self._handle)

@@ -83,7 +83,7 @@ class Setup:
         flags: Its flags.
         environment: Its secrets.
         config: The content of its TOML file; if empty, it has none.
-        is_interrupted: Whether its link to Redis leads through the proxy.
+        is_interrupted: True if its link to Redis leads through the proxy.
     """
 
     flags: str

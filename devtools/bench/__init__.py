@@ -1,4 +1,4 @@
-"""The benchmark: what a delivery, a connection and a handshake cost here, and what they cost elsewhere.
+"""The benchmark: the cost of a delivery, a connection and a handshake, beside other servers.
 
-`python -m devtools.bench --help` tells how to run it.
+`python -m devtools.bench --help` explains how to run it.
 """

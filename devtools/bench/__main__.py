@@ -19,13 +19,13 @@ from devtools.bench.servers import SERVERS
 from devtools.harness.processes import interrupt_on_signals
 
 HELP = """\
-Measures what wsrelay costs, beside other servers that do the same job.
+Measures the cost of wsrelay beside other servers that do the same job.
 
 All servers get the same messages from the same load client, over the loopback interface only: each
 subscribes to a Redis that the benchmark starts (nchan takes them by HTTP POST instead, it does not read a
 plain PUBLISH).  The server has a core to itself, the load client and Redis share another.  Servers take
 turns within a round.  The figure that counts is the server's CPU time per delivered message, as a ratio to
-another server of the same run: it is steadier than wall time, and a busy machine changes it little.  Every
+another server of the same run: it varies less than wall time, and depends little on other load.  Every
 message is checked: one that is lost, doubled or out of order fails the run.  No WebSocket compression is
 asked for.
 """
@@ -41,9 +41,9 @@ examples:
   python -m devtools.bench run                              everything, a quarter of an hour, tables at the end
   python -m devtools.bench run --quick                      one short round, to see that everything works
   python -m devtools.bench run --only fanout,burst --peers wsrelay,c,ws --rounds 5
-  python -m devtools.bench compare bench/results/A.json bench/results/B.json
-  python -m devtools.bench report bench/results/A.json      the tables again, as Markdown
-  python -m devtools.bench plot bench/results/A.json docs/performance.png
+  python -m devtools.bench compare devtools/bench/results/A.json devtools/bench/results/B.json
+  python -m devtools.bench report devtools/bench/results/A.json      the tables again, as Markdown
+  python -m devtools.bench plot devtools/bench/results/A.json docs/performance.png
 """
 
 
@@ -71,9 +71,9 @@ def _names(known: Sequence[str], aliases: dict[str, tuple[str, ...]]) -> type[ar
 
 def _parser() -> argparse.ArgumentParser:
     servers = "\n".join(f"  {server.name:<12} {server.title}" for server in SERVERS.values())
-    told = {name: (scenario.__doc__ or "").partition("\n")[0] for name, scenario in SCENARIOS.items()}
-    told |= {name: f"{' and '.join(names)}" for name, names in ALIASES.items()}
-    scenarios = "\n".join(f"  {name:<12} {text}" for name, text in told.items())
+    texts = {name: (scenario.__doc__ or "").partition("\n")[0] for name, scenario in SCENARIOS.items()}
+    texts |= {name: f"{' and '.join(names)}" for name, names in ALIASES.items()}
+    scenarios = "\n".join(f"  {name:<12} {text}" for name, text in texts.items())
     parser = argparse.ArgumentParser(
         "python -m devtools.bench",
         description=HELP,
@@ -88,13 +88,15 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action=_names(list(SCENARIOS), ALIASES), default=list(SCENARIOS), help="scenarios, by comma"
     )
     runs.add_argument("--peers", action=_names(list(SERVERS), {}), default=list(SERVERS), help="servers, by comma")
-    runs.add_argument("--rounds", type=int, help="how often (3; with --quick 1); the median counts")
-    runs.add_argument("--minutes", type=float, default=30, help="stop after this long whatever is left (30)")
-    runs.add_argument("--out", type=Path, metavar="FILE", help="the JSON to write (bench/results/DATE-COMMIT.json)")
+    runs.add_argument("--rounds", type=int, help="how often (3; with --quick 1); tables show the median")
+    runs.add_argument("--minutes", type=float, default=30, help="stop after this long, even if unfinished (30)")
+    runs.add_argument(
+        "--out", type=Path, metavar="FILE", help="the JSON to write (devtools/bench/results/DATE-COMMIT.json)"
+    )
     runs.add_argument("--plot", type=Path, metavar="PNG", help="draw a picture as well")
-    runs.add_argument("--no-setup", action="store_true", help="use what is in bench/.cache, fetch nothing")
+    runs.add_argument("--no-setup", action="store_true", help="use devtools/bench/.cache as it is, fetch nothing")
 
-    commands.add_parser("setup", help="compile the C programs and fetch the peers into bench/.cache")
+    commands.add_parser("setup", help="compile the C programs, install relay and peers into devtools/bench/.cache")
 
     commands.add_parser("check", help="prove that the load client notices lost, doubled and swapped messages")
 
@@ -145,7 +147,7 @@ def _plot(source: Path, target: Path) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit status."""
+    """Run what the command line asks for; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "run":

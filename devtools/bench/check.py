@@ -1,8 +1,7 @@
-"""The proof that the load client notices what it is there to notice.
+"""The proof that the load client detects errors.
 
-It is set before servers that are right, though odd, and before servers that lose, double, swap, cut or
-misdirect messages.  The former must pass and the latter must not.  `python -m devtools.bench check` runs it; nothing
-is timed.
+It connects to servers that are correct but unusual, and to servers that lose, duplicate, swap, cut or misdirect
+messages. The former must pass and the latter must not. `python -m devtools.bench check` runs it; nothing is timed.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, interrupt_on_signals, wait_until_listening
 
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-"""What belongs to the one key that the load client sends."""
+"""The Sec-WebSocket-Accept for the one key that the load client sends."""
 
 
 def frame(payload: bytes, opcode: int = 1, *, final: bool = True, reserved: int = 0) -> bytes:
-    """Write one frame as a server does."""
+    """Return one frame as a server sends it."""
     length = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
     return bytes([0x80 * final | reserved | opcode]) + length + payload
 
 
 def fragments(payload: bytes) -> bytes:
-    """Write a message in four frames, with a ping between them."""
+    """Return a message in four frames, with a ping between them."""
     parts = frame(payload[:10], final=False), frame(b"ping", 9), frame(b"", 0, final=False)
     return b"".join(parts) + frame(payload[10:50], 0, final=False) + frame(payload[50:], 0)
 
 
 def swapped() -> Callable[[int, bytes], bytes]:
-    """Make a rule that sends every second message before the first."""
+    """Return a rule that swaps every two messages."""
     held: dict[int, bytes] = {}
 
     def rule(number: int, payload: bytes) -> bytes:
@@ -59,11 +58,11 @@ RULES: dict[str, tuple[bool, Callable[[int, bytes], bytes]]] = {
     "compressed unasked": (False, lambda number, payload: frame(payload, reserved=0x40)),
     "last one lost": (False, lambda number, payload: frame(payload) if number < 39 else b""),
 }
-"""For each behaviour: whether it is right, and the bytes for the n-th message."""
+"""For each behaviour: True if it is correct, and the bytes for the n-th message."""
 
 
 async def serve(rule: str, port: int, publish_port: int) -> None:
-    """Be such a server, and the Redis before it."""
+    """Serve with a rule, and be the Redis in front of it."""
     writers: list[asyncio.StreamWriter] = []
     count = 0
 
@@ -102,7 +101,7 @@ async def serve(rule: str, port: int, publish_port: int) -> None:
 
 
 def passes(rule: str, command: list[str]) -> str:
-    """Run the client before such a server; return what it complained about."""
+    """Run the client against a server with a rule; return its error, or an empty string."""
     server_cores, load_cores = cores()
     port, publish_port = free_port(), free_port()
     server = ChildProcess("odd", log=LOGS / "odd.log", cores=server_cores)
@@ -135,7 +134,7 @@ def passes(rule: str, command: list[str]) -> str:
 
 
 def check() -> int:
-    """Try all; return 0 if every behaviour was judged rightly."""
+    """Run all rules; return 0 if the client judged each of them correctly."""
     interrupt_on_signals()
     clients = {"Python": [sys.executable, str(HERE / "load_fallback.py")]}
     if LOAD.exists():
@@ -143,10 +142,10 @@ def check() -> int:
     wrong = 0
     for language, command in clients.items():
         for rule, (right, _) in RULES.items():
-            complaint = passes(rule, command)
-            verdict = "as it should" if right is not bool(complaint) else "WRONG"
+            error_text = passes(rule, command)
+            verdict = "correct" if right is not bool(error_text) else "WRONG"
             wrong += verdict == "WRONG"
-            print(f"{language:<7} {rule:<20} {'refused' if complaint else 'passed':<8} {verdict}  {complaint}")
+            print(f"{language:<7} {rule:<20} {'rejected' if error_text else 'passed':<8} {verdict}  {error_text}")
     return 1 if wrong else 0
 
 

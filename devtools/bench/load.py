@@ -28,7 +28,7 @@ class Load:
     """A running load client.
 
     Attributes:
-        asked: The commands so far, for the message of a failure.
+        command: The last command, for error messages.
     """
 
     def __init__(
@@ -46,35 +46,35 @@ class Load:
         arguments = [str(port), publish, str(publish_port), flavour, path, channel]
         self._child = ChildProcess("load", log=LOGS / "load.log", cores=cores)
         self._child.spawn([*(command or client_command()), *arguments], piped=True, cwd=HERE)
-        self.asked = ""
+        self.command = ""
 
     def ask(self, command: str, *, deadline: float = 60, **arguments: float) -> Reply:
-        """Give a command and wait for the answer.
+        """Send a command and return the reply.
 
         Raises:
             LoadError: The client reports an error, or does not answer in time.
         """
         words = [command, *(f"{name}={value}" for name, value in arguments.items()), f"timeout={deadline}"]
-        self.asked = " ".join(words)
+        self.command = " ".join(words)
         stdin, stdout = self._child.pipes
         until = time.monotonic() + deadline + 5
         line = b""
         try:
-            stdin.write(self.asked.encode() + b"\n")
+            stdin.write(self.command.encode() + b"\n")
             stdin.flush()
             while not line.endswith(b"\n"):
                 if not select.select([stdout], [], [], max(0.0, until - time.monotonic()))[0]:
-                    raise LoadError(f"{self.asked}: no answer")
+                    raise LoadError(f"{self.command}: no reply")
                 chunk = os.read(stdout.fileno(), 65536)
                 if not chunk:
-                    raise LoadError(f"{self.asked}: the load client ended: {self._child.last_lines()}")
+                    raise LoadError(f"{self.command}: the load client ended: {self._child.last_lines()}")
                 line += chunk
         except BrokenPipeError as error:
-            raise LoadError(f"{self.asked}: the load client ended: {self._child.last_lines()}") from error
+            raise LoadError(f"{self.command}: the load client ended: {self._child.last_lines()}") from error
         reply: Reply = json.loads(line)
         if not reply["ok"]:
             counts = {name: reply.get(name) for name in ("expected", "delivered", "lost", "late", "malformed", "open")}
-            raise LoadError(f"{self.asked}: {reply.get('failure', 'failed')} {counts}")
+            raise LoadError(f"{self.command}: {reply.get('failure', 'failed')} {counts}")
         return reply
 
     def stop(self) -> None:

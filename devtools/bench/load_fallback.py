@@ -431,7 +431,7 @@ class Client:
 
 
 def main() -> int:
-    """Take commands until told to quit."""
+    """Execute commands until `quit`."""
     port, publish, publish_port, flavour, path, channel = sys.argv[1:]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""Reading what a process has used.
+"""CPU time and memory of processes.
 
 CPU time is read from the process's own CPU clock (`clock_gettime` with the clock of another process, Linux).
 `/proc/PID/stat` shows the same sum of user and system time, but in ticks of 10 ms, which is too coarse for
@@ -37,7 +37,7 @@ def server_sockets(port: int) -> tuple[int, int]:
 
 
 class Meter:
-    """What a server uses: the sum over its processes, which must not change while it is measured."""
+    """Sums CPU time and memory over the processes of a server, which must stay the same while it is measured."""
 
     def __init__(self, pid: int) -> None:
         self.pids = family(pid)
@@ -52,6 +52,6 @@ class Meter:
 
 
 def cores() -> tuple[set[int], set[int]]:
-    """Choose the cores: (the server's, the load's and Redis's).  With a single core both are the same."""
+    """Choose the processors of the server, and those of load client and Redis. With one processor both are the same."""
     allowed = sorted(os.sched_getaffinity(0))
     return {allowed[0]}, set(allowed[1:2] or allowed)

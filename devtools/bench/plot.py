@@ -25,7 +25,7 @@ PANELS = (
 
 
 def plot_elsewhere(source: Path, target: Path) -> int:
-    """Have the bench's own environment draw, for want of matplotlib here; return its exit status."""
+    """Draw in the peers' environment, which has matplotlib; return the exit status."""
     if not VENV_PYTHON.exists():
         raise FileNotFoundError(
             "matplotlib is missing here and in devtools/bench/.cache/venv; run `python -m devtools.bench setup`"
@@ -35,7 +35,7 @@ def plot_elsewhere(source: Path, target: Path) -> int:
 
 
 def can_plot() -> bool:
-    """Tell whether matplotlib is here."""
+    """Return whether matplotlib is installed here."""
     return importlib.util.find_spec("matplotlib") is not None
 
 

@@ -19,8 +19,8 @@ class Column:
     Attributes:
         metric: Its name in the results.
         title: Its heading.
-        scale: What a value is divided by.
-        ratio: Whether a further column shows the ratio to the baseline's.
+        scale: The divisor of its values.
+        ratio: True if a further column shows the ratio to the baseline's.
     """
 
     metric: str
@@ -31,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: a scenario, a heading, what it shows and its columns."""
+    """One table: scenario, heading, explanation and columns."""
 
     scenario: str
     title: str
@@ -179,7 +179,7 @@ def ratio(results: Results, scenario: str, metric: str, server: str, to: str) ->
 
 
 def number(value: float | None, suffix: str = "") -> str:
-    """Write a figure with three digits that count."""
+    """Return a figure with three significant digits."""
     if value is None:
         return "-"
     if abs(value) >= 100:
@@ -204,7 +204,7 @@ def baseline(results: Results) -> str:
 
 
 def table(results: Results, shown: Table, base: str) -> str:
-    """Write one table."""
+    """Return one table."""
     header = [""]
     for column in shown.columns:
         header.append(column.title)
@@ -226,7 +226,7 @@ def table(results: Results, shown: Table, base: str) -> str:
 
 @dataclass(frozen=True)
 class Goal:
-    """A promise: a value that must not be above a limit."""
+    """A goal: a value that must not exceed a limit."""
 
     text: str
     limit: float
@@ -272,7 +272,7 @@ GOALS = (
 
 
 def goals(results: Results) -> str:
-    """Write what wsrelay is held to, and whether it holds."""
+    """Return the goals, and whether each is met."""
     rows = []
     for goal in GOALS:
         value = goal.value(results)
@@ -282,7 +282,7 @@ def goals(results: Results) -> str:
 
 
 def report(results: Results) -> str:
-    """Write the whole report."""
+    """Return the whole report."""
     about = results["machine"]
     where = "each server alone on core {}, the load client and Redis on core {}".format(
         ",".join(map(str, about["server_cores"])), ",".join(map(str, about["load_cores"]))
@@ -305,9 +305,9 @@ def report(results: Results) -> str:
     for shown in TABLES:
         if any(results["values"].get(shown.scenario, {}).values()):
             lines += [f"### {shown.title}", "", shown.note(results), "", table(results, shown, base), ""]
-    promised = goals(results)
-    if promised:
-        lines += ["### Goals", "", promised, ""]
+    goal_table = goals(results)
+    if goal_table:
+        lines += ["### Goals", "", goal_table, ""]
     if results["missing"]:
         lines += [f"- {name}: not measured: {why}" for name, why in results["missing"].items()] + [""]
     if results["failures"]:
@@ -317,10 +317,10 @@ def report(results: Results) -> str:
 
 
 def compare(first: Results, second: Results) -> str:
-    """Write what changed between two runs, for every server both have.
+    """Return the changes of wsrelay between two runs.
 
-    The last column divides wsrelay's change by that of the C program, which is the same in both: what was due
-    to the machine drops out.
+    The last column divides them by those of the C program, which is the same in both runs: this removes the influence
+    of the machine.
     """
     rows = []
     for shown in TABLES:

@@ -22,7 +22,7 @@ from devtools.bench.servers import SERVERS, start_redis, versions
 from devtools.harness.reporting import save_json
 
 Results = dict[str, Any]
-"""What is written as JSON.  `values[scenario][server]` is a list with one dict per round."""
+"""The content of a JSON file. `values[scenario][server]` is a list with one dict per round."""
 
 
 def _git(*arguments: str) -> str:
@@ -89,11 +89,11 @@ def run(
     reasons: dict[str, str],
     say: Callable[[str], None],
 ) -> Results:
-    """Measure, and return the results; what failed is in them under "failures"."""
+    """Measure, and return the results; their entry "failures" lists what failed."""
     sizes = QUICK if quick else NORMAL
     able, missing = select(peers, reasons)
     server_cores, load_cores = cores()
-    os.sched_setaffinity(0, load_cores)  # this process only waits, but not on the server's core
+    os.sched_setaffinity(0, load_cores)  # this process only waits, on another core than the server
     results: Results = {
         "format": 1,
         "commit": _git("rev-parse", "--short=12", "HEAD"),
@@ -122,7 +122,7 @@ def run(
             for scenario in scenarios:
                 if scenario in HEAVY and number % 3:
                     continue
-                # Servers take turns within a round, in changing order: a noisy minute hits all.
+                # Servers take turns within a round, in changing order, so that a noisy minute affects all.
                 shift = number % len(able) if able else 0
                 for name in able[shift:] + able[:shift]:
                     if (scenario, name) in broken:
@@ -137,9 +137,9 @@ def run(
                         say(f"FAILED {failures[-1]}")
                         continue
                     results["values"][scenario][name].append({"round": number, **values})
-                    told = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+                    figures = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
                     seconds = time.monotonic() - begun
-                    say(f"round {number + 1}/{rounds}  {scenario:<11} {name:<10} {seconds:4.1f} s  {told}")
+                    say(f"round {number + 1}/{rounds}  {scenario:<11} {name:<10} {seconds:4.1f} s  {figures}")
     except (TimeoutError, KeyboardInterrupt) as error:
         failures.append(str(error) or "interrupted")
         say(f"STOPPED {failures[-1]}")
@@ -162,7 +162,7 @@ def read(path: Path) -> Results:
     """Read results.
 
     Raises:
-        ValueError: The file is none of ours.
+        ValueError: The file holds no results of this benchmark.
     """
     found = json.loads(path.read_text())
     if not isinstance(found, dict) or found.get("format") != 1:

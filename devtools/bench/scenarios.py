@@ -1,4 +1,4 @@
-"""What is measured, one function per scenario.
+"""The scenarios that are measured, one function each.
 
 Each starts a fresh server, so that none inherits the memory of another.
 """
@@ -22,7 +22,7 @@ PING_NORM = 25
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything.
+    """Numbers and sizes.
 
     Attributes:
         size: Bytes of a message.
@@ -41,7 +41,7 @@ class Sizes:
         pings: Seconds of watching them.
         slow_size: Bytes of a message beside a slow reader: large enough to fill the kernel's buffers soon.
         slow_paced: How many of them.
-        slow_rest: How many more of them, flat out.
+        slow_rest: How many more of them, without pacing.
     """
 
     size: int = 100
@@ -80,13 +80,13 @@ QUICK = Sizes(
 
 @dataclass(frozen=True)
 class Bench:
-    """What all scenarios share.
+    """The servers and processors that all scenarios share.
 
     Attributes:
-        sizes: How much of everything.
-        redis_port: Where Redis listens.
-        server_cores: Where servers run.
-        load_cores: Where the load client and Redis run.
+        sizes: Numbers and sizes.
+        redis_port: The port of Redis.
+        server_cores: The processors of servers.
+        load_cores: The processors of load client and Redis.
     """
 
     sizes: Sizes
@@ -133,28 +133,28 @@ class Session:
         return self.load.ask("connect", n=n, channels=channels, first=first, slow=int(slow), deadline=90)
 
     def warm_up(self) -> None:
-        """Wait until every connection is subscribed, then let the code paths (and compilers) get warm."""
+        """Wait until every connection is subscribed, then warm up code paths and compilers."""
         self.load.ask("sync")
         self.load.ask("paced", rate=100, count=15, size=self.sizes.size)
         self.settle()
 
     def settle(self, seconds: float = 0.3) -> None:
-        """Let things come to rest."""
+        """Wait until queues are empty."""
         self.load.ask("idle", seconds=seconds)
 
     def measured(self, command: str, **arguments: float) -> tuple[float, Reply]:
-        """Give a command; return the server's CPU seconds over it, and the answer."""
+        """Send a command; return the server's CPU seconds during it, and the reply."""
         before = self.meter.cpu()
         reply = self.load.ask(command, deadline=90, **arguments)
         return self.meter.cpu() - before, reply
 
     def per_delivery(self, command: str, **arguments: float) -> tuple[float, Reply]:
-        """Give a command; return the server's CPU microseconds per delivered message, and the answer."""
+        """Send a command; return the server's CPU microseconds per delivered message, and the reply."""
         seconds, reply = self.measured(command, **arguments)
         return seconds * 1e6 / max(1, reply["delivered"] + reply["side_delivered"]), reply
 
     def finish(self) -> Reply:
-        """Look once more for late messages, then close everything."""
+        """Check once more for late messages, then close everything."""
         self.settle(0.1)
         return self.load.ask("quit")
 
@@ -219,10 +219,10 @@ def direct(bench: Bench, server: Server) -> Values:
 
 
 def connections(bench: Bench, server: Server) -> Values:
-    """What a handshake costs and how much memory an idle connection holds."""
+    """CPU of a handshake and memory of an idle connection."""
     sizes = bench.sizes
     with bench.session(server) as session:
-        session.connect(sizes.crowd)  # compilers and allocators are warm then
+        session.connect(sizes.crowd)  # warms up compilers and allocators
         session.settle()
         memory = session.meter.memory()
         cpu = session.meter.cpu()
@@ -259,8 +259,8 @@ def pings(bench: Bench, server: Server) -> Values:
 def growth(bench: Bench, server: Server) -> Values:
     """Paced messages to 1,000 and then to 10,000 connections, at the same number of deliveries per second.
 
-    Beside them one connection on a channel of its own gets 50 messages per second: how long those wait is how
-    long the server looks at nothing but the crowd.
+    Another connection, on a channel of its own, gets 50 messages per second. Their latency is the time for which the
+    server serves nothing but the largest fan-out.
     """
     sizes = bench.sizes
     rate = sizes.rate * sizes.crowd / sizes.many
@@ -340,7 +340,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 ALIASES: dict[str, tuple[str, ...]] = {"latency": ("fanout", "direct"), "idle": ("connections", "pings")}
-"""Other names `--only` takes: latency is a by-product of two scenarios."""
+"""Other names that `--only` accepts: latency is a by-product of two scenarios."""
 
 HEAVY = frozenset({"pings", "growth", "slow"})
 """Scenarios that take long for each server; they run in every third round."""

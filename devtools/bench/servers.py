@@ -1,6 +1,6 @@
 """The servers under test, and how to start each.
 
-Whatever differs between them is in this table; the scenarios treat all alike.
+All differences between them are in this table; the scenarios treat all servers alike.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from devtools.harness.redis_server import NO_SERVER, RedisServer, find_server, s
 
 @dataclass(frozen=True)
 class Start:
-    """What a server is told at its start.
+    """The parameters of a server's start.
 
     Attributes:
-        port: Where to listen.
-        redis_port: Where Redis listens.
+        port: The port to listen on.
+        redis_port: The port of Redis.
         ping: Seconds between two pings of a connection, 0 for none.
     """
 
@@ -54,8 +54,8 @@ class Server:
     """One server under test.
 
     Attributes:
-        name: What it is called on the command line and in the results.
-        title: What it is called in tables.
+        name: Its name on the command line and in the results.
+        title: Its name in tables.
         part: The part of the set-up it needs.
         command: Makes the command line.
         check: Returns why it cannot be started, or an empty string.
@@ -63,7 +63,7 @@ class Server:
         path: Request target of a channel.
         channel: Redis channel, or the target of publishing POST requests.
         publish: "redis" or "http".
-        flavour: What is spoken on the WebSocket: "ws" or "socketio".
+        flavour: The protocol on the WebSocket: "ws" or "socketio".
         ready: Request target that answers 200 when the server is ready, if it has one.
     """
 
@@ -101,7 +101,7 @@ def _wsrelay_environment(start: Start) -> dict[str, str]:
     environment = {
         "REDIS_URL": f"redis://127.0.0.1:{start.redis_port}",
         "PORT": str(start.port),
-        # Thousands come at the same moment here, by whose price handshakes are measured; no peer limits them either.
+        # Thousands of handshakes come at once to be measured; no other server limits them either.
         "WSRELAY_MAX_HANDSHAKES_PER_SECOND": "0",
     }
     if start.ping:
@@ -153,7 +153,7 @@ def _nginx(start: Start) -> list[str]:
     for name, value in names.items():
         text = text.replace(f"@{name}@", str(value))
     if os.geteuid() == 0:
-        # Otherwise the worker changes to a user that may not read the cache.
+        # Otherwise the worker changes to a user without permission to read the cache.
         text = "user root;\n" + text
     configuration = folder / "nginx.conf"
     configuration.write_text(text)
@@ -293,7 +293,7 @@ def start_redis(cores: set[int]) -> RedisServer:
     return RedisServer(program=program, cores=cores).start()
 
 
-def _said(command: list[str]) -> str:
+def _output_line(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -310,31 +310,31 @@ def _python_versions(python: str) -> dict[str, str]:
         "    except m.PackageNotFoundError: pass\n"
         "print(json.dumps(found))"
     )
-    said = _said([python, "-c", code])
-    return dict(json.loads(said)) if said.startswith("{") else {}
+    line = _output_line([python, "-c", code])
+    return dict(json.loads(line)) if line.startswith("{") else {}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of all that is measured."""
+    """Return the versions of everything that is measured."""
     found = {"python": platform.python_version()}
     found |= {
         f"{name} (wsrelay)": version for name, version in _python_versions(str(_twistd().with_name("python"))).items()
     }
     if VENV_PYTHON.exists():
         found |= {f"{name} (peers)": version for name, version in _python_versions(str(VENV_PYTHON)).items()}
-    found["node"] = _said(["node", "--version"])
+    found["node"] = _output_line(["node", "--version"])
     for package in ("ws", "socket.io", "redis"):
         manifest = NODE_MODULES / package / "package.json"
         if manifest.exists():
             found[f"{package} (node)"] = str(json.loads(manifest.read_text())["version"])
     nginx = nginx_paths()
     if nginx:
-        found["nginx"] = _said([str(nginx[0]), "-v"]).rpartition("/")[2]
+        found["nginx"] = _output_line([str(nginx[0]), "-v"]).rpartition("/")[2]
         packages = list((CACHE / "nginx").glob("libnginx-mod-nchan_*.deb"))
         if packages:
             found["nchan"] = packages[0].name.split("_")[1].replace("%3a", ":")
     redis = redis_program()
     if redis:
-        found["redis server"] = _said([redis, "--version"])
-    found["C compiler"] = _said(["cc", "--version"])
+        found["redis server"] = _output_line([redis, "--version"])
+    found["C compiler"] = _output_line(["cc", "--version"])
     return {name: version for name, version in found.items() if version}

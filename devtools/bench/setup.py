@@ -30,7 +30,7 @@ from devtools.bench.paths import (
 )
 
 REASONS = CACHE / "missing.json"
-"""Why a part could not be set up, for the runs that do not try again."""
+"""The reasons why parts are missing, for runs with --no-setup."""
 
 NCHAN_MODULE = "ngx_nchan_module.so"
 SYSTEM_MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
@@ -49,8 +49,8 @@ def _run(command: list[str], *, cwd: Path | None = None, seconds: float = 300) -
     except subprocess.TimeoutExpired as error:
         raise SetupError(f"{command[0]} took longer than {seconds:.0f} s") from error
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        errors = [line for line in said if "error" in line.lower()] or said
+        output = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        errors = [line for line in output if "error" in line.lower()] or output
         raise SetupError(f"{command[0]} failed: {errors[-1].strip() if errors else done.returncode}")
     return done.stdout
 
@@ -117,7 +117,7 @@ def make_venv() -> None:
     try:
         _run([*pip, "-r", str(wanted)], seconds=600)
     except SetupError as error:
-        # One package that this platform has no wheel for must not cost all the others.
+        # A package without a wheel for this platform must not prevent the others.
         failed = []
         for line in requirements.splitlines():
             if line and not line.startswith("#"):
@@ -202,5 +202,5 @@ def set_up(*, say: Callable[[str], None] = print) -> dict[str, str]:
 
 
 def known_reasons() -> dict[str, str]:
-    """Return what the last set-up could not do."""
+    """Return the parts that the last set-up could not install, with the reasons."""
     return dict(json.loads(REASONS.read_text())) if REASONS.exists() else {}

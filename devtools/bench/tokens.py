@@ -1,4 +1,4 @@
-"""What it costs to check a token: `python -m devtools.bench.tokens`."""
+"""The cost of verifying a token: `python -m devtools.bench.tokens`."""
 
 from __future__ import annotations
 

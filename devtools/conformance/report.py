@@ -47,13 +47,13 @@ EXPLANATIONS = {
 """Why a case is not simply passed, and why that is as it should be."""
 
 _SILENT = (
-    "The connection ended without a close frame that says why, as RFC 6455 section 7.1.7 wants it (SHOULD). The suite\n"
-    "  itself lets this pass."
+    "The connection ended without a close frame with a code, which RFC 6455 section 7.1.7 recommends (SHOULD). The\n"
+    "  suite itself accepts this."
 )
 
 _UNANSWERED = (
-    "The client's close frame was not answered, although RFC 6455 section 5.5.1 wants it (MUST). The suite itself lets "
-    "this pass."
+    "The client's close frame was not answered, although RFC 6455 section 5.5.1 requires it (MUST). The suite itself "
+    "accepts this."
 )
 
 _MESSAGES = "OK", "NON-STRICT", "INFORMATIONAL"
@@ -77,7 +77,7 @@ class Case:
         number: The suite's number, such as "9.1.6".
         behavior: The suite's verdict on the messages.
         behavior_close: The suite's verdict on the end of the connection.
-        silent: Whether the relay ended the connection without a close frame.
+        silent: True if the relay ended the connection without a close frame.
         file: The detailed report, in the folder of the report.
     """
 
@@ -94,7 +94,7 @@ class Case:
 
     @property
     def unanswered(self) -> bool:
-        """Whether a valid close frame got no answer, in the one case where the suite does not check it."""
+        """True if a valid close frame got no answer, in the one case where the suite does not check it."""
         return self.silent and self.number == "7.1.6"
 
     @property

@@ -125,7 +125,7 @@ class FaultEnvironment:
 
     @property
     def is_ready(self) -> bool:
-        """Whether all relays report that they are."""
+        """True if all relays report that they are."""
         return all(monitor.is_ready for monitor in self.monitors)
 
     # Start and end

@@ -12,7 +12,7 @@ __all__ = ["TABLE", "Fault", "Unready", "fault"]
 
 
 class Unready(Enum):
-    """Whether `/readyz` should report that the relay is not ready while a fault lasts."""
+    """True if `/readyz` should report that the relay is not ready while a fault lasts."""
 
     MUST = "not ready, within the deadline"
     MAY = "either"
@@ -30,23 +30,23 @@ class Fault:
         name: Its name on the command line.
         text: One sentence about it.
         scenario: Brings it about and ends it again.
-        quick: Whether it is one of the most telling.
-        loses: Whether messages are lost for certain: if none is, the fault has not happened.
-        disturbs: Whether clients may be closed and messages lost at all.
-        unready: Whether `/readyz` should report it.
-        garbles: Whether clients may receive what was never published, because nothing on the way could notice.
+        quick: True if it is one of the most telling.
+        loses: True if messages are lost for certain: if none is, the fault has not happened.
+        disturbs: True if clients may be closed and messages lost at all.
+        unready: True if `/readyz` should report it.
+        garbles: True if clients may receive what was never published, because nothing on the way could notice.
         relays: How many relays there are.
         flags: Their flags.
         password: The password in the relays' URL, and that of Redis unless the scenario changes it; None for none.
-        breaks_host: Whether the relays' resolver and clock can be broken.
-        starts_down: Whether it exists before the relays start, so that they cannot be ready.
+        breaks_host: True if the relays' resolver and clock can be broken.
+        starts_down: True if it exists before the relays start, so that they cannot be ready.
         receive_buffer: SO_RCVBUF of the proxy towards Redis in bytes; 0 leaves it unchanged.
         user: The user in the relays' URL.
         redis_flags: Flags of the Redis server.
         recovery: How long recovery may take, in seconds.
         memory: By how much the relays may have grown, in bytes.
         config: Their TOML file, in place of flags about channels.
-        expects_silence: Whether the relays are set to give no gap notices, so that a silent loss must be seen.
+        expects_silence: True if the relays are set to give no gap notices, so that a silent loss must be seen.
     """
 
     name: str

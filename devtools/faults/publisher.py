@@ -16,7 +16,7 @@ PREFIX = "wsrelay:"
 
 
 class MessageState(Enum):
-    """Whether Redis accepted a message."""
+    """True if Redis accepted a message."""
 
     SENT = "sent: Redis has not answered yet"
     UNKNOWN = "unknown: the connection was lost before Redis answered"
@@ -30,7 +30,7 @@ class NumberedMessage:
 
     Attributes:
         sent: When it was sent to Redis.
-        state: Whether Redis accepted it.
+        state: True if Redis accepted it.
         origin: The connection of its sender that it was sent on, counted from 0. Order is kept within one connection.
     """
 

@@ -24,7 +24,7 @@ class ReadinessMonitor:
 
     Attributes:
         relay: See above.
-        is_ready: Whether the last status was 200.
+        is_ready: True if the last status was 200.
         reason: The last body.
         unready_reports: Time and body of every status other than 200.
         longest_false_ready: The longest time in seconds for which the status was 200 while messages were published and

@@ -40,7 +40,7 @@ def client_frame(first: int, payload: bytes = b"", *, length: int | None = None,
         first: The first byte: FIN, reserved bits and opcode.
         payload: The payload.
         length: The payload length that the header claims; if None, the right one.
-        masked: Whether the payload is masked, as RFC 6455 section 5.1 requires of clients.
+        masked: True if the payload is masked, as RFC 6455 section 5.1 requires of clients.
     """
     size = len(payload) if length is None else length
     bit = 0x80 if masked else 0
@@ -75,7 +75,7 @@ def answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
 
     Args:
         data: Everything that was received.
-        to_head: Whether the requests were HEAD, so that no body follows whatever the length says.
+        to_head: True if the requests were HEAD, so that no body follows whatever the length says.
 
     Raises:
         ValueError: The bytes are something else than complete responses, or a response has a field twice.

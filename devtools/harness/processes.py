@@ -83,7 +83,7 @@ class ChildProcess:
         Args:
             command: Program and arguments.
             environment: All its environment variables; if None, those of this process.
-            piped: Whether standard input and output are pipes, see `pipes`; else both go to the log.
+            piped: True if standard input and output are pipes, see `pipes`; else both go to the log.
             cwd: Its working directory; if None, `folder`.
         """
         parent = os.getpid()
@@ -119,7 +119,7 @@ class ChildProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """True if it has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property

@@ -70,7 +70,7 @@ class Relay(_RelayProcess):
         *flags: Flags of ``twistd wsrelay``.
         port: The port, or 0 for a free one.
         env: Environment variables.
-        ready: Whether to wait for ``/readyz``; else only for ``/healthz``, for a relay that has no Redis yet.
+        ready: True to wait for ``/readyz``, else only for ``/healthz``, for a relay that has no Redis yet.
         python: The interpreter whose environment has the relay.
     """
 

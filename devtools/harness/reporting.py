@@ -25,7 +25,7 @@ def markdown_table(
         headings: The first line.
         rows: The other lines.
         right: The columns that are aligned to the right.
-        padded: Whether cells are padded with spaces, so that it reads well in a terminal too.
+        padded: True if cells are padded with spaces, so that it reads well in a terminal too.
     """
     lines = [list(headings), *map(list, rows)]
     widths = _widths(lines) if padded else [1] * len(headings)
