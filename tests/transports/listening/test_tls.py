@@ -37,7 +37,7 @@ from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
-from wsrelay.transports.listening.proxy_protocol import ProxiedFactory, behind_proxy
+from wsrelay.transports.listening.proxy_protocol import ProxyHeaderFactory, behind_proxy
 from wsrelay.transports.listening.socket_options import underlying
 from wsrelay.transports.listening.tls import LOOK_SECONDS, ReloadingTLS, under_tls
 
@@ -502,7 +502,7 @@ class SilentTests(EdgeCase):
         issuer = Issuer(folder)
         house = self.house(handshake_timeout_seconds=5)
         creator = ReloadingTLS([issuer.pem("a.pem", "a.example")], "1.2", house.clock, datetime.now(UTC).timestamp)
-        factory = ProxiedFactory(TLSMemoryBIOFactory(creator, False, house.door, house.clock))
+        factory = ProxyHeaderFactory(TLSMemoryBIOFactory(creator, False, house.door, house.clock))
         context = ssl.create_default_context()
         issuer.authority.configure_trust(context)
         for header, shakes_hands, words in (
