@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.certificates import CERTBOT, Issuer, chain_of, key_of
 from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.transports.listening.certificates import Certificates, load_certificates, look_at
+from wsrelay.transports.listening.certificates import Certificates, file_stamps, load_certificates
 
 __all__ = []
 
@@ -32,11 +32,11 @@ KUBERNETES = ("tls.crt", "tls.key")
 PLAIN = ("cert.pem", "key.pem")
 
 TOO_LONG = "x" * 300
-"""A name that no file can have: what cannot be read, also for root, to whom permissions are nothing."""
+"""A name that no file can have: a path that root cannot read either, whom permissions do not bind."""
 
 
 def hosts_of(context: SSL.Context) -> list[str]:
-    """Whom the certificate of a context is for."""
+    """Return the DNS names of the certificate of a context."""
     shown = SSL.Connection(context, None).get_certificate(as_cryptography=True)
     assert shown is not None
     found = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -44,7 +44,7 @@ def hosts_of(context: SSL.Context) -> list[str]:
 
 
 def self_signed(key: Any, *extensions: x509.ExtensionType, public: Any = None) -> bytes:
-    """A certificate that nobody would issue, and its private key.
+    """A certificate that select_nothing would issue, and its private key.
 
     Args:
         key: What signs it.
@@ -62,25 +62,25 @@ def self_signed(key: Any, *extensions: x509.ExtensionType, public: Any = None) -
     return shown + held
 
 
-def nobody(_server_name: bytes | None) -> SSL.Context:
-    """Chooses nothing, for no hand is shaken here."""
+def select_nothing(_server_name: bytes | None) -> SSL.Context:
+    """Take the place of a context selector where no handshake is made."""
     raise NotImplementedError
 
 
 class CertificatesCase(SynchronousTestCase):
-    """With an authority and a folder."""
+    """A test with an authority and a folder."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
         self.issuer = Issuer(self.folder)
 
-    def load(self, *paths: Path, minimum: str = "1.2") -> Certificates:
-        """What is loaded from these paths."""
-        return load_certificates(paths, minimum, nobody)
+    def load(self, *paths: Path, min_version: str = "1.2") -> Certificates:
+        """Load certificates from these paths."""
+        return load_certificates(paths, min_version, select_nothing)
 
-    def complaint(self, *paths: Path) -> str:
-        """What is said about these paths, without the setting that it begins with and with short names of files."""
+    def error_text(self, *paths: Path) -> str:
+        """Return the error about these paths, with short file names and without its prefix."""
         error = self.assertRaises(ConfigError, self.load, *paths)
         start, text = str(error)[:18], str(error)[18:]
         self.assertEqual(start, "tls_certificates: ")
@@ -88,10 +88,10 @@ class CertificatesCase(SynchronousTestCase):
 
 
 class PathTests(CertificatesCase):
-    """Where certificates lie."""
+    """The files that are read."""
 
-    def test_file(self) -> None:
-        """In one file private key and chain may stand in any order; the first certificate is the one that is shown."""
+    def test_one_file_may_hold_key_and_chain_in_any_order(self) -> None:
+        """The first certificate is the one that is sent."""
         leaf = trustme.CA().create_child_ca().issue_cert("a.example")
         first, issuer = (pem.bytes() for pem in leaf.cert_chain_pems)
         note = b"Bag Attributes\n    friendlyName: relay\n"
@@ -101,25 +101,23 @@ class PathTests(CertificatesCase):
             path = self.issuer.write(f"{number}.pem", *blocks)
             certificates = self.load(path)
             self.assertEqual(hosts_of(certificates.default), ["a.example"])
-            self.assertEqual([leaf.path for leaf in certificates.leaves], [path])
+            self.assertEqual([leaf.path for leaf in certificates.certificates], [path])
 
-    def test_pairs(self) -> None:
-        """A directory with two files of known names is one certificate, whatever else lies in it."""
+    def test_directory_with_a_pair_of_known_names_is_one_certificate(self) -> None:
         for files in (CERTBOT, KUBERNETES, PLAIN):
             path = self.issuer.pair(f"of-{files[0]}", "a.example", files=files)
             self.issuer.write(f"{path.name}/chain.pem", b"no matter")
             certificates = self.load(path)
-            self.assertEqual((certificates.names, len(certificates.leaves)), (["a.example"], 1))
-            self.assertEqual(certificates.leaves[0].path, path / files[0])
+            self.assertEqual((certificates.names, len(certificates.certificates)), (["a.example"], 1))
+            self.assertEqual(certificates.certificates[0].path, path / files[0])
 
-    def test_two_pairs(self) -> None:
-        """Of two pairs in one directory the full chain counts."""
+    def test_full_chain_is_used_of_two_pairs_in_one_directory(self) -> None:
         path = self.issuer.pair("both", "short.example", files=PLAIN)
         self.issuer.pair("both", "full.example")
         self.assertEqual(self.load(path).names, ["full.example"])
 
-    def test_directory(self) -> None:
-        """Any other directory gives its PEM files in order, then its directories that hold a pair; no more."""
+    def test_other_directory_gives_its_pem_files_then_its_pairs(self) -> None:
+        """In the order of their names, and no deeper."""
         self.issuer.pem("b.pem", "b.example")
         self.issuer.pem("a.pem", "a.example")
         self.issuer.pair("d", "d.example", files=KUBERNETES)
@@ -133,8 +131,8 @@ class PathTests(CertificatesCase):
         self.assertEqual(certificates.names, ["a.example", "b.example", "c.example", "d.example"])
         self.assertEqual(hosts_of(certificates.default), ["a.example"])
 
-    def test_links(self) -> None:
-        """As certbot has them: directories of links into an archive, beside a README."""
+    def test_links_into_an_archive_are_followed(self) -> None:
+        """As certbot makes them: directories of links into an archive, beside a README."""
         for name in ("a.example", "b.example"):
             self.issuer.pair(f"archive/{name}", name)
             live = self.folder / "live" / name
@@ -144,16 +142,16 @@ class PathTests(CertificatesCase):
         self.issuer.write("live/README", b"This directory contains your keys and certificates.")
         self.assertEqual(self.load(self.folder / "live").names, ["a.example", "b.example"])
 
-    def test_several_paths(self) -> None:
-        """The default is the first of the first path; a directory in which nothing lies yet is no mistake."""
+    def test_default_is_the_first_of_the_first_path(self) -> None:
+        """An empty directory is no error if another path has a certificate."""
         (self.folder / "empty").mkdir()
         paths = [self.folder / "empty", self.issuer.pair("z", "z.example"), self.issuer.pem("a.pem", "a.example")]
         certificates = self.load(*paths)
         self.assertEqual(certificates.names, ["z.example", "a.example"])
         self.assertEqual(hosts_of(certificates.default), ["z.example"])
 
-    def test_kinds_of_keys(self) -> None:
-        """RSA, ECDSA and Ed25519 serve, and a private key in the older form with its parameters in front."""
+    def test_rsa_ecdsa_and_ed25519_keys_are_supported(self) -> None:
+        """So is a private key in the older form with its parameters in front."""
         curve = ec.generate_private_key(ec.SECP256R1())
         older = curve.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
         parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
@@ -166,14 +164,13 @@ class PathTests(CertificatesCase):
 
 
 class NameTests(CertificatesCase):
-    """Which certificate for which name."""
+    """The choice of a certificate for a name."""
 
     def chosen(self, certificates: Certificates, name: bytes | None) -> str:
-        """The first host of the certificate for a name."""
+        """Return the first name of the certificate for a name."""
         return hosts_of(certificates.context_for(name))[0]
 
-    def test_names(self) -> None:
-        """A name gets its own certificate, else that of a wildcard for its one first label, else the default."""
+    def test_exact_name_precedes_wildcard_precedes_default(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         certificates = self.load(
             self.issuer.pem("1.pem", "default.example"),
@@ -198,8 +195,7 @@ class NameTests(CertificatesCase):
         ):
             self.assertEqual(self.chosen(certificates, name), expected, name)
 
-    def test_first_counts(self) -> None:
-        """A name in two certificates belongs to the first of them, and is told once."""
+    def test_shared_name_belongs_to_the_first_certificate(self) -> None:
         certificates = self.load(
             self.issuer.pem("1.pem", "one.example", "same.example", "*.same.example"),
             self.issuer.pem("2.pem", "two.example", "same.example", "*.same.example"),
@@ -208,144 +204,131 @@ class NameTests(CertificatesCase):
         self.assertEqual(self.chosen(certificates, b"x.same.example"), "one.example")
         self.assertEqual(certificates.names, ["one.example", "same.example", "*.same.example", "two.example"])
 
-    def test_common_name(self) -> None:
-        """A certificate without alternative names is for nobody who asks by name, but may be the default."""
+    def test_common_name_is_ignored(self) -> None:
+        """Such a certificate may still be the default."""
         path = self.issuer.write("old.pem", self_signed(ec.generate_private_key(ec.SECP256R1())))
         certificates = self.load(path, self.issuer.pem("new.pem", "relay.example"))
-        self.assertEqual(certificates.leaves[0].names, ())
+        self.assertEqual(certificates.certificates[0].names, ())
         self.assertEqual(self.chosen(certificates, b"relay.example"), "relay.example")
         self.assertIs(certificates.context_for(None), certificates.default)
         self.assertIsNot(certificates.context_for(b"relay.example"), certificates.default)
 
-    def test_foreign_letters(self) -> None:
-        """A name that is no ASCII, which no client can ask for, harms nobody."""
+    def test_name_outside_ascii_is_harmless(self) -> None:
+        """No client can ask for it."""
         name = x509.DNSName._init_without_validation("bücher.example")
         data = self_signed(ec.generate_private_key(ec.SECP256R1()), x509.SubjectAlternativeName([name]))
         self.assertEqual(self.load(self.issuer.write("odd.pem", data)).names, ["bücher.example"])
 
-    def test_dates(self) -> None:
-        """Each certificate tells from when to when it is valid, and all together when the first of them ends."""
+    def test_validity_of_each_and_earliest_end_of_all(self) -> None:
         begins, later = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)
         certificates = self.load(
             self.issuer.pem("1.pem", "a.example", not_before=begins, not_after=later + timedelta(days=1)),
             self.issuer.pem("2.pem", "b.example", not_before=begins, not_after=later),
         )
         self.assertEqual(certificates.expires, later.timestamp())
-        self.assertEqual(certificates.leaves[0].begins, begins.timestamp())
-        self.assertEqual(certificates.leaves[0].expires, (later + timedelta(days=1)).timestamp())
+        self.assertEqual(certificates.certificates[0].begins, begins.timestamp())
+        self.assertEqual(certificates.certificates[0].expires, (later + timedelta(days=1)).timestamp())
 
 
-class MistakeTests(CertificatesCase):
-    """What cannot be used, and what is said about it."""
+class ErrorTests(CertificatesCase):
+    """Files that cannot be used."""
 
     def setUp(self) -> None:
         super().setUp()
         leaf = self.issuer.authority.issue_cert("a.example")
         self.key, self.chain = key_of(leaf), chain_of(leaf)
 
-    def about(self, *blocks: bytes) -> str:
-        """What is said about a file of these blocks."""
-        text = self.complaint(self.issuer.write("x.pem", *blocks))
+    def error_about(self, *blocks: bytes) -> str:
+        """Return the error about a file of these blocks."""
+        text = self.error_text(self.issuer.write("x.pem", *blocks))
         for line in b"".join(blocks).decode("ascii", "replace").split("\n"):
-            self.assertFalse(len(line) > 8 and line in text, "what is in the file is nobody's business")
+            self.assertFalse(len(line) > 8 and line in text, "what is in the file is select_nothing's business")
         return text
 
-    def test_missing(self) -> None:
-        """What is not there is said not to be, be it a path of the settings or where a link leads."""
-        self.assertEqual(self.complaint(self.folder / "x.pem"), "x.pem cannot be read: No such file or directory")
+    def test_missing_file_is_named_also_behind_a_link(self) -> None:
+        self.assertEqual(self.error_text(self.folder / "x.pem"), "x.pem cannot be read: No such file or directory")
         (self.folder / "link.pem").symlink_to("nowhere")
-        self.assertEqual(self.complaint(self.folder), "link.pem cannot be read: No such file or directory")
+        self.assertEqual(self.error_text(self.folder), "link.pem cannot be read: No such file or directory")
 
-    def test_unreadable(self) -> None:
-        """What cannot be read says why, be it a file or a directory."""
+    def test_unreadable_path_is_named_with_the_reason(self) -> None:
         loop = self.folder / "loop.pem"
         loop.symlink_to("loop.pem")
-        self.assertEqual(self.complaint(loop), "loop.pem cannot be read: Too many levels of symbolic links")
-        text = self.complaint(self.folder / TOO_LONG)
+        self.assertEqual(self.error_text(loop), "loop.pem cannot be read: Too many levels of symbolic links")
+        text = self.error_text(self.folder / TOO_LONG)
         self.assertEqual(text, f"{TOO_LONG} cannot be read: File name too long")
 
-    def test_nothing(self) -> None:
-        """No certificate at all is said to be none, with where it was looked for."""
+    def test_no_certificate_names_the_paths(self) -> None:
         (self.folder / "a").mkdir()
         (self.folder / "b").mkdir()
-        self.assertEqual(self.complaint(self.folder / "a", self.folder / "b"), "there is no certificate in a, b")
+        self.assertEqual(self.error_text(self.folder / "a", self.folder / "b"), "no certificate found in a, b")
 
-    def test_halves(self) -> None:
-        """A file without the one or the other says which; so does a file of a pair."""
-        self.assertEqual(self.about(self.chain), "x.pem holds no private key")
-        self.assertEqual(self.about(self.key), "x.pem holds no certificate")
-        self.assertEqual(self.about(b"nonsense \xff\n"), "x.pem holds no certificate")
+    def test_missing_key_or_certificate_is_named(self) -> None:
+        self.assertEqual(self.error_about(self.chain), "x.pem contains no private key")
+        self.assertEqual(self.error_about(self.key), "x.pem contains no certificate")
+        self.assertEqual(self.error_about(b"nonsense \xff\n"), "x.pem contains no certificate")
         pair = self.issuer.pair("pair", "a.example")
         self.issuer.write("pair/privkey.pem", b"")
-        self.assertEqual(self.complaint(pair), "pair/privkey.pem holds no private key")
+        self.assertEqual(self.error_text(pair), "pair/privkey.pem contains no private key")
         self.issuer.write("pair/fullchain.pem", b"")
-        self.assertEqual(self.complaint(pair), "pair/fullchain.pem holds no certificate")
+        self.assertEqual(self.error_text(pair), "pair/fullchain.pem contains no certificate")
 
-    def test_only_one_file_of_a_pair(self) -> None:
-        """A directory with one file of a pair is looked at as any other, and the file says what it lacks."""
+    def test_half_a_pair_is_read_as_any_other_directory(self) -> None:
         pair = self.issuer.pair("pair", "a.example")
         (pair / "fullchain.pem").unlink()
-        self.assertEqual(self.complaint(pair), "pair/privkey.pem holds no certificate")
+        self.assertEqual(self.error_text(pair), "pair/privkey.pem contains no certificate")
 
-    def test_malformed(self) -> None:
-        """Rubbish and a file that was cut off are malformed, which of the two halves they may concern."""
+    def test_garbage_and_truncated_files_are_malformed(self) -> None:
         for chain in (self.chain[:200], self.chain.replace(b"\n", b"\nAAAA", 1), self.chain[:300] + self.chain):
-            self.assertEqual(self.about(self.key, chain), "x.pem holds a malformed certificate")
+            self.assertEqual(self.error_about(self.key, chain), "x.pem contains a malformed certificate")
         for key in (self.key[:100], self.key.replace(b"\n", b"\nAAAA", 1)):
-            self.assertEqual(self.about(self.chain, key), "x.pem holds a malformed private key")
+            self.assertEqual(self.error_about(self.chain, key), "x.pem contains a malformed private key")
 
-    def test_encrypted(self) -> None:
-        """A private key with a password is said to be encrypted, in the newer form and in the older one."""
+    def test_encrypted_key_is_rejected_in_both_forms(self) -> None:
         key = load_pem_private_key(self.key, None)
         for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
             data = key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"password"))
             self.assertEqual(
-                self.about(self.chain, data),
-                "x.pem holds an encrypted private key: nobody is there to be asked for its password",
+                self.error_about(self.chain, data),
+                "x.pem contains an encrypted private key: store it without a password",
             )
 
-    def test_strangers(self) -> None:
-        """A private key of another certificate is said to be one, with both files."""
+    def test_key_of_another_certificate_is_rejected_with_both_files(self) -> None:
         other = key_of(self.issuer.authority.issue_cert("b.example"))
-        text = "holds a private key that does not belong to the first certificate of"
-        self.assertEqual(self.about(self.chain, other), f"x.pem {text} x.pem")
+        text = "contains a private key that does not belong to the first certificate of"
+        self.assertEqual(self.error_about(self.chain, other), f"x.pem {text} x.pem")
         pair = self.issuer.pair("pair", "a.example")
         self.issuer.write("pair/privkey.pem", other)
-        self.assertEqual(self.complaint(pair), f"pair/privkey.pem {text} pair/fullchain.pem")
+        self.assertEqual(self.error_text(pair), f"pair/privkey.pem {text} pair/fullchain.pem")
 
-    def test_odd(self) -> None:
-        """A certificate of which the names cannot be read is said not to be understood."""
+    def test_certificate_with_unreadable_names_is_rejected(self) -> None:
         rubbish = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"rubbish")
         data = self_signed(ec.generate_private_key(ec.SECP256R1()), rubbish)
-        self.assertEqual(self.about(data), "x.pem holds a certificate that cannot be understood")
+        self.assertEqual(self.error_about(data), "x.pem contains a certificate that cannot be parsed")
 
-    def test_refused(self) -> None:
-        """What OpenSSL does not serve with is said in its own words."""
+    def test_openssl_errors_are_passed_on(self) -> None:
         weak = self_signed(rsa.generate_private_key(65537, 1024))
-        self.assertEqual(self.about(weak), "x.pem holds what OpenSSL refuses: ee key too small")
+        self.assertEqual(self.error_about(weak), "x.pem is rejected by OpenSSL: ee key too small")
         other = self_signed(ec.generate_private_key(ec.SECP256R1()), public=x25519.X25519PrivateKey.generate())
-        self.assertEqual(self.about(other), "x.pem holds what OpenSSL refuses: unknown certificate type")
+        self.assertEqual(self.error_about(other), "x.pem is rejected by OpenSSL: unknown certificate type")
 
-    def test_newer_than_pyopenssl(self) -> None:
-        """A kind of certificate that only one of the two libraries knows is said not to be supported."""
+    def test_kind_unknown_to_pyopenssl_is_unsupported(self) -> None:
         try:
             from cryptography.hazmat.primitives.asymmetric import mldsa
         except ImportError:
             self.skipTest("cryptography does not know ML-DSA")
         data = self_signed(mldsa.MLDSA65PrivateKey.generate())
-        self.assertEqual(self.about(data), "x.pem holds a certificate of a kind that is not supported")
+        self.assertEqual(self.error_about(data), "x.pem contains a certificate of an unsupported kind")
 
 
-class LookTests(CertificatesCase):
-    """What the file system says."""
+class FileStampTests(CertificatesCase):
+    """Changes of files."""
 
     def changes(self, *paths: Path) -> bool:
-        """Whether something has changed since the last time this was asked."""
-        before, self.seen = getattr(self, "seen", None), look_at(paths)
+        """Return whether something has changed since the last call."""
+        before, self.seen = getattr(self, "seen", None), file_stamps(paths)
         return self.seen != before
 
-    def test_quiet(self) -> None:
-        """What is read, and what lies beside it without being read, changes nothing."""
+    def test_reading_and_unrelated_files_change_nothing(self) -> None:
         self.issuer.pair("a", "a.example")
         path = self.issuer.pem("b.pem", "b.example")
         self.changes(self.folder, path)
@@ -355,8 +338,8 @@ class LookTests(CertificatesCase):
         self.issuer.write("a/chain.pem", b"hello")
         self.assertFalse(self.changes(self.folder, path))
 
-    def test_file(self) -> None:
-        """A file that is written, replaced by one of the same size, allowed, or removed has changed; so with links."""
+    def test_written_replaced_permitted_or_removed_file_has_changed(self) -> None:
+        """So has a link to it."""
         path = self.issuer.write("x.pem", b"one")
         link = self.folder / "link"
         link.symlink_to("x.pem")
@@ -379,8 +362,7 @@ class LookTests(CertificatesCase):
             self.issuer.write("x.pem", b"again")
             self.assertTrue(self.changes(watched))
 
-    def test_directory(self) -> None:
-        """A file or a directory that comes or goes is a change of the directory that it is in."""
+    def test_added_or_removed_entry_changes_its_directory(self) -> None:
         self.changes(self.folder)
         self.issuer.pem("a.pem", "a.example")
         self.assertTrue(self.changes(self.folder))
@@ -392,8 +374,7 @@ class LookTests(CertificatesCase):
         pair.rmdir()
         self.assertTrue(self.changes(self.folder))
 
-    def test_unreadable(self) -> None:
-        """A path that the file system refuses to say anything about is the same until it does."""
+    def test_unreadable_path_is_stable(self) -> None:
         self.changes(self.folder / TOO_LONG)
         self.assertFalse(self.changes(self.folder / TOO_LONG))
         self.assertTrue(self.changes(self.folder))

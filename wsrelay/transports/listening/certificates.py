@@ -1,10 +1,10 @@
-"""Server certificates: where they lie, and which of them a client gets.
+"""Server certificates: the files they are read from, and the choice of one for a client.
 
 A path is a PEM file with a private key and its certificates, or a directory that holds a pair of files under names that
-certbot, Kubernetes or a person would give them, or a directory of such files and directories. A certificate is for the
-DNS names of its subjectAltName; its common name has counted for nothing since RFC 9525.
+certbot, Kubernetes or a person would give them, or a directory of such files and directories. A certificate is valid
+for the DNS names of its subjectAltName; its common name has been ignored since RFC 9525.
 
-The texts of errors name files and never show what is in them: one of the two is a private key.
+Error texts name files and never show their content: one of the two is a private key.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 
 from wsrelay.core.outcomes.errors import ConfigError
 
-__all__ = ["Certificates", "ChooseContext", "Leaf", "load_certificates", "look_at"]
+__all__ = ["Certificates", "ContextSelector", "ServerCertificate", "file_stamps", "load_certificates"]
 
-ChooseContext = Callable[[bytes | None], SSL.Context]
-"""Gives the context for the server name that a client asks for. None: it asks for no name."""
+ContextSelector = Callable[[bytes | None], SSL.Context]
+"""Returns the context for the server name that a client asks for. If None, it asks for no name."""
 
 _PAIRS = (("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key"), ("cert.pem", "key.pem"))
-"""Certificates and private key, as certbot, Kubernetes and people call them; the first pair that is there counts."""
+"""File names of certificates and private key, as certbot, Kubernetes and people choose them; the first pair found is
+used."""
 
-_MINIMA = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
+_TLS_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 
-_KEY_BEGINS = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
-_CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE-----"
+_KEY_BEGIN = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
+_CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """A certificate that is shown to clients.
+class ServerCertificate:
+    """A certificate that is sent to clients, without the chain behind it.
 
     Attributes:
-        path: The file it comes from.
-        names: Its DNS names, in lower case, in its own order.
-        begins: From when on it is valid, in seconds since the epoch.
-        expires: Until when it is valid, in seconds since the epoch.
+        path: The file that it was read from.
+        names: Its DNS names, in lower case, in the order of the certificate.
+        begins: The beginning of its validity, in seconds since the epoch.
+        expires: The end of its validity, in seconds since the epoch.
     """
 
     path: Path
@@ -58,32 +59,36 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """All certificates of one moment. A name that two of them have belongs to the first.
+    """All certificates that were loaded together. A name that two of them share belongs to the first.
 
     Attributes:
-        leaves: What was loaded, in order.
+        certificates: The certificates, in the order in which they were read.
         exact: The context of each name.
-        wildcard: The context of each wildcard, by what stands behind its ``*.``.
-        default: The context for clients that ask for no name, or for one that nobody has: the first one's.
+        wildcard: The context of each wildcard, by the part of the name behind its ``*.``.
+        default: The context for clients that ask for no name, or for an unknown one: that of the first certificate.
     """
 
-    leaves: tuple[Leaf, ...]
+    certificates: tuple[ServerCertificate, ...]
     exact: Mapping[bytes, SSL.Context]
     wildcard: Mapping[bytes, SSL.Context]
     default: SSL.Context
 
     @property
     def expires(self) -> float:
-        """When the first of them ceases to be valid, in seconds since the epoch."""
-        return min(leaf.expires for leaf in self.leaves)
+        """The earliest end of the validity of one of them, in seconds since the epoch."""
+        return min(certificate.expires for certificate in self.certificates)
 
     @property
     def names(self) -> list[str]:
         """The names that clients can ask for, each once."""
-        return list(dict.fromkeys(name for leaf in self.leaves for name in leaf.names))
+        return list(dict.fromkeys(name for certificate in self.certificates for name in certificate.names))
 
     def context_for(self, server_name: bytes | None) -> SSL.Context:
-        """The context for the name that a client asks for. None: it asks for no name."""
+        """Return the context for a client.
+
+        Args:
+            server_name: The name that the client asks for. If None, it asks for no name.
+        """
         name = (server_name or b"").lower()
         if (context := self.exact.get(name)) is not None:
             return context
@@ -92,57 +97,59 @@ class Certificates:
         return self.wildcard.get(rest, self.default) if label else self.default
 
 
-def load_certificates(paths: Iterable[Path], minimum: str, choose: ChooseContext) -> Certificates:
-    """Read certificates and private keys.
-
-    It takes half a millisecond for each certificate.
+def load_certificates(paths: Iterable[Path], min_version: str, select_context: ContextSelector) -> Certificates:
+    """Read certificates and private keys. This takes half a millisecond for each certificate.
 
     Args:
         paths: Files and directories, at least one; the first certificate of the first one is the default.
-        minimum: The lowest version of TLS that is spoken: "1.2" or "1.3".
-        choose: Asked in each handshake for the context to go on with.
+        min_version: The lowest version of TLS to accept: "1.2" or "1.3".
+        select_context: Called in each handshake for the context to continue with.
 
     Raises:
-        ConfigError: One of them cannot be used, or there is none at all; the text names the file.
+        ConfigError: A file cannot be used, or no certificate was found; the text names the file.
     """
-    leaves: list[Leaf] = []
+    certificates: list[ServerCertificate] = []
     contexts: list[SSL.Context] = []
     exact: dict[bytes, SSL.Context] = {}
     wildcard: dict[bytes, SSL.Context] = {}
     paths = list(paths)
     try:
-        for chain_path, key_path in [pair for path in paths for pair in _pairs(path)]:
-            leaf, context = _load(chain_path, key_path, minimum, choose)
-            leaves.append(leaf)
+        for chain_path, key_path in [pair for path in paths for pair in _file_pairs(path)]:
+            certificate, context = _load_pair(chain_path, key_path, min_version, select_context)
+            certificates.append(certificate)
             contexts.append(context)
-            for name in leaf.names:
+            for name in certificate.names:
                 table, key = (wildcard, name[2:]) if name.startswith("*.") else (exact, name)
                 table.setdefault(key.encode(), context)
     except OSError as error:
-        raise _complaint(error.filename, f"cannot be read: {error.strerror}") from None
+        raise _config_error(error.filename, f"cannot be read: {error.strerror}") from None
     if not contexts:
-        raise ConfigError(f"tls_certificates: there is no certificate in {', '.join(map(str, paths))}")
-    return Certificates(tuple(leaves), exact, wildcard, contexts[0])
+        raise ConfigError(f"tls_certificates: no certificate found in {', '.join(map(str, paths))}")
+    return Certificates(tuple(certificates), exact, wildcard, contexts[0])
 
 
-def look_at(paths: Iterable[Path]) -> object:
-    """What the file system says about every file that `load_certificates` would read: equal while nothing changes."""
-    return [_look_at(path) for path in paths]
+def file_stamps(paths: Iterable[Path]) -> object:
+    """Return a value that equals an earlier one while no file that `load_certificates` would read has changed.
+
+    Args:
+        paths: As for `load_certificates`. Paths that cannot be read are no error.
+    """
+    return [_path_stamps(path) for path in paths]
 
 
-def _look_at(path: Path) -> object:
+def _path_stamps(path: Path) -> object:
     try:
-        return [(file, _stamp(file)) for file in _candidates(path)]
+        return [(file, _file_stamp(file)) for file in _candidates(path)]
     except OSError as error:
         return error.errno
 
 
-def _stamp(file: str) -> tuple[int, ...] | None:
+def _file_stamp(file: str) -> tuple[int, ...] | None:
     try:
         found = os.stat(file)
     except OSError:
         return None
-    # The time of the last change as well: a file that could not be read is mended by chmod.
+    # The time of the last status change as well: chmod repairs a file that could not be read.
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
@@ -156,14 +163,14 @@ def _candidates(path: Path) -> list[str]:
 
 
 def _children(path: Path) -> tuple[list[Path], list[Path]]:
-    """The PEM files and the directories in a directory, without what is hidden: Kubernetes has its workshop there."""
+    """Return the PEM files and the directories of a directory. Kubernetes prepares updates in hidden ones."""
     children = sorted(child for child in path.iterdir() if not child.name.startswith("."))
     directories = [child for child in children if child.is_dir()]
     return [child for child in children if child.suffix == ".pem" and child not in directories], directories
 
 
-def _pairs(path: Path) -> list[tuple[Path, Path]]:
-    """The files to read for a path: certificates and private key, which may be the same one."""
+def _file_pairs(path: Path) -> list[tuple[Path, Path]]:
+    """Return the files to read for a path: pairs of certificates and private key, which may be the same file."""
     if not path.is_dir():
         return [(path, path)]
     if (pair := _known_pair(path)) is not None:
@@ -180,44 +187,49 @@ def _known_pair(directory: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def _load(chain_path: Path, key_path: Path, minimum: str, choose: ChooseContext) -> tuple[Leaf, SSL.Context]:
-    chain = _chain(chain_path)
-    key = _key(key_path)
+def _load_pair(
+    chain_path: Path, key_path: Path, min_version: str, select_context: ContextSelector
+) -> tuple[ServerCertificate, SSL.Context]:
+    chain = _read_chain(chain_path)
+    key = _read_key(key_path)
     try:
-        belongs = chain[0].public_key() == key.public_key()
-        names = _names(chain[0])
+        key_matches = chain[0].public_key() == key.public_key()
+        names = _dns_names(chain[0])
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise _complaint(chain_path, "holds a certificate that cannot be understood") from None
-    if not belongs:
-        raise _complaint(key_path, f"holds a private key that does not belong to the first certificate of {chain_path}")
+        raise _config_error(chain_path, "contains a certificate that cannot be parsed") from None
+    if not key_matches:
+        raise _config_error(
+            key_path, f"contains a private key that does not belong to the first certificate of {chain_path}"
+        )
     begins, expires = chain[0].not_valid_before_utc.timestamp(), chain[0].not_valid_after_utc.timestamp()
-    return Leaf(chain_path, names, begins, expires), _context(chain_path, chain, key, minimum, choose)
+    context = _make_context(chain_path, chain, key, min_version, select_context)
+    return ServerCertificate(chain_path, names, begins, expires), context
 
 
-def _chain(path: Path) -> list[x509.Certificate]:
+def _read_chain(path: Path) -> list[x509.Certificate]:
     data = path.read_bytes()
-    if _CERTIFICATE_BEGINS not in data:
-        raise _complaint(path, "holds no certificate")
+    if _CERTIFICATE_BEGIN not in data:
+        raise _config_error(path, "contains no certificate")
     try:
         return x509.load_pem_x509_certificates(data)
     except ValueError:
-        raise _complaint(path, "holds a malformed certificate") from None
+        raise _config_error(path, "contains a malformed certificate") from None
 
 
-def _key(path: Path) -> PrivateKeyTypes:
+def _read_key(path: Path) -> PrivateKeyTypes:
     data = path.read_bytes()
-    begin = _KEY_BEGINS.search(data)
+    begin = _KEY_BEGIN.search(data)
     if begin is None:
-        raise _complaint(path, "holds no private key")
+        raise _config_error(path, "contains no private key")
     try:
         return load_pem_private_key(data[begin.start() :], password=None)
     except TypeError:
-        raise _complaint(path, "holds an encrypted private key: nobody is there to be asked for its password") from None
+        raise _config_error(path, "contains an encrypted private key: store it without a password") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise _complaint(path, "holds a malformed private key") from None
+        raise _config_error(path, "contains a malformed private key") from None
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -225,14 +237,14 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(name.lower() for name in found.value.get_values_for_type(x509.DNSName))
 
 
-def _context(
-    path: Path, chain: Sequence[x509.Certificate], key: Any, minimum: str, choose: ChooseContext
+def _make_context(
+    path: Path, chain: Sequence[x509.Certificate], key: Any, min_version: str, select_context: ContextSelector
 ) -> SSL.Context:
-    # No session tickets. Their keys are made with the context, so they are worth nothing after a deploy, when everybody
-    # comes at once, nor at another process. Who does come back to the same one would save it 0.07 ms of 0.35 with an
-    # ECDSA certificate, 0.29 of 0.55 with RSA; the handshake of the WebSocket costs 0.36 either way. The price: OpenSSL
-    # resumes under one name what was begun under another, whatever certificate belongs to it, and never changes the
-    # keys, on which the secrecy of all that was said under TLS 1.2 would hang.
+    # No session tickets. Their keys are made with the context, so they are useless after a deploy, when all clients
+    # reconnect, and at another process. A client that reconnects to the same process would save it 0.07 ms of 0.35 with
+    # an ECDSA certificate, 0.29 of 0.55 with RSA; the WebSocket handshake costs 0.36 either way. The price: OpenSSL
+    # resumes under one name a session that began under another, whatever certificate belongs to it, and never changes
+    # the keys, on which the secrecy of all traffic under TLS 1.2 would depend.
     leaf: Any = chain[0]
     rest: Any = chain[1:]
     try:
@@ -240,17 +252,17 @@ def _context(
             privateKey=key,
             certificate=leaf,
             extraCertChain=rest,
-            raiseMinimumTo=_MINIMA[minimum],
+            raiseMinimumTo=_TLS_VERSIONS[min_version],
             acceptableProtocols=[b"http/1.1"],
-            contextForServerName=choose,
+            contextForServerName=select_context,
         ).getContext()
     except TypeError:
-        # ML-DSA: cryptography reads it, pyOpenSSL does not take it.
-        raise _complaint(path, "holds a certificate of a kind that is not supported") from None
+        # ML-DSA: cryptography reads it, pyOpenSSL does not accept it.
+        raise _config_error(path, "contains a certificate of an unsupported kind") from None
     except SSL.Error as error:
         reasons = ", ".join(entry[-1] for entry in error.args[0])
-        raise _complaint(path, f"holds what OpenSSL refuses: {reasons}") from None
+        raise _config_error(path, f"is rejected by OpenSSL: {reasons}") from None
 
 
-def _complaint(path: object, what: str) -> ConfigError:
-    return ConfigError(f"tls_certificates: {path} {what}")
+def _config_error(path: object, problem: str) -> ConfigError:
+    return ConfigError(f"tls_certificates: {path} {problem}")

@@ -1,8 +1,8 @@
-"""TLS at the front door, with certificates that are read anew when their files change.
+"""TLS on listening ports, with certificates that are reloaded when their files change.
 
-Connections that exist are never touched: they keep the context that they were made with, and a new certificate is for
-those that come. Files are read on the reactor's thread: they are a few kilobytes each, and half a millisecond for each
-certificate every few weeks is less than one fan-out. To look whether they have changed takes two microseconds a file.
+Existing connections are never touched: they keep the context that they began with, and a new certificate is for new
+connections. Files are read on the reactor's thread: they are a few kilobytes each, and half a millisecond for each
+certificate every few weeks is less than one fan-out. Checking them for changes takes two microseconds a file.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.transports.listening.certificates import Leaf, load_certificates, look_at
+from wsrelay.transports.listening.certificates import ServerCertificate, file_stamps, load_certificates
 
-__all__ = ["LOOK_SECONDS", "ReloadingTLS", "under_tls"]
+__all__ = ["CHECK_INTERVAL_SECONDS", "ReloadingTLS", "under_tls"]
 
-LOOK_SECONDS = 10.0
-"""How often the files are looked at. A change is loaded when it is the same in two looks: whoever writes a certificate
-and then its private key has this long for it."""
+CHECK_INTERVAL_SECONDS = 10.0
+"""The interval of the checks for changed files. A change is loaded once two checks in a row have found it the same: a
+program that writes a certificate and then its private key has this long for it."""
 
-
-MOST_NAMES_TOLD = 20
+MAX_LOGGED_NAMES = 20
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ReloadingTLS:
-    """Makes the TLS side of connections, each with the certificates of the moment.
+    """Makes the TLS side of connections, each with the certificates that are loaded at that time.
 
     Args:
-        paths: Where certificates are; see `wsrelay.transports.listening.certificates`.
-        minimum: The lowest version of TLS that is spoken: "1.2" or "1.3".
-        clock: Time.
-        now: The wall clock, in seconds since the epoch: certificates go by it.
+        paths: Files and directories of certificates; see `wsrelay.transports.listening.certificates`.
+        min_version: The lowest version of TLS to accept: "1.2" or "1.3".
+        clock: Runs the checks for changed files.
+        now: Returns the wall clock time in seconds since the epoch, which the validity of certificates refers to.
 
     Raises:
         ConfigError: The certificates cannot be used.
@@ -52,82 +51,85 @@ class ReloadingTLS:
 
     log = Logger()
 
-    def __init__(self, paths: Iterable[Path], minimum: str, clock: IReactorTime, now: Callable[[], float]) -> None:
+    def __init__(self, paths: Iterable[Path], min_version: str, clock: IReactorTime, now: Callable[[], float]) -> None:
         self._paths = tuple(paths)
-        self._minimum = minimum
+        self._min_version = min_version
         self._now = now
         self._timer: IDelayedCall | None = None
         self.clock = clock
-        # The end of what is in use: nothing is yet.
-        self._good_until = float("-inf")
+        # No certificate is in use yet.
+        self._valid_until = float("-inf")
         self._load()
-        self._seen = self._loaded
+        self._last_stamps = self._loaded_stamps
 
     @property
     def expires(self) -> float:
-        """When the first of the certificates ceases to be valid, in seconds since the epoch."""
+        """The earliest end of the validity of a certificate in use, in seconds since the epoch."""
         return self._certificates.expires
 
     def start(self) -> None:
-        """Begin to watch the files."""
-        self._timer = self.clock.callLater(LOOK_SECONDS, self._look)
+        """Begin to check the files for changes."""
+        self._timer = self.clock.callLater(CHECK_INTERVAL_SECONDS, self._check_files)
 
     def stop(self) -> None:
-        """Watch them no more."""
+        """Stop checking the files. May be called more than once."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def reload(self) -> None:
-        """Read the files now. Where they cannot be used, the log says why and what was there stays."""
+        """Read the files now. If they cannot be used, log the reason and keep the certificates that are in use."""
         try:
             self._load()
         except ConfigError as error:
             # An operator's mistake: a traceback would say nothing about it.
-            self.log.error("certificates not loaded, the old ones stay: {why}", why=str(error))  # noqa: TRY400 -- see above
+            self.log.error("certificates not loaded, the old ones stay in use: {reason}", reason=str(error))  # noqa: TRY400 -- see above
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802 -- Twisted's
         """See `IOpenSSLServerConnectionCreator.serverConnectionForTLS`."""
-        return _Connection(self._certificates.default)
+        return _PinnedConnection(self._certificates.default)
 
-    def _choose(self, server_name: bytes | None) -> SSL.Context:
+    def _select_context(self, server_name: bytes | None) -> SSL.Context:
         return self._certificates.context_for(server_name)
 
     def _load(self) -> None:
-        # Before they are read: what changes meanwhile is a change. And whether or not they can be used: a mistake that
-        # stays is no reason to say it again.
-        self._loaded = look_at(self._paths)
-        certificates = load_certificates(self._paths, self._minimum, self._choose)
-        if certificates.expires <= self._now() < self._good_until:
-            raise ConfigError("tls_certificates: one of the new ones has expired, and all that are in use are good")
-        self._certificates, self._good_until = certificates, certificates.expires
+        # Taken before the files are read, so that a change made meanwhile is found by the next check; and kept if they
+        # cannot be used, so that a lasting mistake is logged once.
+        self._loaded_stamps = file_stamps(self._paths)
+        certificates = load_certificates(self._paths, self._min_version, self._select_context)
+        if certificates.expires <= self._now() < self._valid_until:
+            raise ConfigError("tls_certificates: a new certificate has expired, and those in use are all still valid")
+        self._certificates, self._valid_until = certificates, certificates.expires
         self.log.info(
             "certificates loaded: {count}, names {names}",
-            count=len(certificates.leaves),
-            names=_some(certificates.names),
+            count=len(certificates.certificates),
+            names=_shorten(certificates.names),
         )
-        for leaf in certificates.leaves:
-            self._look_at_dates(leaf)
+        for certificate in certificates.certificates:
+            self._check_dates(certificate)
 
-    def _look_at_dates(self, leaf: Leaf) -> None:
+    def _check_dates(self, certificate: ServerCertificate) -> None:
         now = self._now()
-        if now < leaf.begins:
-            self.log.warn("{path} holds a certificate for later, from {date}", path=leaf.path, date=_date(leaf.begins))
-        elif now >= leaf.expires:
-            self.log.warn("{path} holds a certificate that expired {date}", path=leaf.path, date=_date(leaf.expires))
+        if now < certificate.begins:
+            text, date = "{path} contains a certificate that is not valid before {date}", certificate.begins
+        elif now >= certificate.expires:
+            text, date = "{path} contains a certificate that expired on {date}", certificate.expires
+        else:
+            return
+        self.log.warn(text, path=certificate.path, date=datetime.fromtimestamp(date, UTC).isoformat())
 
-    def _look(self) -> None:
+    def _check_files(self) -> None:
         self.start()
-        before, self._seen = self._seen, look_at(self._paths)
-        if self._seen == before != self._loaded:
+        before, self._last_stamps = self._last_stamps, file_stamps(self._paths)
+        if self._last_stamps == before != self._loaded_stamps:
             self.reload()
 
 
-class _Connection(SSL.Connection):
-    """A connection that keeps the context it began with.
+class _PinnedConnection(SSL.Connection):
+    """A connection that refers to the context it began with.
 
-    OpenSSL goes on using it when the server name has chosen another one. pyOpenSSL does not: after a reload it would be
-    collected while its own callback runs.
+    OpenSSL still uses that context after the server name has selected another one. pyOpenSSL does not refer to it:
+    after a reload it would be collected while its own callback runs.
 
     Args:
         context: The context to begin with.
@@ -135,23 +137,22 @@ class _Connection(SSL.Connection):
 
     def __init__(self, context: SSL.Context) -> None:
         super().__init__(context, None)
-        self._began_with = context
+        self._first_context = context
 
 
 def under_tls(creator: ReloadingTLS, endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
-    """An endpoint whose connections are encrypted.
+    """Wrap an endpoint with TLS.
 
     Args:
-        creator: The certificates.
-        endpoint: What is below. One that reads PROXY headers gets them as balancers send them: before TLS begins.
+        creator: Makes the TLS side of the connections.
+        endpoint: Accepts the connections. It may read PROXY headers, which proxies send before TLS begins.
+
+    Returns:
+        An endpoint whose connections are encrypted.
     """
     return wrapServerTLS(creator, endpoint, creator.clock)
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - MOST_NAMES_TOLD
-    return ", ".join(names[:MOST_NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
-
-
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+def _shorten(names: list[str]) -> str:
+    more = len(names) - MAX_LOGGED_NAMES
+    return ", ".join(names[:MAX_LOGGED_NAMES]) + (f" and {more} more" if more > 0 else "")
