@@ -268,7 +268,7 @@ class ServiceTests(SynchronousTestCase):
     def test_calls_under_way(self) -> None:
         """Requests that are under way have a moment to end before the broker is gone."""
         self.start()
-        self.endpoint.factory._guests[object()] = None
+        self.endpoint.factory.http_connections.add(object())
         stopping = self.service.stopService()
         self.clock.pump([0.1] * 25)
         self.assertNoResult(stopping)

@@ -11,14 +11,17 @@ from twisted.internet.task import Clock
 from wsrelay.auth.build import Authentication
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
+from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.engine.node import Node
+from wsrelay.engine.operations import Operations
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.metrics.counters import Counters
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.websocket.protocol import WebSocketConnection, WebSocketConnectionFactory
-from wsrelay.web.api.relay_api import API
+from wsrelay.web.api.keys import APIKeys
+from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.site import build_site
 
 __all__ = ["ClientWire", "InMemoryRelay"]
@@ -69,17 +72,28 @@ class InMemoryRelay:
         self.node = Node(broker, rules, self.clock, auth.authenticator, None, counters, rejections)
         self.sockets = WebSocketConnectionFactory(self.node, self.settings, self.clock, rng or Random(7))
         self.ready = (200, "ready")
+        api: RelayAPI | None = None
+        if self.settings.api_keys:
+            operations = Operations(broker, rules, self.clock.seconds)
+            api = RelayAPI(operations, APIKeys(self.settings.api_keys), rejections, self.clock)
         site = build_site(
             readiness=lambda: self.ready,
-            with_page=with_page,
-            body_seconds=self.settings.handshake_timeout_seconds,
-            reactor=self.clock,
-            api=API(broker, rules, self.settings.api_keys, rejections, self.clock, self.clock.seconds)
-            if self.settings.api_keys
-            else None,
+            has_chat_page=with_page,
+            body_timeout_seconds=self.settings.handshake_timeout_seconds,
+            clock=self.clock,
+            api=api,
             max_body_bytes=self.settings.max_message_bytes if self.settings.api_keys else 0,
         )
-        self.door = ConnectionRouterFactory(self.sockets, site, self.settings)
+        self.door = ConnectionRouterFactory(
+            self.sockets,
+            site,
+            self.settings,
+            admission=self.sockets.admission,
+            counters=counters,
+            origins=OriginPolicy(self.settings.origins, require=self.settings.require_origin),
+            rejections=rejections,
+            wheel=self.node.wheel,
+        )
         self.wires: list[ClientWire] = []
 
     def turn(self) -> None:

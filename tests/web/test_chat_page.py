@@ -8,7 +8,7 @@ from importlib.resources import files
 from devtools.harness.http import answers, head
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire
-from wsrelay.web.chat_page import page_files
+from wsrelay.web.chat_page import chat_page_files
 
 _FILES = {
     "/": ("chat.html", "text/html; charset=utf-8"),
@@ -39,7 +39,7 @@ class PageTests(EdgeCase):
         """Every file of the folder is served, and the page refers to no other and to no other host."""
         names = {entry.name for entry in files("wsrelay.web").joinpath("static").iterdir()}
         self.assertEqual(names, {name for name, _ in _FILES.values()})
-        self.assertEqual({"", "chat.css", "chat.js"}, set(page_files()))
+        self.assertEqual({"", "chat.css", "chat.js"}, set(chat_page_files()))
         page = files("wsrelay.web").joinpath("static", "chat.html").read_text()
         for credential_id in re.findall(r'(?:src|href)="([^"]*)"', page):
             self.assertTrue(

@@ -15,7 +15,7 @@ from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.web.api.relay_api import TIMEOUT_SECONDS
+from wsrelay.web.api.call import CALL_TIMEOUT_SECONDS
 
 OLD, NEW = "an-old-key-of-the-operator", "a-new-key-of-the-operator"
 ROOMS = Namespace("rooms", ("room:*",), Access.AUTHENTICATED)
@@ -93,8 +93,8 @@ class KeyTests(APICase):
         self.assertEqual((answer.status, b"api_keys" in answer.body), (404, True))
 
     def test_methods(self) -> None:
-        """The API is asked with POST."""
-        error = {"error": "The API is asked with POST."}
+        """API calls use POST."""
+        error = {"error": "API calls use POST."}
         self.assertEqual(self.ask(self.house(), "/api/tickets", method="GET"), (405, error))
 
     def test_unknown_call(self) -> None:
@@ -148,7 +148,7 @@ class PublishTests(APICase):
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
         self.assertEqual(wire.read(), b"")
-        house.pass_time(TIMEOUT_SECONDS)
+        house.pass_time(CALL_TIMEOUT_SECONDS)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
 
@@ -171,7 +171,7 @@ class PublishTests(APICase):
         self.patch(broker.credentials, "revoke", lambda _target, _seconds: slow)
         house = self.house(broker)
         wire = ClientWire(house)
-        data = b'{"user": "42", "deny_seconds": 60}'
+        data = b'{"user": "42", "revoke_seconds": 60}'
         lines = ("Host: x", f"Content-Length: {len(data)}", f"Authorization: Bearer {NEW}")
         wire.send(head("POST /api/disconnect HTTP/1.1", *lines) + data)
         wire.leave()
@@ -239,10 +239,10 @@ class TicketTests(APICase):
             ({"seconds": 0}, "seconds must be a whole number from 1 to 3600"),
             ({"seconds": True}, "seconds must be a whole number from 1 to 3600"),
             ({"seconds": 9999}, "seconds must be a whole number from 1 to 3600"),
-            ({"user": 1}, "user is nothing that a ticket says: sub, channels, publish, ip, exp, seconds"),
+            ({"user": 1}, "user is not a claim of a ticket; these are: sub, channels, publish, ip, exp, and seconds"),
             ({"channels": "a"}, "channels must be a list of at most 100 channel patterns"),
-            ({"sub": "x", "channels": ["y" * 250] * 100}, "What a ticket says has at most 16384 bytes."),
-            ({"exp": -1}, "exp has passed already."),
+            ({"sub": "x", "channels": ["y" * 250] * 100}, "the claims of a ticket are limited to 16384 bytes of JSON"),
+            ({"exp": -1}, "exp is in the past"),
             ({"ip": "here"}, "ip must be an address, or a network such as 192.0.2.0/24"),
         ):
             self.assertEqual(self.ask(house, "/api/tickets", body), (400, {"error": error}))
@@ -262,7 +262,7 @@ class DisconnectTests(APICase):
             [{"disconnect": {"user": "42"}, "reconnect": True}],
         )
         self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [False])
-        self.ask(house, "/api/disconnect", {"user": 42, "deny_seconds": 60})
+        self.ask(house, "/api/disconnect", {"user": 42, "revoke_seconds": 60})
         self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [True])
 
     def test_ticket(self) -> None:
@@ -286,4 +286,4 @@ class DisconnectTests(APICase):
             {"user": "1", "reconnect": 1},
         ):
             self.assertEqual(self.ask(house, "/api/disconnect", body)[0], 400, body)
-        self.assertEqual(self.ask(house, "/api/disconnect", {"user": "1", "deny_seconds": -1})[0], 400)
+        self.assertEqual(self.ask(house, "/api/disconnect", {"user": "1", "revoke_seconds": -1})[0], 400)

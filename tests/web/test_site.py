@@ -5,10 +5,10 @@ from __future__ import annotations
 from devtools.harness.http import Answer, answers, head
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
-from wsrelay.web.one_request import MAX_DROPPED_BYTES as MAX_BODY_BYTES
+from wsrelay.web.one_request import MAX_DROPPED_BYTES
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
-_NOTHING = b"Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"
+_NOTHING = b"Not found. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"
 
 
 class SiteTests(EdgeCase):
@@ -51,7 +51,7 @@ class SiteTests(EdgeCase):
             for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
                 answer = self.ask(f"{method} {path}")
                 self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
-                self.assertEqual(answer.body, b"Only GET and HEAD are served here.\n")
+                self.assertEqual(answer.body, b"Only GET and HEAD are supported here.\n")
 
     def test_nothing_there(self) -> None:
         """Every other path gets 404, by any method, and is told where to look."""
@@ -108,15 +108,15 @@ class BodyTests(EdgeCase):
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 413)
         self.assertEqual(answer.headers["connection"], "close")
-        self.assertEqual(answer.body, b"No route here takes a request body of this size.\n")
+        self.assertEqual(answer.body, b"The request body is too large.\n")
         self.assertTrue(wire.closed)
 
     def test_small(self) -> None:
         """A small body is read and dropped."""
         wire = ClientWire(self.house())
-        wire.send(head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_BODY_BYTES}"))
+        wire.send(head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES}"))
         self.assertEqual(wire.read(), b"")
-        wire.send(b"x" * MAX_BODY_BYTES + _HEALTH)
+        wire.send(b"x" * MAX_DROPPED_BYTES + _HEALTH)
         self.assertEqual([answer.status for answer in answers(wire.read())], [405])
 
     def test_small_chunks(self) -> None:
@@ -132,17 +132,17 @@ class BodyTests(EdgeCase):
     def test_announced(self) -> None:
         """A body that is announced as too big is refused before it comes; what comes of it is not kept."""
         wire = ClientWire(self.house())
-        request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_BODY_BYTES + 1}")
+        request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}")
         wire.send(request + b"x" * 1000)
-        wire.send(b"x" * MAX_BODY_BYTES)
+        wire.send(b"x" * MAX_DROPPED_BYTES)
         wire.send(_HEALTH)
         self.refused(wire)
 
     def test_announced_in_one_piece(self) -> None:
         """A body that is too big and comes at once with its request is refused once."""
         wire = ClientWire(self.house())
-        request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_BODY_BYTES + 1}")
-        wire.send(request + b"x" * (MAX_BODY_BYTES + 1) + _HEALTH)
+        request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}")
+        wire.send(request + b"x" * (MAX_DROPPED_BYTES + 1) + _HEALTH)
         self.refused(wire)
 
     def test_chunks(self) -> None:

@@ -21,10 +21,12 @@ from twisted.python.failure import Failure
 
 from wsrelay.auth.build import Authentication
 from wsrelay.config import Settings
+from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.drain_schedule import drain_delays
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.engine.node import Node
+from wsrelay.engine.operations import Operations
 from wsrelay.engine.reactor_lag import LagMeter
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
@@ -34,7 +36,8 @@ from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.listening.tls import ReloadingTLS
 from wsrelay.transports.websocket.protocol import WebSocketConnectionFactory
-from wsrelay.web.api.relay_api import API
+from wsrelay.web.api.keys import APIKeys
+from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.site import build_site
 
 __all__ = ["RelayService"]
@@ -96,24 +99,35 @@ class RelayService(Service):
         self._node = Node(broker, rules, clock, self._auth.authenticator, rng, self.counters, rejections, now)
         self._sockets = WebSocketConnectionFactory(self._node, settings, clock, rng, most_connections)
         self._lag = LagMeter(clock)
+        api: RelayAPI | None = None
+        if settings.api_keys:
+            operations = Operations(broker, rules, now or clock.seconds)
+            api = RelayAPI(operations, APIKeys(settings.api_keys), rejections, clock)
         site = build_site(
             liveness=self.liveness,
             metrics=self.metrics if settings.metrics else None,
-            api=API(broker, rules, settings.api_keys, rejections, clock, now or clock.seconds)
-            if settings.api_keys
-            else None,
+            api=api,
             max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
             readiness=self.readiness,
-            with_page=settings.has_chat_page,
-            body_seconds=settings.handshake_timeout_seconds,
-            reactor=clock,
+            has_chat_page=settings.has_chat_page,
+            body_timeout_seconds=settings.handshake_timeout_seconds,
+            clock=clock,
         )
-        self._door = ConnectionRouterFactory(self._sockets, site, settings)
+        self._door = ConnectionRouterFactory(
+            self._sockets,
+            site,
+            settings,
+            admission=self._sockets.admission,
+            counters=self.counters,
+            origins=OriginPolicy(settings.origins, require=settings.require_origin),
+            rejections=rejections,
+            wheel=self._node.wheel,
+        )
         self._ports: list[IListeningPort] = []
 
     def liveness(self) -> tuple[int, str]:
         """HTTP status and text: that the process lives, and how late it was at worst."""
-        return 200, f"alive; the reactor was at most {self._lag.worst * 1000:.0f} ms late in the last minute"
+        return 200, f"alive; largest reactor lag in the last minute: {self._lag.worst * 1000:.0f} ms"
 
     def metrics(self) -> bytes:
         """This process's numbers."""
@@ -213,7 +227,7 @@ class RelayService(Service):
         # Half a second is left for what comes after: aborts, and the broker.
         calls_until = min(deadline - 0.5, self._clock.seconds() + CALLS_SECONDS)
         while (self._sockets.sockets and self._clock.seconds() < deadline - 0.5) or (
-            self._door.guests and self._clock.seconds() < calls_until
+            self._door.http_connections and self._clock.seconds() < calls_until
         ):
             await deferLater(self._clock, _LOOK_AGAIN_SECONDS)
         if left := list(self._sockets.sockets):

@@ -1,4 +1,4 @@
-"""The chat page: shows in a minute what the relay does. Off wherever it is not asked for."""
+"""The chat page: demonstrates the relay in a browser. Disabled unless a setting enables it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from importlib.resources import files
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from wsrelay.web.responses import body, not_allowed
+from wsrelay.web.responses import respond, respond_method_not_allowed
 
-__all__ = ["PageFile", "page_files"]
+__all__ = ["ChatPageFile", "chat_page_files"]
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -17,13 +17,13 @@ _TYPES = {
     "js": b"text/javascript; charset=utf-8",
 }
 
-_POLICY = (
+_CONTENT_SECURITY_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-class PageFile(Resource):
+class ChatPageFile(Resource):
     """One file of the page, read once at the start.
 
     Args:
@@ -38,18 +38,18 @@ class PageFile(Resource):
         self._type = _TYPES[name.rpartition(".")[2]]
 
     def render(self, request: Request) -> bytes:
-        """Answer GET and HEAD; tell any other method so."""
+        """Respond to GET and HEAD, and reject other methods."""
         if request.method not in (b"GET", b"HEAD"):
-            return not_allowed(request)
-        request.setHeader(b"content-security-policy", _POLICY)
+            return respond_method_not_allowed(request)
+        request.setHeader(b"content-security-policy", _CONTENT_SECURITY_POLICY)
         request.setHeader(b"cache-control", b"no-cache")
-        return body(request, self._type, self._content)
+        return respond(request, self._type, self._content)
 
 
-def page_files() -> dict[str, PageFile]:
-    """The files by name, "" for the page itself."""
+def chat_page_files() -> dict[str, ChatPageFile]:
+    """Return the files by name; the name of the page itself is empty."""
     return {
-        "": PageFile("chat.html"),
-        "chat.css": PageFile("chat.css"),
-        "chat.js": PageFile("chat.js"),
+        "": ChatPageFile("chat.html"),
+        "chat.css": ChatPageFile("chat.css"),
+        "chat.js": ChatPageFile("chat.js"),
     }

@@ -1,8 +1,8 @@
-"""One HTTP request on one connection.
+"""HTTP connections that serve one request.
 
-There is no second one: whoever comes passes the front door, which reads each head by its own rules and within its own
-deadline. With connections that are kept alive, another parser would read the heads to come by other rules, answers that
-nobody reads would pile up, and idle connections would take the room of those who want in.
+Every request passes the router, which reads each head by its own rules and within its own deadline. On connections that
+are kept alive another parser would read the later heads by other rules, pipelined responses that the client does not
+read would pile up, and idle connections would use the slots of new ones.
 """
 
 from __future__ import annotations
@@ -20,46 +20,50 @@ from twisted.web.server import Request
 
 from wsrelay.core.wire.http_response import ErrorResponse
 
-__all__ = ["MAX_DROPPED_BYTES", "OneRequest", "OneRequestChannel"]
+__all__ = ["MAX_DROPPED_BYTES", "RESPONSE_LINGER_SECONDS", "OneRequest", "OneRequestChannel"]
 
-LINGER_SECONDS = 5.0
-"""How long a client may take to read its answer before its connection is reset."""
+RESPONSE_LINGER_SECONDS = 5.0
+"""The time that a client has to read its response before its connection is reset."""
 
 MAX_DROPPED_BYTES = 64 * 1024
-"""As much of a body that nobody wants is read, so that the client sees its answer."""
+"""The largest body that is read and dropped where no route needs it, so that the client sees its response."""
 
-_BODY_TOO_BIG = ErrorResponse(413, "No route here takes a request body of this size.")
+_BODY_TOO_LARGE = ErrorResponse(413, "The request body is too large.")
 
 
 class OneRequestChannel(HTTPChannel):
-    """The connection: its request is complete in time, or it ends; its answer is read in time, or it is reset."""
+    """One connection. It is reset if its request does not arrive, or its response is not read, in time."""
 
     site: Any
-    when_lost: Callable[[], None] | None = None
+    _on_lost: Callable[[], None] | None = None
     _timer: IDelayedCall | None = None
+
+    def call_when_lost(self, call: Callable[[], None]) -> None:
+        """Set the function to call when the connection is lost."""
+        self._on_lost = call
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        # A body has to be here within the site's timeout, which each byte of it would put off.
-        self._wait(self.site.timeOut)
+        # A deadline for the whole body. The site's own timeout would begin anew with each byte of it.
+        self._start_timer(self.site.timeOut)
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
-        """Never; and the client is told so."""
+        """Return False, and announce the end of the connection to the client."""
         request.responseHeaders.setRawHeaders(b"connection", [b"close"])
         return False
 
     def request_received(self) -> None:
-        """The request is complete; how long its answer takes is the relay's own affair."""
-        self._cancel()
+        """Stop the deadline: the request is complete, and the relay alone is responsible for the response time."""
+        self._cancel_timer()
 
     def loseConnection(self) -> None:
         super().loseConnection()
-        self._wait(LINGER_SECONDS)
+        self._start_timer(RESPONSE_LINGER_SECONDS)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._cancel()
-        if self.when_lost is not None:
-            self.when_lost()
+        self._cancel_timer()
+        if self._on_lost is not None:
+            self._on_lost()
         super().connectionLost(reason)
 
     def _abort(self) -> None:
@@ -67,56 +71,56 @@ class OneRequestChannel(HTTPChannel):
         transport: Any = self.transport
         transport.abortConnection()
 
-    def _wait(self, seconds: float) -> None:
-        self._cancel()
+    def _start_timer(self, seconds: float) -> None:
+        self._cancel_timer()
         self._timer = self.callLater(seconds, self._abort)
 
-    def _cancel(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class OneRequest(Request):
-    """A request that cannot fill the memory or the disk with its body."""
+    """A request whose body cannot fill the memory or the disk."""
 
     channel: Any
 
-    _received = 0
-    _refused = False
-    _is_wanted = False
-    _most = 0
+    _received_bytes = 0
+    _is_rejected = False
+    _keeps_body = False
+    _max_body_bytes = 0
 
     def gotLength(self, length: int | None) -> None:
-        # Not twisted.web's own, which opens a file for a body of unknown length.
+        # Instead of twisted.web's own, which opens a file for a body of unknown length.
         self.content = BytesIO()
-        # The body of a request that no route takes, or whose sender has no key, is read and dropped.
-        self._is_wanted = self.channel.site.wants_body(self)
-        self._most = self.channel.site.max_body_bytes if self._is_wanted else MAX_DROPPED_BYTES
-        if length is not None and length > self._most:
-            self._too_big()
+        # A body that no route needs, or whose sender has no key, is read and dropped.
+        self._keeps_body = self.channel.site.keeps_body(self)
+        self._max_body_bytes = self.channel.site.max_body_bytes if self._keeps_body else MAX_DROPPED_BYTES
+        if length is not None and length > self._max_body_bytes:
+            self._reject()
 
     def handleContentChunk(self, data: bytes) -> None:
-        self._received += len(data)
-        if self._received > self._most:
-            self._too_big()
-        elif self._is_wanted:
+        self._received_bytes += len(data)
+        if self._received_bytes > self._max_body_bytes:
+            self._reject()
+        elif self._keeps_body:
             super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # The end of a refused body may stand in the buffer already; a second answer must not.
-        if not self._refused:
+        # The end of a rejected body may be in the buffer already; it must not cause a second response.
+        if not self._is_rejected:
             self.channel.request_received()
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
         if self.path == b"*":
-            # twisted.web would answer OPTIONS * itself, with its name and version; so it is a path like any other.
+            # twisted.web would respond to OPTIONS * itself, with its name and version. Treat it as any other path.
             self.path = b"/*"
         super().process()
 
-    def _too_big(self) -> None:
-        if not self._refused:
-            self._refused = True
-            self.channel.transport.write(_BODY_TOO_BIG.to_bytes())
+    def _reject(self) -> None:
+        if not self._is_rejected:
+            self._is_rejected = True
+            self.channel.transport.write(_BODY_TOO_LARGE.to_bytes())
             self.channel.loseConnection()

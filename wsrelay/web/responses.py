@@ -1,4 +1,4 @@
-"""Plain answers, and the headers that every answer has."""
+"""Responses of resources, and the header fields that every response has."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from http import HTTPStatus
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request
 
-from wsrelay.core.wire.http_response import GUARDS
+from wsrelay.core.wire.http_response import SECURITY_HEADERS
 
-__all__ = ["Answer", "body", "harden", "not_allowed", "plain"]
+__all__ = ["TextResponse", "add_security_headers", "respond", "respond_method_not_allowed", "respond_text"]
 
-Answer = tuple[int, str]
+TextResponse = tuple[int, str]
+"""HTTP status and text."""
 
 
-def harden(request: HTTPRequest) -> None:
-    """Give an answer the header fields that all have, and none that says what made it."""
+def add_security_headers(request: HTTPRequest) -> None:
+    """Set the header fields that every response has, and remove the one that names the software."""
     request.responseHeaders.removeHeader(b"server")
-    for name, value in GUARDS:
+    for name, value in SECURITY_HEADERS:
         request.setHeader(name.encode(), value.encode())
 
 
-def body(request: Request, content_type: bytes, content: bytes) -> bytes:
-    """Set a request up for this content and give what to return from `render`."""
+def respond(request: Request, content_type: bytes, content: bytes) -> bytes:
+    """Set the type and length of a response, and return its body for `render`."""
     request.setHeader(b"content-type", content_type)
     request.setHeader(b"content-length", str(len(content)).encode())
-    # A body for HEAD would be taken for the next answer.
+    # A body in response to HEAD would be read as the next response.
     return b"" if request.method == b"HEAD" else content
 
 
-def plain(request: Request, status: int, text: str) -> bytes:
-    """Set a request up for a short text and give what to return from `render`."""
-    # twisted.web knows no phrase for some statuses, 426 among them.
+def respond_text(request: Request, status: int, text: str) -> bytes:
+    """Set the status of a response that is a short text, and return its body for `render`."""
+    # twisted.web has no phrase for some statuses, 426 among them.
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    return body(request, b"text/plain; charset=utf-8", text.encode() + b"\n")
+    return respond(request, b"text/plain; charset=utf-8", text.encode() + b"\n")
 
 
-def not_allowed(request: Request) -> bytes:
-    """Set a request up for the answer to methods other than GET and HEAD."""
+def respond_method_not_allowed(request: Request) -> bytes:
+    """Set up the response to methods other than GET and HEAD, and return its body for `render`."""
     request.setHeader(b"allow", b"GET, HEAD")
-    return plain(request, 405, "Only GET and HEAD are served here.")
+    return respond_text(request, 405, "Only GET and HEAD are supported here.")

@@ -1,4 +1,4 @@
-"""The HTTP half of the port: probes, the page, and clear answers for everything else."""
+"""The HTTP half of the port: probes, metrics, the API, the chat page, and clear responses everywhere else."""
 
 from __future__ import annotations
 
@@ -10,96 +10,112 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from wsrelay.web.api.relay_api import API
-from wsrelay.web.chat_page import page_files
+from wsrelay.web.api.relay_api import RelayAPI
+from wsrelay.web.chat_page import chat_page_files
 from wsrelay.web.one_request import MAX_DROPPED_BYTES, OneRequest, OneRequestChannel
-from wsrelay.web.probes import Exposition, PlainAnswer
-from wsrelay.web.responses import Answer, harden
-from wsrelay.web.websocket_hint import SocketPath
+from wsrelay.web.probes import MetricsResource, TextResource
+from wsrelay.web.responses import TextResponse, add_security_headers
+from wsrelay.web.websocket_hint import WebSocketHint
 
 __all__ = ["build_site"]
 
-_NOWHERE = PlainAnswer(
-    lambda: (404, "Nothing is here. WebSockets are at /ws/<channel>, probes at /healthz and /readyz."),
-    any_method=True,
+_NOT_FOUND = TextResource(
+    lambda: (404, "Not found. WebSockets are at /ws/<channel>, probes at /healthz and /readyz."), any_method=True
 )
-_NO_API = PlainAnswer(lambda: (404, "There is no API here: the setting api_keys opens it."), any_method=True)
+_API_DISABLED = TextResource(lambda: (404, "The API is disabled: set api_keys to enable it."), any_method=True)
 
 
 class _Folder(Resource):
-    """A branch of the tree. What it does not hold gets our own text; twisted.web's repeats what was asked for."""
+    """A branch of the tree. Unknown paths get our own text; that of twisted.web repeats the request's path."""
 
     def getChild(self, _path: bytes, _request: Request) -> Resource:
-        return _NOWHERE
+        return _NOT_FOUND
 
     def render(self, request: Request) -> bytes:
-        return _NOWHERE.render(request)
+        return _NOT_FOUND.render(request)
 
 
 class _Root(_Folder):
-    """The root of the tree: every answer below it is hardened."""
+    """The root of the tree. Every response below it gets the security headers."""
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
-        harden(request)
+        add_security_headers(request)
         child: Resource = super().getChildWithDefault(path, request)
         return child
 
 
 class _Site(Site):
+    """Serves one request on each connection.
+
+    Args:
+        root: The root of the resource tree.
+        api: The API, whose callers' request bodies are kept. If None, no body is.
+        max_body_bytes: The largest body that is kept.
+        body_timeout_seconds: The time within which a request's body has to arrive.
+        clock: Runs the timeouts.
+    """
+
     noisy = False
     displayTracebacks = False
     protocol: Any = OneRequestChannel
-    max_body_bytes = 0
-    api: API | None = None
 
-    def wants_body(self, request: HTTPRequest) -> bool:
-        """Whether the body of a request is to be kept, of which the header fields are here."""
-        return self.api is not None and self.api.is_permitted(request)
+    def __init__(
+        self,
+        root: Resource,
+        api: RelayAPI | None,
+        max_body_bytes: int,
+        body_timeout_seconds: float,
+        clock: IReactorTime,
+    ) -> None:
+        super().__init__(root, requestFactory=OneRequest, timeout=body_timeout_seconds, reactor=clock)
+        self.max_body_bytes = max_body_bytes
+        self._api = api
+
+    def keeps_body(self, request: HTTPRequest) -> bool:
+        """Return whether to keep the body of a request whose header fields have arrived."""
+        return self._api is not None and self._api.accepts(request)
 
     def log(self, request: HTTPRequest) -> None:
-        """No access log: the router has one, and probes would fill this one."""
+        """Write no access log: the router in front has one, and probes would fill this one."""
 
 
 def build_site(
     *,
-    readiness: Callable[[], Answer],
-    with_page: bool,
-    body_seconds: float,
-    reactor: IReactorTime,
-    liveness: Callable[[], Answer] = lambda: (200, "alive"),
+    readiness: Callable[[], TextResponse],
+    liveness: Callable[[], TextResponse] = lambda: (200, "alive"),
     metrics: Callable[[], bytes] | None = None,
-    api: API | None = None,
+    api: RelayAPI | None = None,
     max_body_bytes: int = MAX_DROPPED_BYTES,
+    has_chat_page: bool,
+    body_timeout_seconds: float,
+    clock: IReactorTime,
 ) -> Site:
-    """The site of one process.
+    """Build the site of one process.
 
     Args:
-        readiness: Status and text of ``/readyz``.
-        with_page: Whether the chat page is served.
-        body_seconds: How long the body of a request may take to come.
-        reactor: Time.
-        liveness: Status and text of ``/healthz``.
-        metrics: What ``/metrics`` shows, or None where there is none.
-        api: What is at ``/api``, or None where nothing is.
-        max_body_bytes: The longest body of a request to the API; it is not less than what is read and dropped.
+        readiness: Returns status and text of ``/readyz``.
+        liveness: Returns status and text of ``/healthz``.
+        metrics: Returns the content of ``/metrics``. If None, there is no such path.
+        api: The resource at ``/api``. If None, requests there are told that the API is disabled.
+        max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
+        has_chat_page: Whether to serve the chat page.
+        body_timeout_seconds: The time within which a request's body has to arrive.
+        clock: Runs the timeouts.
     """
     root = _Root()
-    root.putChild(b"healthz", PlainAnswer(liveness))
-    root.putChild(b"readyz", PlainAnswer(readiness))
+    root.putChild(b"healthz", TextResource(liveness))
+    root.putChild(b"readyz", TextResource(readiness))
     if metrics is not None:
-        root.putChild(b"metrics", Exposition(metrics))
-    root.putChild(b"api", _NO_API if api is None else api)
-    root.putChild(b"ws", SocketPath())
-    if with_page:
-        page = page_files()
+        root.putChild(b"metrics", MetricsResource(metrics))
+    root.putChild(b"api", _API_DISABLED if api is None else api)
+    root.putChild(b"ws", WebSocketHint())
+    if has_chat_page:
+        page = chat_page_files()
         root.putChild(b"", page.pop(""))
         static = _Folder()
         for name, file in page.items():
             static.putChild(name.encode(), file)
         root.putChild(b"static", static)
     else:
-        root.putChild(b"", PlainAnswer(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
-    site = _Site(root, requestFactory=OneRequest, timeout=body_seconds, reactor=reactor)
-    site.api = api
-    site.max_body_bytes = max(max_body_bytes, MAX_DROPPED_BYTES)
-    return site
+        root.putChild(b"", TextResource(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
+    return _Site(root, api, max(max_body_bytes, MAX_DROPPED_BYTES), body_timeout_seconds, clock)

@@ -1,4 +1,4 @@
-"""What is at the paths of WebSockets for those who come without one."""
+"""The response to plain HTTP requests at the paths of WebSockets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.web.responses import plain
+from wsrelay.web.responses import respond_text
 
-__all__ = ["SocketPath"]
+__all__ = ["WebSocketHint"]
 
 _NOT_AN_UPGRADE = ErrorResponse(
     426,
@@ -19,14 +19,14 @@ _NOT_AN_UPGRADE = ErrorResponse(
 _NOT_GET = ErrorResponse(405, "A WebSocket handshake is a GET (RFC 6455 section 4.1).", (("Allow", "GET"),))
 
 
-class SocketPath(Resource):
-    """Answers plain requests with what to do instead; handshakes have left at the front door."""
+class WebSocketHint(Resource):
+    """Explains how to connect. Handshakes never arrive here: the router hands them to the WebSocket transport."""
 
     isLeaf = True
 
     def render(self, request: Request) -> bytes:
-        """Answer."""
+        """Respond with 426 to GET and HEAD, and with 405 to other methods."""
         response = _NOT_AN_UPGRADE if request.method in (b"GET", b"HEAD") else _NOT_GET
         for name, value in response.headers:
             request.setHeader(name.encode(), value.encode())
-        return plain(request, response.status, response.text)
+        return respond_text(request, response.status, response.text)

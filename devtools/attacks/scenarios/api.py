@@ -100,8 +100,8 @@ async def api_call_is_wrong(context: AttackContext) -> None:
         ("disconnect", {"user": ""}, "400"),
         ("disconnect", {"user": "*", "reconnect": 1}, "400"),
         ("disconnect", {"everybody": "x"}, "400"),
-        ("disconnect", {"user": "42", "deny_seconds": -1}, "400"),
-        ("disconnect", {"user": "42", "deny_seconds": 10**9}, "400"),
+        ("disconnect", {"user": "42", "revoke_seconds": -1}, "400"),
+        ("disconnect", {"user": "42", "revoke_seconds": 10**9}, "400"),
         ("publish/room:1", b"x" * 65_537, "413"),
     ):
         context.assert_rejected(

@@ -64,7 +64,7 @@ async def comes_back_after_revocation(context: AttackContext) -> None:
             await context.environment.publish("$control", json.dumps({"disconnect": {"user": sub}}))
         else:
             value = sub if kind == "user" else f"jti-of-{kind}"
-            seen = await _disconnect(context, RelayName.GUARDED_2, **{kind: value, "deny_seconds": 60})
+            seen = await _disconnect(context, RelayName.GUARDED_2, **{kind: value, "revoke_seconds": 60})
             context.control("the API takes it", seen, "202")
         await _all_end(context, connections, "4505")
         for name in BOTH:
@@ -126,7 +126,7 @@ async def comes_in_while_revoked(context: AttackContext) -> None:
 
     coming = [asyncio.get_running_loop().create_task(come(number)) for number in range(40)]
     await asyncio.sleep(0.04)
-    context.control("the API", await _disconnect(context, RelayName.GUARDED, user=sub, deny_seconds=60), "202")
+    context.control("the API", await _disconnect(context, RelayName.GUARDED, user=sub, revoke_seconds=60), "202")
     connections = await asyncio.gather(*coming)
     in_first = sum(connection.received.startswith(b"HTTP/1.1 101") for connection in connections)
     endings = await asyncio.gather(*(connection.close_code(3) for connection in connections))

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.core.wire.request_head import ONCE, TWICE
+from wsrelay.core.wire.request_head import DUPLICATE_FIELD, SINGLETON_FIELDS
 
 
 class _Socket:
@@ -64,9 +64,9 @@ class RefusalTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """Fields that somebody else could read another one of stand once, credentials and lengths among them."""
-        self.assertEqual(TWICE.status, 400)
-        self.assertLessEqual({b"authorization", b"cookie", b"origin", b"host", b"content-length"}, ONCE)
-        self.assertEqual({name for name in ONCE if name != name.lower()}, set())
+        self.assertEqual(DUPLICATE_FIELD.status, 400)
+        self.assertLessEqual({b"authorization", b"cookie", b"origin", b"host", b"content-length"}, SINGLETON_FIELDS)
+        self.assertEqual({name for name in SINGLETON_FIELDS if name != name.lower()}, set())
 
 
 def query(text: str) -> Handshake:

@@ -12,27 +12,24 @@ from wsrelay.core.wire.request_head import END_OF_HEAD, RequestHead, parse_head
 
 
 class ParseHeadTests(SynchronousTestCase):
-    """What the door needs to know of a head."""
+    """Request heads."""
 
-    def refused(self, data: bytes) -> str:
-        """The text of the 400 that a head gets."""
+    def error_text(self, data: bytes) -> str:
+        """Assert that a head is rejected with 400, and return the text."""
         error: HTTPError = self.assertRaises(HTTPError, parse_head, data)
         self.assertEqual(error.response.status, 400)
         return error.response.text
 
-    def test_plain_request(self) -> None:
-        """A request without an upgrade is named by method and path, the query cut off."""
+    def test_plain_request_has_method_and_path_without_query(self) -> None:
         self.assertEqual(
             parse_head(head("POST /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")),
-            RequestHead(b"POST", "/a/b", upgrade=False, handshake=b""),
+            RequestHead(b"POST", "/a/b", is_upgrade=False, websocket_head=b""),
         )
 
-    def test_request_line_alone(self) -> None:
-        """A head without fields is a head."""
+    def test_head_without_fields_is_valid(self) -> None:
         self.assertEqual(parse_head(head("GET / HTTP/1.1")).path, "/")
 
-    def test_upgrade(self) -> None:
-        """The WebSocket parser gets the path, the fields of the handshake and a subprotocol it may know of, no more."""
+    def test_websocket_parser_gets_path_handshake_fields_and_one_known_subprotocol(self) -> None:
         found = parse_head(
             head(
                 "GET /ws/room?x=1 HTTP/1.1",
@@ -52,9 +49,9 @@ class ParseHeadTests(SynchronousTestCase):
             ),
             {"relay", "chat"},
         )
-        self.assertEqual((found.method, found.path, found.upgrade), (b"GET", "/ws/room", True))
+        self.assertEqual((found.method, found.path, found.is_upgrade), (b"GET", "/ws/room", True))
         self.assertEqual(
-            found.handshake,
+            found.websocket_head,
             head(
                 "GET /ws/room HTTP/1.1",
                 "HOST: relay.example",
@@ -66,8 +63,7 @@ class ParseHeadTests(SynchronousTestCase):
             ),
         )
 
-    def test_what_is_kept(self) -> None:
-        """What says who the client is is told to the house, and not to the WebSocket parser."""
+    def test_credentials_are_kept_from_the_websocket_parser(self) -> None:
         found = parse_head(
             upgrade(
                 "/ws/room?ticket=abc",
@@ -83,88 +79,80 @@ class ParseHeadTests(SynchronousTestCase):
         self.assertEqual(found.query, "ticket=abc")
         self.assertEqual(found.fields[b"authorization"], "Bearer a.b.c")
         self.assertEqual((found.fields[b"origin"], found.fields[b"cookie"]), ("https://a.example", "a=\xe9"))
-        self.assertEqual(found.protocols, ("wsrelay.token.a.b.c", "x"))
+        self.assertEqual(found.subprotocols, ("wsrelay.token.a.b.c", "x"))
         self.assertEqual((found.forwarded_for, found.forwarded_proto), ("192.0.2.1,192.0.2.2, 192.0.2.3", "https"))
-        self.assertNotIn(b"a.b.c", found.handshake)
-        self.assertNotIn(b"ticket", found.handshake)
+        self.assertNotIn(b"a.b.c", found.websocket_head)
+        self.assertNotIn(b"ticket", found.websocket_head)
         self.assertNotIn("a.b.c", repr(found))
-        self.assertNotIn("ticket", repr(found).replace(repr(found.handshake), ""))
+        self.assertNotIn("ticket", repr(found).replace(repr(found.websocket_head), ""))
 
-    def test_twice(self) -> None:
-        """A field that may stand there once and stands there twice is refused, in a handshake and anywhere else."""
+    def test_duplicate_singleton_field_is_rejected_with_400(self) -> None:
+        """In a handshake and in any other request."""
         names = ("Host", "origin", "Authorization", "Cookie", "Content-Length", "Transfer-Encoding")
         for name in (*names, "Sec-WebSocket-Key", "Sec-WebSocket-Version"):
             for make in (upgrade, lambda path, *lines: head(f"POST {path} HTTP/1.1", *lines)):
                 data = make("/ws/room", f"{name}: 1", f"{name.upper()}: 1")
                 self.assertEqual(
-                    self.refused(data), "A header field stands twice in the request head that may stand there once."
+                    self.error_text(data), "A header field that may occur once occurs twice in the request head."
                 )
 
-    def test_two_lengths(self) -> None:
-        """Two ways to say where a body ends contradict each other."""
+    def test_transfer_encoding_beside_content_length_is_rejected_with_400(self) -> None:
         data = head("POST / HTTP/1.1", "Host: x", "Content-Length: 1", "Transfer-Encoding: chunked")
         self.assertEqual(
-            self.refused(data), "Transfer-Encoding and Content-Length in one request contradict each other."
+            self.error_text(data),
+            "A request may have Transfer-Encoding or Content-Length, not both (RFC 9112 section 6.1).",
         )
 
-    def test_only_get_upgrades(self) -> None:
-        """An upgrade by another method is a request like any other: HTTP tells the client."""
-        self.assertFalse(parse_head(upgrade().replace(b"GET", b"POST", 1)).upgrade)
+    def test_upgrade_by_another_method_is_a_plain_request(self) -> None:
+        self.assertFalse(parse_head(upgrade().replace(b"GET", b"POST", 1)).is_upgrade)
 
-    def test_other_upgrade(self) -> None:
-        """An upgrade to something else is no WebSocket."""
-        self.assertFalse(parse_head(head("GET / HTTP/1.1", "Host: x", "Upgrade: h2c")).upgrade)
+    def test_upgrade_to_another_protocol_is_a_plain_request(self) -> None:
+        self.assertFalse(parse_head(head("GET / HTTP/1.1", "Host: x", "Upgrade: h2c")).is_upgrade)
 
-    def test_body(self) -> None:
-        """A handshake that announces a body could be read in two ways and is refused."""
+    def test_handshake_with_a_body_is_rejected_with_400(self) -> None:
         for line in (
             "Content-Length: 1",
             "Content-Length: 00",
             "Transfer-Encoding: chunked",
             "transfer-encoding: CHUNKED",
         ):
-            self.assertEqual(self.refused(upgrade("/ws/room", line)), "A WebSocket handshake has no body.")
+            self.assertEqual(self.error_text(upgrade("/ws/room", line)), "A WebSocket handshake has no body.")
 
-    def test_other_codings(self) -> None:
-        """A body whose end only others could find is refused."""
+    def test_transfer_coding_other_than_chunked_is_rejected_with_501(self) -> None:
         for coding in ("identity", "gzip, chunked", "chunked, identity", "x", ""):
             error = self.assertRaises(
                 HTTPError, parse_head, head("POST / HTTP/1.1", "Host: x", f"Transfer-Encoding: {coding}")
             )
             self.assertEqual(error.response.status, 501, coding)
 
-    def test_targets(self) -> None:
-        """A target begins with its slash, or is a URL or an asterisk; all else would be taken for another path."""
+    def test_target_must_be_a_path_a_url_or_an_asterisk(self) -> None:
+        """Any other would be read as another path by twisted.web than by a proxy."""
         for target in ("xmetrics", ".metrics", "?metrics", "\\metrics", "relay.example:80", "*/metrics", "ws://x/y"):
-            text = self.refused(head(f"GET {target} HTTP/1.1", "Host: x"))
-            self.assertEqual(text, "The request target is malformed: it begins with a slash (RFC 9112 section 3.2).")
+            text = self.error_text(head(f"GET {target} HTTP/1.1", "Host: x"))
+            self.assertEqual(
+                text, "The request target is malformed: it must begin with a slash (RFC 9112 section 3.2)."
+            )
         for target in ("/", "*", "http://relay.example/metrics", "https://relay.example"):
-            self.assertFalse(parse_head(head(f"GET {target} HTTP/1.1", "Host: x")).upgrade)
+            self.assertFalse(parse_head(head(f"GET {target} HTTP/1.1", "Host: x")).is_upgrade)
 
-    def test_forbidden_bytes(self) -> None:
-        """Each control character but the tab is refused, wherever it stands, and so is CR or LF alone."""
+    def test_control_characters_and_bare_cr_or_lf_are_rejected_with_400(self) -> None:
         for number in [*range(9), *range(10, 32), 127]:
             for line in (b"X: a" + bytes((number,)) + b"b", b"X" + bytes((number,)) + b": b"):
-                text = self.refused(head("GET / HTTP/1.1", line))
-                self.assertEqual(
-                    text, "The request head holds bytes that have no business there (RFC 9112 section 2.2)."
-                )
-            self.refused(f"GET /{chr(number)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                text = self.error_text(head("GET / HTTP/1.1", line))
+                self.assertEqual(text, "The request head contains forbidden bytes (RFC 9112 section 2.2).")
+            self.error_text(f"GET /{chr(number)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
-    def test_allowed_bytes(self) -> None:
-        """A tab, and bytes outside ASCII in a field of no interest, are let through."""
-        self.assertTrue(parse_head(upgrade("/ws/room", "X:\ta\tb", "Cookie: \x80\x85\xff")).upgrade)
+    def test_tabs_and_bytes_outside_ascii_are_valid_in_other_fields(self) -> None:
+        self.assertTrue(parse_head(upgrade("/ws/room", "X:\ta\tb", "Cookie: \x80\x85\xff")).is_upgrade)
 
-    def test_handshake_is_ascii(self) -> None:
-        """Bytes outside ASCII in a field of the handshake are refused."""
+    def test_bytes_outside_ascii_in_handshake_fields_are_rejected_with_400(self) -> None:
         for line in ("Sec-WebSocket-Protocol: caf\xe9", "Sec-WebSocket-Protocol: a\x85b", "Host: \xff"):
             self.assertEqual(
-                self.refused(upgrade("/ws/room", line).replace(b"Host: relay.example\r\n", b"")),
-                "The request head holds bytes that have no business there (RFC 9112 section 2.2).",
+                self.error_text(upgrade("/ws/room", line).replace(b"Host: relay.example\r\n", b"")),
+                "The request head contains forbidden bytes (RFC 9112 section 2.2).",
             )
 
-    def test_request_line(self) -> None:
-        """A request line is three words of ASCII, the first one a token."""
+    def test_malformed_request_line_is_rejected_with_400(self) -> None:
         for line in (
             "GET /",
             "GET  / HTTP/1.1",
@@ -174,24 +162,23 @@ class ParseHeadTests(SynchronousTestCase):
             "G@T / HTTP/1.1",
             "GET /\xe9 X",
         ):
-            self.assertEqual(self.refused(head(line)), "The request line is malformed (RFC 9112 section 3).")
+            self.assertEqual(self.error_text(head(line)), "The request line is malformed (RFC 9112 section 3).")
 
-    def test_lines(self) -> None:
-        """A line without a colon, with a space before it, without a name, or folded, is no header field."""
+    def test_line_that_is_no_header_field_is_rejected_with_400(self) -> None:
         for line in ("nothing", "Host : x", ": x", " folded", "\tfolded: x", "a b: c"):
             self.assertEqual(
-                self.refused(head("GET / HTTP/1.1", line)),
+                self.error_text(head("GET / HTTP/1.1", line)),
                 "The request head is malformed: a line in it is not a header field (RFC 9112).",
             )
 
     @given(st.binary(max_size=200) | st.text(alphabet="GET /ws:\r\n\t HTPX1.", max_size=80).map(str.encode))
-    def test_any_bytes(self, data: bytes) -> None:
-        """Whatever the bytes are, a head is read or refused; what the WebSocket parser gets is plain ASCII lines."""
+    def test_any_bytes_are_parsed_or_rejected(self, data: bytes) -> None:
+        """The WebSocket parser gets plain lines of ASCII."""
         for start in (b"", b"GET /ws/x HTTP/1.1\r\n", b"GET /ws/x HTTP/1.1\r\nUpgrade: websocket\r\n"):
             try:
                 found = parse_head(start + data + END_OF_HEAD)
             except HTTPError as error:
                 self.assertEqual(error.response.status, 400)
             else:
-                lines = found.handshake.decode("ascii").splitlines()
-                self.assertEqual("\r\n".join([*lines, ""] if lines else []).encode(), found.handshake)
+                lines = found.websocket_head.decode("ascii").splitlines()
+                self.assertEqual("\r\n".join([*lines, ""] if lines else []).encode(), found.websocket_head)

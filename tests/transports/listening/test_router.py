@@ -23,9 +23,9 @@ from wsrelay.core.wire.frames import message_frame
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.eager_tcp import write_eagerly
-from wsrelay.transports.listening.router import LINGER_SECONDS
+from wsrelay.transports.listening.router import MIN_HTTP_CONNECTIONS, REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.websocket.protocol import WebSocketConnection
-from wsrelay.web import one_request as http
+from wsrelay.web.one_request import RESPONSE_LINGER_SECONDS
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
 _ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
@@ -124,7 +124,7 @@ class FrontDoorTests(EdgeCase):
         self.assertIn(_ACCEPT, wire.read())
         _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * (room + 1)), house)
         answer = self.response(wire)
-        self.assertEqual((answer.status, answer.body), (431, b"The request head is too long for max_head_bytes.\n"))
+        self.assertEqual((answer.status, answer.body), (431, b"The request head is longer than max_head_bytes.\n"))
 
     def test_endless_head(self) -> None:
         """A head without an end is not kept beyond `max_head_bytes`, nor is what comes after its refusal."""
@@ -136,7 +136,7 @@ class FrontDoorTests(EdgeCase):
         self.assertEqual(self.response(wire).status, 431)
         for _ in range(100):
             wire.send(b"x" * 65536)
-        self.assertEqual(wire.transport.protocol._head, b"")
+        self.assertEqual(wire.transport.protocol.buffered_bytes, 0)
         self.assertEqual(wire.read(), b"")
 
     def test_slow_head(self) -> None:
@@ -160,7 +160,7 @@ class FrontDoorTests(EdgeCase):
         """A refused client that does not hang up is reset after the linger time."""
         house, wire = self.knock(upgrade("/nowhere"))
         self.response(wire)
-        house.pass_time(LINGER_SECONDS - 0.25)
+        house.pass_time(REJECTED_CLIENT_LINGER_SECONDS - 0.25)
         self.assertFalse(wire.closed)
         house.pass_time(0.75)
         self.assertTrue(wire.transport.aborted)
@@ -180,7 +180,7 @@ class FrontDoorTests(EdgeCase):
 
     def test_refusals(self) -> None:
         """Each thing that is wrong with a head has its status and its text."""
-        nowhere = b"No WebSocket lives here. Use /ws/<channel>.\n"
+        nowhere = b"There is no WebSocket at this path. Use /ws/<channel>.\n"
         for data, status, body in (
             (upgrade("/"), 404, nowhere),
             (upgrade("/ws"), 404, nowhere),
@@ -238,7 +238,7 @@ class FrontDoorTests(EdgeCase):
         wrapper.dataReceived(b"nonsense\r\n\r\n")
         self.assertTrue(lower.disconnecting)
         self.assertFalse(lower.half_closed)
-        house.pass_time(LINGER_SECONDS + 0.5)
+        house.pass_time(REJECTED_CLIENT_LINGER_SECONDS + 0.5)
         self.assertTrue(lower.aborted)
 
     @given(st.binary(max_size=120), st.sampled_from(["line", "field", "value", "frames", "first"]))
@@ -284,7 +284,7 @@ class OneRequestTests(EdgeCase):
         wire = ClientWire(house)
         wire.send(_HEALTH)
         self.assertFalse(wire.closed)
-        house.pass_time(http.LINGER_SECONDS)
+        house.pass_time(RESPONSE_LINGER_SECONDS)
         self.assertTrue(wire.transport.aborted)
 
     def test_body_that_does_not_come(self) -> None:
@@ -310,9 +310,11 @@ class RoomTests(EdgeCase):
     def test_oldest_goes(self) -> None:
         """Where there is no more room the oldest has to go, and who comes is served."""
         house = self.house(max_connections=10)
-        guests = [self.guest(house) for _ in range(house.door.room + 3)]
+        guests = [self.guest(house) for _ in range(house.door.http_connections.max_connections + 3)]
         house.turn()
-        self.assertEqual([pipe.connected for _, pipe in guests], [0] * 3 + [1] * house.door.room)
+        self.assertEqual(
+            [pipe.connected for _, pipe in guests], [0] * 3 + [1] * house.door.http_connections.max_connections
+        )
         wire, _ = guests[-1]
         wire.send(upgrade())
         self.assertIn(_ACCEPT, wire.read())
@@ -323,18 +325,29 @@ class RoomTests(EdgeCase):
         house = self.house()
         wire, pipe = self.guest(house)
         wire.send(upgrade())
-        self.assertEqual(house.door.guests, 0)
-        for _ in range(house.door.room + 1):
+        self.assertEqual(len(house.door.http_connections), 0)
+        for _ in range(house.door.http_connections.max_connections + 1):
+            self.guest(house)
+        self.assertTrue(pipe.connected)
+
+    def test_promoted_stream_is_neither_counted_nor_evicted(self) -> None:
+        """A response that streams stays as long as a WebSocket does."""
+        house = self.house()
+        _, pipe = self.guest(house)
+        house.door.promote(pipe)
+        house.door.promote(pipe)
+        self.assertEqual(len(house.door.http_connections), 0)
+        for _ in range(house.door.http_connections.max_connections + 1):
             self.guest(house)
         self.assertTrue(pipe.connected)
 
     def test_who_left_does_not_count(self) -> None:
         """Who has gone by itself takes no room."""
         house = self.house()
-        for _ in range(house.door.room * 2):
+        for _ in range(house.door.http_connections.max_connections * 2):
             _, pipe = self.guest(house)
             pipe.hang_up()
-        self.assertEqual((house.door.guests, house.node.counters.requests_rejected[503]), (0, 0))
+        self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (0, 0))
 
 
 class RealConnectionTests(RealEdgeCase):
@@ -342,16 +355,17 @@ class RealConnectionTests(RealEdgeCase):
 
     async def test_room(self) -> None:
         """Connections that say nothing are bounded: the oldest goes; and they are released when they go."""
-        house = await self.open()
+        house = await self.open(max_connections=1)
         write_eagerly(self._port)
-        room = house.door.room = 5
+        room = house.door.http_connections.max_connections
+        self.assertEqual(room, MIN_HTTP_CONNECTIONS)
         oldest, *callers = [await self.connect() for _ in range(room)]
         callers.append(await self.connect())
         await oldest.ended
-        self.assertEqual((house.door.guests, house.node.counters.requests_rejected[503]), (room, 1))
+        self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (room, 1))
         for caller in callers:
             caller.transport.abortConnection()
-        while house.door.guests:
+        while house.door.http_connections:
             await self.later()
 
     async def test_tcp(self) -> None:

@@ -1,13 +1,15 @@
-"""The front door: one port for WebSocket and HTTP.
+"""The router of new connections: one port for WebSocket and HTTP.
 
-The door reads a request head, at most so long and for at most so long, refuses what has no business there, and only
-then decides whose connection this is: an upgrade gets a WebSocket protocol, everything else twisted.web. The other
-one's objects are never made. There is one request on an HTTP connection, so that every head is read here.
+The router reads a request head, bounded in size and time, rejects invalid ones, and only then decides which protocol
+serves the connection: an upgrade gets a WebSocket protocol, everything else twisted.web. The other protocol is never
+instantiated. An HTTP connection serves one request, so that every head passes the router.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
@@ -21,180 +23,252 @@ from twisted.web.server import Site
 from wsrelay.config import Settings
 from wsrelay.core.access.client_address import client_address, client_is_secure
 from wsrelay.core.access.origin import OriginPolicy
+from wsrelay.core.flow.admission import Admission
 from wsrelay.core.outcomes.errors import HTTPError, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.core.wire.request_head import END_OF_HEAD, RequestHead, parse_head
 from wsrelay.dialects import SUBPROTOCOLS, find_dialect
-from wsrelay.engine.timers import WheelTimer
+from wsrelay.engine.rejection_log import RejectionLog
+from wsrelay.engine.timers import TimerWheel, WheelTimer
+from wsrelay.interfaces import IDialect
+from wsrelay.metrics.counters import Counters
+from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import underlying
 from wsrelay.transports.websocket.protocol import STOPPING, WebSocketConnectionFactory
 
-__all__ = ["ConnectionRouter", "ConnectionRouterFactory"]
+__all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Route"]
 
-LEAST_ROOM = 64
-"""Connections that are no WebSockets, beside a tenth of those that are: requests, and handshakes that have begun. Where
-there are more the oldest has to go, and not who comes: that one has had its time."""
+MIN_HTTP_CONNECTIONS = 64
+"""Slots for HTTP requests and unfinished handshakes, in addition to a tenth of the connections that admission permits.
+When all are in use the oldest connection is aborted to make room for the new one, which has had its time."""
 
-LINGER_SECONDS = 2.0
-"""How long a refused client may take to read why before its connection is reset."""
+REJECTED_CLIENT_LINGER_SECONDS = 2.0
+"""The time that a rejected client has to read the response before its connection is reset."""
 
-_TOO_LONG = ErrorResponse(431, "The request head is too long for max_head_bytes.")
-_TOO_SLOW = ErrorResponse(408, "The request head did not come in time.")
-_NO_SOCKET_HERE = ErrorResponse(404, "No WebSocket lives here. Use /ws/<channel>.")
+_HEAD_TOO_LONG = ErrorResponse(431, "The request head is longer than max_head_bytes.")
+_HEAD_TOO_LATE = ErrorResponse(408, "The request head did not arrive in time.")
+_NO_WEBSOCKET = ErrorResponse(404, "There is no WebSocket at this path. Use /ws/<channel>.")
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
+@dataclass(slots=True)
+class Route:
+    """The destination of one WebSocket handshake.
+
+    Attributes:
+        dialect: The dialect spoken at the request's path.
+        handshake: The client's opening request.
+        head: The request head for the WebSocket parser.
+    """
+
+    dialect: IDialect
+    handshake: Handshake
+    head: bytes
+
+
 class ConnectionRouter(Protocol):
-    """Reads the first request head of a connection, hands the connection over, and is gone.
+    """Reads the first request head of a connection, and hands the connection over to the protocol that serves it.
 
     Args:
-        factory: Decides who is admitted, and to whom.
+        factory: Checks requests and starts protocols.
     """
 
     def __init__(self, factory: ConnectionRouterFactory) -> None:
-        self._house = factory
+        self._factory = factory
         self._head = b""
         self._timer: WheelTimer | None = None
-        self._refused = False
+        self._is_rejected = False
+
+    @property
+    def buffered_bytes(self) -> int:
+        """The size of the incomplete head that has arrived."""
+        return len(self._head)
 
     def connectionMade(self) -> None:
-        self._house.receive(underlying(self.transport))
-        self._wait(self._house.settings.handshake_timeout_seconds, self._too_slow)
+        self._factory.http_connections.add(underlying(self.transport))
+        self._start_timer(self._factory.settings.handshake_timeout_seconds, self._on_head_timeout)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._refused:
+        if self._is_rejected:
             return
         self._head += data
-        # RFC 9112 section 2.2: an empty line before the request line is to be ignored.
+        # RFC 9112 section 2.2: ignore empty lines before the request line.
         if (empty := _EMPTY_LINES.match(self._head)) is not None:
             self._head = self._head[empty.end() :]
         end = self._head.find(END_OF_HEAD)
-        # A head that has not ended is at least one byte longer than what came of it.
-        cut = end + len(END_OF_HEAD) if end >= 0 else len(self._head) + 1
-        if cut > self._house.settings.max_head_bytes:
-            self._refuse(_TOO_LONG)
+        # An incomplete head is at least one byte longer than its part that has arrived.
+        size = end + len(END_OF_HEAD) if end >= 0 else len(self._head) + 1
+        if size > self._factory.settings.max_head_bytes:
+            self._reject(_HEAD_TOO_LONG)
         elif end >= 0:
-            self._decide(self._head[:cut], self._head[cut:])
+            self._route(self._head[:size], self._head[size:])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._cancel()
-        self._house.left(underlying(self.transport))
+        self._cancel_timer()
+        self._factory.http_connections.remove(underlying(self.transport))
 
-    def _decide(self, head: bytes, rest: bytes) -> None:
+    def _route(self, head: bytes, rest: bytes) -> None:
         try:
-            request, handshake = self._house.admit(self.transport, head)
+            route = self._factory.check_request(self.transport, head)
         except HTTPError as error:
-            self._refuse(error.response)
+            self._reject(error.response)
             return
         except RejectedError as error:
-            self._refuse(error.client_error.response)
+            self._reject(error.client_error.response)
             return
-        self._cancel()
-        if handshake is not None:
-            self._house.hand_to_socket(self.transport, request, handshake, rest)
+        self._cancel_timer()
+        if route is not None:
+            self._factory.start_websocket(self.transport, route, rest)
         else:
-            self._house.hand_to_site(self.transport, head + rest)
+            self._factory.start_http(self.transport, head + rest)
 
-    def _refuse(self, response: ErrorResponse) -> None:
-        self._refused = True
+    def _reject(self, response: ErrorResponse) -> None:
+        self._is_rejected = True
         self._head = b""
-        self._house.counters.requests_rejected[response.status] += 1
+        self._factory.counters.requests_rejected[response.status] += 1
         transport: Any = self.transport
         transport.write(response.to_bytes())
-        # Closing now, with input unread, would reset the connection and the client would never see the answer
-        # (RFC 9112 section 9.6): say that nothing more comes, read on for a moment, then end it.
+        # Closing now, with input unread, would reset the connection, and the client would never see the response
+        # (RFC 9112 section 9.6). Half-close, read on for a moment, then end the connection.
         if hasattr(transport, "loseWriteConnection") and not isinstance(transport, ProtocolWrapper):
             transport.loseWriteConnection()
         else:
             transport.loseConnection()
-        self._wait(LINGER_SECONDS, transport.abortConnection)
+        self._start_timer(REJECTED_CLIENT_LINGER_SECONDS, transport.abortConnection)
 
-    def _too_slow(self) -> None:
+    def _on_head_timeout(self) -> None:
         if self._head:
-            self._refuse(_TOO_SLOW)
+            self._reject(_HEAD_TOO_LATE)
         else:
-            # Browsers open connections ahead of need; nobody waits for an answer on one without a request.
+            # Browsers open connections ahead of need: without a request nothing waits for a response.
             transport: Any = self.transport
             transport.abortConnection()
 
-    def _wait(self, seconds: float, call: Any) -> None:
-        self._cancel()
-        self._timer = self._house.wheel.call_later(seconds, call)
+    def _start_timer(self, seconds: float, call: Callable[[], object]) -> None:
+        self._cancel_timer()
+        self._timer = self._factory.wheel.call_later(seconds, call)
 
-    def _cancel(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class ConnectionRouterFactory(Factory):
-    """The door of one process.
+    """Makes the routers of one process, and starts the protocols that they hand connections over to.
 
     Args:
-        sockets: Makes WebSocket connections.
-        site: Serves everything else.
-        settings: The operator's decisions.
+        websockets: Makes WebSocket connections.
+        site: Serves HTTP requests.
+        settings: Limits, timeouts and trusted proxies.
+        admission: Counts the connections that are no short HTTP requests.
+        counters: Counts rejected requests.
+        origins: Decides which origins may connect.
+        rejections: Logs the clients that `origins` rejects.
+        wheel: Runs the timeouts.
+
+    Attributes:
+        http_connections: The connections that are no WebSockets and no streams, or not yet.
     """
 
     noisy = False
 
-    def __init__(self, sockets: WebSocketConnectionFactory, site: Site, settings: Settings) -> None:
-        self._sockets = sockets
-        self._site = site
+    def __init__(
+        self,
+        websockets: WebSocketConnectionFactory,
+        site: Site,
+        settings: Settings,
+        *,
+        admission: Admission,
+        counters: Counters,
+        origins: OriginPolicy,
+        rejections: RejectionLog,
+        wheel: TimerWheel,
+    ) -> None:
         self.settings = settings
-        self.wheel = sockets.wheel
-        self.counters = sockets.node.counters
-        # By the innermost transport, which stays the same whatever protocol a connection is given to.
-        self._guests: dict[Any, None] = {}
-        self._origins = OriginPolicy(settings.origins, require=settings.require_origin)
-        self.room = sockets.admission.max_connections // 10 + LEAST_ROOM
-
-    @property
-    def guests(self) -> int:
-        """How many connections are no WebSockets, or not yet."""
-        return len(self._guests)
+        self.counters = counters
+        self.wheel = wheel
+        self.http_connections = HTTPConnections(admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, self._count_eviction)
+        self._websockets = websockets
+        self._site = site
+        self._admission = admission
+        self._origins = origins
+        self._rejections = rejections
 
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return ConnectionRouter(self)
 
-    def receive(self, tcp: Any) -> None:
-        """Count one more connection that is no WebSocket, or not yet; if it is one too many the oldest goes."""
-        if len(self._guests) >= self.room:
-            self.counters.requests_rejected[503] += 1
-            oldest = next(iter(self._guests))
-            del self._guests[oldest]
-            # Without a word: there is no descriptor to spare for the time that an answer takes.
-            oldest.abortConnection()
-        self._guests[tcp] = None
+    def check_request(self, transport: Any, head: bytes) -> Route | None:
+        """Check a request head, and find its destination.
 
-    def left(self, tcp: Any) -> None:
-        """It is gone, or it has become a WebSocket."""
-        self._guests.pop(tcp, None)
+        Args:
+            transport: The connection it arrived on.
+            head: The head, up to and including the empty line at its end.
 
-    def admit(self, transport: Any, head: bytes) -> tuple[RequestHead, Handshake | None]:
-        """Look at a request head; gives it, and what a client says that wants a WebSocket, which is then counted.
+        Returns:
+            The route of a WebSocket handshake, which admission has counted. None for an HTTP request.
 
         Raises:
-            RefusedError: It is turned away.
-            DeniedError: So is it, because it does not belong here.
+            HTTPError: The head is malformed, no WebSocket is at its path, or the relay accepts no connections now.
+            RejectedError: The origin may not connect.
         """
         request = parse_head(head, SUBPROTOCOLS, with_extensions=self.settings.may_compress)
-        if not request.upgrade:
-            return request, None
-        if self._sockets.stopping:
+        if not request.is_upgrade:
+            return None
+        if self._websockets.stopping:
             raise HTTPError(STOPPING)
-        if find_dialect(request.path) is None:
-            raise HTTPError(_NO_SOCKET_HERE)
-        handshake = self._handshake(transport, request)
+        if (dialect := find_dialect(request.path)) is None:
+            raise HTTPError(_NO_WEBSOCKET)
+        handshake = self._make_handshake(transport, request)
         if (client_error := self._origins.check(handshake)) is not None:
-            self._sockets.node.rejections.record(client_error)
+            self._rejections.record(client_error)
             raise RejectedError(client_error)
-        self._sockets.admission.admit(handshake.peer)
-        return request, handshake
+        self._admission.admit(handshake.peer)
+        return Route(dialect, handshake, request.websocket_head)
 
-    def _handshake(self, transport: Any, request: RequestHead) -> Handshake:
+    def start_websocket(self, transport: Any, route: Route, rest: bytes) -> None:
+        """Hand a connection over to a WebSocket protocol.
+
+        Args:
+            transport: The connection.
+            route: The destination that `check_request` returned for it.
+            rest: The bytes that arrived behind the head.
+        """
+        websocket = self._websockets.build(route.dialect, route.handshake)
+        self.promote(transport)
+        _hand_over(transport, websocket)
+        websocket.dataReceived(route.head + rest)
+
+    def start_http(self, transport: Any, data: bytes) -> None:
+        """Hand a connection over to twisted.web.
+
+        Args:
+            transport: The connection.
+            data: All bytes that have arrived.
+        """
+        channel: Any = self._site.buildProtocol(transport.getPeer())
+        tcp = underlying(transport)
+        channel.call_when_lost(lambda: self.http_connections.remove(tcp))
+        _hand_over(transport, channel)
+        channel.dataReceived(data)
+
+    def promote(self, transport: Any) -> None:
+        """Take a connection out of the set of HTTP connections, because it stays open, as WebSockets and streams do.
+
+        It is no longer aborted to make room for others, and a drain does not wait for it as for a short request. Its
+        protocol has it counted by admission instead, and released when the connection is lost.
+
+        Args:
+            transport: The connection. It may have left the set already.
+        """
+        self.http_connections.remove(underlying(transport))
+
+    def _count_eviction(self) -> None:
+        self.counters.requests_rejected[503] += 1
+
+    def _make_handshake(self, transport: Any, request: RequestHead) -> Handshake:
         peer = getattr(transport.getPeer(), "host", "unix")
         proxies = self.settings.trusted_proxies
         fields = request.fields
@@ -206,27 +280,10 @@ class ConnectionRouterFactory(Factory):
             host=fields.get(b"host", ""),
             authorization=fields.get(b"authorization", ""),
             cookie=fields.get(b"cookie", ""),
-            subprotocols=request.protocols,
+            subprotocols=request.subprotocols,
             is_secure=client_is_secure(_is_tls(transport), request.forwarded_proto, proxies),
             connection=token_hex(8),
         )
-
-    def hand_to_socket(self, transport: Any, request: RequestHead, handshake: Handshake, rest: bytes) -> None:
-        """Give a connection to a WebSocket protocol, with what the client sent behind its head."""
-        dialect = find_dialect(request.path)
-        assert dialect is not None, "admitted"  # noqa: S101 -- `admit` has looked
-        socket = self._sockets.build(dialect, handshake)
-        self.left(underlying(transport))
-        _hand_over(transport, socket)
-        socket.dataReceived(request.handshake + rest)
-
-    def hand_to_site(self, transport: Any, data: bytes) -> None:
-        """Give a connection to twisted.web, with what the client sent so far."""
-        channel: Any = self._site.buildProtocol(transport.getPeer())
-        tcp = underlying(transport)
-        channel.when_lost = lambda: self.left(tcp)
-        _hand_over(transport, channel)
-        channel.dataReceived(data)
 
 
 def _is_tls(transport: Any) -> bool:
@@ -238,7 +295,7 @@ def _is_tls(transport: Any) -> bool:
 
 
 def _hand_over(transport: Any, protocol: Any) -> None:
-    """Make a protocol the one that a transport talks to from now on."""
+    """Make a transport talk to another protocol from now on."""
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol
     else:
