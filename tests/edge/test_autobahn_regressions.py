@@ -369,12 +369,12 @@ class FrameTraps(EdgeCase):
             visitor = WebSocketClient(self.house()).enter()
             socket, outlet = visitor.wire.socket, visitor.wire.socket.subscriber
             if paused:
-                outlet.busy()
+                outlet.on_blocked()
                 outlet.send(message_frame(b"waits"))
             socket.close(Disconnect.RESTART)
             outlet.send(message_frame(b"late"))
-            outlet.busy()
-            outlet.idle()
+            outlet.on_blocked()
+            outlet.on_drained()
             self.assertEqual(visitor.wire.read(), b"\x88\x11\x03\xf4service restart")
 
     def test_close_without_reading(self) -> None:

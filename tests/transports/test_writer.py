@@ -232,7 +232,7 @@ class BehindTests(OutletCase):
             self.outlet.send(b"never")
             self.outlet.close(Disconnect.RESTART)
             self.outlet.send(b"late")
-            self.outlet.busy()
+            self.outlet.on_blocked()
             self.assertEqual((self.read(), self.outlet.clear), (expected, False))
 
     def test_shut_with_a_giant(self) -> None:

@@ -1,1 +1,1 @@
-"""Tests of what is served beside the sockets."""
+"""Tests of wsrelay.web."""

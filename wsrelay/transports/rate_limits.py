@@ -1,4 +1,4 @@
-"""How fast each client sends, kept only for those who do."""
+"""Rate limits of clients, which keep state only for clients that send."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["RateLimits"]
 
 
 class RateLimits:
-    """Counts frames and bytes of clients.
+    """Limits the frames and bytes that each client sends.
 
-    One that has been quiet for as long as a burst takes is forgotten, because it may send as much as one never heard
-    of: ten thousand idle clients cost nothing here.
+    A client that has sent nothing for `MESSAGE_BURST_SECONDS` is removed, because it may then send as much as a new one: ten
+    thousand idle clients cost nothing here.
 
     Args:
-        frames_per_second: How many frames a client may send.
-        bytes_per_second: How many bytes.
-        wheel: Time.
+        frames_per_second: The number of frames that a client may send in a second, on average.
+        bytes_per_second: The number of bytes that a client may send in a second, on average.
+        wheel: Tells the time, and runs the removal of idle clients.
     """
 
     def __init__(self, frames_per_second: float, bytes_per_second: float, wheel: TimerWheel) -> None:
@@ -30,7 +30,13 @@ class RateLimits:
         self._sweep: WheelTimer | None = None
 
     def allows(self, client: Hashable, frames: int, size: int) -> bool:
-        """Whether a client may send so many frames and bytes now; they are counted."""
+        """Count frames and bytes of a client, and return whether it may send them now.
+
+        Args:
+            client: The client, by any key that is its own.
+            frames: The number of frames.
+            size: The number of bytes.
+        """
         now = self._wheel.seconds()
         found = self._buckets.get(client)
         if found is None:
@@ -42,7 +48,7 @@ class RateLimits:
         return found[0].take(frames, now) and found[1].take(size, now)
 
     def remove(self, client: Hashable) -> None:
-        """A client is gone."""
+        """Remove a client whose connection is lost. One that is unknown is no error."""
         self._buckets.pop(client, None)
         if not self._buckets and self._sweep is not None:
             self._sweep.cancel()
@@ -50,13 +56,13 @@ class RateLimits:
 
     def _start_sweep(self) -> None:
         if self._sweep is None:
-            self._sweep = self._wheel.call_later(MESSAGE_BURST_SECONDS, self._forget_the_quiet)
+            self._sweep = self._wheel.call_later(MESSAGE_BURST_SECONDS, self._remove_idle_buckets)
 
-    def _forget_the_quiet(self) -> None:
+    def _remove_idle_buckets(self) -> None:
         self._sweep = None
         now = self._wheel.seconds()
-        quiet = [client for client, buckets in self._buckets.items() if all(bucket.is_full(now) for bucket in buckets)]
-        for client in quiet:
+        idle = [client for client, buckets in self._buckets.items() if all(bucket.is_full(now) for bucket in buckets)]
+        for client in idle:
             del self._buckets[client]
         if self._buckets:
             self._start_sweep()

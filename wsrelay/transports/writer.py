@@ -104,7 +104,7 @@ class ConnectionWriter(_FirstSlots):
         """The connection has a transport: from here on control frames can be sent."""
         self._transport = transport
         if isinstance(transport, EagerServer):
-            transport.listener = self
+            transport.set_write_listener(self)
             self.write_now = transport.socket.send
         else:
             transport.registerProducer(_Pauses(self), True)
@@ -144,16 +144,16 @@ class ConnectionWriter(_FirstSlots):
         self.write_now = len
         self._stop_timer()
         if isinstance(self._transport, EagerServer):
-            self._transport.listener = None
+            self._transport.set_write_listener(None)
 
     # The transport's side: `wsrelay.transports.listening.eager_tcp.WriteListener`
 
-    def busy(self) -> None:
+    def on_blocked(self) -> None:
         """The transport has bytes that the kernel does not take."""
         self._busy = True
         self.clear = False
 
-    def idle(self) -> None:
+    def on_drained(self) -> None:
         """The transport has no bytes left."""
         self._busy = False
         if self._outbox is not None:
@@ -229,10 +229,10 @@ class _Pauses:
         self._outlet = outlet
 
     def pauseProducing(self) -> None:
-        self._outlet.busy()
+        self._outlet.on_blocked()
 
     def resumeProducing(self) -> None:
-        self._outlet.idle()
+        self._outlet.on_drained()
 
     def stopProducing(self) -> None:
         """The connection is gone, as `connectionLost` says as well."""

@@ -1,1 +1,1 @@
-"""What is served beside the sockets: thin twisted.web resources."""
+"""The HTTP half of the port: probes, metrics, the API and the chat page as thin twisted.web resources."""

@@ -23,35 +23,35 @@ from tests.support.fake_socket import FakeSocket, FakeTCPConnection
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 
 
-class Listening:
-    """Writes down what it is told about a transport."""
+class RecordingListener:
+    """Records the changes of a transport's buffer."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.caught_up: Deferred[None] | None = None
 
-    def busy(self) -> None:
-        """Bytes wait; said again for every write meanwhile."""
-        if self.told[-1:] != ["busy"]:
-            self.told.append("busy")
+    def on_blocked(self) -> None:
+        """Record that bytes wait, once however often it is called meanwhile."""
+        if self.events[-1:] != ["blocked"]:
+            self.events.append("blocked")
 
-    def idle(self) -> None:
-        """None do."""
-        self.told.append("idle")
+    def on_drained(self) -> None:
+        """Record that no bytes wait, and fire."""
+        self.events.append("drained")
         if self.caught_up is not None:
             caught_up, self.caught_up = self.caught_up, None
             caught_up.callback(None)
 
 
-class Counting:
-    """A socket that counts what is sent through it."""
+class CountingSocket:
+    """A socket that records the sizes of what is sent through it."""
 
     def __init__(self, handle: socket.socket) -> None:
         self.handle = handle
         self.sends: list[int] = []
 
     def send(self, data: bytes) -> int:
-        """Count, and send."""
+        """Record the size, and send."""
         self.sends.append(len(data))
         return self.handle.send(data)
 
@@ -59,8 +59,8 @@ class Counting:
         return getattr(self.handle, name)
 
 
-class Serving(Protocol):
-    """The relay's end of a connection: it writes down what comes and how it ends."""
+class ServerProtocol(Protocol):
+    """The relay's end of a connection: it records what it receives and how it ends."""
 
     transport: Any
 
@@ -79,210 +79,199 @@ class Serving(Protocol):
             self.ended.callback(None)
 
 
-class Serves(Factory):
-    """Makes a known protocol, and says when its connection is there."""
+class ServerFactory(Factory):
+    """Makes one known protocol, and fires when its connection is made."""
 
     noisy = False
 
     def __init__(self) -> None:
-        self.serving = Serving()
+        self.server = ServerProtocol()
         self.connected: Deferred[None] = Deferred()
         self.connected.addTimeout(DEADLINE_SECONDS, REACTOR)
 
     def buildProtocol(self, _address: Any) -> Protocol:
         REACTOR.callLater(0, self.connected.callback, None)
-        return self.serving
+        return self.server
 
 
 class RealCase(RealEdgeCase):
-    """A listening port of loopback that writes at once, and one connection to it."""
+    """A listening port of loopback that writes immediately, and one connection to it."""
 
-    async def pair(self, *, tls: bool = False) -> tuple[Serving, Caller, Listening]:
-        """Both ends of a connection; kernel buffers are small."""
-        serves = Serves()
-        factory: Any = serves
+    async def pair(self, *, tls: bool = False) -> tuple[ServerProtocol, Caller, RecordingListener]:
+        """Return both ends of a connection with small kernel buffers, and the listener of the relay's end."""
+        servers = ServerFactory()
+        factory: Any = servers
         if tls:
             self._authority = trustme.CA()
             leaf = self._authority.issue_cert("relay.example")
             pem = leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes()
-            factory = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, serves)
+            factory = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, servers)
         self._port = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
         self.addCleanup(self._port.stopListening)
         write_eagerly(self._port)
         caller = await self.connect()
-        await serves.connected
-        serving = serves.serving
-        self.addCleanup(self._end, serving)
-        listening = Listening()
+        await servers.connected
+        server = servers.server
+        self.addCleanup(self._end, server)
+        listener = RecordingListener()
         if not tls:
             caller.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-            serving.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-            serving.transport.listener = listening
-            serving.transport.socket = Counting(serving.transport.socket)
-        return serving, caller, listening
+            server.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            server.transport.set_write_listener(listener)
+            server.transport.socket = CountingSocket(server.transport.socket)
+        return server, caller, listener
 
-    async def _end(self, serving: Serving) -> None:
-        if not serving.ended.called:
-            serving.transport.abortConnection()
-        await serving.ended
+    async def _end(self, server: ServerProtocol) -> None:
+        if not server.ended.called:
+            server.transport.abortConnection()
+        await server.ended
 
 
 class EagerTests(RealCase):
-    """On loopback."""
+    """Connections of loopback."""
 
-    async def test_small_writes(self) -> None:
-        """Each small write is one system call, made at once: nothing waits for the reactor."""
-        serving, caller, listening = await self.pair()
-        self.assertIsInstance(serving.transport, EagerServer)
+    async def test_small_write_is_one_immediate_system_call(self) -> None:
+        server, caller, listener = await self.pair()
+        self.assertIsInstance(server.transport, EagerServer)
         started: list[object] = []
         self.patch(tcp.Server, "startWriting", started.append)
         for number in range(100):
-            serving.transport.write(b"%03d" % number)
-        self.assertEqual((serving.transport.socket.sends, started, listening.told), ([3] * 100, [], []))
+            server.transport.write(b"%03d" % number)
+        self.assertEqual((server.transport.socket.sends, started, listener.events), ([3] * 100, [], []))
         self.assertEqual(await caller.until(b"099"), b"".join(b"%03d" % number for number in range(100)))
 
-    async def test_nothing(self) -> None:
-        """Nothing to write is nothing to do, and what is no bytes is refused as ever."""
-        serving, _, listening = await self.pair()
-        serving.transport.write(b"")
-        self.assertRaises(TypeError, serving.transport.write, "text")
-        self.assertEqual(listening.told, [])
+    async def test_empty_write_does_nothing_and_text_is_rejected(self) -> None:
+        server, _, listener = await self.pair()
+        server.transport.write(b"")
+        self.assertRaises(TypeError, server.transport.write, "text")
+        self.assertEqual(listener.events, [])
 
-    async def test_silent_peer(self) -> None:
-        """A peer that does not read is told of once, and once more when it has read all; the order is kept."""
-        serving, caller, listening = await self.pair()
+    async def test_listener_is_called_when_the_peer_stops_reading_and_when_it_has_caught_up(self) -> None:
+        """The order of the bytes is kept."""
+        server, caller, listener = await self.pair()
         caller.transport.pauseProducing()
         sent = b""
-        while not listening.told:
+        while not listener.events:
             piece = b"%08d" % len(sent) * 1000
             sent += piece
-            serving.transport.write(piece)
-        calls = len(serving.transport.socket.sends)
+            server.transport.write(piece)
+        calls = len(server.transport.socket.sends)
         for number in range(10):
             piece = b"more%04d" % number
             sent += piece
-            serving.transport.write(piece)
+            server.transport.write(piece)
         # What is full is not asked again.
-        self.assertEqual((len(serving.transport.socket.sends), listening.told), (calls, ["busy"]))
-        listening.caught_up = Deferred()
-        listening.caught_up.addTimeout(DEADLINE_SECONDS, REACTOR)
-        caught_up = listening.caught_up
+        self.assertEqual((len(server.transport.socket.sends), listener.events), (calls, ["blocked"]))
+        listener.caught_up = Deferred()
+        listener.caught_up.addTimeout(DEADLINE_SECONDS, REACTOR)
+        caught_up = listener.caught_up
         caller.transport.resumeProducing()
         await caught_up
-        self.assertEqual(listening.told, ["busy", "idle"])
-        serving.transport.write(b"again")
+        self.assertEqual(listener.events, ["blocked", "drained"])
+        server.transport.write(b"again")
         self.assertEqual(await caller.until(b"again"), sent + b"again")
-        self.assertEqual(listening.told, ["busy", "idle"])
+        self.assertEqual(listener.events, ["blocked", "drained"])
 
-    async def test_lose_connection(self) -> None:
-        """What was written before the end of a connection reaches the peer, however much it is, and then the end."""
-        serving, caller, _ = await self.pair()
-        serving.transport.write(b"first")
-        serving.transport.write(b"x" * 1_000_000)
-        serving.transport.write(b"last")
-        serving.transport.loseConnection()
+    async def test_all_bytes_written_before_the_close_arrive(self) -> None:
+        server, caller, _ = await self.pair()
+        server.transport.write(b"first")
+        server.transport.write(b"x" * 1_000_000)
+        server.transport.write(b"last")
+        server.transport.loseConnection()
         await caller.ended
-        await serving.ended
+        await server.ended
         self.assertEqual(caller.data, b"first" + b"x" * 1_000_000 + b"last")
-        self.assertEqual(serving.reasons, [ConnectionDone])
+        self.assertEqual(server.reasons, [ConnectionDone])
 
-    async def test_written_after_the_end(self) -> None:
-        """Writing to a connection that has ended is nothing, and between the wish and the end it breaks nothing."""
-        serving, caller, _ = await self.pair()
-        transport = serving.transport
+    async def test_write_after_the_close_is_harmless(self) -> None:
+        server, caller, _ = await self.pair()
+        transport = server.transport
         transport.write(b"first")
         transport.loseConnection()
         transport.write(b" last")
         await caller.ended
-        await serving.ended
+        await server.ended
         transport.write(b"late")
         transport.writeSequence([b"late"])
         transport.loseConnection()
         transport.abortConnection()
         self.assertIn(caller.data, (b"first", b"first last"))
-        self.assertEqual(serving.reasons, [ConnectionDone])
+        self.assertEqual(server.reasons, [ConnectionDone])
 
-    async def test_half_closed(self) -> None:
-        """What was written before our side is closed reaches the peer, nothing does afterwards, and we still hear."""
-        serving, caller, _ = await self.pair()
-        transport = serving.transport
+    async def test_bytes_before_a_half_close_arrive_and_none_after(self) -> None:
+        server, caller, _ = await self.pair()
+        transport = server.transport
         transport.write(b"last")
         transport.loseWriteConnection()
         self.assertEqual(await caller.until(b"last"), b"last")
         await caller.ended
         transport.write(b"late")
-        await serving.ended
-        self.assertEqual((caller.data, len(serving.reasons)), (b"", 1))
+        await server.ended
+        self.assertEqual((caller.data, len(server.reasons)), (b"", 1))
 
-    async def test_abort(self) -> None:
-        """An abort throws away what waits, tells nobody that the transport is idle, and ends in the next turn."""
-        serving, caller, listening = await self.pair()
+    async def test_abort_discards_waiting_bytes_and_does_not_report_drained(self) -> None:
+        server, caller, listener = await self.pair()
         caller.transport.pauseProducing()
-        serving.transport.write(b"x" * 10_000_000)
-        self.assertEqual(listening.told, ["busy"])
-        serving.transport.abortConnection()
-        serving.transport.write(b"late")
-        await serving.ended
-        self.assertEqual((listening.told, serving.reasons), (["busy"], [ConnectionAborted]))
+        server.transport.write(b"x" * 10_000_000)
+        self.assertEqual(listener.events, ["blocked"])
+        server.transport.abortConnection()
+        server.transport.write(b"late")
+        await server.ended
+        self.assertEqual((listener.events, server.reasons), (["blocked"], [ConnectionAborted]))
         caller.transport.resumeProducing()
         await caller.ended
 
-    async def test_broken(self) -> None:
-        """A connection that the peer has reset is reported lost once, and never while it is written to."""
-        serving, caller, _ = await self.pair()
-        transport = serving.transport
+    async def test_reset_connection_is_lost_once_and_never_during_a_write(self) -> None:
+        server, caller, _ = await self.pair()
+        transport = server.transport
         # Else it might be read before it is written to.
         transport.pauseProducing()
         caller.transport.abortConnection()
         await caller.ended
         for _ in range(3):
             transport.write(b"x" * 1000)
-            self.assertEqual(serving.reasons, [])
-        await serving.ended
+            self.assertEqual(server.reasons, [])
+        await server.ended
         await deferLater(REACTOR, 0)
-        self.assertEqual(serving.reasons, [ConnectionLost])
+        self.assertEqual(server.reasons, [ConnectionLost])
 
-    async def test_tls(self) -> None:
-        """Under TLS the order is kept and nothing is lost, in small writes and in large ones."""
-        serving, caller, _ = await self.pair(tls=True)
-        self.assertIsInstance(serving.transport.transport, EagerServer)
-        self.assertIsNone(serving.transport.transport.listener)
+    async def test_order_is_kept_under_tls(self) -> None:
+        server, caller, _ = await self.pair(tls=True)
+        self.assertIsInstance(server.transport.transport, EagerServer)
+        self.assertIsNone(server.transport.transport._write_listener)
         sent = b"".join(b"%04d" % number * size for number, size in enumerate((1, 10, 100_000, 1, 50_000, 1)))
         for start in range(0, len(sent), 70_000):
-            serving.transport.write(sent[start : start + 70_000])
-        serving.transport.write(b"end")
+            server.transport.write(sent[start : start + 70_000])
+        server.transport.write(b"end")
         self.assertEqual(await caller.until(b"end"), sent + b"end")
         caller.write(b"hello")
-        serving.transport.loseConnection()
+        server.transport.loseConnection()
         await caller.ended
-        await serving.ended
-        self.assertEqual(serving.reasons, [ConnectionDone])
+        await server.ended
+        self.assertEqual(server.reasons, [ConnectionDone])
 
 
 class PortTests(TestCase):
-    """Which ports."""
+    """Listening ports."""
 
-    async def test_unix(self) -> None:
-        """A port of a Unix socket keeps its own transport, and works."""
-        serves = Serves()
+    async def test_unix_port_keeps_its_own_transport(self) -> None:
+        servers = ServerFactory()
         path = f"{self.mktemp()[-40:].replace('/', '-')}.sock"
-        port = REACTOR.listenUNIX(path, serves)
+        port = REACTOR.listenUNIX(path, servers)
         self.addCleanup(port.stopListening)
         write_eagerly(port)
         self.assertIs(port.transport, unix.Server)
         caller = Caller()
         await connectProtocol(UNIXClientEndpoint(REACTOR, path), caller)
-        await serves.connected
-        self.assertNotIsInstance(serves.serving.transport, EagerServer)
-        serves.serving.transport.write(b"hello")
+        await servers.connected
+        self.assertNotIsInstance(servers.server.transport, EagerServer)
+        servers.server.transport.write(b"hello")
         self.assertEqual(await caller.until(b"hello"), b"hello")
         caller.transport.loseConnection()
-        await serves.serving.ended
+        await servers.server.ended
         await caller.ended
 
-    def test_others(self) -> None:
-        """A port whose transport is not Twisted's own, or that is no port at all, is left as it is."""
-
+    def test_port_with_another_transport_is_left_as_it_is(self) -> None:
         class Own(tcp.Server):
             """Somebody else's idea."""
 
@@ -294,11 +283,10 @@ class PortTests(TestCase):
         write_eagerly(stranger)
 
 
-class GuardTests(SynchronousTestCase):
-    """What the module stands on in Twisted: where one of these fails, it has to be looked at again."""
+class UpstreamTests(SynchronousTestCase):
+    """The parts of Twisted that the module depends on. If one of these fails, the module needs a review."""
 
-    def test_attributes(self) -> None:
-        """The buffers and the two switches are where we look, and Twisted's own code uses them as we do."""
+    def test_buffers_and_switches_of_twisted_are_used_as_expected(self) -> None:
         self.assertEqual(abstract.FileDescriptor.dataBuffer, b"")
         self.assertEqual(abstract.FileDescriptor(REACTOR)._tempDataBuffer, [])
         self.assertIs(tcp.Server.TLS, False)
@@ -312,49 +300,47 @@ class GuardTests(SynchronousTestCase):
         for name in ("doWrite", "writeSequence", "loseConnection"):
             self.assertIs(getattr(EagerServer, name), getattr(tcp.Server, name))
 
-    def test_port(self) -> None:
-        """A port makes its connections by its attribute `transport`, which is `tcp.Server` before we change it."""
+    def test_tcp_port_makes_connections_by_its_attribute_transport(self) -> None:
         self.assertIs(tcp.Port.transport, tcp.Server)
         self.assertIn("transport = self.transport(", inspect.getsource(tcp.Port.doRead))
 
 
 class BufferTests(SynchronousTestCase):
-    """On a kernel that the test plays."""
+    """A kernel played by the test."""
 
-    def test_partial(self) -> None:
-        """What the kernel does not take waits, in order with all that is written behind it."""
+    def test_bytes_that_the_kernel_does_not_take_wait_in_order(self) -> None:
         pipe = FakeTCPConnection(Clock(), FakeSocket(room=4))
-        listening = pipe.listener = Listening()
+        listener = RecordingListener()
+        pipe.set_write_listener(listener)
         for data in (b"abc", b"def", b"ghi"):
             pipe.write(data)
         self.assertEqual((pipe.kernel.taken, pipe.waiting, pipe.kernel.sends), (b"abcd", 5, [3, 3]))
-        self.assertEqual((pipe.drain(), listening.told), (b"abcd", ["busy"]))
-        self.assertEqual((pipe.drain(), listening.told), (b"efgh", ["busy", "idle"]))
+        self.assertEqual((pipe.drain(), listener.events), (b"abcd", ["blocked"]))
+        self.assertEqual((pipe.drain(), listener.events), (b"efgh", ["blocked", "drained"]))
         self.assertEqual(pipe.drain(), b"i")
         self.assertEqual(pipe.loop.writers, set())
 
-    def test_without_a_listener(self) -> None:
-        """A transport that nobody listens to writes just the same."""
+    def test_transport_without_a_listener_writes_the_same(self) -> None:
         pipe = FakeTCPConnection(Clock(), FakeSocket(room=4))
         pipe.write(b"abcdef")
         self.assertEqual(pipe.drain() + pipe.drain(), b"abcdef")
 
-    def test_written_when_idle(self) -> None:
-        """A listener may write when it is told that nothing waits, and be told again."""
+    def test_listener_may_write_when_drained_and_is_called_again(self) -> None:
         pipe = FakeTCPConnection(Clock(), FakeSocket(room=1))
         left = [b"cd", b"ef"]
 
-        class More(Listening):
+        class More(RecordingListener):
             """Has more to say, until all is said."""
 
-            def idle(self) -> None:
-                super().idle()
+            def on_drained(self) -> None:
+                super().on_drained()
                 if left:
                     pipe.write(left.pop(0))
 
-        listening = pipe.listener = More()
+        listener = More()
+        pipe.set_write_listener(listener)
         pipe.write(b"ab")
         received = b""
         while data := pipe.drain():
             received += data
-        self.assertEqual((received, listening.told), (b"abcdef", ["busy", "idle"] * 3))
+        self.assertEqual((received, listener.events), (b"abcdef", ["blocked", "drained"] * 3))

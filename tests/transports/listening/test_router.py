@@ -1,4 +1,4 @@
-"""Tests of wsrelay.transports.listening.router: the door, what it refuses, and to whom it hands over."""
+"""Tests of wsrelay.transports.listening.router."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
 _ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 
 
-class FrontDoorTests(EdgeCase):
-    """Who is let in, and where to."""
+class RouterTests(EdgeCase):
+    """Checks of request heads, and the protocols that connections are handed over to."""
 
     def response(self, wire: ClientWire) -> Answer:
-        """The answer to a refused client, checked for what every refusal has, and the end of its connection."""
+        """Return the response to a rejected client, checked for the common fields and the end of its connection."""
         (answer,) = answers(wire.read())
         self.assertEqual(answer.headers["connection"], "close")
         self.assertEqual(answer.headers["content-type"], "text/plain; charset=utf-8")
@@ -45,42 +45,37 @@ class FrontDoorTests(EdgeCase):
         self.assertFalse(wire.closed)
         return answer
 
-    def knock(self, data: bytes, house: InMemoryRelay | None = None) -> tuple[InMemoryRelay, ClientWire]:
-        """A new connection that sends this."""
+    def connect(self, data: bytes, house: InMemoryRelay | None = None) -> tuple[InMemoryRelay, ClientWire]:
+        """Return a relay, and a new connection that has sent these bytes."""
         house = house or self.house()
         wire = ClientWire(house)
         wire.send(data)
         return house, wire
 
-    def test_socket(self) -> None:
-        """An upgrade gets a WebSocket; nothing of twisted.web is made."""
-        house, wire = self.knock(upgrade())
+    def test_upgrade_gets_a_websocket_and_no_http_channel(self) -> None:
+        house, wire = self.connect(upgrade())
         self.assertIn(_ACCEPT, wire.read())
         self.assertIsInstance(wire.transport.protocol, WebSocketConnection)
         self.assertEqual(list(house.sockets.sockets), [wire.socket])
 
-    def test_site(self) -> None:
-        """Everything else gets twisted.web; nothing of Autobahn is made."""
-        house, wire = self.knock(_HEALTH)
+    def test_other_request_gets_http_and_no_websocket(self) -> None:
+        house, wire = self.connect(_HEALTH)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
         self.assertEqual(house.sockets.countConnections, 0)
 
-    def test_pipelined_behind_the_handshake(self) -> None:
-        """Frames that come in one piece with the handshake are not lost."""
+    def test_frames_behind_the_handshake_are_delivered(self) -> None:
         house = self.house(publish=("room",))
-        _, wire = self.knock(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), house)
+        _, wire = self.connect(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), house)
         house.turn()
         self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
 
-    def test_empty_lines_first(self) -> None:
-        """Empty lines before the request line are ignored."""
-        _, wire = self.knock(b"\r\n\r\n\r\n" + upgrade())
+    def test_empty_lines_before_the_request_line_are_ignored(self) -> None:
+        _, wire = self.connect(b"\r\n\r\n\r\n" + upgrade())
         self.assertIn(_ACCEPT, wire.read())
 
-    def test_line_feed_first(self) -> None:
-        """A bare LF before the request line is no empty line."""
-        _, wire = self.knock(b"\r\n\n" + upgrade())
+    def test_bare_line_feed_before_the_request_line_is_rejected_with_400(self) -> None:
+        _, wire = self.connect(b"\r\n\n" + upgrade())
         self.assertEqual(self.response(wire).status, 400)
 
     @given(
@@ -103,8 +98,9 @@ class FrontDoorTests(EdgeCase):
         st.lists(st.integers(1, 1500), max_size=12),
         st.booleans(),
     )
-    def test_pieces(self, data: bytes, cuts: list[int], one_by_one: bool) -> None:
-        """However a head is cut into pieces, down to single bytes, the outcome is that of one piece."""
+    def test_outcome_does_not_depend_on_how_the_head_is_split(
+        self, data: bytes, cuts: list[int], one_by_one: bool
+    ) -> None:
         house = InMemoryRelay(max_head_bytes=1024)
         whole, wire = ClientWire(house), ClientWire(house)
         whole.send(data)
@@ -116,18 +112,16 @@ class FrontDoorTests(EdgeCase):
         self.assertEqual(wire.closed, whole.closed)
         self.assertEqual(type(wire.transport.protocol), type(whole.transport.protocol))
 
-    def test_longest_head(self) -> None:
-        """A head of `max_head_bytes` is read, one byte more gets 431."""
+    def test_head_of_max_head_bytes_is_accepted_and_a_longer_one_rejected_with_431(self) -> None:
         house = self.house(max_head_bytes=1024)
         room = 1024 - len(upgrade("/ws/room", "X: "))
-        _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * room), house)
+        _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * room), house)
         self.assertIn(_ACCEPT, wire.read())
-        _, wire = self.knock(upgrade("/ws/room", "X: " + "x" * (room + 1)), house)
+        _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * (room + 1)), house)
         answer = self.response(wire)
         self.assertEqual((answer.status, answer.body), (431, b"The request head is longer than max_head_bytes.\n"))
 
-    def test_endless_head(self) -> None:
-        """A head without an end is not kept beyond `max_head_bytes`, nor is what comes after its refusal."""
+    def test_endless_head_is_not_buffered_beyond_the_limit_nor_after_its_rejection(self) -> None:
         house = self.house(max_head_bytes=1024)
         wire = ClientWire(house)
         wire.send(b"x" * 1023)
@@ -139,47 +133,41 @@ class FrontDoorTests(EdgeCase):
         self.assertEqual(wire.transport.protocol.buffered_bytes, 0)
         self.assertEqual(wire.read(), b"")
 
-    def test_slow_head(self) -> None:
-        """A head that does not come in time gets 408, never early."""
-        house, wire = self.knock(b"GET / HT", self.house(handshake_timeout_seconds=3))
+    def test_incomplete_head_is_rejected_with_408_after_the_timeout_and_not_before(self) -> None:
+        house, wire = self.connect(b"GET / HT", self.house(handshake_timeout_seconds=3))
         house.pass_time(2.75)
         self.assertEqual(wire.read(), b"")
         house.pass_time(0.75)
         self.assertEqual(self.response(wire).status, 408)
 
-    def test_no_head(self) -> None:
-        """A connection without a request is ended without a word."""
-        house, wire = self.knock(b"\r\n", self.house(handshake_timeout_seconds=3))
+    def test_connection_without_a_request_is_aborted_after_the_timeout(self) -> None:
+        house, wire = self.connect(b"\r\n", self.house(handshake_timeout_seconds=3))
         house.pass_time(2.75)
         self.assertFalse(wire.closed)
         house.pass_time(0.75)
         self.assertTrue(wire.transport.aborted)
         self.assertEqual(wire.read(), b"")
 
-    def test_refused_client_lingers(self) -> None:
-        """A refused client that does not hang up is reset after the linger time."""
-        house, wire = self.knock(upgrade("/nowhere"))
+    def test_rejected_client_is_reset_after_the_linger_time(self) -> None:
+        house, wire = self.connect(upgrade("/nowhere"))
         self.response(wire)
         house.pass_time(REJECTED_CLIENT_LINGER_SECONDS - 0.25)
         self.assertFalse(wire.closed)
         house.pass_time(0.75)
         self.assertTrue(wire.transport.aborted)
 
-    def test_refused_client_hangs_up(self) -> None:
-        """A refused client that hangs up leaves no timer behind."""
-        house, wire = self.knock(upgrade("/nowhere"))
+    def test_rejected_client_that_disconnects_leaves_no_timer(self) -> None:
+        house, wire = self.connect(upgrade("/nowhere"))
         self.response(wire)
         wire.leave()
         self.assertFalse(any(house.sockets.wheel._buckets.values()))
 
-    def test_leaving_early(self) -> None:
-        """A client that leaves before its head is complete leaves no timer behind."""
-        house, wire = self.knock(b"GET")
+    def test_client_that_disconnects_early_leaves_no_timer(self) -> None:
+        house, wire = self.connect(b"GET")
         wire.leave()
         self.assertFalse(any(house.sockets.wheel._buckets.values()))
 
-    def test_refusals(self) -> None:
-        """Each thing that is wrong with a head has its status and its text."""
+    def test_each_rejection_has_its_status_and_text(self) -> None:
         nowhere = b"There is no WebSocket at this path. Use /ws/<channel>.\n"
         for data, status, body in (
             (upgrade("/"), 404, nowhere),
@@ -189,36 +177,32 @@ class FrontDoorTests(EdgeCase):
             (upgrade("/ws/room", "Transfer-Encoding: chunked"), 400, b"A WebSocket handshake has no body.\n"),
             (head("GET /"), 400, b"The request line is malformed (RFC 9112 section 3).\n"),
         ):
-            _, wire = self.knock(data)
+            _, wire = self.connect(data)
             answer = self.response(wire)
             self.assertEqual((answer.status, answer.body), (status, body))
 
-    def test_cookies(self) -> None:
-        """Bytes outside ASCII are fine in a cookie and refused in a field of the handshake."""
-        _, wire = self.knock(upgrade("/ws/room", "Cookie: name=J\xfcrgen"))
+    def test_bytes_outside_ascii_are_accepted_in_cookies_and_rejected_in_handshake_fields(self) -> None:
+        _, wire = self.connect(upgrade("/ws/room", "Cookie: name=J\xfcrgen"))
         self.assertIn(_ACCEPT, wire.read())
         for name in ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key"):
-            _, wire = self.knock(upgrade("/ws/room", f"{name}: \xfc"))
+            _, wire = self.connect(upgrade("/ws/room", f"{name}: \xfc"))
             self.assertEqual(self.response(wire).status, 400)
 
-    def test_post_with_upgrade(self) -> None:
-        """An upgrade by POST is answered by HTTP: 405."""
-        _, wire = self.knock(upgrade().replace(b"GET", b"POST", 1))
+    def test_upgrade_by_post_is_rejected_with_405(self) -> None:
+        _, wire = self.connect(upgrade().replace(b"GET", b"POST", 1))
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))
 
-    def test_stopping(self) -> None:
-        """A relay that is stopping turns sockets away with 503 and Retry-After, and goes on answering probes."""
+    def test_stopping_relay_rejects_handshakes_with_503_and_still_serves_probes(self) -> None:
         house = self.house()
         house.sockets.stopping = True
-        _, wire = self.knock(upgrade(), house)
+        _, wire = self.connect(upgrade(), house)
         answer = self.response(wire)
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
-        _, wire = self.knock(_HEALTH, house)
+        _, wire = self.connect(_HEALTH, house)
         self.assertEqual(answers(wire.read())[0].status, 200)
 
-    def test_unix_socket(self) -> None:
-        """A client behind a Unix socket has no address, and is let in."""
+    def test_client_of_a_unix_socket_is_accepted_without_an_address(self) -> None:
         house = self.house(FakeBroker())
         wire = ClientWire(house)
         wire.transport.peerAddr = UNIXAddress("/run/wsrelay.sock")
@@ -228,8 +212,8 @@ class FrontDoorTests(EdgeCase):
         house.node.subscribed("room")
         self.assertIn(_ACCEPT, wire.read())
 
-    def test_wrapped_transport(self) -> None:
-        """Under a wrapper, which cannot half-close, a refused client is closed the ordinary way, then by force."""
+    def test_rejected_client_of_a_wrapped_transport_is_closed_then_aborted(self) -> None:
+        """A wrapper, such as TLS, cannot half-close."""
         house = self.house()
         lower = MemoryTransport()
         wrapper = ProtocolWrapper(WrappingFactory(Factory()), house.door.buildProtocol(None))
@@ -242,8 +226,7 @@ class FrontDoorTests(EdgeCase):
         self.assertTrue(lower.aborted)
 
     @given(st.binary(max_size=120), st.sampled_from(["line", "field", "value", "frames", "first"]))
-    def test_hostile(self, noise: bytes, place: str) -> None:
-        """Whatever comes in, there is an answer, a close or a wait with a limit; never an exception or a timer."""
+    def test_any_bytes_get_a_response_a_close_or_a_bounded_wait(self, noise: bytes, place: str) -> None:
         data = {
             "line": b"GET " + noise + b" HTTP/1.1\r\nHost: x\r\n\r\n",
             "field": upgrade("/ws/room", noise),
@@ -262,10 +245,9 @@ class FrontDoorTests(EdgeCase):
 
 
 class OneRequestTests(EdgeCase):
-    """There is one request on an HTTP connection."""
+    """HTTP connections, which serve one request."""
 
-    def test_nothing_behind_it(self) -> None:
-        """What comes behind a request is not looked at, be it a request or a handshake, in one piece or later."""
+    def test_bytes_behind_a_request_are_ignored(self) -> None:
         for behind in (_HEALTH, upgrade(), b"nonsense", b"\r\n\r\n"):
             for cut in (True, False):
                 house = self.house()
@@ -278,8 +260,7 @@ class OneRequestTests(EdgeCase):
                 self.assertTrue(wire.closed)
                 self.assertEqual(house.broker._desired, set())
 
-    def test_answer_that_nobody_reads(self) -> None:
-        """A client that does not read its answer is reset after a while."""
+    def test_client_that_does_not_read_its_response_is_reset(self) -> None:
         house = self.house()
         wire = ClientWire(house)
         wire.send(_HEALTH)
@@ -287,8 +268,7 @@ class OneRequestTests(EdgeCase):
         house.pass_time(RESPONSE_LINGER_SECONDS)
         self.assertTrue(wire.transport.aborted)
 
-    def test_body_that_does_not_come(self) -> None:
-        """A body has as long as a head, however slowly it drips."""
+    def test_incomplete_body_is_aborted_after_the_timeout_however_slowly_it_arrives(self) -> None:
         for head_lines in (("Content-Length: 100",), ("Transfer-Encoding: chunked",)):
             house = self.house(handshake_timeout_seconds=5)
             wire = ClientWire(house)
@@ -299,91 +279,85 @@ class OneRequestTests(EdgeCase):
             self.assertTrue(wire.transport.aborted)
 
 
-class RoomTests(EdgeCase):
-    """Room for connections that are no WebSockets, or not yet."""
+class EvictionTests(EdgeCase):
+    """The bounded set of HTTP connections and unfinished handshakes."""
 
-    def guest(self, house: InMemoryRelay) -> tuple[ClientWire, FakeTCPConnection]:
-        """A connection that is counted."""
+    def connect(self, house: InMemoryRelay) -> tuple[ClientWire, FakeTCPConnection]:
+        """Return a new connection, and its transport."""
         pipe = FakeTCPConnection(house.clock)
         return ClientWire(house, pipe), pipe
 
-    def test_oldest_goes(self) -> None:
-        """Where there is no more room the oldest has to go, and who comes is served."""
+    def test_oldest_connection_is_aborted_and_the_new_one_served(self) -> None:
         house = self.house(max_connections=10)
-        guests = [self.guest(house) for _ in range(house.door.http_connections.max_connections + 3)]
+        connections = [self.connect(house) for _ in range(house.door.http_connections.max_connections + 3)]
         house.turn()
         self.assertEqual(
-            [pipe.connected for _, pipe in guests], [0] * 3 + [1] * house.door.http_connections.max_connections
+            [pipe.connected for _, pipe in connections], [0] * 3 + [1] * house.door.http_connections.max_connections
         )
-        wire, _ = guests[-1]
+        wire, _ = connections[-1]
         wire.send(upgrade())
         self.assertIn(_ACCEPT, wire.read())
         self.assertEqual(house.node.counters.requests_rejected[503], 3)
 
-    def test_sockets_do_not_count(self) -> None:
-        """Who has become a WebSocket takes no room, and is never the one that has to go."""
+    def test_websocket_is_neither_counted_nor_evicted(self) -> None:
         house = self.house()
-        wire, pipe = self.guest(house)
+        wire, pipe = self.connect(house)
         wire.send(upgrade())
         self.assertEqual(len(house.door.http_connections), 0)
         for _ in range(house.door.http_connections.max_connections + 1):
-            self.guest(house)
+            self.connect(house)
         self.assertTrue(pipe.connected)
 
     def test_promoted_stream_is_neither_counted_nor_evicted(self) -> None:
         """A response that streams stays as long as a WebSocket does."""
         house = self.house()
-        _, pipe = self.guest(house)
+        _, pipe = self.connect(house)
         house.door.promote(pipe)
         house.door.promote(pipe)
         self.assertEqual(len(house.door.http_connections), 0)
         for _ in range(house.door.http_connections.max_connections + 1):
-            self.guest(house)
+            self.connect(house)
         self.assertTrue(pipe.connected)
 
-    def test_who_left_does_not_count(self) -> None:
-        """Who has gone by itself takes no room."""
+    def test_lost_connection_is_not_counted(self) -> None:
         house = self.house()
         for _ in range(house.door.http_connections.max_connections * 2):
-            _, pipe = self.guest(house)
+            _, pipe = self.connect(house)
             pipe.hang_up()
         self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (0, 0))
 
 
 class RealConnectionTests(RealEdgeCase):
-    """What only a kernel can show."""
+    """Real sockets."""
 
-    async def test_room(self) -> None:
-        """Connections that say nothing are bounded: the oldest goes; and they are released when they go."""
+    async def test_silent_connections_are_bounded_and_released(self) -> None:
         house = await self.open(max_connections=1)
         write_eagerly(self._port)
-        room = house.door.http_connections.max_connections
-        self.assertEqual(room, MIN_HTTP_CONNECTIONS)
-        oldest, *callers = [await self.connect() for _ in range(room)]
+        slots = house.door.http_connections.max_connections
+        self.assertEqual(slots, MIN_HTTP_CONNECTIONS)
+        oldest, *callers = [await self.connect() for _ in range(slots)]
         callers.append(await self.connect())
         await oldest.ended
-        self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (room, 1))
+        self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (slots, 1))
         for caller in callers:
             caller.transport.abortConnection()
         while house.door.http_connections:
             await self.later()
 
-    async def test_tcp(self) -> None:
-        """A real client is let in, pinged into answering, sent a message and closed cleanly."""
+    async def test_websocket_session_over_tcp(self) -> None:
         house = await self.open(publish=("room",))
         client = await self.connect()
         protocol = ClientProtocol(parse_uri("ws://relay.example/ws/room"))
         await self.conversation(house, client, protocol)
 
-    async def test_tls(self) -> None:
-        """The same over TLS: the door hands over what is inside the wrapper."""
+    async def test_websocket_session_over_tls(self) -> None:
         house = await self.open(tls=True, publish=("room",))
         client = await self.connect()
         protocol = ClientProtocol(parse_uri("wss://relay.example/ws/room"))
         await self.conversation(house, client, protocol)
 
     async def conversation(self, house: InMemoryRelay, client: Caller, protocol: ClientProtocol) -> None:
-        """Handshake, echo through the broker, and the client's close."""
+        """Complete a handshake, get an echo through the broker, and close."""
         protocol.send_request(protocol.connect())
         protocol_out = protocol.data_to_send()
         client.write(b"".join(protocol_out))
@@ -402,8 +376,8 @@ class RealConnectionTests(RealEdgeCase):
         await client.ended
         await self.empty(house)
 
-    async def test_tls_refusal(self) -> None:
-        """Over TLS, where a connection cannot be half-closed, a refused client gets its answer and the end."""
+    async def test_rejected_client_over_tls_gets_its_response_and_the_end(self) -> None:
+        """A connection under TLS cannot be half-closed."""
         await self.open(tls=True)
         client = await self.connect()
         client.write(upgrade("/nowhere"))
@@ -411,8 +385,7 @@ class RealConnectionTests(RealEdgeCase):
         (answer,) = answers(client.data)
         self.assertEqual(answer.status, 404)
 
-    async def test_kernel_is_told(self) -> None:
-        """The accepted socket of a WebSocket has no Nagle algorithm and the send buffer of the settings."""
+    async def test_accepted_socket_has_no_nagle_and_the_configured_send_buffer(self) -> None:
         house = await self.open(send_buffer_bytes=32768)
         client = await self.connect()
         client.write(upgrade())
@@ -422,8 +395,7 @@ class RealConnectionTests(RealEdgeCase):
         self.assertNotEqual(handle.getsockopt(IPPROTO_TCP, TCP_NODELAY), 0)
         self.assertIn(handle.getsockopt(SOL_SOCKET, SO_SNDBUF), (32768, 65536))
 
-    async def test_unread_input(self) -> None:
-        """A refused client that has sent more than the relay reads still sees why, instead of a reset."""
+    async def test_rejected_client_that_sent_more_than_is_read_still_gets_its_response(self) -> None:
         for data, status in ((b"x" * 4_000_000, 431), (b"G T\x00\r\n\r\n" + b"x" * 4_000_000, 400)):
             await self.open()
             client = await self.connect()
@@ -432,8 +404,8 @@ class RealConnectionTests(RealEdgeCase):
             (answer,) = answers(client.data)
             self.assertEqual(answer.status, status)
 
-    async def test_never_reads(self) -> None:
-        """A client that never reads costs a bounded outbox, is closed with 4008, and is gone in the close timeout."""
+    async def test_client_that_never_reads_is_closed_with_4008_within_the_close_timeout(self) -> None:
+        """Its outbox is bounded meanwhile."""
         house = await self.open(max_outbox_bytes=65536, close_timeout_seconds=1)
         client = await self.connect()
         client.write(upgrade())

@@ -27,7 +27,7 @@ class _Stream(MemoryTransport):
 
 
 class TuneSocketTests(SynchronousTestCase):
-    """What the kernel is told."""
+    """Options of sockets."""
 
     def setUp(self) -> None:
         self.handle = socket.socket()
@@ -35,43 +35,39 @@ class TuneSocketTests(SynchronousTestCase):
         self.before = self.send_buffer()
 
     def send_buffer(self) -> int:
-        """SO_SNDBUF as the kernel has it."""
+        """Return SO_SNDBUF as the kernel has it."""
         return self.handle.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def no_delay(self) -> int:
-        """TCP_NODELAY as the kernel has it."""
+        """Return TCP_NODELAY as the kernel has it."""
         return self.handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
-    def test_both(self) -> None:
-        """Small messages go at once, and the send buffer is what was asked for, doubled by Linux."""
+    def test_nagle_is_off_and_the_send_buffer_is_set(self) -> None:
+        """Linux doubles the size of the buffer."""
         tune_socket(_Stream(self.handle), 32768)
         self.assertNotEqual(self.no_delay(), 0)
         self.assertIn(self.send_buffer(), (32768, 65536))
 
-    def test_kernel_decides(self) -> None:
-        """0 leaves the send buffer to the kernel."""
+    def test_zero_leaves_the_send_buffer_to_the_kernel(self) -> None:
         tune_socket(_Stream(self.handle), 0)
         self.assertNotEqual(self.no_delay(), 0)
         self.assertEqual(self.send_buffer(), self.before)
 
-    def test_under_tls(self) -> None:
-        """Under a wrapper such as TLS the socket below it is meant."""
+    def test_socket_below_a_wrapper_is_tuned(self) -> None:
         wrapper: Any = ProtocolWrapper.__new__(ProtocolWrapper)
         wrapper.transport = _Stream(self.handle)
         tune_socket(wrapper, 32768)
         self.assertNotEqual(self.no_delay(), 0)
         self.assertIn(self.send_buffer(), (32768, 65536))
 
-    def test_without_nagle(self) -> None:
-        """A Unix socket has no Nagle algorithm; its send buffer is set all the same."""
+    def test_send_buffer_of_a_unix_socket_is_set(self) -> None:
         here, there = socket.socketpair(socket.AF_UNIX)
         self.addCleanup(there.close)
         self.addCleanup(here.close)
         tune_socket(_Stream(here), 16384)
         self.assertIn(here.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF), (16384, 32768))
 
-    def test_without_socket(self) -> None:
-        """A transport in memory has no socket, and that is fine."""
+    def test_transport_without_a_socket_is_no_error(self) -> None:
         transport = MemoryTransport()
         tune_socket(transport, 4096)
         self.assertTrue(transport.no_delay)

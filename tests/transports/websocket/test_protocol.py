@@ -215,9 +215,9 @@ class ConversationTests(EdgeCase):
         socket.close(Disconnect.RESTART)
         socket.accept()
         socket.refuse(ErrorResponse(400, "late"))
-        outlet.busy()
+        outlet.on_blocked()
         outlet.send(message_frame(b"late"))
-        outlet.idle()
+        outlet.on_drained()
         socket.dataReceived(client_frame(0x81, b"late"))
         self.assertEqual(visitor.wire.read(), b"")
 

@@ -1,1 +1,1 @@
-"""Listening ports, TLS and the router of new connections."""
+"""Listening ports, TLS, PROXY headers and the router of new connections."""

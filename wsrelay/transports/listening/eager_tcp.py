@@ -1,14 +1,13 @@
-"""TCP connections that write at once.
+"""TCP connections that write immediately.
 
 Twisted's `transport.write` queues, asks epoll for writability, is woken, sends, and asks epoll to stop: three system
-calls and much Python for one small message that the kernel would have taken at once. Here the kernel is offered the
-bytes first, and only what it does not take goes the inherited way. Everything else, closing, half-closing, errors,
-producers and TLS, stays Twisted's.
+calls and much Python for one small message that the kernel would have taken at once. Here the bytes are offered to the
+kernel first, and only what it does not take goes the inherited way. Everything else, closing, half-closing, errors,
+producers and TLS, remains Twisted's.
 
-This stands on `dataBuffer`, `_tempDataBuffer` and `startWriting` of `twisted.internet.abstract.FileDescriptor`, and on
-the attribute `transport` of `twisted.internet.tcp.Port`; tests/transports/listening/test_eager_tcp.py fails where they
-change.
-A listening port that is not one of TCP keeps its own transport: slower, and just as right.
+This depends on `dataBuffer`, `_tempDataBuffer` and `startWriting` of `twisted.internet.abstract.FileDescriptor`, and on
+the attribute `transport` of `twisted.internet.tcp.Port`; tests/transports/listening/test_eager_tcp.py fails if they
+change. A listening port of another kind than TCP keeps its own transport, which is slower and just as correct.
 """
 
 from __future__ import annotations
@@ -22,26 +21,30 @@ __all__ = ["EagerServer", "WriteListener", "write_eagerly"]
 
 
 class WriteListener(Protocol):
-    """Wants to know when a transport has bytes that the kernel does not take, and when it has none."""
+    """Follows the buffer of a transport."""
 
-    def busy(self) -> None:
-        """Bytes wait in the transport."""
+    def on_blocked(self) -> None:
+        """Take note that bytes wait in the transport. Called for every write meanwhile, too."""
 
-    def idle(self) -> None:
-        """No bytes wait in the transport any more."""
+    def on_drained(self) -> None:
+        """Take note that no bytes wait in the transport any more."""
 
 
 class EagerServer(tcp.Server):
     """An accepted connection that offers bytes to the kernel before it queues them."""
 
-    listener: WriteListener | None = None
+    _write_listener: WriteListener | None = None
+
+    def set_write_listener(self, listener: WriteListener | None) -> None:
+        """Set the object that follows the buffer. If None, there is none any more."""
+        self._write_listener = listener
 
     def write(self, data: bytes) -> None:
         if self.connected and not self._tempDataBuffer and not self.dataBuffer and not self.TLS:
             try:
                 sent = self.socket.send(data)
             except OSError:
-                # The buffer is full, or the connection is broken: the inherited way meets it again and reports it.
+                # The buffer is full, or the connection is broken: the inherited code finds that again and reports it.
                 sent = 0
             if sent == len(data):
                 return
@@ -50,17 +53,21 @@ class EagerServer(tcp.Server):
 
     def startWriting(self) -> None:
         super().startWriting()
-        if self.listener is not None:
-            self.listener.busy()
+        if self._write_listener is not None:
+            self._write_listener.on_blocked()
 
     def stopWriting(self) -> None:
         super().stopWriting()
-        # An abort stops writing, too, and with it the bytes that wait: nothing may go out in their place.
-        if self.listener is not None and self.connected and not self._aborting:
-            self.listener.idle()
+        # An abort stops writing, too, and discards the bytes that wait: nothing may be sent in their place.
+        if self._write_listener is not None and self.connected and not self._aborting:
+            self._write_listener.on_drained()
 
 
 def write_eagerly(port: IListeningPort) -> None:
-    """Let the connections that a listening port accepts from now on write at once."""
+    """Make the connections that a listening port accepts from now on write immediately.
+
+    Args:
+        port: The port. One that is not Twisted's own TCP port is left as it is.
+    """
     if isinstance(port, tcp.Port) and port.transport is tcp.Server:
         port.transport = EagerServer

@@ -1,34 +1,34 @@
-// The demo chat: one WebSocket, the raw dialect, nothing else.
+// The demo chat: one WebSocket with the raw dialect, no library.
 //
 //   connecting --> open --> waiting --> connecting ...
-//        |           |         the link failed: retry after a growing, random delay
-//        +-----------+--> stopped      the relay refused: only the button retries
-//        +-----------+--> asleep       the page was left: retried if it is shown again
+//        |           |         the connection failed: retry after a growing, random delay
+//        +-----------+--> stopped      the relay rejected the client: only the button retries
+//        +-----------+--> asleep       the page was left: retry when it is shown again
 //
-// enter() is the only way from one state to another.
+// enter() makes every change of state.
 
 const MAX_MESSAGE_BYTES = 65536; // the relay's default max_message_bytes; it closes with 1009 above that
 const MAX_SHOWN = 500;
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_CAP_MS = 20_000;
-const CONNECT_MS = 10_000; // a browser alone may wait minutes for a silent host
-const STEADY_MS = 5_000; // open this long counts as healthy; sooner, a crash loop would reset the back-off
-const ECHO_MS = 10_000; // everything sent comes back, so silence after sending means a dead link
-const FLUSH_MS = 30; // a burst is laid out once, not once per message
+const CONNECT_MS = 10_000; // the browser itself may wait minutes for a silent host
+const STEADY_MS = 5_000; // healthy after this long; sooner, a crash loop would reset the back-off
+const ECHO_MS = 10_000; // every message is echoed, so silence after sending means a dead connection
+const FLUSH_MS = 30; // one layout per burst, not one per message
 
 const LABELS = {
   connecting: "Connecting", open: "Connected", waiting: "Reconnecting", stopped: "Stopped", asleep: "Paused",
 };
 
-// Used when the relay gave no reason of its own.
+// Shown when the relay sent no reason of its own.
 const REASONS = {
-  1001: "The relay is going away",
+  1001: "The relay is shutting down",
   1006: "The relay cannot be reached",
-  1008: "The relay refused this connection",
-  1009: "The message was too large for the relay",
+  1008: "The relay rejected this connection",
+  1009: "The message was too large",
   1012: "The relay is restarting",
   1013: "The relay is busy",
-  4503: "Publishing is not permitted on this channel",
+  4503: "You may not publish on this channel",
 };
 
 const ui = Object.fromEntries([...document.querySelectorAll("[id]")].map((found) => [found.id, found]));
@@ -45,7 +45,7 @@ let timer = 0; // belongs to the current state
 let echoTimer = 0;
 let failures = 0;
 let wasOpen = false;
-const unechoed = []; // frames sent that have not come back: how the page knows its own
+const unechoed = []; // messages sent and not yet echoed: tells own messages from others
 
 function enter(next, why = "") {
   clearTimeout(timer);
@@ -56,7 +56,7 @@ function enter(next, why = "") {
   ui.countdown.textContent = "";
   ui.send.disabled = next !== "open";
   ui.again.disabled = next === "connecting";
-  // The reason stays while the next attempt runs, so the notice does not flicker.
+  // Keep the reason during the next attempt, so that the notice does not flicker.
   if (why || next === "open") ui.why.textContent = why;
   ui.notice.hidden = ui.why.textContent === "";
   ENTRY[next]?.();
@@ -69,16 +69,16 @@ const ENTRY = {
     socket.onopen = () => enter("open");
     socket.onmessage = (event) => receive(event.data);
     socket.onclose = closed;
-    timer = setTimeout(() => enter("waiting", "The relay does not answer"), CONNECT_MS);
+    timer = setTimeout(() => enter("waiting", "The relay does not respond"), CONNECT_MS);
   },
   open() {
-    if (wasOpen) show({ kind: "note", text: "Reconnected. Messages published in between are not shown." });
+    if (wasOpen) show({ kind: "note", text: "Reconnected. Messages published meanwhile are not shown." });
     wasOpen = true;
     setProblem("");
     timer = setTimeout(() => { failures = 0; }, STEADY_MS);
   },
   waiting() {
-    // Full jitter: after a restart the clients must not all come back in the same instant.
+    // Full jitter: after a restart the clients must not all reconnect at the same time.
     const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** failures);
     failures += 1;
     countDown(performance.now() + Math.random() * ceiling);
@@ -93,17 +93,17 @@ function countDown(due) {
 }
 
 function closed({ code, reason }) {
-  const refused = [1003, 1007, 1008, 1009].includes(code) || (code >= 4500 && code <= 4999);
-  // A browser reports 1006 both for a cut link and for an upgrade answered with an HTTP error.
+  const isRejected = [1003, 1007, 1008, 1009].includes(code) || (code >= 4500 && code <= 4999);
+  // A browser reports 1006 both for a lost connection and for an upgrade rejected with an HTTP status.
   const lost = code === 1006 && state === "open" ? "The connection was lost" : "";
   const why = reason || lost || REASONS[code] || "The relay closed the connection";
-  enter(refused ? "stopped" : "waiting", code === 1006 ? why : `${why} (code ${code})`);
+  enter(isRejected ? "stopped" : "waiting", code === 1006 ? why : `${why} (code ${code})`);
 }
 
 function hangUp() {
   clearTimeout(echoTimer);
   if (socket) {
-    // A socket given up must not speak for its successor.
+    // Events of the old socket must not affect its successor.
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
     socket = null;
@@ -116,7 +116,7 @@ function hangUp() {
 
 function watchEcho() {
   clearTimeout(echoTimer);
-  if (unechoed.length) echoTimer = setTimeout(() => enter("waiting", "The relay went silent"), ECHO_MS);
+  if (unechoed.length) echoTimer = setTimeout(() => enter("waiting", "The relay stopped responding"), ECHO_MS);
 }
 
 // ---- Messages ---------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ function receive(data) {
   show({ kind: index >= 0 ? "own" : "peer", name: chat.name.trim() || "anonymous", text: chat.text });
 }
 
-// Exactly a name and a text, or not ours: with more in it, showing only these two would hide the rest.
+// Only objects of exactly a name and a text: of any other, showing these two would hide the rest.
 function parseChat(data) {
   try {
     const { name, text, ...rest } = JSON.parse(data);
@@ -161,7 +161,7 @@ function flush() {
   for (const message of arrivals.splice(0)) messages.append(row(message, messages.lastElementChild));
   const before = log.scrollHeight;
   while (messages.childElementCount > MAX_SHOWN) messages.firstElementChild.remove();
-  // A reader further up keeps the same lines in view while old ones go.
+  // A reader who has scrolled up keeps the same lines in view while old ones are removed.
   if (atBottom) toBottom();
   else log.scrollTop -= before - log.scrollHeight;
   ui.newest.hidden = atBottom;
@@ -169,7 +169,7 @@ function flush() {
 
 const toBottom = () => { ui.log.scrollTop = ui.log.scrollHeight; };
 
-// Only textContent below: what a channel carries is never markup.
+// Only textContent below: messages are never markup.
 function element(tag, className, text) {
   const made = document.createElement(tag);
   made.className = className;
@@ -186,10 +186,10 @@ function row({ kind, name = "", text, at }, previous) {
   const body = element("p", "body", text);
   item.title = time.dateTime = at.toISOString();
   if (kind === "peer") who.dataset.tone = [...name].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 9973, 0) % 8;
-  who.dir = body.dir = "auto"; // right-to-left text must not turn its surroundings
+  who.dir = body.dir = "auto"; // right-to-left text must not affect its surroundings
   by.append(who, " ", time);
   item.append(by, body);
-  // Sender and minute are shown once per run of messages.
+  // Show sender and minute once per run of messages.
   item.dataset.run = `${kind} ${time.textContent} ${name}`;
   item.classList.toggle("more", previous?.dataset.run === item.dataset.run);
   return item;
@@ -197,12 +197,12 @@ function row({ kind, name = "", text, at }, previous) {
 
 // ---- The composer -----------------------------------------------------------------------------
 
-// Storage may be switched off, and then even looking at it throws.
+// Storage may be disabled, and then any access throws.
 function remember(name) {
   try {
     if (name === undefined) return localStorage.getItem("wsrelay.name") ?? "";
     localStorage.setItem("wsrelay.name", name);
-  } catch { /* the name is then simply not remembered */ }
+  } catch { /* the name is not remembered */ }
   return "";
 }
 
@@ -214,19 +214,19 @@ function setProblem(text) {
 function send() {
   const text = ui.text.value;
   if (!text.trim()) return;
-  if (socket?.readyState !== WebSocket.OPEN) return setProblem("Not connected: nothing was sent.");
+  if (socket?.readyState !== WebSocket.OPEN) return setProblem("Not connected: the message was not sent.");
   const frame = JSON.stringify({ name: ui.name.value.trim() || "anonymous", text });
   const size = new TextEncoder().encode(frame).length;
   if (size > MAX_MESSAGE_BYTES) {
     const most = MAX_MESSAGE_BYTES.toLocaleString();
-    return setProblem(`Too long: ${plural(size, "byte")}, and the relay takes at most ${most}.`);
+    return setProblem(`Too long: ${plural(size, "byte")}; the relay accepts at most ${most}.`);
   }
   socket.send(frame);
   unechoed.push(frame);
   watchEcho();
   ui.text.value = "";
   setProblem("");
-  atBottom = true; // whoever writes wants to see it arrive
+  atBottom = true; // show the writer the new message
 }
 
 ui.composer.addEventListener("submit", (event) => {
@@ -235,7 +235,7 @@ ui.composer.addEventListener("submit", (event) => {
   ui.text.focus();
 });
 ui.text.addEventListener("keydown", (event) => {
-  // While an input method is composing, Enter picks a word.
+  // While an input method is composing, Enter selects a word.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   send();
@@ -252,14 +252,14 @@ ui.newest.addEventListener("click", () => {
   toBottom();
   ui.log.focus(); // the button hides, and focus must not fall back to the top of the page
 });
-// A growing text field or a phone's keyboard takes room from the list.
+// A growing text field or a phone's keyboard makes the list smaller.
 new ResizeObserver(() => { if (atBottom) toBottom(); }).observe(ui.log);
 
 const retry = () => { if (state === "waiting") enter("connecting"); };
 ui.again.addEventListener("click", () => enter("connecting"));
 window.addEventListener("online", retry);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) retry(); });
-// A page with an open socket is barred from the back/forward cache, so it is closed on leaving.
+// Close on leaving: a page with an open WebSocket is not kept in the back/forward cache.
 window.addEventListener("pagehide", () => { if (state !== "stopped") enter("asleep"); });
 window.addEventListener("pageshow", () => { if (state === "asleep") enter("connecting"); });
 
