@@ -1,4 +1,4 @@
-"""Tests of wsrelay.web.chat_page: the chat page's files."""
+"""Tests of wsrelay.web.chat_page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _FILES = {
 }
 
 
-class PageTests(EdgeCase):
-    """What a browser gets."""
+class ChatPageTests(EdgeCase):
+    """The files that a browser gets."""
 
-    def test_files(self) -> None:
-        """Each file comes as it is in the package, with its type and a policy that lets it work and nothing else."""
+    def test_file_is_served_verbatim_with_its_type_and_a_strict_policy(self) -> None:
         for path, (name, content_type) in _FILES.items():
             wire = ClientWire(self.house())
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
@@ -35,16 +34,15 @@ class PageTests(EdgeCase):
             self.assertNotIn("unsafe", policy)
             self.assertNotIn("*", policy)
 
-    def test_all_files(self) -> None:
-        """Every file of the folder is served, and the page refers to no other and to no other host."""
+    def test_every_file_is_served_and_the_page_refers_to_no_other(self) -> None:
         names = {entry.name for entry in files("wsrelay.web").joinpath("static").iterdir()}
         self.assertEqual(names, {name for name, _ in _FILES.values()})
         self.assertEqual({"", "chat.css", "chat.js"}, set(chat_page_files()))
         page = files("wsrelay.web").joinpath("static", "chat.html").read_text()
-        for credential_id in re.findall(r'(?:src|href)="([^"]*)"', page):
+        for reference in re.findall(r'(?:src|href)="([^"]*)"', page):
             self.assertTrue(
-                credential_id.startswith("data:") or credential_id.lstrip("/") in {path.lstrip("/") for path in _FILES},
-                credential_id,
+                reference.startswith("data:") or reference.lstrip("/") in {path.lstrip("/") for path in _FILES},
+                reference,
             )
         self.assertNotIn("style=", page)
         self.assertNotIn("onclick=", page)

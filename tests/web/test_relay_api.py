@@ -1,4 +1,4 @@
-"""Tests of `wsrelay.web.api.relay_api`: through the whole edge, in memory."""
+"""Tests of `wsrelay.web.api`: calls through the router and the site, in memory."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ROOMS = Namespace("rooms", ("room:*",), Access.AUTHENTICATED)
 
 
 class APICase(SynchronousTestCase):
-    """A house whose operator has keys."""
+    """A relay with two API keys."""
 
     def house(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
-        """A house with two keys."""
+        """Return a relay with two keys."""
         settings.setdefault("namespaces", (ROOMS,))
         return InMemoryRelay(broker, api_keys=(Secret(OLD), Secret(NEW)), **settings)
 
@@ -38,7 +38,7 @@ class APICase(SynchronousTestCase):
         method: str = "POST",
         key: str = NEW,
     ) -> tuple[int, dict[str, Any]]:
-        """Status and document of the answer to a request; status 0 if there is none yet."""
+        """Return status and document of the response to a request; status 0 if there is none yet."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         authorization = (f"Authorization: Bearer {key}",) if key else ()
         wire = ClientWire(house)
@@ -54,16 +54,15 @@ class APICase(SynchronousTestCase):
 
 
 class KeyTests(APICase):
-    """Who may ask."""
+    """API keys."""
 
-    def test_several_keys(self) -> None:
-        """Each of the keys will do, so that they can be changed one after the other."""
+    def test_each_key_is_accepted(self) -> None:
+        """So that keys can be rotated."""
         house = self.house()
         for key in (OLD, NEW):
             self.assertEqual(self.ask(house, "/api/publish/room:1", b"x", key=key), (200, {"channel": "room:1"}))
 
-    def test_no_key(self) -> None:
-        """Without a right key, in the one right place, everything is 401, whatever it is that was asked for."""
+    def test_missing_or_wrong_key_is_rejected_with_401_whatever_the_call(self) -> None:
         house = self.house()
         error = {"error": "This needs an API key: Authorization: Bearer <key>."}
         for key in ("", "wrong", NEW[:-1], NEW + "x", NEW.upper(), f"{OLD},{NEW}"):
@@ -72,33 +71,29 @@ class KeyTests(APICase):
         self.assertEqual(self.ask(house, "/api/tickets", {}, f"Authorization: Basic {NEW}", key=""), (401, error))
         self.assertEqual(house.node.counters.auth_rejections["api_key"], 31)
 
-    def test_challenge(self) -> None:
-        """A 401 says what is wanted (RFC 9110 section 11.6.1)."""
+    def test_401_has_a_challenge(self) -> None:
+        """RFC 9110 section 11.6.1."""
         wire = ClientWire(self.house())
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0"))
         self.assertEqual(answers(wire.read())[0].headers["www-authenticate"], "Bearer")
 
-    def test_two_keys_at_once(self) -> None:
-        """Two fields are refused at the door."""
+    def test_two_authorization_fields_are_rejected_with_400(self) -> None:
         wire = ClientWire(self.house())
         twice = (f"Authorization: Bearer {NEW}", "Authorization: Bearer x")
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", *twice))
         self.assertEqual([answer.status for answer in answers(wire.read())], [400])
 
-    def test_no_api(self) -> None:
-        """Where the operator has no keys there is no API, and what would open it is said."""
+    def test_relay_without_keys_responds_404_and_names_the_setting(self) -> None:
         wire = ClientWire(InMemoryRelay())
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", "Authorization: Bearer "))
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, b"api_keys" in answer.body), (404, True))
 
-    def test_methods(self) -> None:
-        """API calls use POST."""
+    def test_other_method_than_post_is_rejected_with_405(self) -> None:
         error = {"error": "API calls use POST."}
         self.assertEqual(self.ask(self.house(), "/api/tickets", method="GET"), (405, error))
 
-    def test_unknown_call(self) -> None:
-        """What there is not is 404, and what there is is said."""
+    def test_unknown_call_is_404_and_lists_the_calls(self) -> None:
         status, document = self.ask(self.house(), "/api/xyzzy")
         self.assertEqual(status, 404)
         self.assertIn("/api/publish/<channel>", document["error"])
@@ -107,14 +102,12 @@ class KeyTests(APICase):
 class PublishTests(APICase):
     """POST /api/publish."""
 
-    def test_verbatim(self) -> None:
-        """What is published is the body, byte for byte, also where clients may not publish."""
+    def test_body_is_published_verbatim_also_where_clients_may_not_publish(self) -> None:
         broker = FakeBroker()
         self.assertEqual(self.ask(self.house(broker), "/api/publish/room%3A1", b"\xff\x00007")[0], 200)
         self.assertEqual(broker.published, [Publication("room:1", b"\xff\x00007")])
 
-    def test_bad_channels(self) -> None:
-        """A channel that nobody can listen to, and what is no channel, are told."""
+    def test_unknown_channel_is_404_and_an_invalid_one_400(self) -> None:
         house = self.house()
         for path, status in (
             ("/api/publish/other", 404),
@@ -127,8 +120,7 @@ class PublishTests(APICase):
         ):
             self.assertEqual(self.ask(house, path, b"x")[0], status, path)
 
-    def test_as_long_as_clients_may(self) -> None:
-        """A message may be as long as one of a client's."""
+    def test_body_is_limited_to_max_message_bytes(self) -> None:
         broker = FakeBroker()
         house = self.house(broker, max_message_bytes=100_000)
         self.assertEqual(self.ask(house, "/api/publish/room:1", b"x" * 100_000)[0], 200)
@@ -136,8 +128,7 @@ class PublishTests(APICase):
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 100001"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
-    def test_no_broker(self) -> None:
-        """Without a broker, and when it does not answer in time, it is 503."""
+    def test_unavailable_or_slow_broker_is_503_with_retry_after(self) -> None:
         broker = FakeBroker()
         broker.ready = False
         self.assertEqual(self.ask(self.house(broker), "/api/publish/room:1", b"x")[0], 503)
@@ -152,8 +143,7 @@ class PublishTests(APICase):
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
 
-    def test_left(self) -> None:
-        """Who leaves before the answer is there is no trouble."""
+    def test_client_that_disconnects_before_the_response_leaves_nothing(self) -> None:
         broker = FakeBroker()
         broker.publishing = Deferred()
         house = self.house(broker)
@@ -164,8 +154,7 @@ class PublishTests(APICase):
         wire.leave()
         self.assertEqual(house.leftovers(), [])
 
-    def test_left_in_the_middle(self) -> None:
-        """What was asked for is done to its end, whether or not whoever asked for it stays."""
+    def test_call_is_completed_after_its_client_has_disconnected(self) -> None:
         broker = FakeBroker()
         slow: Deferred[None] = Deferred()
         self.patch(broker.credentials, "revoke", lambda _target, _seconds: slow)
@@ -179,8 +168,7 @@ class PublishTests(APICase):
         self.assertEqual(len(broker.controls), 1)
         self.assertEqual(house.leftovers(), [])
 
-    def test_bodies_without_a_key(self) -> None:
-        """The body of whoever has no key is not kept, and may not be as long as that of others."""
+    def test_body_without_a_key_is_not_kept_and_has_the_small_limit(self) -> None:
         house = self.house(max_message_bytes=1_000_000)
         wire = ClientWire(house)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 60000") + b"x" * 50_000)
@@ -190,8 +178,8 @@ class PublishTests(APICase):
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 70000"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
-    def test_failure(self) -> None:
-        """What should not happen is logged, and told without a word about it."""
+    def test_unexpected_failure_is_500_without_details(self) -> None:
+        """The log has the traceback."""
         broker = FakeBroker()
         broker.publishing = Deferred()
         house = self.house(broker)
@@ -208,8 +196,7 @@ class PublishTests(APICase):
 class TicketTests(APICase):
     """POST /api/tickets."""
 
-    def test_minted(self) -> None:
-        """A ticket lets in whom it says, once."""
+    def test_ticket_authenticates_one_client_once(self) -> None:
         house = self.house()
         status, document = self.ask(house, "/api/tickets", {"sub": "42", "channels": ["room:1"]})
         self.assertEqual((status, document["expires_in"]), (201, 30))
@@ -219,17 +206,15 @@ class TicketTests(APICase):
         again.knock()
         self.assertTrue(again.wire.read().startswith(b"HTTP/1.1 401 "))
 
-    def test_ends(self) -> None:
-        """It is good for as long as was asked for."""
+    def test_ticket_expires_after_the_requested_seconds(self) -> None:
         house = self.house()
         _, document = self.ask(house, "/api/tickets", {"sub": "42", "seconds": 5})
         house.pass_time(5)
-        visitor = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
-        visitor.knock()
-        self.assertTrue(visitor.wire.read().startswith(b"HTTP/1.1 401 "))
+        client = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
+        client.knock()
+        self.assertTrue(client.wire.read().startswith(b"HTTP/1.1 401 "))
 
-    def test_mistakes(self) -> None:
-        """What a ticket cannot say is told when it is made, not when it is shown."""
+    def test_invalid_claims_are_rejected_with_400(self) -> None:
         house = self.house()
         for body, error in (
             (b"", "The body must be a JSON object."),
@@ -251,8 +236,7 @@ class TicketTests(APICase):
 class DisconnectTests(APICase):
     """POST /api/disconnect."""
 
-    def test_told_to_all(self) -> None:
-        """All processes are told, after what keeps the client from coming back."""
+    def test_command_reaches_every_process_and_revoke_seconds_revokes(self) -> None:
         broker = FakeBroker()
         house = self.house(broker)
         answer = self.ask(house, "/api/disconnect", {"user": "42", "reconnect": True})
@@ -265,17 +249,15 @@ class DisconnectTests(APICase):
         self.ask(house, "/api/disconnect", {"user": 42, "revoke_seconds": 60})
         self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [True])
 
-    def test_ticket(self) -> None:
-        """A ticket that nobody has shown yet is void."""
+    def test_disconnected_ticket_is_void(self) -> None:
         house = self.house()
         _, document = self.ask(house, "/api/tickets", {"sub": "42"})
         self.ask(house, "/api/disconnect", {"ticket": document["ticket"]})
-        visitor = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
-        visitor.knock()
-        self.assertTrue(visitor.wire.read().startswith(b"HTTP/1.1 401 "))
+        client = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
+        client.knock()
+        self.assertTrue(client.wire.read().startswith(b"HTTP/1.1 401 "))
 
-    def test_mistakes(self) -> None:
-        """It has to be said who, in one way that there is."""
+    def test_missing_ambiguous_or_invalid_target_is_rejected_with_400(self) -> None:
         house = self.house()
         for body in (
             {},

@@ -7,11 +7,10 @@ from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire
 
 
-class AnswerTests(EdgeCase):
-    """What every answer has."""
+class ResponseTests(EdgeCase):
+    """Header fields of every response."""
 
-    def test_plain(self) -> None:
-        """An answer has its length, its type, and the headers that harden it; it names no server."""
+    def test_response_has_length_type_and_security_headers_and_names_no_server(self) -> None:
         wire = ClientWire(self.house())
         wire.send(head("GET /healthz HTTP/1.1", "Host: x"))
         (answer,) = answers(wire.read())
@@ -29,8 +28,7 @@ class AnswerTests(EdgeCase):
             },
         )
 
-    def test_all_hardened(self) -> None:
-        """Whatever is asked, the answer has a policy and a fixed type, names no server and no software."""
+    def test_every_response_has_security_headers_and_names_no_software(self) -> None:
         for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "NONSENSE"):
             for path in ("/", "/healthz", "/readyz", "/ws/chat", "/static/chat.js", "/static/", "/static", "/no", "*"):
                 wire = ClientWire(self.house())
@@ -44,8 +42,7 @@ class AnswerTests(EdgeCase):
                 for word in (b"twisted", b"autobahn", b"python"):
                     self.assertNotIn(word, data.lower())
 
-    def test_nothing_repeated(self) -> None:
-        """No answer repeats what was asked for."""
+    def test_no_response_repeats_the_request(self) -> None:
         for path in ("/mirror", "/static/mirror", "/ws/mirror", "/?mirror", "/healthz?mirror=mirror"):
             for method in ("GET", "POST", "mirror"):
                 wire = ClientWire(self.house())

@@ -1,4 +1,4 @@
-"""Tests of wsrelay.web.site: routes, bodies and connections that stay."""
+"""Tests of wsrelay.web.site and wsrelay.web.one_request: routes, bodies and the ends of connections."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.web.one_request import MAX_DROPPED_BYTES
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
-_NOTHING = b"Not found. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"
+_NOT_FOUND = b"Not found. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"
 
 
 class SiteTests(EdgeCase):
-    """What is where."""
+    """Routes."""
 
     def ask(self, request_line: str, house: InMemoryRelay | None = None) -> Answer:
-        """The answer to one request on a connection of its own."""
+        """Return the response to one request on a connection of its own."""
         wire = ClientWire(house or self.house())
         wire.send(head(f"{request_line} HTTP/1.1", "Host: x"))
         (answer,) = answers(wire.read(), to_head=request_line.startswith("HEAD "))
         return answer
 
-    def test_alive(self) -> None:
-        """A process that answers is alive, whatever its broker does."""
+    def test_healthz_is_200_whatever_the_broker_does(self) -> None:
         house = self.house()
         house.ready = (503, "not ready")
         answer = self.ask("GET /healthz", house)
         self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
 
-    def test_ready(self) -> None:
-        """`/readyz` says at each request whether clients should be sent here, and why not."""
+    def test_readyz_has_the_status_and_text_of_the_moment(self) -> None:
         house = self.house()
         answer = self.ask("GET /readyz", house)
         self.assertEqual((answer.status, answer.body), (200, b"ready\n"))
@@ -37,38 +35,34 @@ class SiteTests(EdgeCase):
         answer = self.ask("GET /readyz", house)
         self.assertEqual((answer.status, answer.body), (503, b"not ready: redis: no address\n"))
 
-    def test_head(self) -> None:
-        """HEAD gets the headers of GET, and no body."""
+    def test_head_gets_the_header_fields_of_get_and_no_body(self) -> None:
         for path in ("/healthz", "/", "/static/chat.css", "/nowhere", "/ws/chat"):
-            asked, told = self.ask(f"GET {path}"), self.ask(f"HEAD {path}")
-            self.assertEqual(told.status, asked.status)
-            self.assertEqual(told.headers | {"date": ""}, asked.headers | {"date": ""})
-            self.assertEqual(told.headers["content-length"], str(len(asked.body)))
+            of_get, of_head = self.ask(f"GET {path}"), self.ask(f"HEAD {path}")
+            self.assertEqual(of_head.status, of_get.status)
+            self.assertEqual(of_head.headers | {"date": ""}, of_get.headers | {"date": ""})
+            self.assertEqual(of_head.headers["content-length"], str(len(of_get.body)))
 
-    def test_other_methods(self) -> None:
-        """Any other method gets 405 and the list of those that are served."""
+    def test_other_method_is_rejected_with_405_and_the_allowed_ones(self) -> None:
         for path in ("/healthz", "/readyz", "/", "/static/chat.js"):
             for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
                 answer = self.ask(f"{method} {path}")
                 self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
                 self.assertEqual(answer.body, b"Only GET and HEAD are supported here.\n")
 
-    def test_nothing_there(self) -> None:
-        """Every other path gets 404, by any method, and is told where to look."""
+    def test_unknown_path_is_404_by_any_method_and_names_the_known_ones(self) -> None:
         self.assertEqual(self.ask("POST /nothing").status, 404)
         for path in ("/nothing", "/index.html", "/ws.html", "/static", "/static/", "/static/a/b", "/%00", "/../etc"):
             answer = self.ask(f"GET {path}")
-            self.assertEqual((answer.status, answer.body), (404, _NOTHING))
+            self.assertEqual((answer.status, answer.body), (404, _NOT_FOUND))
 
-    def test_without_page(self) -> None:
-        """Without the page the root says what this is, and no file is there."""
+    def test_root_is_a_text_and_no_file_is_served_without_the_chat_page(self) -> None:
         house = self.house(with_page=False)
         answer = self.ask("GET /", house)
         self.assertEqual((answer.status, answer.body), (200, b"wsrelay: WebSockets are at /ws/<channel>.\n"))
         self.assertEqual(self.ask("GET /static/chat.js", house).status, 404)
 
-    def test_broken_route(self) -> None:
-        """A route that fails answers 500 without a traceback; the log has it."""
+    def test_failing_route_is_500_without_a_traceback(self) -> None:
+        """The log has it."""
         house = self.house()
         house.ready = None  # type: ignore[assignment]
         answer = self.ask("GET /readyz", house)
@@ -81,8 +75,7 @@ class SiteTests(EdgeCase):
 class ConnectionTests(EdgeCase):
     """Connections and their ends."""
 
-    def test_closed(self) -> None:
-        """A connection serves one request, whatever the client asks for, and says so."""
+    def test_connection_is_closed_after_one_request_also_for_keep_alive(self) -> None:
         for request in (
             _HEALTH,
             head("GET /healthz HTTP/1.1", "Host: x", "Connection: close"),
@@ -101,26 +94,24 @@ class ConnectionTests(EdgeCase):
 
 
 class BodyTests(EdgeCase):
-    """No route takes a body."""
+    """Request bodies of routes that take none."""
 
-    def refused(self, wire: ClientWire) -> None:
-        """The connection got one 413 and has ended."""
+    def assert_too_large(self, wire: ClientWire) -> None:
+        """Assert that the connection got one 413 and has ended."""
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 413)
         self.assertEqual(answer.headers["connection"], "close")
         self.assertEqual(answer.body, b"The request body is too large.\n")
         self.assertTrue(wire.closed)
 
-    def test_small(self) -> None:
-        """A small body is read and dropped."""
+    def test_small_body_is_read_and_dropped(self) -> None:
         wire = ClientWire(self.house())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES}"))
         self.assertEqual(wire.read(), b"")
         wire.send(b"x" * MAX_DROPPED_BYTES + _HEALTH)
         self.assertEqual([answer.status for answer in answers(wire.read())], [405])
 
-    def test_small_chunks(self) -> None:
-        """The same in chunks."""
+    def test_small_chunked_body_is_read_and_dropped(self) -> None:
         wire = ClientWire(self.house())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"))
         for _ in range(64):
@@ -129,42 +120,39 @@ class BodyTests(EdgeCase):
         wire.send(b"0\r\n\r\n" + _HEALTH)
         self.assertEqual([answer.status for answer in answers(wire.read())], [405])
 
-    def test_announced(self) -> None:
-        """A body that is announced as too big is refused before it comes; what comes of it is not kept."""
+    def test_announced_large_body_is_rejected_with_413_before_it_arrives(self) -> None:
+        """The part that arrives is not kept."""
         wire = ClientWire(self.house())
         request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}")
         wire.send(request + b"x" * 1000)
         wire.send(b"x" * MAX_DROPPED_BYTES)
         wire.send(_HEALTH)
-        self.refused(wire)
+        self.assert_too_large(wire)
 
-    def test_announced_in_one_piece(self) -> None:
-        """A body that is too big and comes at once with its request is refused once."""
+    def test_large_body_in_one_piece_with_its_head_is_rejected_once(self) -> None:
         wire = ClientWire(self.house())
         request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}")
         wire.send(request + b"x" * (MAX_DROPPED_BYTES + 1) + _HEALTH)
-        self.refused(wire)
+        self.assert_too_large(wire)
 
-    def test_chunks(self) -> None:
-        """A body in chunks is refused when it has become too big, and answered once even if its end has come."""
+    def test_chunked_body_is_rejected_once_when_it_has_become_too_large(self) -> None:
         for more in (b"", b"0\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n" + _HEALTH):
             wire = ClientWire(self.house())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"))
             for _ in range(64):
                 wire.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
             wire.send(b"1\r\nx\r\n" + more)
-            self.refused(wire)
+            self.assert_too_large(wire)
 
-    def test_read_on(self) -> None:
-        """A transport that reads on behind the refusal, as TLS does, costs nothing."""
+    def test_input_behind_the_rejection_costs_nothing(self) -> None:
+        """A transport under TLS keeps reading."""
         wire = ClientWire(self.house())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Content-Length: 99999999"))
         for _ in range(100):
             wire.send(b"x" * 65536)
-        self.refused(wire)
+        self.assert_too_large(wire)
 
-    def test_broken(self) -> None:
-        """A request whose length makes no sense is refused by twisted.web and the connection ends."""
+    def test_malformed_content_length_is_rejected_with_400_and_closed(self) -> None:
         for line in ("Content-Length: -1", "Content-Length: x"):
             wire = ClientWire(self.house())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", line))

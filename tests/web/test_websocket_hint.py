@@ -1,4 +1,4 @@
-"""Tests of wsrelay.web.websocket_hint: the addresses of WebSockets, for those who come without one."""
+"""Tests of wsrelay.web.websocket_hint."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire
 
 
-class SocketPathTests(EdgeCase):
-    """Plain requests at a WebSocket's address. Upgrades are in tests.transports.listening.test_router."""
+class WebSocketHintTests(EdgeCase):
+    """Plain requests at a WebSocket's path. Upgrades are in tests.transports.listening.test_router."""
 
-    def test_plain_get(self) -> None:
-        """A plain GET gets 426, what to do instead, and which protocol to upgrade to."""
+    def test_plain_get_is_426_with_the_protocol_and_an_explanation(self) -> None:
         for path in ("/ws/chat", "/ws/", "/ws", "/ws/a/b"):
             wire = ClientWire(self.house())
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
@@ -24,22 +23,19 @@ class SocketPathTests(EdgeCase):
                 b"new WebSocket('wss://' + location.host + '/ws/<channel>').\n",
             )
 
-    def test_head(self) -> None:
-        """HEAD gets the same without the body, upgrade or not."""
+    def test_head_is_426_without_a_body_upgrade_or_not(self) -> None:
         for request in (head("HEAD /ws/chat HTTP/1.1", "Host: x"), upgrade().replace(b"GET", b"HEAD", 1)):
             wire = ClientWire(self.house())
             wire.send(request)
             (answer,) = answers(wire.read(), to_head=True)
             self.assertEqual(answer.status, 426)
 
-    def test_other_upgrade(self) -> None:
-        """An upgrade to something else is a plain request."""
+    def test_upgrade_to_another_protocol_is_426(self) -> None:
         wire = ClientWire(self.house())
         wire.send(head("GET /ws/chat HTTP/1.1", "Host: x", "Upgrade: h2c", "Connection: Upgrade"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [426])
 
-    def test_other_methods(self) -> None:
-        """Any other method gets 405: a handshake is a GET."""
+    def test_other_method_is_rejected_with_405(self) -> None:
         for method in ("POST", "PUT", "OPTIONS"):
             wire = ClientWire(self.house())
             wire.send(head(f"{method} /ws/chat HTTP/1.1", "Host: x"))

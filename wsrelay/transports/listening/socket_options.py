@@ -12,7 +12,7 @@ __all__ = ["tune_socket", "underlying"]
 
 
 def underlying(transport: Any) -> Any:
-    """Return the innermost transport: the one below TLS and PROXY headers, or the transport itself if it has no wrapper."""
+    """Return the innermost transport, below TLS and PROXY headers. A transport without a wrapper is its own."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
