@@ -24,14 +24,14 @@ ROOMS = Namespace("rooms", ("room:*",), Access.AUTHENTICATED)
 class APICase(SynchronousTestCase):
     """A relay with two API keys."""
 
-    def house(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
+    def relay(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
         """Return a relay with two keys."""
         settings.setdefault("namespaces", (ROOMS,))
         return InMemoryRelay(broker, api_keys=(Secret(OLD), Secret(NEW)), **settings)
 
     def ask(
         self,
-        house: InMemoryRelay,
+        relay: InMemoryRelay,
         path: str,
         body: bytes | dict[str, Any] = b"",
         *lines: str,
@@ -41,7 +41,7 @@ class APICase(SynchronousTestCase):
         """Return status and document of the response to a request; status 0 if there is none yet."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         authorization = (f"Authorization: Bearer {key}",) if key else ()
-        wire = ClientWire(house)
+        wire = ClientWire(relay)
         wire.send(
             head(f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(data)}", *authorization, *lines) + data
         )
@@ -58,27 +58,27 @@ class KeyTests(APICase):
 
     def test_each_key_is_accepted(self) -> None:
         """So that keys can be rotated."""
-        house = self.house()
+        relay = self.relay()
         for key in (OLD, NEW):
-            self.assertEqual(self.ask(house, "/api/publish/room:1", b"x", key=key), (200, {"channel": "room:1"}))
+            self.assertEqual(self.ask(relay, "/api/publish/room:1", b"x", key=key), (200, {"channel": "room:1"}))
 
     def test_missing_or_wrong_key_is_rejected_with_401_whatever_the_call(self) -> None:
-        house = self.house()
+        relay = self.relay()
         error = {"error": "This needs an API key: Authorization: Bearer <key>."}
         for key in ("", "wrong", NEW[:-1], NEW + "x", NEW.upper(), f"{OLD},{NEW}"):
             for path in ("/api/publish/room:1", f"/api/publish/room:1?key={NEW}", "/api/nothing", "/api", "/api/"):
-                self.assertEqual(self.ask(house, path, b"x", key=key), (401, error), (key, path))
-        self.assertEqual(self.ask(house, "/api/tickets", {}, f"Authorization: Basic {NEW}", key=""), (401, error))
-        self.assertEqual(house.node.counters.auth_rejections["api_key"], 31)
+                self.assertEqual(self.ask(relay, path, b"x", key=key), (401, error), (key, path))
+        self.assertEqual(self.ask(relay, "/api/tickets", {}, f"Authorization: Basic {NEW}", key=""), (401, error))
+        self.assertEqual(relay.node.counters.auth_rejections["api_key"], 31)
 
     def test_401_has_a_challenge(self) -> None:
         """RFC 9110 section 11.6.1."""
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0"))
         self.assertEqual(answers(wire.read())[0].headers["www-authenticate"], "Bearer")
 
     def test_two_authorization_fields_are_rejected_with_400(self) -> None:
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         twice = (f"Authorization: Bearer {NEW}", "Authorization: Bearer x")
         wire.send(head("POST /api/tickets HTTP/1.1", "Host: x", "Content-Length: 0", *twice))
         self.assertEqual([answer.status for answer in answers(wire.read())], [400])
@@ -91,10 +91,10 @@ class KeyTests(APICase):
 
     def test_other_method_than_post_is_rejected_with_405(self) -> None:
         error = {"error": "API calls use POST."}
-        self.assertEqual(self.ask(self.house(), "/api/tickets", method="GET"), (405, error))
+        self.assertEqual(self.ask(self.relay(), "/api/tickets", method="GET"), (405, error))
 
     def test_unknown_call_is_404_and_lists_the_calls(self) -> None:
-        status, document = self.ask(self.house(), "/api/xyzzy")
+        status, document = self.ask(self.relay(), "/api/xyzzy")
         self.assertEqual(status, 404)
         self.assertIn("/api/publish/<channel>", document["error"])
 
@@ -104,11 +104,11 @@ class PublishTests(APICase):
 
     def test_body_is_published_verbatim_also_where_clients_may_not_publish(self) -> None:
         broker = FakeBroker()
-        self.assertEqual(self.ask(self.house(broker), "/api/publish/room%3A1", b"\xff\x00007")[0], 200)
+        self.assertEqual(self.ask(self.relay(broker), "/api/publish/room%3A1", b"\xff\x00007")[0], 200)
         self.assertEqual(broker.published, [Publication("room:1", b"\xff\x00007")])
 
     def test_unknown_channel_is_404_and_an_invalid_one_400(self) -> None:
-        house = self.house()
+        relay = self.relay()
         for path, status in (
             ("/api/publish/other", 404),
             ("/api/publish/$control", 400),
@@ -118,63 +118,63 @@ class PublishTests(APICase):
             ("/api/publish/room:1/x", 400),
             ("/api/publish/room:%0a", 400),
         ):
-            self.assertEqual(self.ask(house, path, b"x")[0], status, path)
+            self.assertEqual(self.ask(relay, path, b"x")[0], status, path)
 
     def test_body_is_limited_to_max_message_bytes(self) -> None:
         broker = FakeBroker()
-        house = self.house(broker, max_message_bytes=100_000)
-        self.assertEqual(self.ask(house, "/api/publish/room:1", b"x" * 100_000)[0], 200)
-        wire = ClientWire(house)
+        relay = self.relay(broker, max_message_bytes=100_000)
+        self.assertEqual(self.ask(relay, "/api/publish/room:1", b"x" * 100_000)[0], 200)
+        wire = ClientWire(relay)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 100001"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
     def test_unavailable_or_slow_broker_is_503_with_retry_after(self) -> None:
         broker = FakeBroker()
         broker.ready = False
-        self.assertEqual(self.ask(self.house(broker), "/api/publish/room:1", b"x")[0], 503)
+        self.assertEqual(self.ask(self.relay(broker), "/api/publish/room:1", b"x")[0], 503)
         broker.publishing = Deferred()
-        house = self.house(broker)
-        wire = ClientWire(house)
+        relay = self.relay(broker)
+        wire = ClientWire(relay)
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
         self.assertEqual(wire.read(), b"")
-        house.pass_time(CALL_TIMEOUT_SECONDS)
+        relay.pass_time(CALL_TIMEOUT_SECONDS)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
 
     def test_client_that_disconnects_before_the_response_leaves_nothing(self) -> None:
         broker = FakeBroker()
         broker.publishing = Deferred()
-        house = self.house(broker)
-        wire = ClientWire(house)
+        relay = self.relay(broker)
+        wire = ClientWire(relay)
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
         wire.leave()
-        self.assertEqual(house.leftovers(), [])
+        self.assertEqual(relay.leftovers(), [])
 
     def test_call_is_completed_after_its_client_has_disconnected(self) -> None:
         broker = FakeBroker()
         slow: Deferred[None] = Deferred()
         self.patch(broker.credentials, "revoke", lambda _target, _seconds: slow)
-        house = self.house(broker)
-        wire = ClientWire(house)
+        relay = self.relay(broker)
+        wire = ClientWire(relay)
         data = b'{"user": "42", "revoke_seconds": 60}'
         lines = ("Host: x", f"Content-Length: {len(data)}", f"Authorization: Bearer {NEW}")
         wire.send(head("POST /api/disconnect HTTP/1.1", *lines) + data)
         wire.leave()
         slow.callback(None)
         self.assertEqual(len(broker.controls), 1)
-        self.assertEqual(house.leftovers(), [])
+        self.assertEqual(relay.leftovers(), [])
 
     def test_body_without_a_key_is_not_kept_and_has_the_small_limit(self) -> None:
-        house = self.house(max_message_bytes=1_000_000)
-        wire = ClientWire(house)
+        relay = self.relay(max_message_bytes=1_000_000)
+        wire = ClientWire(relay)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 60000") + b"x" * 50_000)
         channel: Any = wire.transport.protocol
         self.assertEqual(channel.requests[0].content.getvalue(), b"")
-        wire = ClientWire(house)
+        wire = ClientWire(relay)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 70000"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
@@ -182,8 +182,8 @@ class PublishTests(APICase):
         """The log has the traceback."""
         broker = FakeBroker()
         broker.publishing = Deferred()
-        house = self.house(broker)
-        wire = ClientWire(house)
+        relay = self.relay(broker)
+        wire = ClientWire(relay)
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
@@ -197,25 +197,25 @@ class TicketTests(APICase):
     """POST /api/tickets."""
 
     def test_ticket_authenticates_one_client_once(self) -> None:
-        house = self.house()
-        status, document = self.ask(house, "/api/tickets", {"sub": "42", "channels": ["room:1"]})
+        relay = self.relay()
+        status, document = self.ask(relay, "/api/tickets", {"sub": "42", "channels": ["room:1"]})
         self.assertEqual((status, document["expires_in"]), (201, 30))
         path = f"/ws/room:1?ticket={document['ticket']}"
-        WebSocketClient(house, path).enter()
-        again = WebSocketClient(house, path)
+        WebSocketClient(relay, path).enter()
+        again = WebSocketClient(relay, path)
         again.knock()
         self.assertTrue(again.wire.read().startswith(b"HTTP/1.1 401 "))
 
     def test_ticket_expires_after_the_requested_seconds(self) -> None:
-        house = self.house()
-        _, document = self.ask(house, "/api/tickets", {"sub": "42", "seconds": 5})
-        house.pass_time(5)
-        client = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
+        relay = self.relay()
+        _, document = self.ask(relay, "/api/tickets", {"sub": "42", "seconds": 5})
+        relay.pass_time(5)
+        client = WebSocketClient(relay, f"/ws/room:1?ticket={document['ticket']}")
         client.knock()
         self.assertTrue(client.wire.read().startswith(b"HTTP/1.1 401 "))
 
     def test_invalid_claims_are_rejected_with_400(self) -> None:
-        house = self.house()
+        relay = self.relay()
         for body, error in (
             (b"", "The body must be a JSON object."),
             (b"[]", "The body must be a JSON object."),
@@ -230,7 +230,7 @@ class TicketTests(APICase):
             ({"exp": -1}, "exp is in the past"),
             ({"ip": "here"}, "ip must be an address, or a network such as 192.0.2.0/24"),
         ):
-            self.assertEqual(self.ask(house, "/api/tickets", body), (400, {"error": error}))
+            self.assertEqual(self.ask(relay, "/api/tickets", body), (400, {"error": error}))
 
 
 class DisconnectTests(APICase):
@@ -238,27 +238,27 @@ class DisconnectTests(APICase):
 
     def test_command_reaches_every_process_and_revoke_seconds_revokes(self) -> None:
         broker = FakeBroker()
-        house = self.house(broker)
-        answer = self.ask(house, "/api/disconnect", {"user": "42", "reconnect": True})
+        relay = self.relay(broker)
+        answer = self.ask(relay, "/api/disconnect", {"user": "42", "reconnect": True})
         self.assertEqual(answer, (202, {"disconnect": {"user": "42"}}))
         self.assertEqual(
             [json.loads(payload) for payload, _node in broker.controls],
             [{"disconnect": {"user": "42"}, "reconnect": True}],
         )
         self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [False])
-        self.ask(house, "/api/disconnect", {"user": 42, "revoke_seconds": 60})
+        self.ask(relay, "/api/disconnect", {"user": 42, "revoke_seconds": 60})
         self.assertEqual(self.successResultOf(broker.credentials.are_revoked(["user:42"])), [True])
 
     def test_disconnected_ticket_is_void(self) -> None:
-        house = self.house()
-        _, document = self.ask(house, "/api/tickets", {"sub": "42"})
-        self.ask(house, "/api/disconnect", {"ticket": document["ticket"]})
-        client = WebSocketClient(house, f"/ws/room:1?ticket={document['ticket']}")
+        relay = self.relay()
+        _, document = self.ask(relay, "/api/tickets", {"sub": "42"})
+        self.ask(relay, "/api/disconnect", {"ticket": document["ticket"]})
+        client = WebSocketClient(relay, f"/ws/room:1?ticket={document['ticket']}")
         client.knock()
         self.assertTrue(client.wire.read().startswith(b"HTTP/1.1 401 "))
 
     def test_missing_ambiguous_or_invalid_target_is_rejected_with_400(self) -> None:
-        house = self.house()
+        relay = self.relay()
         for body in (
             {},
             {"user": "1", "token": "2"},
@@ -267,5 +267,5 @@ class DisconnectTests(APICase):
             {"user": None},
             {"user": "1", "reconnect": 1},
         ):
-            self.assertEqual(self.ask(house, "/api/disconnect", body)[0], 400, body)
-        self.assertEqual(self.ask(house, "/api/disconnect", {"user": "1", "revoke_seconds": -1})[0], 400)
+            self.assertEqual(self.ask(relay, "/api/disconnect", body)[0], 400, body)
+        self.assertEqual(self.ask(relay, "/api/disconnect", {"user": "1", "revoke_seconds": -1})[0], 400)

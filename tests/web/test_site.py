@@ -14,25 +14,25 @@ _NOT_FOUND = b"Not found. WebSockets are at /ws/<channel>, probes at /healthz an
 class SiteTests(EdgeCase):
     """Routes."""
 
-    def ask(self, request_line: str, house: InMemoryRelay | None = None) -> Answer:
+    def ask(self, request_line: str, relay: InMemoryRelay | None = None) -> Answer:
         """Return the response to one request on a connection of its own."""
-        wire = ClientWire(house or self.house())
+        wire = ClientWire(relay or self.house())
         wire.send(head(f"{request_line} HTTP/1.1", "Host: x"))
         (answer,) = answers(wire.read(), to_head=request_line.startswith("HEAD "))
         return answer
 
     def test_healthz_is_200_whatever_the_broker_does(self) -> None:
-        house = self.house()
-        house.ready = (503, "not ready")
-        answer = self.ask("GET /healthz", house)
+        relay = self.house()
+        relay.ready = (503, "not ready")
+        answer = self.ask("GET /healthz", relay)
         self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
 
     def test_readyz_has_the_status_and_text_of_the_moment(self) -> None:
-        house = self.house()
-        answer = self.ask("GET /readyz", house)
+        relay = self.house()
+        answer = self.ask("GET /readyz", relay)
         self.assertEqual((answer.status, answer.body), (200, b"ready\n"))
-        house.ready = (503, "not ready: redis: no address")
-        answer = self.ask("GET /readyz", house)
+        relay.ready = (503, "not ready: redis: no address")
+        answer = self.ask("GET /readyz", relay)
         self.assertEqual((answer.status, answer.body), (503, b"not ready: redis: no address\n"))
 
     def test_head_gets_the_header_fields_of_get_and_no_body(self) -> None:
@@ -56,16 +56,16 @@ class SiteTests(EdgeCase):
             self.assertEqual((answer.status, answer.body), (404, _NOT_FOUND))
 
     def test_root_is_a_text_and_no_file_is_served_without_the_chat_page(self) -> None:
-        house = self.house(with_page=False)
-        answer = self.ask("GET /", house)
+        relay = self.house(with_page=False)
+        answer = self.ask("GET /", relay)
         self.assertEqual((answer.status, answer.body), (200, b"wsrelay: WebSockets are at /ws/<channel>.\n"))
-        self.assertEqual(self.ask("GET /static/chat.js", house).status, 404)
+        self.assertEqual(self.ask("GET /static/chat.js", relay).status, 404)
 
     def test_failing_route_is_500_without_a_traceback(self) -> None:
         """The log has it."""
-        house = self.house()
-        house.ready = None  # type: ignore[assignment]
-        answer = self.ask("GET /readyz", house)
+        relay = self.house()
+        relay.ready = None  # type: ignore[assignment]
+        answer = self.ask("GET /readyz", relay)
         self.assertEqual(answer.status, 500)
         self.assertNotIn(b"Traceback", answer.body)
         self.assertNotIn(b"NoneType", answer.body)

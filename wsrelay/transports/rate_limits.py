@@ -29,6 +29,11 @@ class RateLimits:
         self._buckets: dict[Hashable, tuple[TokenBucket, TokenBucket]] = {}
         self._sweep: WheelTimer | None = None
 
+    @property
+    def clients(self) -> list[Hashable]:
+        """The clients for which state is kept, in the order in which they began to send."""
+        return list(self._buckets)
+
     def allows(self, client: Hashable, frames: int, size: int) -> bool:
         """Count frames and bytes of a client, and return whether it may send them now.
 

@@ -45,29 +45,29 @@ class RouterTests(EdgeCase):
         self.assertFalse(wire.closed)
         return answer
 
-    def connect(self, data: bytes, house: InMemoryRelay | None = None) -> tuple[InMemoryRelay, ClientWire]:
+    def connect(self, data: bytes, relay: InMemoryRelay | None = None) -> tuple[InMemoryRelay, ClientWire]:
         """Return a relay, and a new connection that has sent these bytes."""
-        house = house or self.house()
-        wire = ClientWire(house)
+        relay = relay or self.house()
+        wire = ClientWire(relay)
         wire.send(data)
-        return house, wire
+        return relay, wire
 
     def test_upgrade_gets_a_websocket_and_no_http_channel(self) -> None:
-        house, wire = self.connect(upgrade())
+        relay, wire = self.connect(upgrade())
         self.assertIn(_ACCEPT, wire.read())
         self.assertIsInstance(wire.transport.protocol, WebSocketConnection)
-        self.assertEqual(list(house.sockets.sockets), [wire.socket])
+        self.assertEqual(list(relay.sockets.sockets), [wire.socket])
 
     def test_other_request_gets_http_and_no_websocket(self) -> None:
-        house, wire = self.connect(_HEALTH)
+        relay, wire = self.connect(_HEALTH)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
-        self.assertEqual(house.sockets.countConnections, 0)
+        self.assertEqual(relay.sockets.countConnections, 0)
 
     def test_frames_behind_the_handshake_are_delivered(self) -> None:
-        house = self.house(publish=("room",))
-        _, wire = self.connect(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), house)
-        house.turn()
+        relay = self.house(publish=("room",))
+        _, wire = self.connect(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), relay)
+        relay.turn()
         self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
 
     def test_empty_lines_before_the_request_line_are_ignored(self) -> None:
@@ -101,8 +101,8 @@ class RouterTests(EdgeCase):
     def test_outcome_does_not_depend_on_how_the_head_is_split(
         self, data: bytes, cuts: list[int], one_by_one: bool
     ) -> None:
-        house = InMemoryRelay(max_head_bytes=1024)
-        whole, wire = ClientWire(house), ClientWire(house)
+        relay = InMemoryRelay(max_head_bytes=1024)
+        whole, wire = ClientWire(relay), ClientWire(relay)
         whole.send(data)
         places = range(len(data)) if one_by_one else [0, *sorted(set(cuts))]
         for start, end in zip(places, [*places[1:], len(data)], strict=True):
@@ -113,17 +113,17 @@ class RouterTests(EdgeCase):
         self.assertEqual(type(wire.transport.protocol), type(whole.transport.protocol))
 
     def test_head_of_max_head_bytes_is_accepted_and_a_longer_one_rejected_with_431(self) -> None:
-        house = self.house(max_head_bytes=1024)
+        relay = self.house(max_head_bytes=1024)
         room = 1024 - len(upgrade("/ws/room", "X: "))
-        _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * room), house)
+        _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * room), relay)
         self.assertIn(_ACCEPT, wire.read())
-        _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * (room + 1)), house)
+        _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * (room + 1)), relay)
         answer = self.response(wire)
         self.assertEqual((answer.status, answer.body), (431, b"The request head is longer than max_head_bytes.\n"))
 
     def test_endless_head_is_not_buffered_beyond_the_limit_nor_after_its_rejection(self) -> None:
-        house = self.house(max_head_bytes=1024)
-        wire = ClientWire(house)
+        relay = self.house(max_head_bytes=1024)
+        wire = ClientWire(relay)
         wire.send(b"x" * 1023)
         self.assertEqual(wire.read(), b"")
         wire.send(b"x")
@@ -134,38 +134,38 @@ class RouterTests(EdgeCase):
         self.assertEqual(wire.read(), b"")
 
     def test_incomplete_head_is_rejected_with_408_after_the_timeout_and_not_before(self) -> None:
-        house, wire = self.connect(b"GET / HT", self.house(handshake_timeout_seconds=3))
-        house.pass_time(2.75)
+        relay, wire = self.connect(b"GET / HT", self.house(handshake_timeout_seconds=3))
+        relay.pass_time(2.75)
         self.assertEqual(wire.read(), b"")
-        house.pass_time(0.75)
+        relay.pass_time(0.75)
         self.assertEqual(self.response(wire).status, 408)
 
     def test_connection_without_a_request_is_aborted_after_the_timeout(self) -> None:
-        house, wire = self.connect(b"\r\n", self.house(handshake_timeout_seconds=3))
-        house.pass_time(2.75)
+        relay, wire = self.connect(b"\r\n", self.house(handshake_timeout_seconds=3))
+        relay.pass_time(2.75)
         self.assertFalse(wire.closed)
-        house.pass_time(0.75)
+        relay.pass_time(0.75)
         self.assertTrue(wire.transport.aborted)
         self.assertEqual(wire.read(), b"")
 
     def test_rejected_client_is_reset_after_the_linger_time(self) -> None:
-        house, wire = self.connect(upgrade("/nowhere"))
+        relay, wire = self.connect(upgrade("/nowhere"))
         self.response(wire)
-        house.pass_time(REJECTED_CLIENT_LINGER_SECONDS - 0.25)
+        relay.pass_time(REJECTED_CLIENT_LINGER_SECONDS - 0.25)
         self.assertFalse(wire.closed)
-        house.pass_time(0.75)
+        relay.pass_time(0.75)
         self.assertTrue(wire.transport.aborted)
 
     def test_rejected_client_that_disconnects_leaves_no_timer(self) -> None:
-        house, wire = self.connect(upgrade("/nowhere"))
+        relay, wire = self.connect(upgrade("/nowhere"))
         self.response(wire)
         wire.leave()
-        self.assertFalse(any(house.sockets.wheel._buckets.values()))
+        self.assertFalse(any(relay.sockets.wheel._buckets.values()))
 
     def test_client_that_disconnects_early_leaves_no_timer(self) -> None:
-        house, wire = self.connect(b"GET")
+        relay, wire = self.connect(b"GET")
         wire.leave()
-        self.assertFalse(any(house.sockets.wheel._buckets.values()))
+        self.assertFalse(any(relay.sockets.wheel._buckets.values()))
 
     def test_each_rejection_has_its_status_and_text(self) -> None:
         nowhere = b"There is no WebSocket at this path. Use /ws/<channel>.\n"
@@ -194,35 +194,35 @@ class RouterTests(EdgeCase):
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))
 
     def test_stopping_relay_rejects_handshakes_with_503_and_still_serves_probes(self) -> None:
-        house = self.house()
-        house.sockets.stopping = True
-        _, wire = self.connect(upgrade(), house)
+        relay = self.house()
+        relay.sockets.stopping = True
+        _, wire = self.connect(upgrade(), relay)
         answer = self.response(wire)
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
-        _, wire = self.connect(_HEALTH, house)
+        _, wire = self.connect(_HEALTH, relay)
         self.assertEqual(answers(wire.read())[0].status, 200)
 
     def test_client_of_a_unix_socket_is_accepted_without_an_address(self) -> None:
-        house = self.house(FakeBroker())
-        wire = ClientWire(house)
+        relay = self.house(FakeBroker())
+        wire = ClientWire(relay)
         wire.transport.peerAddr = UNIXAddress("/run/wsrelay.sock")
         wire.send(upgrade())
         handshake: Any = wire.socket._handshake
         self.assertEqual(handshake.peer, "unix")
-        house.node.subscribed("room")
+        relay.node.subscribed("room")
         self.assertIn(_ACCEPT, wire.read())
 
     def test_rejected_client_of_a_wrapped_transport_is_closed_then_aborted(self) -> None:
         """A wrapper, such as TLS, cannot half-close."""
-        house = self.house()
+        relay = self.house()
         lower = MemoryTransport()
-        wrapper = ProtocolWrapper(WrappingFactory(Factory()), house.door.buildProtocol(None))
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), relay.door.buildProtocol(None))
         lower.protocol = wrapper
         wrapper.makeConnection(lower)
         wrapper.dataReceived(b"nonsense\r\n\r\n")
         self.assertTrue(lower.disconnecting)
         self.assertFalse(lower.half_closed)
-        house.pass_time(REJECTED_CLIENT_LINGER_SECONDS + 0.5)
+        relay.pass_time(REJECTED_CLIENT_LINGER_SECONDS + 0.5)
         self.assertTrue(lower.aborted)
 
     @given(st.binary(max_size=120), st.sampled_from(["line", "field", "value", "frames", "first"]))
@@ -234,14 +234,14 @@ class RouterTests(EdgeCase):
             "frames": upgrade() + noise,
             "first": noise + upgrade(),
         }[place]
-        house = InMemoryRelay(handshake_timeout_seconds=1, close_timeout_seconds=1)
-        wire = ClientWire(house)
+        relay = InMemoryRelay(handshake_timeout_seconds=1, close_timeout_seconds=1)
+        wire = ClientWire(relay)
         wire.send(data)
         output = wire.read()
-        house.pass_time(2)
+        relay.pass_time(2)
         output += wire.read()
         self.assertTrue(output.startswith(b"HTTP/1.1 ") or wire.closed)
-        self.assertEqual(house.leftovers(), [])
+        self.assertEqual(relay.leftovers(), [])
 
 
 class OneRequestTests(EdgeCase):
@@ -250,31 +250,31 @@ class OneRequestTests(EdgeCase):
     def test_bytes_behind_a_request_are_ignored(self) -> None:
         for behind in (_HEALTH, upgrade(), b"nonsense", b"\r\n\r\n"):
             for cut in (True, False):
-                house = self.house()
-                wire = ClientWire(house)
+                relay = self.house()
+                wire = ClientWire(relay)
                 wire.send(_HEALTH + (b"" if cut else behind))
                 if cut:
                     wire.send(behind)
                 (answer,) = answers(wire.read())
                 self.assertEqual((answer.status, answer.headers["connection"]), (200, "close"))
                 self.assertTrue(wire.closed)
-                self.assertEqual(house.broker._desired, set())
+                self.assertEqual(relay.broker._desired, set())
 
     def test_client_that_does_not_read_its_response_is_reset(self) -> None:
-        house = self.house()
-        wire = ClientWire(house)
+        relay = self.house()
+        wire = ClientWire(relay)
         wire.send(_HEALTH)
         self.assertFalse(wire.closed)
-        house.pass_time(RESPONSE_LINGER_SECONDS)
+        relay.pass_time(RESPONSE_LINGER_SECONDS)
         self.assertTrue(wire.transport.aborted)
 
     def test_incomplete_body_is_aborted_after_the_timeout_however_slowly_it_arrives(self) -> None:
         for head_lines in (("Content-Length: 100",), ("Transfer-Encoding: chunked",)):
-            house = self.house(handshake_timeout_seconds=5)
-            wire = ClientWire(house)
+            relay = self.house(handshake_timeout_seconds=5)
+            wire = ClientWire(relay)
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", *head_lines))
             for _ in range(5):
-                house.pass_time(1)
+                relay.pass_time(1)
                 wire.send(b"1")
             self.assertTrue(wire.transport.aborted)
 
@@ -282,81 +282,81 @@ class OneRequestTests(EdgeCase):
 class EvictionTests(EdgeCase):
     """The bounded set of HTTP connections and unfinished handshakes."""
 
-    def connect(self, house: InMemoryRelay) -> tuple[ClientWire, FakeTCPConnection]:
+    def connect(self, relay: InMemoryRelay) -> tuple[ClientWire, FakeTCPConnection]:
         """Return a new connection, and its transport."""
-        pipe = FakeTCPConnection(house.clock)
-        return ClientWire(house, pipe), pipe
+        pipe = FakeTCPConnection(relay.clock)
+        return ClientWire(relay, pipe), pipe
 
     def test_oldest_connection_is_aborted_and_the_new_one_served(self) -> None:
-        house = self.house(max_connections=10)
-        connections = [self.connect(house) for _ in range(house.door.http_connections.max_connections + 3)]
-        house.turn()
+        relay = self.house(max_connections=10)
+        connections = [self.connect(relay) for _ in range(relay.door.http_connections.max_connections + 3)]
+        relay.turn()
         self.assertEqual(
-            [pipe.connected for _, pipe in connections], [0] * 3 + [1] * house.door.http_connections.max_connections
+            [pipe.connected for _, pipe in connections], [0] * 3 + [1] * relay.door.http_connections.max_connections
         )
         wire, _ = connections[-1]
         wire.send(upgrade())
         self.assertIn(_ACCEPT, wire.read())
-        self.assertEqual(house.node.counters.requests_rejected[503], 3)
+        self.assertEqual(relay.node.counters.requests_rejected[503], 3)
 
     def test_websocket_is_neither_counted_nor_evicted(self) -> None:
-        house = self.house()
-        wire, pipe = self.connect(house)
+        relay = self.house()
+        wire, pipe = self.connect(relay)
         wire.send(upgrade())
-        self.assertEqual(len(house.door.http_connections), 0)
-        for _ in range(house.door.http_connections.max_connections + 1):
-            self.connect(house)
+        self.assertEqual(len(relay.door.http_connections), 0)
+        for _ in range(relay.door.http_connections.max_connections + 1):
+            self.connect(relay)
         self.assertTrue(pipe.connected)
 
     def test_promoted_stream_is_neither_counted_nor_evicted(self) -> None:
         """A response that streams stays as long as a WebSocket does."""
-        house = self.house()
-        _, pipe = self.connect(house)
-        house.door.promote(pipe)
-        house.door.promote(pipe)
-        self.assertEqual(len(house.door.http_connections), 0)
-        for _ in range(house.door.http_connections.max_connections + 1):
-            self.connect(house)
+        relay = self.house()
+        _, pipe = self.connect(relay)
+        relay.door.promote(pipe)
+        relay.door.promote(pipe)
+        self.assertEqual(len(relay.door.http_connections), 0)
+        for _ in range(relay.door.http_connections.max_connections + 1):
+            self.connect(relay)
         self.assertTrue(pipe.connected)
 
     def test_lost_connection_is_not_counted(self) -> None:
-        house = self.house()
-        for _ in range(house.door.http_connections.max_connections * 2):
-            _, pipe = self.connect(house)
+        relay = self.house()
+        for _ in range(relay.door.http_connections.max_connections * 2):
+            _, pipe = self.connect(relay)
             pipe.hang_up()
-        self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (0, 0))
+        self.assertEqual((len(relay.door.http_connections), relay.node.counters.requests_rejected[503]), (0, 0))
 
 
 class RealConnectionTests(RealEdgeCase):
     """Real sockets."""
 
     async def test_silent_connections_are_bounded_and_released(self) -> None:
-        house = await self.open(max_connections=1)
+        relay = await self.open(max_connections=1)
         write_eagerly(self._port)
-        slots = house.door.http_connections.max_connections
+        slots = relay.door.http_connections.max_connections
         self.assertEqual(slots, MIN_HTTP_CONNECTIONS)
         oldest, *callers = [await self.connect() for _ in range(slots)]
         callers.append(await self.connect())
         await oldest.ended
-        self.assertEqual((len(house.door.http_connections), house.node.counters.requests_rejected[503]), (slots, 1))
+        self.assertEqual((len(relay.door.http_connections), relay.node.counters.requests_rejected[503]), (slots, 1))
         for caller in callers:
             caller.transport.abortConnection()
-        while house.door.http_connections:
+        while relay.door.http_connections:
             await self.later()
 
     async def test_websocket_session_over_tcp(self) -> None:
-        house = await self.open(publish=("room",))
+        relay = await self.open(publish=("room",))
         client = await self.connect()
         protocol = ClientProtocol(parse_uri("ws://relay.example/ws/room"))
-        await self.conversation(house, client, protocol)
+        await self.conversation(relay, client, protocol)
 
     async def test_websocket_session_over_tls(self) -> None:
-        house = await self.open(tls=True, publish=("room",))
+        relay = await self.open(tls=True, publish=("room",))
         client = await self.connect()
         protocol = ClientProtocol(parse_uri("wss://relay.example/ws/room"))
-        await self.conversation(house, client, protocol)
+        await self.conversation(relay, client, protocol)
 
-    async def conversation(self, house: InMemoryRelay, client: Caller, protocol: ClientProtocol) -> None:
+    async def conversation(self, relay: InMemoryRelay, client: Caller, protocol: ClientProtocol) -> None:
         """Complete a handshake, get an echo through the broker, and close."""
         protocol.send_request(protocol.connect())
         protocol_out = protocol.data_to_send()
@@ -374,7 +374,7 @@ class RealConnectionTests(RealEdgeCase):
         client.write(b"".join(protocol.data_to_send()))
         await client.until(b"\x88\x02\x03\xe8")
         await client.ended
-        await self.empty(house)
+        await self.empty(relay)
 
     async def test_rejected_client_over_tls_gets_its_response_and_the_end(self) -> None:
         """A connection under TLS cannot be half-closed."""
@@ -386,11 +386,11 @@ class RealConnectionTests(RealEdgeCase):
         self.assertEqual(answer.status, 404)
 
     async def test_accepted_socket_has_no_nagle_and_the_configured_send_buffer(self) -> None:
-        house = await self.open(send_buffer_bytes=32768)
+        relay = await self.open(send_buffer_bytes=32768)
         client = await self.connect()
         client.write(upgrade())
         await client.until(b"\r\n\r\n")
-        (socket,) = house.sockets.sockets
+        (socket,) = relay.sockets.sockets
         handle = socket.transport.getHandle()
         self.assertNotEqual(handle.getsockopt(IPPROTO_TCP, TCP_NODELAY), 0)
         self.assertIn(handle.getsockopt(SOL_SOCKET, SO_SNDBUF), (32768, 65536))
@@ -406,12 +406,12 @@ class RealConnectionTests(RealEdgeCase):
 
     async def test_client_that_never_reads_is_closed_with_4008_within_the_close_timeout(self) -> None:
         """Its outbox is bounded meanwhile."""
-        house = await self.open(max_outbox_bytes=65536, close_timeout_seconds=1)
+        relay = await self.open(max_outbox_bytes=65536, close_timeout_seconds=1)
         client = await self.connect()
         client.write(upgrade())
         await client.until(b"\r\n\r\n")
         client.transport.pauseProducing()
-        (socket,) = house.sockets.sockets
+        (socket,) = relay.sockets.sockets
         batch = message_frame(b"x" * 16000)
         most = 0
         sent = 0
@@ -426,6 +426,6 @@ class RealConnectionTests(RealEdgeCase):
         # One piece in the transport, and the outbox.
         self.assertLessEqual(most, 65536 + 65536)
         self.assertEqual(socket.localCloseCode, 4008)
-        await self.empty(house)
+        await self.empty(relay)
         client.transport.resumeProducing()
         await client.ended

@@ -483,9 +483,9 @@ class SilentTests(EdgeCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         issuer = Issuer(folder)
-        house = self.house(handshake_timeout_seconds=5)
-        creator = ReloadingTLS([issuer.pem("a.pem", "a.example")], "1.2", house.clock, datetime.now(UTC).timestamp)
-        factory = ProxyHeaderFactory(TLSMemoryBIOFactory(creator, False, house.door, house.clock))
+        relay = self.house(handshake_timeout_seconds=5)
+        creator = ReloadingTLS([issuer.pem("a.pem", "a.example")], "1.2", relay.clock, datetime.now(UTC).timestamp)
+        factory = ProxyHeaderFactory(TLSMemoryBIOFactory(creator, False, relay.door, relay.clock))
         context = ssl.create_default_context()
         issuer.authority.configure_trust(context)
         for header, shakes_hands, words in (
@@ -495,16 +495,16 @@ class SilentTests(EdgeCase):
             (PROXY_HEADER, True, b""),
             (PROXY_HEADER, True, b"GET / HTTP/1.1\r\n"),
         ):
-            client = TLSClient(factory, house.clock, context, "a.example")
+            client = TLSClient(factory, relay.clock, context, "a.example")
             client.protocol.dataReceived(header)
             if shakes_hands:
                 client.handshake()
             if words:
                 client.tls.write(words)
                 client.exchange()
-            house.pass_time(4.5)
+            relay.pass_time(4.5)
             self.assertTrue(client.transport.connected)
-            house.pass_time(4.5)
+            relay.pass_time(4.5)
             self.assertFalse(client.transport.connected)
 
 
@@ -539,19 +539,22 @@ class RealTLSTests(RealEdgeCase):
 
     async def listen(self, below: IStreamServerEndpoint, broker: Any = None) -> InMemoryRelay:
         """Return a relay under TLS on an endpoint, until the test is over."""
-        house = InMemoryRelay(broker, clock=REACTOR)
-        self._port = await under_tls(self.creator, below).listen(house.door)
+        relay = InMemoryRelay(broker, clock=REACTOR)
+        self._port = await under_tls(self.creator, below).listen(relay.door)
         write_eagerly(self._port)
-        self.addCleanup(self._close, house, self._port)
-        return house
+        self.addCleanup(self._close, relay, self._port)
+        return relay
 
     def visit(self, name: str, messages: int = 1, first: bytes = b"") -> tuple[list[str], list[Any]]:
-        """Whom the certificate was for, and what came; called in a thread.
+        """Connect as a WebSocket client; called in a thread.
 
         Args:
-            name: The server that the client believes to talk to.
-            messages: How many it waits for.
-            first: What is sent before TLS begins.
+            name: The server name that the client asks for and expects.
+            messages: The number of messages to wait for.
+            first: Sent before TLS begins.
+
+        Returns:
+            The DNS names of the certificate, and the messages.
         """
         with socket.create_connection(self.address(), timeout=DEADLINE_SECONDS) as plain:
             plain.sendall(first)
@@ -581,44 +584,44 @@ class RealTLSTests(RealEdgeCase):
             await deferLater(REACTOR, 0.01)
 
     async def test_client_gets_the_certificate_for_its_name_and_messages(self) -> None:
-        house = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
+        relay = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         visits = [deferToThread(self.visit, name) for name in ("a.example", "b.example")]
-        await self.until(lambda: len(house.sockets.sockets) == 2)
-        house.node.publications_received([Publication("room", b"hello")])
+        await self.until(lambda: len(relay.sockets.sockets) == 2)
+        relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visits[0], (["a.example"], ["hello"]))
         self.assertEqual(await visits[1], (["b.example"], ["hello"]))
 
     async def test_reload_keeps_connections_and_serves_new_ones_with_the_new_certificate(self) -> None:
-        house = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
+        relay = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         first = deferToThread(self.visit, "b.example", 2)
-        await self.until(lambda: house.sockets.sockets)
-        house.node.publications_received([Publication("room", b"before")])
+        await self.until(lambda: relay.sockets.sockets)
+        relay.node.publications_received([Publication("room", b"before")])
         self.issuer.pem("2.pem", "b.example", "new.example")
         self.creator.reload()
         second = deferToThread(self.visit, "b.example")
-        await self.until(lambda: len(house.sockets.sockets) == 2)
-        house.node.publications_received([Publication("room", b"after")])
+        await self.until(lambda: len(relay.sockets.sockets) == 2)
+        relay.node.publications_received([Publication("room", b"after")])
         self.assertEqual(await first, (["b.example"], ["before", "after"]))
         self.assertEqual(await second, (["b.example", "new.example"], ["after"]))
 
     async def assert_proxied(self, below: IStreamServerEndpoint) -> None:
         """Assert that the address in a PROXY header in front of TLS reaches the handshake."""
         broker = FakeBroker()
-        house = await self.listen(below, broker)
+        relay = await self.listen(below, broker)
         visit = deferToThread(self.visit, "b.example", first=PROXY_HEADER)
-        await self.until(lambda: house.sockets.waiting)
-        (client,) = house.sockets.waiting
+        await self.until(lambda: relay.sockets.waiting)
+        (client,) = relay.sockets.waiting
         handshake: Any = client._handshake
         self.assertEqual(handshake.peer, "198.51.100.7")
         # The router and the socket options reach through all wrappers of the connection.
         server = underlying(client.transport)
         self.assertIsInstance(server, EagerServer)
-        self.assertEqual(len(house.door.http_connections), 0)
+        self.assertEqual(len(relay.door.http_connections), 0)
         self.assertTrue(server.getTcpNoDelay())
         self.assertEqual(server.getPeer().host, "127.0.0.1")
-        house.node.subscribed("room")
-        await self.until(lambda: house.sockets.sockets)
-        house.node.publications_received([Publication("room", b"hello")])
+        relay.node.subscribed("room")
+        await self.until(lambda: relay.sockets.sockets)
+        relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visit, (["b.example"], ["hello"]))
 
     async def test_address_in_a_proxy_header_reaches_the_handshake(self) -> None:
@@ -633,12 +636,12 @@ class RealTLSTests(RealEdgeCase):
             listening.bind(("127.0.0.1", 0))
             listening.listen()
             descriptor = listening.detach()
-        house = await self.listen(AdoptedStreamServerEndpoint(REACTOR, descriptor, socket.AF_INET))
+        relay = await self.listen(AdoptedStreamServerEndpoint(REACTOR, descriptor, socket.AF_INET))
         visit = deferToThread(self.visit, "a.example")
-        await self.until(lambda: house.sockets.sockets)
-        (client,) = house.sockets.sockets
+        await self.until(lambda: relay.sockets.sockets)
+        (client,) = relay.sockets.sockets
         self.assertIsInstance(underlying(client.transport), EagerServer)
-        house.node.publications_received([Publication("room", b"hello")])
+        relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visit, (["a.example"], ["hello"]))
 
 
