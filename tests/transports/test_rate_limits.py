@@ -35,7 +35,7 @@ class RateLimitsTests(SynchronousTestCase):
         self.limits.allows("idle", 1, 1)
         for _ in range(8):
             self.clock.advance(BURST_SECONDS / 4)
-            self.limits.allows("busy", 1, 1)
+            self.assertTrue(self.limits.allows("busy", 10, 1))
         self.assertEqual(self.limits.clients, ["busy"])
 
     def test_no_timer_remains_without_clients(self) -> None:
