@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.flow.token_bucket import BURST_SECONDS
+from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.transports.rate_limits import RateLimits
 
@@ -20,11 +20,11 @@ class RateLimitsTests(SynchronousTestCase):
         self.limits = RateLimits(10, 100, TimerWheel(self.clock))
 
     def test_burst_of_frames_is_allowed_and_one_more_is_not(self) -> None:
-        burst = round(10 * BURST_SECONDS)
+        burst = round(10 * MESSAGE_BURST_SECONDS)
         self.assertEqual([self.limits.allows("a", 1, 0) for _ in range(burst + 1)], [True] * burst + [False])
 
     def test_burst_of_bytes_is_allowed_and_one_more_is_not(self) -> None:
-        self.assertTrue(self.limits.allows("a", 0, round(100 * BURST_SECONDS)))
+        self.assertTrue(self.limits.allows("a", 0, round(100 * MESSAGE_BURST_SECONDS)))
         self.assertFalse(self.limits.allows("a", 0, 1))
 
     def test_clients_have_limits_of_their_own(self) -> None:
@@ -34,7 +34,7 @@ class RateLimitsTests(SynchronousTestCase):
     def test_idle_client_is_removed_and_a_busy_one_kept(self) -> None:
         self.limits.allows("idle", 1, 1)
         for _ in range(8):
-            self.clock.advance(BURST_SECONDS / 4)
+            self.clock.advance(MESSAGE_BURST_SECONDS / 4)
             self.assertTrue(self.limits.allows("busy", 10, 1))
         self.assertEqual(self.limits.clients, ["busy"])
 
@@ -44,5 +44,5 @@ class RateLimitsTests(SynchronousTestCase):
         self.limits.remove("a")
         self.limits.remove("b")
         self.limits.remove("unknown")
-        self.clock.advance(BURST_SECONDS + 1)
+        self.clock.advance(MESSAGE_BURST_SECONDS + 1)
         self.assertEqual((self.limits.clients, self.clock.getDelayedCalls()), ([], []))

@@ -13,8 +13,8 @@ __all__ = ["RateLimits"]
 class RateLimits:
     """Limits the frames and bytes that each client sends.
 
-    A client that has sent nothing for `MESSAGE_BURST_SECONDS` is removed, because it may then send as much as a new one: ten
-    thousand idle clients cost nothing here.
+    A client that has sent nothing for `MESSAGE_BURST_SECONDS` is removed, because it may then send as much as a new
+    one: ten thousand idle clients cost nothing here.
 
     Args:
         frames_per_second: The number of frames that a client may send in a second, on average.

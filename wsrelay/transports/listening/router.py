@@ -190,7 +190,9 @@ class ConnectionRouterFactory(Factory):
         self.settings = settings
         self.counters = counters
         self.wheel = wheel
-        self.http_connections = HTTPConnections(admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, self._count_eviction)
+        self.http_connections = HTTPConnections(
+            admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, self._count_eviction
+        )
         self._websockets = websockets
         self._site = site
         self._admission = admission
