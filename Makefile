@@ -26,7 +26,7 @@ run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
 
 # Coverage: every line of the packages that know no network, 95 % of all lines.
-PURE := wsrelay/core/*,wsrelay/dialects/*,wsrelay/engine/hub.py
+PURE := wsrelay/core/*,wsrelay/dialects/*,wsrelay/engine/hub.py,wsrelay/engine/topic.py
 
 test: .venv/dev
 ifdef COVER
@@ -53,6 +53,7 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
+	$(BIN)/lint-imports --verbose --config engine.importlinter
 
 faults: .venv/dev
 	@$(BIN)/python -m devtools.faults run $(ARGS)

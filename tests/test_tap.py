@@ -57,13 +57,13 @@ class TapTests(SynchronousTestCase):
     def test_defaults_are_the_memory_broker_and_port_8080_on_loopback(self) -> None:
         service = self.service()
         verifyObject(IService, service)
-        self.assertIsInstance(service._broker, MemoryBroker)
+        self.assertIsInstance(service.relay.broker, MemoryBroker)
         self.assertIsInstance(service._endpoints[0], TCP4ServerEndpoint)
         self.assertEqual((service._endpoints[0]._interface, service._endpoints[0]._port), ("127.0.0.1", 8080))
 
     def test_redis_url_selects_the_redis_broker(self) -> None:
         service = self.service(REDIS_URL="redis://localhost")
-        self.assertIsInstance(service._broker, RedisBroker)
+        self.assertIsInstance(service.relay.broker, RedisBroker)
 
     def test_listen_replaces_host_and_port(self) -> None:
         service = self.service("--listen", r"tcp6:0:interface=\:\:1")
@@ -71,9 +71,9 @@ class TapTests(SynchronousTestCase):
 
     def test_list_is_given_by_one_flag_or_several_and_each_endpoint_is_used(self) -> None:
         service = self.service("--listen", "tcp:0", "--listen", "tcp:1,unix:relay")
-        self.assertEqual(service._settings.listen, ("tcp:0", "tcp:1", "unix:relay"))
+        self.assertEqual(service.relay.settings.listen, ("tcp:0", "tcp:1", "unix:relay"))
         self.assertEqual(len(service._endpoints), 3)
-        self.assertEqual(self.service("--channels", "a", "--channels", "b")._settings.channels, ("a", "b"))
+        self.assertEqual(self.service("--channels", "a", "--channels", "b").relay.settings.channels, ("a", "b"))
 
     def test_haproxy_prefix_selects_our_own_reader_of_the_proxy_protocol(self) -> None:
         (endpoint,) = self.service("--listen", "haproxy:tcp:0")._endpoints

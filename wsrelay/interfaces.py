@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from wsrelay.core.access.credentials import Credential
     from wsrelay.core.access.identity import Identity
-    from wsrelay.core.messaging.commands import Publish, Subscribe
-    from wsrelay.core.messaging.publications import Publication, PublishResult
+    from wsrelay.core.messaging.commands import Command
+    from wsrelay.core.messaging.messages import Farewell, Message, MessagePair
+    from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
+    from wsrelay.core.messaging.replies import Reply
+    from wsrelay.core.outcomes.disconnects import Disconnect
     from wsrelay.core.wire.handshake import Handshake
 
 __all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect", "IHistory"]
@@ -242,6 +245,8 @@ class IAuthenticator(Interface):
             RejectedError: (Failure of the Deferred.) The client is rejected, or its credential cannot be checked now.
         """
 
+    authorizes_subscribe = Attribute("Whether `authorize_subscribe` may ask the application: a bool, always the same.")
+
     def clear_cache() -> None:
         """Forget every cached answer of the application, because a client was revoked."""
 
@@ -267,38 +272,51 @@ class IAuthenticator(Interface):
 
 
 class IDialect(Interface):
-    """A wire language spoken to clients. Pure: bytes in, values out, so that a transcript tests it.
+    """A wire language spoken to clients. Pure and without state: bytes in, values out, so that a transcript tests it.
 
-    `encode` never depends on who listens: one batch costs one encoding for each dialect, however many listen.
+    A dialect makes messages; framing them for a transport is the business of `wsrelay.core.wire.framing`.
     """
 
     name = Attribute("A short str, unique among dialects.")
-    path = Attribute("The beginning of the URL paths where the dialect is spoken: a str that ends in a slash.")
-    subprotocols = Attribute("What it is called in Sec-WebSocket-Protocol (RFC 6455 section 1.9): a tuple of str.")
+    subprotocols = Attribute("Its names in Sec-WebSocket-Protocol (RFC 6455 section 1.9): a tuple of str.")
+    accepts_before_subscribed = Attribute(
+        "Whether the handshake is completed before the client is authenticated and subscribed: a bool. If False, an "
+        "open connection is a subscribed one, and a rejection is an HTTP status."
+    )
 
-    def open(handshake: Handshake) -> Sequence[Subscribe]:
-        """What a client asks for by knocking with this handshake.
+    def open(handshake: Handshake) -> Sequence[Command]:
+        """Read the commands that a handshake amounts to.
 
-        Raises `wsrelay.core.outcomes.errors.HTTPError` if the handshake makes no sense in this dialect.
+        Raises:
+            HTTPError: The handshake makes no sense in this dialect.
         """
 
-    def decode(payload: bytes) -> Sequence[Publish]:
-        """What a client asks for with one message.
+    def decode(message: Message, *, is_connected: bool) -> Sequence[Command]:
+        """Read the commands of one message.
 
-        Raises `wsrelay.core.outcomes.errors.ProtocolViolation` if the message makes no sense in this dialect.
+        Args:
+            message: What the client sent.
+            is_connected: Whether the client has been authenticated; if False, its credential is still to come.
+
+        Raises:
+            ProtocolViolation: The message makes no sense in this dialect.
+            RejectedError: It holds a credential that is malformed.
         """
 
-    def credential(payload: bytes) -> Credential:
-        """What a client shows with its first message.
+    def encode(events: Sequence[ChannelEvent]) -> Sequence[MessagePair]:
+        """Make the messages that carry events of one channel, in their order.
 
-        Raises `wsrelay.core.outcomes.errors.RejectedError` if it is no credential.
+        The result never depends on a subscriber: one batch is encoded once for all who share the encoding.
+
+        Returns:
+            The messages; none if the dialect has no form for these events.
         """
 
-    def welcome(channels: Sequence[str]) -> bytes:
-        """The bytes that tell a client, whose credential was its first message, that it hears these channels now."""
+    def reply(replies: Sequence[Reply]) -> Sequence[Message]:
+        """Make the messages that carry replies to one client, in their order."""
 
-    def encode(publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
-        """The bytes that these publications of one channel, in this order, have on the wire: complete frames.
+    def ping() -> Message | None:
+        """Return the message that asks a client for a sign of life, or None if pings are the transport's own."""
 
-        Frames are made by `message_frame`, which turns one message's payload into one frame.
-        """
+    def close(disconnect: Disconnect) -> Farewell:
+        """Return how this dialect tells a client that its connection ends."""

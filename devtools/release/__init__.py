@@ -1,1 +1,1 @@
-"""What keeps generated files of the project in step with their sources."""
+"""Release tools, which keep generated files in step with their sources."""

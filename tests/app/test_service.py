@@ -1,4 +1,4 @@
-"""What starts and stops in which order."""
+"""Tests of wsrelay.app.service: what starts and stops in which order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from devtools.harness.http import answers, head
+from tests.support.centrifugo_client import CentrifugoClient
+from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.app.service import RelayService
 from wsrelay.config import Settings
@@ -25,7 +28,7 @@ from wsrelay.testing.brokers import FakeBroker
 
 
 class Port:
-    """A port that listens nowhere."""
+    """A port without a socket."""
 
     def __init__(self, address: Any) -> None:
         self._address = address
@@ -40,7 +43,13 @@ class Port:
 
 
 class Endpoint:
-    """Gives a port, or a failure."""
+    """An endpoint that listens on a `Port`, or fails.
+
+    Attributes:
+        failure: What `listen` fails with. If None, it succeeds.
+        port: The port.
+        factory: What listens.
+    """
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
@@ -62,7 +71,7 @@ class ServiceTests(SynchronousTestCase):
         self.make(Settings(host="127.0.0.1", drain_timeout_seconds=10.0, close_timeout_seconds=20.0))
 
     def make(self, settings: Settings) -> None:
-        """A service with these settings."""
+        """Build a service with these settings."""
         given: Any = (settings, self.broker, [self.endpoint], self.clock, Random(1))
         self.service = RelayService(*given)
 
@@ -71,157 +80,169 @@ class ServiceTests(SynchronousTestCase):
         self.service.privilegedStartService()
         self.service.startService()
 
-    def visitor(self) -> WebSocketClient:
-        """A client that has knocked; it is let in when the broker confirms."""
-        house: Any = SimpleNamespace(wires=[], door=self.endpoint.factory)
-        visitor = WebSocketClient(house, "/ws/chat")
-        visitor.knock()
-        return visitor
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of the service's answer to a GET."""
+        relay: Any = SimpleNamespace(wires=[], router=self.endpoint.factory)
+        wire = ClientWire(relay)
+        wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
+        (answer,) = answers(wire.read())
+        return answer.status, answer.body.decode()
+
+    def client(self) -> WebSocketClient:
+        """Return a client that has sent its handshake, which waits for the broker."""
+        relay: Any = SimpleNamespace(wires=[], router=self.endpoint.factory)
+        client = WebSocketClient(relay, "/ws/chat")
+        client.send_handshake()
+        return client
 
     def confirm(self) -> None:
-        """The broker confirms the channel."""
+        """Let the broker confirm the channel."""
         self.broker.sink.subscribed("chat")
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in small steps."""
         self.clock.pump([0.05] * round(seconds * 20))
 
-    def test_listens_first(self) -> None:
-        """The port is there before the broker is asked for anything."""
+    def test_port_is_open_before_the_broker_is_started(self) -> None:
         self.service.privilegedStartService()
         self.assertIsNotNone(self.endpoint.factory)
         self.assertFalse(self.broker.started)
         self.service.startService()
         self.assertTrue(self.broker.started)
 
-    def test_port_taken(self) -> None:
-        """A port that cannot be had is a mistake of the operator's, told with address and reason."""
+    def test_taken_port_is_a_config_error_with_address_and_reason(self) -> None:
         self.endpoint.failure = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
         with self.assertRaisesRegex(ConfigError, r"^cannot listen on 127\.0\.0\.1:8080: Address already in use$"):
             self.service.privilegedStartService()
 
-    def test_strange_address(self) -> None:
-        """An address without a strerror, and one that is everywhere, are told as well as they can be."""
+    def test_bind_error_without_strerror_is_reported_as_far_as_known(self) -> None:
         self.endpoint.failure = CannotListenError("", "/run/x", ValueError("no"))
         with self.assertRaisesRegex(ConfigError, r"^cannot listen on \*:/run/x: no$"):
             self.service.privilegedStartService()
 
-    def test_unix_port(self) -> None:
-        """A port without a number is listened on all the same."""
+    def test_port_without_a_number_is_supported(self) -> None:
         self.endpoint.port = Port(UNIXAddress("/run/x"))
         self.start()
-        self.assertEqual(self.service.readiness(), (200, "ready"))
+        self.assertEqual(self.get("/readyz"), (200, "ready\n"))
 
-    def test_readiness(self) -> None:
-        """Ready follows the broker and ends with the drain; why not is told."""
+    def test_readiness_follows_the_broker_and_ends_with_the_drain(self) -> None:
         self.start()
-        self.assertEqual(self.service.readiness(), (200, "ready"))
+        self.assertEqual(self.get("/readyz"), (200, "ready\n"))
         self.broker.ready, self.broker.problem = False, "Connection was refused"
-        self.assertEqual(self.service.readiness(), (503, "not ready: fake: Connection was refused"))
+        self.assertEqual(self.get("/readyz"), (503, "not ready: fake: Connection was refused\n"))
         self.service.stopService()
-        self.assertEqual(self.service.readiness(), (503, "not ready: stopping"))
+        self.assertEqual(self.get("/readyz"), (503, "not ready: stopping\n"))
 
-    def test_nobody_there(self) -> None:
-        """Without clients stopping takes no time at all."""
+    def test_stopping_without_clients_takes_no_time(self) -> None:
         self.start()
         self.successResultOf(self.service.stopService())
         self.assertTrue(self.endpoint.port.stopped)
         self.assertFalse(self.broker.started)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_never_started(self) -> None:
-        """Stopping what never listened is fine."""
+    def test_stopping_what_never_listened_succeeds(self) -> None:
         self.successResultOf(self.service.stopService())
 
-    def test_goodbye(self) -> None:
-        """Every client is told 1012; when all have left the process may go, long before the deadline."""
+    def test_drain_closes_every_client_with_1012_and_ends_when_all_have_left(self) -> None:
         self.start()
-        visitors = [self.visitor() for _ in range(20)]
+        clients = [self.client() for _ in range(20)]
         self.confirm()
         stopped = self.service.stopService()
-        for visitor in visitors:
-            visitor.read()
-            self.assertEqual(visitor.goodbye, (1012, "service restart"))
-            visitor.flush()
+        for client in clients:
+            client.read()
+            self.assertEqual(client.close_received, (1012, "service restart"))
+            client.flush()
         self.assertNoResult(stopped)
         self.pass_time(0.1)
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_who_stays_is_aborted(self) -> None:
-        """Clients that do not answer are aborted just before the drain time is over, and only then Redis is left."""
+    def test_drain_closes_centrifugo_clients_with_3001_and_raw_ones_with_1012(self) -> None:
+        self.make(Settings(host="127.0.0.1", drain_timeout_seconds=10.0, centrifugo=True))
         self.start()
-        visitor = self.visitor()
+        relay: Any = SimpleNamespace(wires=[], router=self.endpoint.factory)
+        client = CentrifugoClient(relay)
+        client.connect()
+        client.send({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": "chat"}})
+        raw = self.client()
+        self.confirm()
+        self.assertEqual([document["id"] for document in client.documents()], [1, 2])
+        stopped = self.service.stopService()
+        for each, code in ((client, 3001), (raw, 1012)):
+            each.read()
+            self.assertEqual(each.close_received, (code, "service restart"))
+            each.flush()
+        self.pass_time(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_clients_that_do_not_answer_are_aborted_before_the_broker_stops(self) -> None:
+        self.start()
+        client = self.client()
         self.confirm()
         stopped = self.service.stopService()
         self.pass_time(9.0)
         self.assertNoResult(stopped)
         self.assertTrue(self.broker.started)
-        self.assertFalse(visitor.wire.closed)
+        self.assertFalse(client.wire.closed)
         self.pass_time(0.6)
         self.successResultOf(stopped)
-        self.assertTrue(visitor.wire.closed)
+        self.assertTrue(client.wire.closed)
         self.assertFalse(self.broker.started)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_messages_flow_until_the_end(self) -> None:
-        """A message that comes during the drain reaches who has not been told goodbye yet."""
+    def test_messages_reach_clients_that_are_not_closed_yet_during_a_drain(self) -> None:
         self.start()
-        visitors = [self.visitor() for _ in range(2000)]
+        clients = [self.client() for _ in range(2000)]
         self.confirm()
         stopped = self.service.stopService()
         self.pass_time(1.0)
         self.broker.sink.publications_received([Publication("chat", b"late")])
         self.pass_time(4.0)
-        told = 0
-        for visitor in visitors:
-            messages = visitor.messages()
-            self.assertEqual(visitor.goodbye, (1012, "service restart"))
-            told += messages == [b"late"]
-            visitor.flush()
-        self.assertTrue(1000 < told < 2000, told)
+        received = 0
+        for client in clients:
+            messages = client.messages()
+            self.assertEqual(client.close_received, (1012, "service restart"))
+            received += messages == [b"late"]
+            client.flush()
+        self.assertTrue(1000 < received < 2000, received)
         self.pass_time(0.1)
         self.successResultOf(stopped)
 
-    def test_spread(self) -> None:
-        """Two thousand clients are told over seconds, not at once, so that they do not come back at once."""
+    def test_drain_spreads_its_closes_over_time(self) -> None:
         self.start()
-        visitors = [self.visitor() for _ in range(2000)]
+        clients = [self.client() for _ in range(2000)]
         self.confirm()
         stopped = self.service.stopService()
-        told = []
+        closed = []
         for _ in range(5):
-            for visitor in visitors:
-                visitor.read()
-            told.append(sum(visitor.goodbye is not None for visitor in visitors))
+            for client in clients:
+                client.read()
+            closed.append(sum(client.close_received is not None for client in clients))
             self.pass_time(1.0)
-        self.assertEqual((told[0], told[4]), (0, 2000))
-        self.assertTrue(all(300 < later - sooner < 700 for sooner, later in itertools.pairwise(told)), told)
-        for visitor in visitors:
-            visitor.flush()
+        self.assertEqual((closed[0], closed[4]), (0, 2000))
+        self.assertTrue(all(300 < later - sooner < 700 for sooner, later in itertools.pairwise(closed)), closed)
+        for client in clients:
+            client.flush()
         self.pass_time(0.1)
         self.successResultOf(stopped)
 
-    def test_latecomer(self) -> None:
-        """A handshake that waited for the broker when the drain began is turned away with 503, and holds nothing up."""
+    def test_handshake_pending_at_the_drain_is_rejected_with_503(self) -> None:
         self.start()
-        visitor = self.visitor()
+        client = self.client()
         stopped = self.service.stopService()
-        self.assertIn(b"503", visitor.wire.read()[:20])
+        self.assertIn(b"503", client.wire.read()[:20])
         self.confirm()
         self.pass_time(0.1)
         self.successResultOf(stopped)
 
-    def test_failure_of_the_drain(self) -> None:
-        """A drain that fails is logged and does not keep the process."""
+    def test_failed_drain_is_logged_and_does_not_keep_the_process(self) -> None:
         self.start()
         self.endpoint.port.stopListening = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
         self.successResultOf(self.service.stopService())
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-    def test_certificates(self) -> None:
-        """Certificates are watched while the service runs, and read again when they are asked to be."""
-
+    def test_certificates_are_watched_while_the_service_runs_and_reloaded_on_request(self) -> None:
         class Certificates:
             expires = 4711.0
 
@@ -238,35 +259,33 @@ class ServiceTests(SynchronousTestCase):
         self.start()
         self.service.reload()
         self.assertEqual(certificates.calls, ["start", "reload"])
-        self.assertIn(b"wsrelay_certificate_expiry_timestamp_seconds 4711.0", self.service.metrics())
+        self.assertIn("wsrelay_certificate_expiry_timestamp_seconds 4711.0", self.get("/metrics")[1])
         stopping = self.service.stopService()
         self.clock.pump([0.1] * 20)
         self.successResultOf(stopping)
         self.assertEqual(certificates.calls, ["start", "reload", "stop"])
 
-    def test_nothing_to_read_again(self) -> None:
-        """Without certificates there is nothing to read again, and that is fine."""
+    def test_reload_without_certificates_has_no_effect(self) -> None:
+        self.make(Settings(host="127.0.0.1", metrics=True))
+        self.start()
         self.service.reload()
-        self.assertIn(b"wsrelay_certificate_expiry_timestamp_seconds 0.0", self.service.metrics())
+        self.assertIn("wsrelay_certificate_expiry_timestamp_seconds 0.0", self.get("/metrics")[1])
 
-    def test_no_way_in(self) -> None:
-        """Who asks for credentials that nobody can have is told."""
-        for more, told in (({}, 1), ({"api_keys": (Secret("k" * 20),)}, 0), ({"broker": "redis"}, 0)):
+    def test_access_that_no_credential_can_give_is_logged(self) -> None:
+        for more, count in (({}, 1), ({"api_keys": (Secret("k" * 20),)}, 0), ({"broker": "redis"}, 0)):
             given: dict[str, Any] = {"host": "127.0.0.1", "access": Access.TOKEN, **more}
             self.make(Settings(**given))
             with capturedLogs() as events:
                 self.start()
-            said = [event for event in events if "no way to have one" in (event["log_format"] or "")]
-            self.assertEqual(len(said), told, more)
+            logged = [event for event in events if "clients cannot get one" in (event["log_format"] or "")]
+            self.assertEqual(len(logged), count, more)
 
-    def test_endpoint_that_cannot_be(self) -> None:
-        """What the system says about an endpoint is told in one line."""
+    def test_os_error_of_an_endpoint_is_a_config_error(self) -> None:
         self.endpoint.failure = FileNotFoundError(2, "No such file or directory")
         with self.assertRaisesRegex(ConfigError, "^cannot listen: "):
             self.service.privilegedStartService()
 
-    def test_calls_under_way(self) -> None:
-        """Requests that are under way have a moment to end before the broker is gone."""
+    def test_requests_under_way_may_end_before_the_broker_stops(self) -> None:
         self.start()
         self.endpoint.factory.http_connections.add(object())
         stopping = self.service.stopService()
@@ -276,11 +295,10 @@ class ServiceTests(SynchronousTestCase):
         self.clock.pump([0.1] * 10)
         self.successResultOf(stopping)
 
-    def test_tokens_for_nothing(self) -> None:
-        """Who configures tokens and leaves every channel public is told: nobody would be asked for one."""
-        for access, told in ((Access.PUBLIC, 1), (Access.TOKEN, 0)):
+    def test_tokens_with_public_channels_only_are_logged(self) -> None:
+        for access, count in ((Access.PUBLIC, 1), (Access.TOKEN, 0)):
             self.make(Settings(host="127.0.0.1", token_keys=Secret("s" * 40), access=access))
             with capturedLogs() as events:
                 self.start()
-            said = [event for event in events if "every channel is public" in (event["log_format"] or "")]
-            self.assertEqual(len(said), told)
+            logged = [event for event in events if "every channel is public" in (event["log_format"] or "")]
+            self.assertEqual(len(logged), count)

@@ -47,8 +47,8 @@ class ValidationTests(SynchronousTestCase):
     def test_malformed_pattern_is_rejected(self) -> None:
         self.assertEqual(
             config_error({"channels": "a,b*c"}, {}),
-            "'b*c' is no pattern (a name, a beginning and *, or *): the channel name may hold ASCII letters, digits "
-            "and _ . : ~ @ = + , ; ! ' ( ) & - and begins with a letter, a digit or _",
+            "'b*c' is not a valid pattern (a name, a prefix and *, or *): the channel name may hold ASCII letters, "
+            "digits and _ . : ~ @ = + , ; ! ' ( ) & - and begins with a letter, a digit or _",
         )
 
     def test_prefix_is_ascii_without_white_space_and_may_be_empty(self) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the table in `wsrelay.dialects`."""
+"""Tests of `wsrelay.dialects`: where each wire language is spoken."""
 
 from __future__ import annotations
 
@@ -7,30 +7,90 @@ from itertools import permutations
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from wsrelay.dialects import DIALECTS, find_dialect
+from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX
+from wsrelay.core.messaging.messages import Message
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.dialects import CENTRIFUGO, RAW, Route, find_route, subprotocols
 from wsrelay.interfaces import IDialect
 
+ROUTES = (RAW, CENTRIFUGO)
 
-class TableTests(SynchronousTestCase):
-    """The wire languages there are."""
 
-    def test_names(self) -> None:
-        """Each dialect stands under its own name and keeps the promises of a dialect."""
-        for name, dialect in DIALECTS.items():
-            self.assertEqual(dialect.name, name)
-            verifyObject(IDialect, dialect)
+class RouteTests(SynchronousTestCase):
+    """From a request's path to its dialect."""
 
-    def test_paths(self) -> None:
-        """No path of a dialect begins another's, so that the order of the table never matters."""
-        for one, other in permutations(DIALECTS.values(), 2):
+    def test_prefix_path_stands_for_every_path_below_it(self) -> None:
+        for path in ("/ws/chat", "/ws/", "/ws/a/b", "/ws//"):
+            self.assertIs(find_route(ROUTES, path), RAW, path)
+
+    def test_exact_path_stands_for_itself(self) -> None:
+        self.assertIs(find_route(ROUTES, "/connection/websocket"), CENTRIFUGO)
+
+    def test_unknown_path_has_no_route(self) -> None:
+        for path in (
+            "",
+            "/",
+            "/ws",
+            "/wsx/chat",
+            "/WS/chat",
+            "//ws/chat",
+            "ws/chat",
+            "/connection",
+            "/connection/",
+            "/connection/websocket/",
+            "/connection/websocket/chat",
+            "/connection/websockets",
+            "/Connection/websocket",
+            "connection/websocket",
+        ):
+            self.assertIsNone(find_route(ROUTES, path), path)
+
+    def test_only_the_routes_that_are_given_are_found(self) -> None:
+        self.assertIsNone(find_route([RAW], "/connection/websocket"))
+        self.assertIsNone(find_route([CENTRIFUGO], "/ws/chat"))
+        self.assertIsNone(find_route([], "/ws/chat"))
+
+    def test_first_of_two_routes_that_match_is_found(self) -> None:
+        below = Route("/ws/chat", "websocket", CENTRIFUGO.dialect)
+        self.assertIs(find_route([below, RAW], "/ws/chat"), below)
+        self.assertIs(find_route([RAW, below], "/ws/chat"), RAW)
+
+    def test_no_path_begins_another_one_so_that_their_order_does_not_matter(self) -> None:
+        for one, other in permutations(ROUTES, 2):
             self.assertFalse(one.path.startswith(other.path))
-        for dialect in DIALECTS.values():
-            self.assertTrue(dialect.path.startswith("/"))
-            self.assertTrue(dialect.path.endswith("/"))
+        for route in ROUTES:
+            self.assertTrue(route.path.startswith("/"))
 
-    def test_find(self) -> None:
-        """A dialect is found by the beginning of the path, slash included; elsewhere no WebSocket lives."""
-        self.assertIs(find_dialect("/ws/chat"), DIALECTS["raw"])
-        self.assertIs(find_dialect("/ws/"), DIALECTS["raw"])
-        for path in ("", "/", "/ws", "/wsx/chat", "/WS/chat", "//ws/chat", "ws/chat"):
-            self.assertIsNone(find_dialect(path), path)
+    def test_routes_are_spoken_over_websockets(self) -> None:
+        self.assertEqual({route.transport for route in ROUTES}, {"websocket"})
+
+
+class DialectTests(SynchronousTestCase):
+    """Every dialect."""
+
+    def test_dialects_provide_the_interface_under_names_of_their_own(self) -> None:
+        for route in ROUTES:
+            verifyObject(IDialect, route.dialect)
+        names = [route.dialect.name for route in ROUTES]
+        self.assertEqual(names, ["raw", "centrifugo-json"])
+
+    def test_subprotocols_are_those_of_all_routes(self) -> None:
+        self.assertEqual(subprotocols(ROUTES), {"wsrelay", "centrifuge-json"})
+        self.assertEqual(subprotocols([RAW]), {"wsrelay"})
+        self.assertEqual(subprotocols([]), frozenset())
+
+    def test_no_subprotocol_could_hold_a_credential(self) -> None:
+        """RFC 6455 section 11.3.4: the answer repeats it."""
+        self.assertFalse(any(name.startswith(SUBPROTOCOL_PREFIX) for name in subprotocols(ROUTES)))
+
+    def test_pings_of_the_raw_dialect_are_those_of_the_websocket(self) -> None:
+        self.assertEqual([route.dialect.ping() for route in ROUTES], [None, Message(b"{}")])
+
+    def test_every_disconnect_has_a_farewell_that_fits_into_a_close_frame(self) -> None:
+        for route in ROUTES:
+            for disconnect in Disconnect:
+                farewell = route.dialect.close(disconnect)
+                self.assertTrue(1000 <= farewell.code < 5000, disconnect)
+                self.assertTrue(farewell.reason.isascii())
+                self.assertTrue(0 < len(farewell.reason) <= 123)
+                self.assertEqual(farewell.messages, ())

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from websockets.frames import Opcode
 from zope.interface.verify import verifyObject
 
-from tests.support.frames import read_frames
 from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX, Credential, CredentialKind
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.channel_names import check_channel
-from wsrelay.core.messaging.commands import Publish, Subscribe
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe
+from wsrelay.core.messaging.messages import Farewell, Message
+from wsrelay.core.messaging.publications import Join, Leave, Publication
+from wsrelay.core.messaging.replies import Connected, Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
 from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import HTTPError, RejectedError
-from wsrelay.core.wire.frames import message_frame
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.dialects.raw import RawDialect
+from wsrelay.dialects.raw import PATH, RawDialect
 from wsrelay.interfaces import IDialect
 
 RAW = RawDialect()
+CHANNELS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True).filter(
+    lambda name: not name.startswith("__")
+)
 ALPHABET = (
     "Not a channel: the channel name may hold ASCII letters, digits and _ . : ~ @ = + , ; ! ' ( ) & - "
     "and begins with a letter, a digit or _. Use /ws/<channel>."
 )
 
 
-def knock(path: str) -> list[Subscribe] | ErrorResponse:
-    """What a request for a path is answered with."""
+def open_path(path: str) -> Sequence[Command] | ErrorResponse:
+    """Return what a request for a path amounts to, or is answered with."""
     try:
         return list(RAW.open(Handshake(path, "192.0.2.1")))
     except HTTPError as error:
@@ -43,13 +47,12 @@ def knock(path: str) -> list[Subscribe] | ErrorResponse:
 class OpenTests(SynchronousTestCase):
     """From the URL to the channel."""
 
-    def test_channel(self) -> None:
-        """The path behind /ws/ is the channel, percent-encoded or not; a plus sign is a plus sign."""
+    def test_path_behind_the_prefix_is_the_channel_percent_encoded_or_not(self) -> None:
+        """A plus sign is a plus sign."""
         for path, channel in (("chat", "chat"), ("user%3A42", "user:42"), ("user:42", "user:42"), ("a+b", "a+b")):
-            self.assertEqual(knock(f"/ws/{path}"), [Subscribe(channel)])
+            self.assertEqual(open_path(f"/ws/{path}"), [Subscribe(0, channel)])
 
-    def test_bad_names(self) -> None:
-        """What is no channel is answered with 400 and the reason, without a word of what was asked for."""
+    def test_name_outside_the_grammar_is_answered_with_400_and_the_reason_without_repeating_it(self) -> None:
         cases = {
             "": "Not a channel: the channel name is empty. Use /ws/<channel>.",
             "x" * 256: "Not a channel: the channel name is longer than 255 bytes. Use /ws/<channel>.",
@@ -70,96 +73,121 @@ class OpenTests(SynchronousTestCase):
         ):
             cases[path] = ALPHABET
         self.assertEqual(
-            {path: knock(f"/ws/{path}") for path in cases},
+            {path: open_path(f"/ws/{path}") for path in cases},
             {path: ErrorResponse(400, text) for path, text in cases.items()},
         )
 
-    @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True))
-    def test_any_channel(self, channel: str) -> None:
-        """Every channel has a URL: its name percent-encoded."""
-        self.assertEqual(knock("/ws/" + quote(channel, safe="")), [Subscribe(channel)])
+    def test_name_that_begins_as_those_of_redis_itself_is_answered_with_400(self) -> None:
+        response = open_path("/ws/__keyspace@0__:x")
+        assert isinstance(response, ErrorResponse)
+        self.assertEqual(response.status, 400)
+
+    @given(CHANNELS)
+    def test_every_channel_has_a_url(self, channel: str) -> None:
+        self.assertEqual(open_path("/ws/" + quote(channel, safe="")), [Subscribe(0, channel)])
 
     @given(st.text(st.characters(codec="ascii"), max_size=300) | st.binary(max_size=300).map(quote))
-    def test_any_path(self, path: str) -> None:
-        """Any path leads to one channel inside the grammar, or to a refusal with status 400."""
-        answer = knock("/ws/" + path)
-        if isinstance(answer, ErrorResponse):
-            self.assertEqual(answer.status, 400)
+    def test_any_path_is_one_channel_inside_the_grammar_or_status_400(self, path: str) -> None:
+        outcome = open_path("/ws/" + path)
+        if isinstance(outcome, ErrorResponse):
+            self.assertEqual(outcome.status, 400)
         else:
-            self.assertEqual(answer, [Subscribe(check_channel(answer[0].channel))])
+            (command,) = outcome
+            assert isinstance(command, Subscribe)
+            self.assertEqual(command, Subscribe(0, check_channel(command.channel)))
 
 
 class MessageTests(SynchronousTestCase):
     """Messages in both directions."""
 
-    @given(st.binary())
-    def test_decode(self, payload: bytes) -> None:
-        """Every message is a publication on the client's own channel, byte for byte."""
-        self.assertEqual(RAW.decode(payload), [Publish(None, payload)])
+    @given(st.binary(), st.booleans())
+    def test_every_message_of_a_connected_client_is_a_publication_on_its_channel(
+        self, data: bytes, is_binary: bool
+    ) -> None:
+        self.assertEqual(RAW.decode(Message(data, is_binary), is_connected=True), [Publish(0, None, data)])
 
-    @given(st.lists(st.text().map(str.encode) | st.binary(max_size=200), min_size=1, max_size=6))
-    def test_encode(self, payloads: list[bytes]) -> None:
-        """A batch is one frame for each publication, in order, with nothing added."""
-        frames = read_frames(RAW.encode([Publication("c", payload) for payload in payloads], message_frame))
-        self.assertEqual([frame.data for frame in frames], payloads)
+    @given(st.lists(st.text().map(str.encode) | st.binary(max_size=200), max_size=6))
+    def test_batch_is_one_message_for_each_publication_in_order_with_nothing_added(self, batch: list[bytes]) -> None:
+        messages = RAW.encode([Publication("c", data, "5-0") for data in batch])
+        self.assertEqual([data for data, _ in messages], batch)
 
-    def test_text_and_binary(self) -> None:
-        """In one batch each message is text or binary by itself."""
-        batch = [Publication("c", payload) for payload in (b"text", b"\xff", b"")]
-        frames = read_frames(RAW.encode(batch, message_frame))
-        self.assertEqual([frame.opcode for frame in frames], [Opcode.TEXT, Opcode.BINARY, Opcode.TEXT])
+    def test_each_message_is_text_or_binary_by_itself(self) -> None:
+        expected = [Message(b"text"), Message(b"\xff", True), Message(b""), Message("\u00fc".encode())]
+        self.assertEqual(list(RAW.encode([Publication("c", each.data) for each in expected])), expected)
+        for message in expected:
+            self.assertEqual(list(RAW.encode([Publication("c", message.data)])), [message])
 
-    def test_frame_maker(self) -> None:
-        """Each frame is made by the function that was given, from one message's payload, alone or among others."""
-        for payloads in ([b"one"], [b"one", b"two"]):
-            batch = [Publication("c", payload) for payload in payloads]
-            self.assertEqual(
-                RAW.encode(batch, lambda payload: b"<%s>" % payload), b"".join(b"<%s>" % p for p in payloads)
-            )
+    def test_joins_and_leaves_have_no_form(self) -> None:
+        join, leave = Join("c", "5f0c", "42"), Leave("c", "5f0c")
+        self.assertEqual([list(RAW.encode(events)) for events in ([join], [leave])], [[], []])
+        self.assertEqual(list(RAW.encode([join, leave])), [])
+        self.assertEqual(list(RAW.encode([join, Publication("c", b"x"), leave])), [Message(b"x")])
 
 
 class CredentialTests(SynchronousTestCase):
-    """A client that shows its credential as its first message."""
+    """A client whose credential is its first message."""
 
-    def test_credential(self) -> None:
-        """A token or a ticket in a JSON object is the credential."""
+    def test_token_or_ticket_in_a_json_object_is_the_credential_in_text_and_binary(self) -> None:
         for kind, text in ((CredentialKind.TOKEN, "a.b.c"), (CredentialKind.TICKET, "0123456789abcdef")):
-            message = json.dumps({kind.value: text}).encode()
-            self.assertEqual(RAW.credential(message), Credential(kind, Secret(text)))
+            data = json.dumps({kind.value: text}).encode()
+            for is_binary in (False, True):
+                self.assertEqual(
+                    RAW.decode(Message(data, is_binary), is_connected=False),
+                    [Connect(0, Credential(kind, Secret(text)))],
+                )
 
-    def test_no_credential(self) -> None:
-        """Anything else is denied, and is not published instead."""
+    def test_anything_else_is_rejected_and_not_published(self) -> None:
         cases = {
             b"hello": ClientError.MALFORMED,
+            b"\xff": ClientError.MALFORMED,
             b'{"token": "x"}': ClientError.TOKEN,
             b'{"ticket": "x"}': ClientError.TICKET,
         }
-        for message, client_error in cases.items():
+        for data, error in cases.items():
             with self.assertRaises(RejectedError) as caught:
-                RAW.credential(message)
-            self.assertIs(caught.exception.client_error, client_error)
+                RAW.decode(Message(data), is_connected=False)
+            self.assertIs(caught.exception.client_error, error)
 
-    def test_welcome(self) -> None:
-        """The welcome is one text message, a JSON object that names the channel."""
-        (frame,) = read_frames(RAW.welcome(["room:1"]))
-        self.assertEqual((frame.opcode, bytes(frame.data)), (Opcode.TEXT, b'{"subscribed": "room:1"}'))
+    def test_subscription_is_reported_by_one_text_message_that_names_the_channel(self) -> None:
+        self.assertEqual(list(RAW.reply([Subscribed(0, "room:1", "5-0")])), [Message(b'{"subscribed": "room:1"}')])
 
-    @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True))
-    def test_any_welcome(self, channel: str) -> None:
-        """Whatever channel it is, any client can read which."""
-        (frame,) = read_frames(RAW.welcome([channel]))
-        self.assertEqual(json.loads(bytes(frame.data)), {"subscribed": channel})
+    @given(CHANNELS)
+    def test_any_client_can_read_which_channel_it_is(self, channel: str) -> None:
+        (message,) = RAW.reply([Subscribed(0, channel)])
+        self.assertEqual((json.loads(message.data), message.is_binary), ({"subscribed": channel}, False))
+
+    def test_other_replies_have_no_form(self) -> None:
+        self.assertEqual(
+            list(
+                RAW.reply(
+                    [
+                        Connected(0, "5f0c", 25),
+                        Unsubscribed(0),
+                        Published(0),
+                        Failed(0, ClientError.NOT_AVAILABLE),
+                        SubscriptionEnded("c", Disconnect.GAP),
+                    ]
+                )
+            ),
+            [],
+        )
 
 
-class NameTests(SynchronousTestCase):
-    """What the dialect is called."""
+class DialectTests(SynchronousTestCase):
+    """Names, interface and closes of the dialect."""
 
-    def test_provides(self) -> None:
-        """The dialect is one in full, and spoken below /ws/."""
+    def test_dialect_provides_the_interface_and_is_spoken_below_ws(self) -> None:
         verifyObject(IDialect, RAW)
-        self.assertEqual((RAW.name, RAW.path), ("raw", "/ws/"))
+        self.assertEqual((RAW.name, PATH), ("raw", "/ws/"))
 
-    def test_subprotocols(self) -> None:
-        """It answers to wsrelay and to nothing that could hold a credential (RFC 6455 section 11.3.4)."""
+    def test_open_connection_is_a_subscribed_one(self) -> None:
+        self.assertFalse(RAW.accepts_before_subscribed)
+
+    def test_subprotocol_is_wsrelay_and_nothing_that_could_hold_a_credential(self) -> None:
+        """RFC 6455 section 11.3.4."""
         self.assertEqual(RAW.subprotocols, ("wsrelay",))
         self.assertFalse(any(name.startswith(SUBPROTOCOL_PREFIX) for name in RAW.subprotocols))
+
+    def test_close_has_the_code_and_the_reason_of_the_table(self) -> None:
+        for disconnect in Disconnect:
+            self.assertEqual(RAW.close(disconnect), Farewell(disconnect.code, disconnect.reason))

@@ -10,138 +10,153 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.client_registry import ClientRegistry
 
 
-class Guest:
-    """A member that writes down how it was ended."""
+class RecordingClient:
+    """A registered client that records its disconnects."""
 
     def __init__(self) -> None:
         self.disconnects: list[Disconnect] = []
 
-    def dismiss(self, disconnect: Disconnect) -> None:
-        """See `RegisteredClient.dismiss`."""
+    def disconnect(self, disconnect: Disconnect) -> None:
+        """See `RegisteredClient.disconnect`."""
         self.disconnects.append(disconnect)
 
 
-class RosterTests(SynchronousTestCase):
-    """Who is here, and by what name."""
+class ClientRegistryTests(SynchronousTestCase):
+    """Clients by target."""
 
     def setUp(self) -> None:
+        """Make a registry."""
         self.registry = ClientRegistry()
 
-    def enter(self, *names: str) -> Guest:
-        """Somebody new."""
-        guest = Guest()
-        self.registry.enter(guest, names)
-        return guest
+    def add(self, *targets: str) -> RecordingClient:
+        """Add a new client."""
+        client = RecordingClient()
+        self.registry.add(client, targets)
+        return client
 
-    def test_names(self) -> None:
-        """A member is found by each of its names, and by no other."""
-        guest = self.enter("connection:1", "user:42", "token:x")
-        other = self.enter("connection:2", "user:43")
-        self.assertEqual(
-            [
-                self.registry.dismiss(name, Disconnect.REVOKED)
-                for name in ("connection:1", "user:42", "token:x", "user:4", "")
-            ],
-            [1, 1, 1, 0, 0],
-        )
-        self.assertEqual((guest.disconnects, other.disconnects), ([Disconnect.REVOKED] * 3, []))
+    def test_client_is_found_by_each_of_its_targets_and_by_no_other(self) -> None:
+        client = self.add("connection:1", "user:42", "token:x")
+        other = self.add("connection:2", "user:43")
+        counts = [
+            self.registry.disconnect(target, Disconnect.REVOKED)
+            for target in ("connection:1", "user:42", "token:x", "user:4", "")
+        ]
+        self.assertEqual(counts, [1, 1, 1, 0, 0])
+        self.assertEqual((client.disconnects, other.disconnects), ([Disconnect.REVOKED] * 3, []))
 
-    def test_all_of_a_name(self) -> None:
-        """All members of a name are ended, oldest first, with what is said, and counted."""
+    def test_all_clients_of_a_target_are_disconnected_oldest_first(self) -> None:
         order: list[int] = []
 
-        class Numbered(Guest):
-            def dismiss(self, disconnect: Disconnect) -> None:
-                super().dismiss(disconnect)
-                order.append(len(order))
+        class Numbered(RecordingClient):
+            def __init__(self, number: int) -> None:
+                super().__init__()
+                self.number = number
 
-        guests = [Numbered() for _ in range(3)]
-        for number, guest in enumerate(guests):
-            self.registry.enter(guest, [f"connection:{number}", "user:42"])
-        self.assertEqual(self.registry.dismiss("user:42", Disconnect.RECONNECT), 3)
-        self.assertEqual([guest.disconnects for guest in guests], [[Disconnect.RECONNECT]] * 3)
+            def disconnect(self, disconnect: Disconnect) -> None:
+                super().disconnect(disconnect)
+                order.append(self.number)
+
+        clients = [Numbered(number) for number in range(3)]
+        for number, client in enumerate(clients):
+            self.registry.add(client, [f"connection:{number}", "user:42"])
+        self.assertEqual(self.registry.disconnect("user:42", Disconnect.RECONNECT), 3)
+        self.assertEqual([client.disconnects for client in clients], [[Disconnect.RECONNECT]] * 3)
         self.assertEqual(order, [0, 1, 2])
 
-    def test_stays_until_it_leaves(self) -> None:
-        """Who is ended is here until it has left: only then nobody is found by its names."""
-        guest = self.enter("user:42", "connection:1")
-        self.registry.dismiss("user:42", Disconnect.REVOKED)
-        self.assertEqual((len(self.registry), self.registry.names()), (1, ["user:42", "connection:1"]))
-        self.registry.leave(guest)
-        self.assertEqual((len(self.registry), self.registry.names()), (0, []))
-        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 0)
+    def test_targets_that_are_added_later_are_added_to_those_before(self) -> None:
+        client = self.add("connection:1")
+        self.registry.add(client, ["connection:1", "user:42"])
+        self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42"))
+        self.assertEqual((len(self.registry), self.registry.disconnect("connection:1", Disconnect.REVOKED)), (1, 1))
 
-    def test_leaves_alone(self) -> None:
-        """Who leaves takes nobody of the same name along, and no name that somebody else has."""
-        guest, other = self.enter("user:42", "connection:1"), self.enter("user:42", "connection:2")
-        self.registry.leave(guest)
-        self.assertEqual((len(self.registry), sorted(self.registry.names())), (1, ["connection:2", "user:42"]))
-        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 1)
-        self.assertEqual((guest.disconnects, other.disconnects), ([], [Disconnect.REVOKED]))
+    def test_client_that_is_not_there_has_no_targets(self) -> None:
+        self.assertEqual(self.registry.targets_of(RecordingClient()), ())
 
-    def test_leaves_twice(self) -> None:
-        """Who leaves twice, or never was here, is forgiven."""
-        guest = self.enter("user:42")
-        for each in (guest, guest, Guest()):
-            self.registry.leave(each)
-        self.assertEqual((len(self.registry), self.registry.names()), (0, []))
+    def test_client_that_is_disconnected_stays_until_it_is_removed(self) -> None:
+        client = self.add("user:42", "connection:1")
+        self.registry.disconnect("user:42", Disconnect.REVOKED)
+        self.assertEqual((len(self.registry), self.registry.targets()), (1, ["user:42", "connection:1"]))
+        self.registry.remove(client)
+        self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
+        self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 0)
 
-    def test_same_name_twice(self) -> None:
-        """A member that gives a name twice has it once, and leaves all the same."""
-        guest = self.enter("user:42", "user:42")
-        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 1)
-        self.registry.leave(guest)
-        self.assertEqual((len(self.registry), self.registry.names()), (0, []))
+    def test_authenticated_clients_are_counted_until_they_are_removed(self) -> None:
+        client, _anonymous = self.add("user:42"), self.add("connection:2")
+        self.registry.authenticated(client)
+        self.registry.authenticated(client)
+        self.registry.authenticated(RecordingClient())
+        self.assertEqual(self.registry.authenticated_clients, 1)
+        self.registry.remove(client)
+        self.registry.authenticated(client)
+        self.assertEqual(self.registry.authenticated_clients, 0)
 
-    def test_leaves_while_it_is_ended(self) -> None:
-        """Whoever is ended may leave at once, and take others along, while the others of the name are ended too."""
+    def test_removing_a_client_leaves_others_of_the_same_target(self) -> None:
+        client, other = self.add("user:42", "connection:1"), self.add("user:42", "connection:2")
+        self.registry.remove(client)
+        self.assertEqual((len(self.registry), sorted(self.registry.targets())), (1, ["connection:2", "user:42"]))
+        self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 1)
+        self.assertEqual((client.disconnects, other.disconnects), ([], [Disconnect.REVOKED]))
+
+    def test_removing_a_client_that_is_not_there_is_ignored(self) -> None:
+        client = self.add("user:42")
+        for each in (client, client, RecordingClient()):
+            self.registry.remove(each)
+        self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
+
+    def test_target_that_is_given_twice_counts_once(self) -> None:
+        client = self.add("user:42", "user:42")
+        self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 1)
+        self.registry.remove(client)
+        self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
+
+    def test_clients_that_are_removed_while_others_are_disconnected_are_disconnected_too(self) -> None:
         registry, left = self.registry, []
 
-        class Hasty(Guest):
-            def dismiss(self, disconnect: Disconnect) -> None:
-                super().dismiss(disconnect)
-                for guest in guests[:2]:
-                    registry.leave(guest)
+        class Hasty(RecordingClient):
+            def disconnect(self, disconnect: Disconnect) -> None:
+                super().disconnect(disconnect)
+                for client in clients[:2]:
+                    registry.remove(client)
                 left.append(len(registry))
 
-        guests: list[Guest] = [Hasty(), Guest(), Hasty()]
-        for guest in guests:
-            registry.enter(guest, ["user:42"])
-        self.assertEqual(registry.dismiss("user:42", Disconnect.REVOKED), 3)
-        self.assertEqual([guest.disconnects for guest in guests], [[Disconnect.REVOKED]] * 3)
-        self.assertEqual((left, registry.names()), ([1, 1], ["user:42"]))
+        clients: list[RecordingClient] = [Hasty(), RecordingClient(), Hasty()]
+        for client in clients:
+            registry.add(client, ["user:42"])
+        self.assertEqual(registry.disconnect("user:42", Disconnect.REVOKED), 3)
+        self.assertEqual([client.disconnects for client in clients], [[Disconnect.REVOKED]] * 3)
+        self.assertEqual((left, registry.targets()), ([1, 1], ["user:42"]))
 
-    def test_one_that_fails(self) -> None:
-        """A member that cannot be ended is logged, and does not save the others."""
-
-        class Stuck(Guest):
-            def dismiss(self, disconnect: Disconnect) -> None:
+    def test_client_that_cannot_be_disconnected_is_logged_and_costs_the_others_nothing(self) -> None:
+        class Stuck(RecordingClient):
+            def disconnect(self, disconnect: Disconnect) -> None:
                 raise ZeroDivisionError
 
-        first = self.enter("user:42")
-        self.registry.enter(Stuck(), ["user:42"])
-        last = self.enter("user:42")
-        self.assertEqual(self.registry.dismiss("user:42", Disconnect.REVOKED), 3)
+        first = self.add("user:42")
+        self.registry.add(Stuck(), ["user:42"])
+        last = self.add("user:42")
+        self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 3)
         self.assertEqual((first.disconnects, last.disconnects), ([Disconnect.REVOKED], [Disconnect.REVOKED]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     @given(st.lists(st.tuples(st.integers(0, 4), st.sets(st.sampled_from("abc"))), max_size=12))
-    def test_model(self, steps: list[tuple[int, set[str]]]) -> None:
-        """Whoever comes and goes: names are those of who is here, and the roster is empty when all have left."""
-        registry, here = ClientRegistry(), dict[Guest, set[str]]()
-        guests = [Guest() for _ in range(5)]
-        for number, names in steps:
-            guest = guests[number]
-            if guest in here:
-                del here[guest]
-                registry.leave(guest)
+    def test_targets_are_those_of_the_clients_that_are_there(self, steps: list[tuple[int, set[str]]]) -> None:
+        registry, here = ClientRegistry(), dict[RecordingClient, set[str]]()
+        clients = [RecordingClient() for _ in range(5)]
+        for number, targets in steps:
+            client = clients[number]
+            if client in here:
+                del here[client]
+                registry.remove(client)
             else:
-                here[guest] = names
-                registry.enter(guest, sorted(names))
-            self.assertEqual((len(registry), set(registry.names())), (len(here), set[str]().union(*here.values())))
-            for name in "abc":
-                expected = sum(name in each for each in here.values())
-                self.assertEqual(registry.dismiss(name, Disconnect.REVOKED), expected)
-        for guest in list(here):
-            registry.leave(guest)
-        self.assertEqual((len(registry), registry.names(), vars(registry)), (0, [], {"_by_name": {}, "_names": {}}))
+                here[client] = targets
+                registry.add(client, sorted(targets))
+            self.assertEqual((len(registry), set(registry.targets())), (len(here), set[str]().union(*here.values())))
+            for target in "abc":
+                expected = sum(target in each for each in here.values())
+                self.assertEqual(registry.disconnect(target, Disconnect.REVOKED), expected)
+        for client in list(here):
+            registry.remove(client)
+        self.assertEqual(
+            (len(registry), registry.targets(), vars(registry)),
+            (0, [], {"_by_target": {}, "_targets": {}, "_authenticated": set()}),
+        )

@@ -5,39 +5,62 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fanout import LineDialect
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.messages import Message
+from wsrelay.core.messaging.publications import Join, Publication
 from wsrelay.core.wire.frames import message_frame
-from wsrelay.dialects.raw import RawDialect
+from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
+from wsrelay.dialects import CENTRIFUGO, RAW
 from wsrelay.engine.encodings import Encoding, Encodings
+from wsrelay.testing.dialects import LineFraming
 
 BATCH = [Publication("c", b"text"), Publication("c", b"\xff")]
 
 
 class EncodingTests(SynchronousTestCase):
-    """A dialect and a way to make frames."""
+    """A dialect in a framing."""
 
-    def test_plain(self) -> None:
-        """Where nothing else is said a message is one uncompressed frame, text where it is UTF-8."""
-        self.assertEqual(Encoding(RawDialect()).encode(BATCH), message_frame(b"text") + message_frame(b"\xff"))
+    def test_raw_dialect_in_websocket_frames_is_one_frame_for_each_message(self) -> None:
+        encoding = Encoding(RAW.dialect, WebSocketFraming())
+        self.assertEqual(encoding.encode(BATCH), message_frame(b"text", False) + message_frame(b"\xff", True))
 
-    def test_frame_maker(self) -> None:
-        """The dialect is given the function that makes the frames."""
-        self.assertEqual(Encoding(RawDialect(), lambda payload: payload + b"|").encode(BATCH), b"text|\xff|")
+    def test_dialect_with_several_publications_in_one_message_makes_one_frame(self) -> None:
+        encoding = Encoding(CENTRIFUGO.dialect, LineFraming())
+        self.assertEqual(
+            encoding.encode([Publication("c", b"1"), Publication("c", b"2")]),
+            b'{"push":{"channel":"c","pub":{"data":1}}}\n{"push":{"channel":"c","pub":{"data":2}}}\n',
+        )
+
+    def test_framing_makes_the_bytes(self) -> None:
+        self.assertEqual(Encoding(RAW.dialect, LineFraming()).encode(BATCH), b"text\n\xff\n")
+
+    def test_events_without_a_form_are_no_bytes(self) -> None:
+        for route in (RAW, CENTRIFUGO):
+            for framing in (WebSocketFraming(), DeflatedWebSocketFraming(), LineFraming()):
+                self.assertEqual(Encoding(route.dialect, framing).encode([Join("c", "5f0c")]), b"")
+
+    def test_messages_for_one_client_are_framed_alike(self) -> None:
+        encoding = Encoding(RAW.dialect, LineFraming())
+        self.assertEqual(encoding.frame([Message(b"1"), Message(b"2", is_binary=True)]), b"1\n2\n")
 
 
 class EncodingsTests(SynchronousTestCase):
     """The encodings of a process."""
 
-    def test_shared(self) -> None:
-        """Everyone who speaks a dialect has the same encoding; another dialect has another one."""
+    def test_one_encoding_is_shared_by_all_who_use_a_dialect_in_a_framing(self) -> None:
         encodings = Encodings()
-        dialect, other = LineDialect(), LineDialect("other")
-        found = [encodings.get(dialect) for _ in range(3)]
+        dialect, framing = LineDialect(), LineFraming()
+        found = [encodings.get(dialect, framing) for _ in range(3)]
         self.assertEqual({id(encoding) for encoding in found}, {id(found[0])})
-        self.assertIsNot(encodings.get(other), found[0])
-        self.assertEqual((found[0].encode(BATCH), dialect.batches, other.batches), (b"text\n\xff\n", 1, 0))
+        self.assertEqual((found[0].encode(BATCH), dialect.batches), (b"text\n\xff\n", 1))
 
-    def test_processes_are_apart(self) -> None:
-        """Two relays in one process share no encoding."""
-        dialect = LineDialect()
-        self.assertIsNot(Encodings().get(dialect), Encodings().get(dialect))
+    def test_another_dialect_or_another_framing_is_another_encoding(self) -> None:
+        encodings = Encodings()
+        dialect, framing = LineDialect(), LineFraming()
+        found = encodings.get(dialect, framing)
+        self.assertIsNot(encodings.get(LineDialect("other"), framing), found)
+        self.assertIsNot(encodings.get(dialect, WebSocketFraming()), found)
+        self.assertIsNot(encodings.get(dialect, DeflatedWebSocketFraming()), encodings.get(dialect, WebSocketFraming()))
+
+    def test_processes_share_no_encoding(self) -> None:
+        dialect, framing = LineDialect(), LineFraming()
+        self.assertIsNot(Encodings().get(dialect, framing), Encodings().get(dialect, framing))

@@ -10,150 +10,213 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
-from wsrelay.engine.publish_queue import MOST_WAITING, PublishQueue
+from wsrelay.core.sessions.effects import PublishMessage
+from wsrelay.engine.publish_queue import MAX_WAITING, PublishQueue
 
-NO = RejectedError(ClientError.PUBLISH_DENIED)
+REJECTION = RejectedError(ClientError.PUBLISH_DENIED)
 
 
-class ApprovalsTests(SynchronousTestCase):
-    """Messages, questions and answers."""
+class QueueCase(SynchronousTestCase):
+    """A queue that records what it does."""
 
     def setUp(self) -> None:
-        self.published: list[tuple[str, bytes]] = []
-        self.responses: list[Failure] = []
-        self.approvals = PublishQueue(
-            lambda channel, payload: self.published.append((channel, payload)), self.responses.append
+        """Make one."""
+        self.published: list[PublishMessage] = []
+        self.rejected: list[tuple[PublishMessage, Failure]] = []
+        self.queue = PublishQueue(
+            self.published.append, lambda message, failure: self.rejected.append((message, failure))
         )
 
-    def add(self, *payloads: bytes) -> list[Deferred[None]]:
-        """More messages, and the questions about them."""
+    def add(self, *messages: bytes, command_id: int = 0) -> list[Deferred[None]]:
+        """Add messages; returns the answers that are still to be given.
+
+        Args:
+            *messages: The data.
+            command_id: The id of the first command, or 0 for messages without replies. Those behind it count on.
+        """
         answers: list[Deferred[None]] = []
-        for payload in payloads:
+        for number, data in enumerate(messages):
             answers.append(Deferred())
-            self.approvals.add("room", payload, answers[-1])
+            message = PublishMessage(command_id + number if command_id else 0, "room", data)
+            self.queue.add(message, answers[-1])
         return answers
 
-    @property
-    def payloads(self) -> list[bytes]:
-        """What was published."""
-        return [payload for _, payload in self.published]
+    def add_answered(self, data: bytes, answer: Deferred[None]) -> None:
+        """Add a message whose answer is known already."""
+        self.queue.add(PublishMessage(0, "room", data), answer)
 
-    def test_approved(self) -> None:
-        """A message is published when the answer is yes, and not before."""
+    @property
+    def data(self) -> list[bytes]:
+        """Return the messages that were published."""
+        return [message.data for message in self.published]
+
+    @property
+    def rejections(self) -> list[tuple[int, BaseException | None]]:
+        """The ids of the commands that were rejected, and why."""
+        return [(message.id, failure.value) for message, failure in self.rejected]
+
+
+class PublishQueueTests(QueueCase):
+    """Messages without replies: the first rejection ends it."""
+
+    def test_message_is_published_when_it_is_authorized_and_not_before(self) -> None:
         (answer,) = self.add(b"1")
         self.assertEqual(self.published, [])
         answer.callback(None)
-        self.assertEqual((self.published, self.responses), ([("room", b"1")], []))
+        self.assertEqual((self.published, self.rejected), ([PublishMessage(0, "room", b"1")], []))
 
-    def test_answered_at_once(self) -> None:
-        """A message whose answer is known already is published at once."""
-        self.approvals.add("talk", b"1", succeed(None))
-        self.assertEqual(self.published, [("talk", b"1")])
+    def test_message_whose_answer_is_known_is_published_at_once(self) -> None:
+        self.add_answered(b"1", succeed(None))
+        self.assertEqual(self.data, [b"1"])
 
-    def test_order(self) -> None:
-        """Messages are published in the order in which they came, whatever the order of the answers."""
+    def test_messages_are_published_in_the_order_in_which_they_came(self) -> None:
         answers = self.add(b"1", b"2", b"3")
         answers[2].callback(None)
         answers[1].callback(None)
-        self.assertEqual(self.payloads, [])
-        self.approvals.add("room", b"4", succeed(None))
-        self.assertEqual(self.payloads, [])
+        self.assertEqual(self.data, [])
+        self.add_answered(b"4", succeed(None))
+        self.assertEqual(self.data, [])
         answers[0].callback(None)
-        self.assertEqual(self.payloads, [b"1", b"2", b"3", b"4"])
+        self.assertEqual(self.data, [b"1", b"2", b"3", b"4"])
 
-    def test_refused(self) -> None:
-        """The first refusal is told, once; nothing that waits is published any more, whatever the answers are."""
+    def test_first_rejection_ends_the_queue_whatever_the_other_answers_are(self) -> None:
         answers = self.add(b"1", b"2", b"3", b"4")
         answers[0].callback(None)
-        answers[2].errback(NO)
+        answers[2].errback(REJECTION)
         for answer in (answers[1], answers[3]):
             answer.callback(None)
-        self.assertEqual((self.payloads, [failure.value for failure in self.responses]), ([b"1"], [NO]))
+        self.assertEqual((self.data, self.rejections), ([b"1"], [(0, REJECTION)]))
+        self.assertEqual(self.rejected[0][0].data, b"3")
 
-    def test_refused_twice(self) -> None:
-        """Of more refusals only the first one is told, and none is left for the garbage collector to complain about."""
+    def test_questions_that_wait_are_cancelled_by_a_rejection(self) -> None:
         answers = self.add(b"1", b"2")
-        answers[1].errback(NO)
+        answers[0].errback(REJECTION)
+        self.assertTrue(answers[1].called)
+
+    def test_second_rejection_is_neither_reported_nor_logged(self) -> None:
+        answers = self.add(b"1", b"2")
+        answers[1].errback(REJECTION)
         answers[0].errback(ZeroDivisionError())
-        self.assertEqual([failure.value for failure in self.responses], [NO])
+        self.assertEqual(self.rejections, [(0, REJECTION)])
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_refused_at_once(self) -> None:
-        """A refusal that is known already is told as well."""
-        self.approvals.add("room", b"1", fail(NO))
-        self.assertEqual((self.published, len(self.responses)), ([], 1))
+    def test_rejection_that_is_known_already_is_reported(self) -> None:
+        self.add_answered(b"1", fail(REJECTION))
+        self.assertEqual((self.published, self.rejections), ([], [(0, REJECTION)]))
 
-    def test_other_failures(self) -> None:
-        """Whatever kind of failure it is, it is told, and is no approval."""
+    def test_any_other_failure_is_reported_and_is_no_permission(self) -> None:
         (answer,) = self.add(b"1")
         answer.errback(ZeroDivisionError())
-        self.assertEqual((self.published, [failure.type for failure in self.responses]), ([], [ZeroDivisionError]))
+        self.assertEqual((self.published, [failure.type for _, failure in self.rejected]), ([], [ZeroDivisionError]))
 
-    def test_after_a_refusal(self) -> None:
-        """What comes after a refusal is not published, whatever is said about it."""
+    def test_nothing_is_published_after_a_rejection(self) -> None:
         (answer,) = self.add(b"1")
-        answer.errback(NO)
-        self.approvals.add("room", b"2", succeed(None))
+        answer.errback(REJECTION)
+        self.add_answered(b"2", succeed(None))
         (later,) = self.add(b"3")
         later.callback(None)
-        self.approvals.add("room", b"4", fail(NO))
-        self.assertEqual((self.published, len(self.responses)), ([], 1))
+        self.add_answered(b"4", fail(REJECTION))
+        self.assertEqual((self.published, len(self.rejected), self.queue.is_stopped), ([], 1, True))
 
-    def test_stopped(self) -> None:
-        """After the stop nothing is published or told, whatever is answered then or added; stopping twice is fine."""
+    def test_stopped_queue_publishes_and_reports_nothing(self) -> None:
         answers = self.add(b"1", b"2")
-        self.approvals.stop()
-        self.approvals.stop()
+        self.assertFalse(self.queue.is_stopped)
+        self.queue.stop()
+        self.queue.stop()
+        self.assertTrue(self.queue.is_stopped)
         answers[0].callback(None)
-        answers[1].errback(NO)
+        answers[1].errback(REJECTION)
         (later,) = self.add(b"3")
         later.callback(None)
-        self.approvals.add("room", b"4", fail(NO))
-        self.assertEqual((self.published, self.responses, self.flushLoggedErrors()), ([], [], []))
+        self.add_answered(b"4", fail(REJECTION))
+        self.assertEqual((self.published, self.rejected, self.flushLoggedErrors()), ([], [], []))
 
-    def test_full(self) -> None:
-        """There is room for so many that wait: what is published makes room, what has only its answer does not."""
-        answers = self.add(*(b"%d" % number for number in range(MOST_WAITING - 1)))
-        self.assertFalse(self.approvals.is_full)
+    def test_queue_is_full_of_messages_that_are_not_published_whatever_their_answers(self) -> None:
+        answers = self.add(*(b"%d" % number for number in range(MAX_WAITING - 1)))
+        self.assertFalse(self.queue.is_full)
         answers += self.add(b"last")
-        self.assertTrue(self.approvals.is_full)
+        self.assertTrue(self.queue.is_full)
         answers[1].callback(None)
-        self.assertTrue(self.approvals.is_full)
+        self.assertTrue(self.queue.is_full)
         answers[0].callback(None)
-        self.assertFalse(self.approvals.is_full)
-        self.assertEqual(self.payloads, [b"0", b"1"])
+        self.assertFalse(self.queue.is_full)
+        self.assertEqual(self.data, [b"0", b"1"])
 
-    def test_stops_while_publishing(self) -> None:
-        """Publishing one message may end it all: those behind it, approved or not, stay unpublished."""
+    def test_queue_that_is_stopped_while_it_publishes_publishes_no_more(self) -> None:
         published: list[bytes] = []
 
-        def publish(_channel: str, payload: bytes) -> None:
-            published.append(payload)
-            approvals.stop()
+        def publish(message: PublishMessage) -> None:
+            published.append(message.data)
+            self.queue.stop()
 
-        approvals = PublishQueue(publish, self.responses.append)
-        answers: list[Deferred[None]] = [Deferred(), Deferred()]
-        for number, answer in enumerate(answers):
-            approvals.add("room", b"%d" % number, answer)
+        self.queue = PublishQueue(publish, lambda message, failure: self.rejected.append((message, failure)))
+        answers = self.add(b"0", b"1")
         answers[1].callback(None)
         answers[0].callback(None)
-        self.assertEqual((published, self.responses), ([b"0"], []))
+        self.assertEqual((published, self.rejected), ([b"0"], []))
 
-    @given(st.lists(st.booleans(), max_size=8), st.randoms())
-    def test_model(self, verdicts: list[bool], random: object) -> None:
-        """Whatever is answered in whatever order: what came first is published, and all of it if all of it may be."""
+    @given(st.lists(st.booleans(), max_size=8), st.data())
+    def test_what_came_first_is_published_in_order_until_a_rejection(
+        self, permitted: list[bool], data: st.DataObject
+    ) -> None:
         self.setUp()
-        answers = self.add(*(b"%d" % number for number in range(len(verdicts))))
-        order = sorted(range(len(verdicts)), key=lambda _: random.random())  # type: ignore[attr-defined]  # hypothesis'
+        answers = self.add(*(b"%d" % number for number in range(len(permitted))))
         answered: set[int] = set()
-        for number in order:
-            if verdicts[number]:
+        for number in data.draw(st.permutations(range(len(permitted)))):
+            if permitted[number]:
                 answered.add(number)
                 answers[number].callback(None)
             else:
-                answers[number].errback(NO)
-            self.assertEqual(self.payloads, [b"%d" % each for each in range(len(self.payloads))])
-            self.assertLessEqual(len(self.payloads), len(answered))
-        if all(verdicts):
-            self.assertEqual(len(self.payloads), len(verdicts))
-        self.assertEqual(len(self.responses), 0 if all(verdicts) else 1)
+                answers[number].errback(REJECTION)
+            self.assertEqual(self.data, [b"%d" % each for each in range(len(self.data))])
+            self.assertLessEqual(len(self.data), len(answered))
+        if all(permitted):
+            self.assertEqual(len(self.data), len(permitted))
+        self.assertEqual(len(self.rejected), 0 if all(permitted) else 1)
+
+
+class RepliedTests(QueueCase):
+    """Messages with replies: each has an outcome of its own."""
+
+    def test_rejection_costs_its_own_message_only(self) -> None:
+        answers = self.add(b"1", b"2", b"3", command_id=7)
+        answers[1].errback(REJECTION)
+        self.assertEqual((self.data, self.rejections, self.queue.is_stopped), ([], [(8, REJECTION)], False))
+        answers[2].callback(None)
+        self.assertEqual(self.data, [])
+        answers[0].callback(None)
+        self.assertEqual(self.data, [b"1", b"3"])
+
+    def test_rejection_of_the_first_lets_those_behind_it_through(self) -> None:
+        answers = self.add(b"1", b"2", command_id=7)
+        answers[1].callback(None)
+        answers[0].errback(REJECTION)
+        self.assertEqual((self.data, self.rejections), ([b"2"], [(7, REJECTION)]))
+
+    def test_rejected_message_makes_room(self) -> None:
+        answers = self.add(*[b"x"] * MAX_WAITING, command_id=1)
+        answers[-1].errback(REJECTION)
+        self.assertFalse(self.queue.is_full)
+
+    def test_queue_that_is_stopped_by_a_rejection_publishes_no_more(self) -> None:
+        self.queue = PublishQueue(self.published.append, lambda _message, _failure: self.queue.stop())
+        answers = self.add(b"1", b"2", command_id=1)
+        answers[1].callback(None)
+        answers[0].errback(REJECTION)
+        self.assertEqual(self.data, [])
+
+    @given(st.lists(st.booleans(), max_size=8), st.data())
+    def test_permitted_messages_are_published_in_order_and_the_others_are_reported(
+        self, permitted: list[bool], data: st.DataObject
+    ) -> None:
+        self.setUp()
+        answers = self.add(*(b"%d" % number for number in range(len(permitted))), command_id=1)
+        for number in data.draw(st.permutations(range(len(permitted)))):
+            if permitted[number]:
+                answers[number].callback(None)
+            else:
+                answers[number].errback(REJECTION)
+        self.assertEqual(self.data, [b"%d" % number for number, may in enumerate(permitted) if may])
+        rejected = sorted(command_id for command_id, _ in self.rejections)
+        self.assertEqual(rejected, [number + 1 for number, may in enumerate(permitted) if not may])
+        self.assertFalse(self.queue.is_full)

@@ -1,4 +1,4 @@
-"""How late the reactor comes round."""
+"""Tests of `wsrelay.engine.reactor_lag`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from wsrelay.engine.reactor_lag import INTERVAL_SECONDS, MEMORY, LagMeter
 
 
 class LagMeterTests(SynchronousTestCase):
-    """On a clock."""
+    """The meter."""
 
-    def test_stall(self) -> None:
-        """A stall shows as the worst delay, for a minute."""
+    def test_stall_is_the_worst_delay_for_a_minute(self) -> None:
         clock = Clock()
         given: Any = clock
         meter = LagMeter(given)

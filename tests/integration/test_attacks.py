@@ -150,14 +150,15 @@ class NoDelayTests(TestCase):
 
         visiting = deferToThread(visit)
         deadline = REACTOR.seconds() + DEADLINE_SECONDS
-        while not service._sockets.sockets:
+        while not service.relay.websockets.connections.open_connections():
             self.assertLess(REACTOR.seconds(), deadline)
             await deferLater(REACTOR, 0.01)
-        (accepted,) = service._sockets.sockets
+        accepted: Any
+        (accepted,) = service.relay.websockets.connections.open_connections()
         handle = accepted.transport.getHandle()
         self.assertTrue(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         # It is off by default: otherwise this would prove nothing.
         with socket.socket() as alone:
             self.assertFalse(alone.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        service._node.publications_received([Publication("room", b"hello")])
+        service.relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visiting, "hello")

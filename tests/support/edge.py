@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.support.in_memory_relay import InMemoryRelay
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 
-__all__ = ["Caller", "EdgeCase", "RealEdgeCase"]
+__all__ = ["EdgeCase", "RealEdgeCase", "TCPClient"]
 
 REACTOR: Any = reactor
 
@@ -27,24 +27,24 @@ DEADLINE_SECONDS = 20.0
 
 
 class EdgeCase(SynchronousTestCase):
-    """A test at the edge: whatever happened in it, when everyone has left no timer and no connection remains."""
+    """A test at the edge. When all its clients have hung up, no timer and no connection may be left."""
 
-    def house(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
-        """A relay that is looked at once more when the test is over."""
-        house = InMemoryRelay(broker, **settings)
-        self.addCleanup(self._all_gone, house)
-        return house
+    def relay(self, broker: Any = None, **settings: Any) -> InMemoryRelay:
+        """Build a relay that is checked for leftovers when the test is over."""
+        relay = InMemoryRelay(broker, **settings)
+        self.addCleanup(self._check_leftovers, relay)
+        return relay
 
-    def _all_gone(self, house: InMemoryRelay) -> None:
-        self.assertEqual(house.leftovers(), [])
+    def _check_leftovers(self, relay: InMemoryRelay) -> None:
+        self.assertEqual(relay.leftovers(), [])
 
 
-class Caller(Protocol):
-    """The client's end of a real connection: it collects what comes, and can be waited for.
+class TCPClient(Protocol):
+    """The client's end of a TCP connection. It collects what it receives, and can be awaited.
 
     Attributes:
-        data: All that came since the last `until`.
-        ended: Fires when the connection is gone.
+        data: The bytes received since the last `until`.
+        ended: Fires with None when the connection is lost, within `DEADLINE_SECONDS`.
     """
 
     transport: Any
@@ -62,21 +62,25 @@ class Caller(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
-        self._look()
+        self._check_end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self.ended.called:
             self.ended.callback(None)
 
     def until(self, end: bytes) -> Deferred[bytes]:
-        """All that came, as soon as it ends like this."""
+        """Wait until what has been received ends in `end`.
+
+        Returns:
+            Fires with all that was received since the last call, within `DEADLINE_SECONDS`.
+        """
         self._end = end
         result = self._waiting = Deferred[bytes]()
         result.addTimeout(DEADLINE_SECONDS, REACTOR)
-        self._look()
+        self._check_end()
         return result
 
-    def _look(self) -> None:
+    def _check_end(self) -> None:
         if self._waiting is not None and self.data.endswith(self._end):
             waiting, self._waiting = self._waiting, None
             data, self.data = self.data, b""
@@ -84,15 +88,15 @@ class Caller(Protocol):
 
 
 class RealEdgeCase(TestCase):
-    """A test with a relay on a free port of loopback."""
+    """A test with a relay that listens on a free port of loopback."""
 
     _port: Any
     _authority: trustme.CA | None = None
 
     async def open(self, *, tls: bool = False, **settings: Any) -> InMemoryRelay:
-        """A relay on a port, until the test is over."""
-        house = InMemoryRelay(clock=REACTOR, **settings)
-        factory: Any = house.door
+        """Build a relay that listens until the test is over."""
+        relay = InMemoryRelay(clock=REACTOR, **settings)
+        factory: Any = relay.router
         self._authority = None
         if tls:
             self._authority = trustme.CA()
@@ -101,42 +105,46 @@ class RealEdgeCase(TestCase):
             factory = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, factory)
         self._port = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
         write_eagerly(self._port)
-        self.addCleanup(self._close, house, self._port)
-        return house
+        self.addCleanup(self._close, relay, self._port)
+        return relay
 
-    async def connect(self) -> Caller:
-        """A client of the port, until the test is over."""
+    async def connect(self) -> TCPClient:
+        """Connect a client that is disconnected when the test is over."""
         endpoint: Any = TCP4ClientEndpoint(REACTOR, "127.0.0.1", self._port.getHost().port)
         if self._authority is not None:
             root = trustRootFromCertificates([Certificate.loadPEM(self._authority.cert_pem.bytes())])
             endpoint = wrapClientTLS(optionsForClientTLS("relay.example", trustRoot=root), endpoint)
-        caller = Caller()
-        await connectProtocol(endpoint, caller)
-        self.addCleanup(self._hang_up, caller)
-        return caller
+        client = TCPClient()
+        await connectProtocol(endpoint, client)
+        self.addCleanup(self._hang_up, client)
+        return client
 
-    def later(self) -> Deferred[None]:
-        """The next turn of the reactor."""
+    def next_turn(self) -> Deferred[None]:
+        """Wait for the next turn of the reactor.
+
+        Returns:
+            Fires with None in that turn.
+        """
         return deferLater(REACTOR, 0)
 
-    async def empty(self, house: InMemoryRelay) -> None:
-        """Wait until nobody is connected to the relay's sockets any more."""
+    async def wait_until_empty(self, relay: InMemoryRelay) -> None:
+        """Wait until the relay has no WebSocket connection."""
         deadline = REACTOR.seconds() + DEADLINE_SECONDS
-        while house.sockets.countConnections:
+        while relay.websockets.countConnections:
             self.assertLess(REACTOR.seconds(), deadline)
             await deferLater(REACTOR, 0.01)
-        self.assertEqual(house.sockets.sockets, {})
+        self.assertEqual(relay.connections.open_connections(), ())
 
-    async def _close(self, house: InMemoryRelay, port: Any) -> None:
+    async def _close(self, relay: InMemoryRelay, port: Any) -> None:
         await port.stopListening()
-        await self.empty(house)
-        # Nor may one be left that the door has not yet handed to anybody.
+        await self.wait_until_empty(relay)
+        # Nor may one be left whose request head the router still waits for.
         while any(isinstance(end, Server) for end in (*REACTOR.getReaders(), *REACTOR.getWriters())):
             await deferLater(REACTOR, 0.01)
-        house.node.stop()
-        house.sockets.wheel.stop()
+        relay.node.stop()
+        relay.node.timers.stop()
 
-    async def _hang_up(self, caller: Caller) -> None:
-        if not caller.ended.called:
-            caller.transport.abortConnection()
-        await caller.ended
+    async def _hang_up(self, client: TCPClient) -> None:
+        if not client.ended.called:
+            client.transport.abortConnection()
+        await client.ended

@@ -20,55 +20,55 @@ class FakeSocket:
     """A socket of which the test is the kernel and the peer.
 
     Attributes:
-        room: How many bytes it still takes.
-        most: How many it takes in one call.
-        mood: What it does about more bytes than it takes: "full" raises EAGAIN, "idle" takes none, and "broken"
-            raises EPIPE, whatever room there is.
-        taken: What it took and nobody has read.
+        capacity: How many more bytes its buffer takes.
+        max_per_send: How many bytes it takes in one call.
+        mode: What it does if its buffer is full: "full" raises EAGAIN, "idle" takes no byte. "broken" raises EPIPE,
+            full or not.
+        taken: The bytes that it took and the peer has not read.
         sends: The sizes that were offered, in order.
     """
 
-    def __init__(self, room: int = 2**40, most: int = 2**40) -> None:
-        self.room = room
-        self.most = most
-        self.mood = "full"
+    def __init__(self, capacity: int = 2**40, max_per_send: int = 2**40) -> None:
+        self.capacity = capacity
+        self.max_per_send = max_per_send
+        self.mode = "full"
         self.taken = b""
         self.sends: list[int] = []
 
     def send(self, data: bytes | memoryview) -> int:
-        """Take what there is room for, as a socket does that does not block."""
+        """Take as many bytes as the buffer does, as a non-blocking socket."""
         self.sends.append(len(data))
-        if self.mood == "broken":
+        if self.mode == "broken":
             raise BrokenPipeError(errno.EPIPE, "broken")
-        size = min(len(data), self.room, self.most)
-        if data and not size and self.mood == "full":
+        size = min(len(data), self.capacity, self.max_per_send)
+        if data and not size and self.mode == "full":
             raise BlockingIOError(errno.EAGAIN, "full")
         self.taken += bytes(data[:size])
-        self.room -= size
+        self.capacity -= size
         return size
 
     def fileno(self) -> int:
-        """None that could be polled."""
+        """Return no descriptor: this one cannot be polled."""
         return -1
 
     def setblocking(self, flag: bool) -> None:
-        """It never blocks."""
+        """Do nothing: it never blocks."""
 
     def setsockopt(self, *option: object) -> None:
-        """It has no options."""
+        """Do nothing: it has no options."""
 
     def shutdown(self, how: int) -> None:
-        """Nothing more comes."""
+        """Do nothing: the peer of a test does not wait for the end."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no descriptor."""
 
 
-class _Loop:
-    """What a transport asks of its reactor.
+class _FakeReactor:
+    """The part of a reactor that a transport uses.
 
     Attributes:
-        writers: Who waits to be writable.
+        writers: The transports that wait until they are writable.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -80,7 +80,7 @@ class _Loop:
 
 
 class FakeTCPConnection(EagerServer):
-    """A TCP connection, Twisted's code and ours, on a kernel that the test plays.
+    """A TCP connection, Twisted's code and the relay's, on a kernel that the test plays.
 
     Args:
         clock: Time.
@@ -89,37 +89,37 @@ class FakeTCPConnection(EagerServer):
 
     def __init__(self, clock: Clock, kernel: FakeSocket | None = None) -> None:
         self.kernel = kernel or FakeSocket()
-        self.loop = _Loop(clock)
+        self.loop = _FakeReactor(clock)
         connection: Any = Connection
         connection.__init__(self, self.kernel, None, self.loop)
         self.connected = 1
 
     @property
     def waiting(self) -> int:
-        """How many bytes Twisted holds."""
+        """The number of bytes that Twisted holds."""
         size: int = len(self.dataBuffer) - self.offset + self._tempDataLen
         return size
 
     def getPeer(self) -> IPv4Address:
-        """Somebody."""
+        """Return an address of the documentation's range (RFC 5737)."""
         return IPv4Address("TCP", "192.0.2.1", 1234)
 
     def turn(self) -> None:
-        """The reactor finds it writable."""
+        """Let the reactor find it writable, if it waits for that."""
         if self in self.loop.writers:
             why = self.doWrite()
             if why is not None:
                 self.connectionLost(Failure(why))
 
     def drain(self, size: int = 2**40) -> bytes:
-        """The peer reads; there is as much room again, and the reactor notices."""
+        """Let the peer read: the buffer takes as many bytes again, and the reactor finds it writable."""
         data, self.kernel.taken = self.kernel.taken[:size], self.kernel.taken[size:]
-        self.kernel.room += len(data)
+        self.kernel.capacity += len(data)
         self.turn()
         return data
 
     def hang_up(self) -> None:
-        """The peer is gone without a word."""
+        """End the connection as a peer does that closes it without a close frame."""
         self._end(ConnectionDone())
 
     def _end(self, reason: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The relay's whole edge without a port."""
+"""The relay's whole edge without a port, built by its own composition root."""
 
 from __future__ import annotations
 
@@ -8,160 +8,124 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 
-from wsrelay.auth.build import Authentication
+from wsrelay.app.build import build_relay
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
-from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.engine.node import Node
-from wsrelay.engine.operations import Operations
-from wsrelay.engine.rejection_log import RejectionLog
-from wsrelay.metrics.counters import Counters
 from wsrelay.testing.transports import MemoryTransport
-from wsrelay.transports.listening.router import ConnectionRouterFactory
-from wsrelay.transports.websocket.protocol import WebSocketConnection, WebSocketConnectionFactory
-from wsrelay.web.api.keys import APIKeys
-from wsrelay.web.api.relay_api import RelayAPI
-from wsrelay.web.site import build_site
+from wsrelay.transports.websocket.protocol import WebSocketConnection
 
 __all__ = ["ClientWire", "InMemoryRelay"]
 
 
 class InMemoryRelay:
-    """A relay without a port: broker, node, sockets, site and door on one clock.
+    """A relay without a port, all of it on one clock.
 
     Args:
-        broker: The broker, or None for an embedded one that has started.
-        clock: Time, or None for a clock that stands still.
-        with_page: Whether the chat page is served.
+        broker: The broker. If None, an embedded one that has started.
+        clock: Time. If None, a clock that stands still.
         rng: Randomness for the ping jitter.
         **settings: Settings that are not the defaults.
 
     Attributes:
-        ready: Status and text of ``/readyz``.
+        objects: The objects of the process; the next four are among them.
+        node: Joins hub, broker and clients.
+        websockets: Makes WebSocket connections.
+        router: Takes connections.
+        connections: The registry of connections.
         wires: Every connection made.
     """
 
-    def __init__(
-        self,
-        broker: Any = None,
-        *,
-        clock: Any = None,
-        with_page: bool = True,
-        rng: Random | None = None,
-        **settings: Any,
-    ) -> None:
+    def __init__(self, broker: Any = None, *, clock: Any = None, rng: Random | None = None, **settings: Any) -> None:
         self.clock = Clock() if clock is None else clock
         if broker is None:
             broker = MemoryBroker(self.clock)
             broker.start()
         self.broker = broker
         self.settings = Settings(**settings)
-        rules = self.settings.build_namespaces()
-        counters = Counters()
-        rejections = RejectionLog(counters, self.clock.seconds)
-        auth = Authentication(
-            self.settings,
-            broker.credentials,
-            self.clock,
-            Random(7),
-            counters,
-            rejections.log_detail,
-            self.clock.seconds,
-        )
-        self.node = Node(broker, rules, self.clock, auth.authenticator, None, counters, rejections)
-        self.sockets = WebSocketConnectionFactory(self.node, self.settings, self.clock, rng or Random(7))
-        self.ready = (200, "ready")
-        api: RelayAPI | None = None
-        if self.settings.api_keys:
-            operations = Operations(broker, rules, self.clock.seconds)
-            api = RelayAPI(operations, APIKeys(self.settings.api_keys), rejections, self.clock)
-        site = build_site(
-            readiness=lambda: self.ready,
-            has_chat_page=with_page,
-            body_timeout_seconds=self.settings.handshake_timeout_seconds,
-            clock=self.clock,
-            api=api,
-            max_body_bytes=self.settings.max_message_bytes if self.settings.api_keys else 0,
-        )
-        self.door = ConnectionRouterFactory(
-            self.sockets,
-            site,
-            self.settings,
-            admission=self.sockets.admission,
-            counters=counters,
-            origins=OriginPolicy(self.settings.origins, require=self.settings.require_origin),
-            rejections=rejections,
-            wheel=self.node.wheel,
-        )
+        self.objects = build_relay(self.settings, broker, self.clock, rng or Random(7))
+        self.node = self.objects.node
+        self.websockets = self.objects.websockets
+        self.router = self.objects.router
+        self.connections = self.objects.websockets.connections
         self.wires: list[ClientWire] = []
 
     def turn(self) -> None:
-        """Let the reactor go round: what was called for "now" happens."""
+        """Run a few turns of the reactor: every call that is due now is made."""
         for _ in range(4):
             self.clock.advance(0)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass in steps as fine as the wheel's."""
+        """Let time pass in steps as fine as the timer wheel's."""
         for _ in range(round(seconds * 4)):
             self.clock.advance(0.25)
 
     def publish(self, *payloads: bytes, channel: str = "room") -> None:
-        """Something is published, and everyone is sent it."""
+        """Deliver publications as a broker does, each by itself."""
         for payload in payloads:
             self.node.publications_received([Publication(channel, payload)])
         self.turn()
 
+    @property
+    def open_websockets(self) -> list[WebSocketConnection]:
+        """The open connections that are WebSockets, oldest first."""
+        return [each for each in self.connections.open_connections() if isinstance(each, WebSocketConnection)]
+
+    @property
+    def handshaking_websockets(self) -> list[WebSocketConnection]:
+        """The WebSockets whose handshake waits for its answer, oldest first."""
+        return [each for each in self.connections.handshaking_connections() if isinstance(each, WebSocketConnection)]
+
     def leftovers(self) -> list[object]:
-        """What is left when everyone has gone and a while has passed; it should be nothing."""
+        """Hang up every connection, let time pass, and return what is left: an empty list if all is well."""
         for wire in self.wires:
-            wire.leave()
+            wire.hang_up()
         self.pass_time(200)
         return [
             *self.clock.getDelayedCalls(),
-            *self.sockets.wheel._buckets.values(),
-            *self.sockets.sockets,
-            *self.node._interests,
+            *self.node.timers._buckets.values(),
+            *self.connections.open_connections(),
+            *self.node.subscriptions._channels,
         ]
 
 
 class ClientWire:
-    """One connection to the door, seen from the client's end.
+    """One connection to a relay, seen from the client's end.
 
     Args:
-        house: Whose door it is.
-        transport: What the relay writes to, or None for a transport in memory.
+        relay: The relay, or anything that has its `router` and `wires`.
+        transport: What the relay writes to. If None, a transport in memory.
     """
 
-    def __init__(self, house: InMemoryRelay, transport: Any = None) -> None:
-        house.wires.append(self)
+    def __init__(self, relay: InMemoryRelay, transport: Any = None) -> None:
+        relay.wires.append(self)
         self.transport: Any = transport or MemoryTransport()
-        self.transport.protocol = house.door.buildProtocol(None)
+        self.transport.protocol = relay.router.buildProtocol(None)
         self.transport.protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
-        """Bytes arrive at the relay, unless the connection has ended."""
+        """Send bytes to the relay, unless the connection has ended."""
         if self.transport.connected:
             self.transport.protocol.dataReceived(data)
 
     def read(self) -> bytes:
-        """What the relay has sent."""
+        """Return the bytes that the relay has sent since the last call."""
         data: bytes = self.transport.drain()
         return data
 
-    def leave(self) -> None:
-        """Hang up without a word."""
+    def hang_up(self) -> None:
+        """Close the connection without a close frame."""
         if self.transport.connected:
             self.transport._end(ConnectionDone())
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended."""
+        """True if the connection has ended."""
         return not self.transport.connected
 
     @property
-    def socket(self) -> WebSocketConnection:
-        """What serves the connection, when it is a WebSocket."""
-        socket = self.transport.protocol
-        assert isinstance(socket, WebSocketConnection), socket
-        return socket
+    def connection(self) -> WebSocketConnection:
+        """The relay's end of the connection, if it is a WebSocket."""
+        connection = self.transport.protocol
+        assert isinstance(connection, WebSocketConnection), connection
+        return connection

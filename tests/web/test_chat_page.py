@@ -22,7 +22,7 @@ class ChatPageTests(EdgeCase):
 
     def test_file_is_served_verbatim_with_its_type_and_a_strict_policy(self) -> None:
         for path, (name, content_type) in _FILES.items():
-            wire = ClientWire(self.house())
+            wire = ClientWire(self.relay())
             wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
             (answer,) = answers(wire.read())
             self.assertEqual(answer.status, 200)

@@ -151,7 +151,7 @@ class PublishTests(APICase):
         wire.send(
             head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 0", f"Authorization: Bearer {NEW}")
         )
-        wire.leave()
+        wire.hang_up()
         self.assertEqual(relay.leftovers(), [])
 
     def test_call_is_completed_after_its_client_has_disconnected(self) -> None:
@@ -163,7 +163,7 @@ class PublishTests(APICase):
         data = b'{"user": "42", "revoke_seconds": 60}'
         lines = ("Host: x", f"Content-Length: {len(data)}", f"Authorization: Bearer {NEW}")
         wire.send(head("POST /api/disconnect HTTP/1.1", *lines) + data)
-        wire.leave()
+        wire.hang_up()
         slow.callback(None)
         self.assertEqual(len(broker.controls), 1)
         self.assertEqual(relay.leftovers(), [])
@@ -201,9 +201,9 @@ class TicketTests(APICase):
         status, document = self.ask(relay, "/api/tickets", {"sub": "42", "channels": ["room:1"]})
         self.assertEqual((status, document["expires_in"]), (201, 30))
         path = f"/ws/room:1?ticket={document['ticket']}"
-        WebSocketClient(relay, path).enter()
+        WebSocketClient(relay, path).connect()
         again = WebSocketClient(relay, path)
-        again.knock()
+        again.send_handshake()
         self.assertTrue(again.wire.read().startswith(b"HTTP/1.1 401 "))
 
     def test_ticket_expires_after_the_requested_seconds(self) -> None:
@@ -211,7 +211,7 @@ class TicketTests(APICase):
         _, document = self.ask(relay, "/api/tickets", {"sub": "42", "seconds": 5})
         relay.pass_time(5)
         client = WebSocketClient(relay, f"/ws/room:1?ticket={document['ticket']}")
-        client.knock()
+        client.send_handshake()
         self.assertTrue(client.wire.read().startswith(b"HTTP/1.1 401 "))
 
     def test_invalid_claims_are_rejected_with_400(self) -> None:
@@ -254,7 +254,7 @@ class DisconnectTests(APICase):
         _, document = self.ask(relay, "/api/tickets", {"sub": "42"})
         self.ask(relay, "/api/disconnect", {"ticket": document["ticket"]})
         client = WebSocketClient(relay, f"/ws/room:1?ticket={document['ticket']}")
-        client.knock()
+        client.send_handshake()
         self.assertTrue(client.wire.read().startswith(b"HTTP/1.1 401 "))
 
     def test_missing_ambiguous_or_invalid_target_is_rejected_with_400(self) -> None:

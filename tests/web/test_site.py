@@ -5,10 +5,14 @@ from __future__ import annotations
 from devtools.harness.http import Answer, answers, head
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from wsrelay.testing.brokers import FakeBroker
 from wsrelay.web.one_request import MAX_DROPPED_BYTES
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
 _NOT_FOUND = b"Not found. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"
+
+
+_ALIVE = b"alive; largest reactor lag in the last minute: 0 ms\n"
 
 
 class SiteTests(EdgeCase):
@@ -16,24 +20,25 @@ class SiteTests(EdgeCase):
 
     def ask(self, request_line: str, relay: InMemoryRelay | None = None) -> Answer:
         """Return the response to one request on a connection of its own."""
-        wire = ClientWire(relay or self.house())
+        wire = ClientWire(relay or self.relay())
         wire.send(head(f"{request_line} HTTP/1.1", "Host: x"))
         (answer,) = answers(wire.read(), to_head=request_line.startswith("HEAD "))
         return answer
 
     def test_healthz_is_200_whatever_the_broker_does(self) -> None:
-        relay = self.house()
-        relay.ready = (503, "not ready")
-        answer = self.ask("GET /healthz", relay)
-        self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
+        broker = FakeBroker()
+        broker.ready = False
+        answer = self.ask("GET /healthz", self.relay(broker))
+        self.assertEqual((answer.status, answer.body), (200, _ALIVE))
 
     def test_readyz_has_the_status_and_text_of_the_moment(self) -> None:
-        relay = self.house()
+        broker = FakeBroker()
+        relay = self.relay(broker)
         answer = self.ask("GET /readyz", relay)
         self.assertEqual((answer.status, answer.body), (200, b"ready\n"))
-        relay.ready = (503, "not ready: redis: no address")
+        broker.ready, broker.problem = False, "no address"
         answer = self.ask("GET /readyz", relay)
-        self.assertEqual((answer.status, answer.body), (503, b"not ready: redis: no address\n"))
+        self.assertEqual((answer.status, answer.body), (503, b"not ready: fake: no address\n"))
 
     def test_head_gets_the_header_fields_of_get_and_no_body(self) -> None:
         for path in ("/healthz", "/", "/static/chat.css", "/nowhere", "/ws/chat"):
@@ -56,20 +61,28 @@ class SiteTests(EdgeCase):
             self.assertEqual((answer.status, answer.body), (404, _NOT_FOUND))
 
     def test_root_is_a_text_and_no_file_is_served_without_the_chat_page(self) -> None:
-        relay = self.house(with_page=False)
+        relay = self.relay(chat_page=False)
         answer = self.ask("GET /", relay)
         self.assertEqual((answer.status, answer.body), (200, b"wsrelay: WebSockets are at /ws/<channel>.\n"))
         self.assertEqual(self.ask("GET /static/chat.js", relay).status, 404)
 
     def test_failing_route_is_500_without_a_traceback(self) -> None:
         """The log has it."""
-        relay = self.house()
-        relay.ready = None  # type: ignore[assignment]
-        answer = self.ask("GET /readyz", relay)
+
+        class BrokenBroker(FakeBroker):
+            @property
+            def ready(self) -> bool:
+                raise ArithmeticError("broken in the test")
+
+            @ready.setter
+            def ready(self, _ready: bool) -> None:
+                """Ignore it."""
+
+        answer = self.ask("GET /readyz", self.relay(BrokenBroker()))
         self.assertEqual(answer.status, 500)
         self.assertNotIn(b"Traceback", answer.body)
-        self.assertNotIn(b"NoneType", answer.body)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertNotIn(b"broken in the test", answer.body)
+        self.assertEqual(len(self.flushLoggedErrors(ArithmeticError)), 1)
 
 
 class ConnectionTests(EdgeCase):
@@ -81,15 +94,15 @@ class ConnectionTests(EdgeCase):
             head("GET /healthz HTTP/1.1", "Host: x", "Connection: close"),
             head("GET /healthz HTTP/1.1", "Host: x", "Connection: keep-alive"),
         ):
-            wire = ClientWire(self.house())
+            wire = ClientWire(self.relay())
             wire.send(request)
             (answer,) = answers(wire.read())
-            self.assertEqual((answer.headers["connection"], answer.body), ("close", b"alive\n"))
+            self.assertEqual((answer.headers["connection"], answer.body), ("close", _ALIVE))
             self.assertTrue(wire.closed)
         for line in ("Host: x", "Connection: keep-alive"):
-            wire = ClientWire(self.house())
+            wire = ClientWire(self.relay())
             wire.send(head("GET /healthz HTTP/1.0", line))
-            self.assertTrue(wire.read().endswith(b"\r\n\r\nalive\n"))
+            self.assertTrue(wire.read().endswith(b"\r\n\r\n" + _ALIVE))
             self.assertTrue(wire.closed)
 
 
@@ -105,14 +118,14 @@ class BodyTests(EdgeCase):
         self.assertTrue(wire.closed)
 
     def test_small_body_is_read_and_dropped(self) -> None:
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES}"))
         self.assertEqual(wire.read(), b"")
         wire.send(b"x" * MAX_DROPPED_BYTES + _HEALTH)
         self.assertEqual([answer.status for answer in answers(wire.read())], [405])
 
     def test_small_chunked_body_is_read_and_dropped(self) -> None:
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"))
         for _ in range(64):
             wire.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
@@ -122,7 +135,7 @@ class BodyTests(EdgeCase):
 
     def test_announced_large_body_is_rejected_with_413_before_it_arrives(self) -> None:
         """The part that arrives is not kept."""
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}")
         wire.send(request + b"x" * 1000)
         wire.send(b"x" * MAX_DROPPED_BYTES)
@@ -130,14 +143,14 @@ class BodyTests(EdgeCase):
         self.assert_too_large(wire)
 
     def test_large_body_in_one_piece_with_its_head_is_rejected_once(self) -> None:
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         request = head("POST /healthz HTTP/1.1", "Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}")
         wire.send(request + b"x" * (MAX_DROPPED_BYTES + 1) + _HEALTH)
         self.assert_too_large(wire)
 
     def test_chunked_body_is_rejected_once_when_it_has_become_too_large(self) -> None:
         for more in (b"", b"0\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n" + _HEALTH):
-            wire = ClientWire(self.house())
+            wire = ClientWire(self.relay())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked"))
             for _ in range(64):
                 wire.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
@@ -146,7 +159,7 @@ class BodyTests(EdgeCase):
 
     def test_input_behind_the_rejection_costs_nothing(self) -> None:
         """A transport under TLS keeps reading."""
-        wire = ClientWire(self.house())
+        wire = ClientWire(self.relay())
         wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Content-Length: 99999999"))
         for _ in range(100):
             wire.send(b"x" * 65536)
@@ -154,7 +167,7 @@ class BodyTests(EdgeCase):
 
     def test_malformed_content_length_is_rejected_with_400_and_closed(self) -> None:
         for line in ("Content-Length: -1", "Content-Length: x"):
-            wire = ClientWire(self.house())
+            wire = ClientWire(self.relay())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", line))
             self.assertEqual([answer.status for answer in answers(wire.read())], [400])
             self.assertTrue(wire.closed)

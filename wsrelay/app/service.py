@@ -1,8 +1,8 @@
-"""The process: what starts and stops in which order.
+"""One process of the relay: the order in which things start and stop.
 
 Starting: listen first, then connect to Redis, because a platform waits for the port and not for Redis. Stopping, on
-SIGTERM or SIGINT: not ready, stop listening, say goodbye to every client, wait for them, abort those who stay, and
-disconnect from Redis last, so that messages flow until the end. All of it within the drain time.
+SIGTERM or SIGINT: not ready, stop listening, close every connection, wait for the clients, abort those who stay, and
+disconnect from Redis last, so that messages flow until the end. All of it within the drain timeout.
 """
 
 from __future__ import annotations
@@ -19,39 +19,27 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.auth.build import Authentication
+from wsrelay.app.build import DEFAULT_MAX_CONNECTIONS, build_relay
 from wsrelay.config import Settings
-from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.drain_schedule import drain_delays
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.engine.node import Node
-from wsrelay.engine.operations import Operations
-from wsrelay.engine.reactor_lag import LagMeter
-from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
-from wsrelay.metrics.counters import Counters
-from wsrelay.metrics.exposition import exposition
 from wsrelay.transports.listening.eager_tcp import write_eagerly
-from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.listening.tls import ReloadingTLS
-from wsrelay.transports.websocket.protocol import WebSocketConnectionFactory
-from wsrelay.web.api.keys import APIKeys
-from wsrelay.web.api.relay_api import RelayAPI
-from wsrelay.web.site import build_site
 
 __all__ = ["RelayService"]
 
-FAREWELLS_PER_SECOND = 500.0
-"""How many clients a second may come back to the other processes without hurting them."""
+CLOSES_PER_SECOND = 500.0
+"""How many clients a second may reconnect to the other processes without overloading them."""
 
-FAREWELL_SHARE = 0.6
-"""The part of the drain time over which farewells are spread; the rest is for the last ones to leave."""
+DRAIN_SPREAD = 0.6
+"""The part of the drain timeout over which closes are spread; the rest is for the last clients to leave."""
 
-CALLS_SECONDS = 3.0
-"""How long requests over HTTP that are under way may take to end; among them are connections that say nothing."""
+REQUEST_SECONDS = 3.0
+"""How long HTTP requests that are under way may take to end; among them are connections that send nothing."""
 
-_LOOK_AGAIN_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class RelayService(Service):
@@ -63,9 +51,9 @@ class RelayService(Service):
         endpoints: Where to listen.
         clock: The reactor.
         rng: Randomness for jitter.
-        most_connections: How many clients there may be where the settings do not say.
-        certificates: Those that endpoints with TLS show. None: there are none.
-        now: The wall clock, in seconds since the epoch. None: the reactor's clock is one.
+        max_connections: How many connections there may be where the settings do not say.
+        certificates: The certificates of endpoints with TLS. If None, there are none.
+        now: The wall clock, in seconds since the epoch. If None, the reactor's clock is one.
 
     Raises:
         ConfigError: The keys for tokens, or a URL, cannot be used.
@@ -80,75 +68,24 @@ class RelayService(Service):
         endpoints: Sequence[IStreamServerEndpoint],
         clock: IReactorTime,
         rng: Random,
-        most_connections: int = 10_000,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
         certificates: ReloadingTLS | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
-        self._settings = settings
-        self._broker = broker
         self._endpoints = endpoints
         self._certificates = certificates
         self._clock = clock
         self._rng = rng
-        self.counters = Counters()
-        rules = settings.build_namespaces()
-        rejections = RejectionLog(self.counters, clock.seconds)
-        self._auth = Authentication(
-            settings, broker.credentials, clock, rng, self.counters, rejections.log_detail, now or clock.seconds
-        )
-        self._node = Node(broker, rules, clock, self._auth.authenticator, rng, self.counters, rejections, now)
-        self._sockets = WebSocketConnectionFactory(self._node, settings, clock, rng, most_connections)
-        self._lag = LagMeter(clock)
-        api: RelayAPI | None = None
-        if settings.api_keys:
-            operations = Operations(broker, rules, now or clock.seconds)
-            api = RelayAPI(operations, APIKeys(settings.api_keys), rejections, clock)
-        site = build_site(
-            liveness=self.liveness,
-            metrics=self.metrics if settings.metrics else None,
-            api=api,
-            max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
-            readiness=self.readiness,
-            has_chat_page=settings.has_chat_page,
-            body_timeout_seconds=settings.handshake_timeout_seconds,
-            clock=clock,
-        )
-        self._door = ConnectionRouterFactory(
-            self._sockets,
-            site,
+        self.relay = build_relay(
             settings,
-            admission=self._sockets.admission,
-            counters=self.counters,
-            origins=OriginPolicy(settings.origins, require=settings.require_origin),
-            rejections=rejections,
-            wheel=self._node.wheel,
+            broker,
+            clock,
+            rng,
+            max_connections=max_connections,
+            certificate_expiry=lambda: 0.0 if certificates is None else certificates.expires,
+            now=now,
         )
         self._ports: list[IListeningPort] = []
-
-    def liveness(self) -> tuple[int, str]:
-        """HTTP status and text: that the process lives, and how late it was at worst."""
-        return 200, f"alive; largest reactor lag in the last minute: {self._lag.worst * 1000:.0f} ms"
-
-    def metrics(self) -> bytes:
-        """This process's numbers."""
-        self.counters.deliveries = self._node.deliveries
-        gauges: dict[str, Callable[[], float]] = {
-            "connections": lambda: len(self._sockets.sockets),
-            "channels": lambda: self._node.channels,
-            "authenticated_connections": lambda: len(self._node.registry),
-            "certificate_expiry_timestamp_seconds": lambda: self._certificates.expires if self._certificates else 0.0,
-            "ready": lambda: float(self.readiness()[0] == 200),
-            "reactor_lag_seconds": lambda: self._lag.worst,
-        }
-        return exposition(self.counters, gauges)
-
-    def readiness(self) -> tuple[int, str]:
-        """HTTP status and text: whether clients should be sent here, and why not."""
-        if self._sockets.stopping:
-            return 503, "not ready: stopping"
-        if not self._broker.ready:
-            return 503, f"not ready: {self._broker.name}: {self._broker.problem}"
-        return 200, "ready"
 
     def privilegedStartService(self) -> None:
         """Listen; ports below 1024 need the privileges that twistd is about to give up.
@@ -158,7 +95,7 @@ class RelayService(Service):
         """
         failures: list[Failure] = []
         for endpoint in self._endpoints:
-            endpoint.listen(self._door).addCallbacks(self._listening, failures.append)
+            endpoint.listen(self.relay.router).addCallbacks(self._listening, failures.append)
         if failures:
             if failures[0].check(OSError):
                 raise ConfigError(f"cannot listen: {failures[0].getErrorMessage()}")
@@ -170,32 +107,42 @@ class RelayService(Service):
     def startService(self) -> None:
         """Connect to the broker."""
         super().startService()
-        if self._settings.requires_authentication and not (self._auth.can_authenticate or self._settings.uses_redis):
+        settings, authentication = self.relay.settings, self.relay.authentication
+        if settings.requires_authentication and not (authentication.can_authenticate or settings.uses_redis):
             self.log.warn(
-                "some channels want a credential, and there is no way to have one: set token_keys, token_jwks_url, "
-                "hook_url, or api_keys to mint tickets"
+                "some channels need a credential, and clients cannot get one: set token_keys, token_jwks_url, "
+                "hook_url, or api_keys to create tickets"
             )
-        if self._auth.accepts_tokens and not self._settings.requires_authentication:
+        if authentication.accepts_tokens and not settings.requires_authentication:
             self.log.warn(
-                "tokens are configured, but every channel is public: set access, or let namespaces ask for a credential"
+                "tokens are configured, but every channel is public: set access, or let namespaces require a credential"
             )
-        self._lag.start()
-        self._auth.start()
+        self.relay.lag.start()
+        authentication.start()
         if self._certificates is not None:
             self._certificates.start()
-        self._broker.start()
+        self.relay.broker.start()
+
+    @property
+    def addresses(self) -> list[Any]:
+        """The addresses of the listening ports, in the order of the endpoints."""
+        return [port.getHost() for port in self._ports]
 
     def reload(self) -> None:
-        """Read the certificates again; what is open stays open, and what cannot be used changes nothing."""
+        """Read the certificates again. Connections stay open, and files that cannot be used change nothing."""
         if self._certificates is None:
             self.log.info("there is nothing to read again: no certificates are configured")
         else:
             self._certificates.reload()
 
     def stopService(self) -> Deferred[None]:
-        """Drain; fires when the process may exit, within `drain_timeout_seconds`."""
+        """Drain.
+
+        Returns:
+            Fires with None when the process may exit, within `drain_timeout_seconds`.
+        """
         super().stopService()
-        self._sockets.stopping = True
+        self.relay.websockets.connections.start_draining()
         draining: Deferred[None] = Deferred.fromCoroutine(self._drain())
         draining.addErrback(lambda failure: self.log.failure("the drain failed", failure))
         return draining
@@ -205,44 +152,47 @@ class RelayService(Service):
         write_eagerly(port)
         address: Any = port.getHost()
         # Endpoints fire in their order, and those with TLS come last.
-        scheme = "https" if len(self._ports) > len(self._endpoints) - len(self._settings.listen_tls) else "http"
+        scheme = "https" if len(self._ports) > len(self._endpoints) - len(self.relay.settings.listen_tls) else "http"
         where = f"{scheme}://{address.host}:{address.port}/" if hasattr(address, "port") else str(address)
-        self.log.info("wsrelay listening on {where} with the {broker} broker", where=where, broker=self._broker.name)
+        self.log.info(
+            "wsrelay listening on {where} with the {broker} broker", where=where, broker=self.relay.broker.name
+        )
 
     async def _drain(self) -> None:
-        deadline = self._clock.seconds() + self._settings.drain_timeout_seconds
+        relay, settings = self.relay, self.relay.settings
+        connections = relay.websockets.connections
+        deadline = self._clock.seconds() + settings.drain_timeout_seconds
         for port in self._ports:
             await _maybe(port.stopListening())
-        sockets = list(self._sockets.sockets)
-        self.log.info("draining {count} connections", count=len(sockets))
-        for socket in list(self._sockets.waiting):
-            socket.close(Disconnect.RESTART)
-        window = self._settings.drain_timeout_seconds * FAREWELL_SHARE
-        delays = drain_delays(len(sockets), window, FAREWELLS_PER_SECOND, self._rng)
-        for delay, socket in zip(delays, sockets, strict=True):
+        open_connections = connections.open_connections()
+        self.log.info("draining {count} connections", count=len(open_connections))
+        connections.reject_handshakes()
+        window = settings.drain_timeout_seconds * DRAIN_SPREAD
+        delays = drain_delays(len(open_connections), window, CLOSES_PER_SECOND, self._rng)
+        for delay, connection in zip(delays, open_connections, strict=True):
             if delay:
-                self._clock.callLater(delay, socket.close, Disconnect.RESTART)
+                self._clock.callLater(delay, connection.close, Disconnect.RESTART)
             else:
-                socket.close(Disconnect.RESTART)
+                connection.close(Disconnect.RESTART)
         # Half a second is left for what comes after: aborts, and the broker.
-        calls_until = min(deadline - 0.5, self._clock.seconds() + CALLS_SECONDS)
-        while (self._sockets.sockets and self._clock.seconds() < deadline - 0.5) or (
-            self._door.http_connections and self._clock.seconds() < calls_until
+        requests_until = min(deadline - 0.5, self._clock.seconds() + REQUEST_SECONDS)
+        while (connections and self._clock.seconds() < deadline - 0.5) or (
+            len(relay.router.http_connections) and self._clock.seconds() < requests_until
         ):
-            await deferLater(self._clock, _LOOK_AGAIN_SECONDS)
-        if left := list(self._sockets.sockets):
-            self.log.info("{count} connections did not leave in time", count=len(left))
-            for socket in left:
-                socket.transport.abortConnection()
-        await self._broker.stop()
-        await self._auth.stop()
+            await deferLater(self._clock, _POLL_SECONDS)
+        if left := connections.open_connections():
+            self.log.info("{count} connections did not close in time", count=len(left))
+            for connection in left:
+                connection.abort()
+        await relay.broker.stop()
+        await relay.authentication.stop()
         if self._certificates is not None:
             self._certificates.stop()
-        self._node.stop()
-        self._lag.stop()
+        relay.node.stop()
+        relay.lag.stop()
 
 
 async def _maybe(result: Any) -> None:
-    """Await what may be a Deferred or already done."""
+    """Await a result that may be a Deferred."""
     if isinstance(result, Deferred):
         await result

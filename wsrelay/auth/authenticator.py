@@ -54,6 +54,11 @@ class Authenticator:
         self._asks_to_publish = asks_to_publish
         self._log_detail = log_detail
 
+    @property
+    def authorizes_subscribe(self) -> bool:
+        """See `IAuthenticator.authorizes_subscribe`."""
+        return self._hook is not None
+
     def find(self, handshake: Handshake) -> Credential | None:
         """See `IAuthenticator.find`."""
         credential = find_credential(handshake, self._cookie, with_bearer=self._token_verifier is not None)

@@ -53,7 +53,7 @@ class Setting:
 
     @property
     def is_list(self) -> bool:
-        """Whether the flag can be given several times."""
+        """True if the flag can be given several times."""
         return list in self.kind.types
 
     @property

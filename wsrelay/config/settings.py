@@ -380,17 +380,17 @@ class Settings:
 
     @property
     def may_compress(self) -> bool:
-        """Whether the messages of any channel are compressed."""
+        """True if the messages of any channel are compressed."""
         return self.compress or any(each.compress for each in self.namespaces)
 
     @property
     def listens_on_port(self) -> bool:
-        """Whether the relay listens on host and port."""
+        """True if the relay listens on host and port."""
         return not self.listen and self.host is not None
 
     @property
     def requires_authentication(self) -> bool:
-        """Whether any channel is open to authenticated clients only."""
+        """True if any channel is open to authenticated clients only."""
         levels = {
             level for each in self._configured_namespaces() if each.patterns for level in (each.subscribe, each.publish)
         }
@@ -398,12 +398,12 @@ class Settings:
 
     @property
     def uses_redis(self) -> bool:
-        """Whether the broker is Redis."""
+        """True if the broker is Redis."""
         return self.broker == "redis" or (self.broker == "auto" and self.redis_url is not None)
 
     @property
     def has_chat_page(self) -> bool:
-        """Whether the chat page is served."""
+        """True if the chat page is served."""
         return not self.uses_redis if self.chat_page is None else self.chat_page
 
 

@@ -1,19 +1,51 @@
-"""The wire languages, by name. A new dialect is one file and one line here."""
+"""The wire languages, and where each is spoken. A new dialect is one package and its lines here."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from wsrelay.dialects.centrifugo import PATH as CENTRIFUGO_PATH
+from wsrelay.dialects.centrifugo import JSONDialect
+from wsrelay.dialects.raw import PATH as RAW_PATH
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.interfaces import IDialect
 
-__all__ = ["DIALECTS", "SUBPROTOCOLS", "find_dialect"]
-
-DIALECTS: dict[str, IDialect] = {dialect.name: dialect for dialect in (RawDialect(),)}
-
-SUBPROTOCOLS = frozenset(name for dialect in DIALECTS.values() for name in dialect.subprotocols)
-"""What all of them are called in Sec-WebSocket-Protocol."""
+__all__ = ["CENTRIFUGO", "RAW", "Route", "find_route", "subprotocols"]
 
 
-def find_dialect(path: str) -> IDialect | None:
-    """The dialect spoken at a URL path, or None where no WebSocket lives."""
-    for dialect in DIALECTS.values():
-        if path.startswith(dialect.path):
-            return dialect
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a dialect is spoken, and over what.
+
+    Attributes:
+        path: A URL path. One that ends in a slash stands for every path below it.
+        transport: The kind of transport.
+        dialect: The wire language.
+    """
+
+    path: str
+    transport: Literal["websocket"]
+    dialect: IDialect
+
+    def matches(self, path: str) -> bool:
+        """Return whether a request's path is that of this route."""
+        return path.startswith(self.path) if self.path.endswith("/") else path == self.path
+
+
+RAW = Route(RAW_PATH, "websocket", RawDialect())
+CENTRIFUGO = Route(CENTRIFUGO_PATH, "websocket", JSONDialect())
+
+
+def find_route(routes: Iterable[Route], path: str) -> Route | None:
+    """Return the first route that matches a request's path, or None."""
+    for route in routes:
+        if route.matches(path):
+            return route
     return None
+
+
+def subprotocols(routes: Iterable[Route]) -> frozenset[str]:
+    """Return all that the dialects of these routes are called in Sec-WebSocket-Protocol."""
+    return frozenset(name for route in routes for name in route.dialect.subprotocols)

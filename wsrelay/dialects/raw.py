@@ -4,7 +4,7 @@
 
     ws://host/ws/<channel>
 
-    relay -> client   what the channel carries: a text frame where it is valid UTF-8, else a binary frame
+    relay -> client   what the channel carries: a text message where it is valid UTF-8, else a binary one
     client -> relay   what is published to the channel, where its namespace permits
 
 Nothing is added in either direction, so `redis-cli PUBLISH` and a browser's `new WebSocket(...)` are all it takes.
@@ -21,22 +21,27 @@ A client that can put its credential nowhere else sends it as its first message:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from zope.interface import implementer
 
-from wsrelay.core.access.credentials import Credential, read_credential
+from wsrelay.core.access.credentials import read_credential
 from wsrelay.core.messaging.channel_names import check_channel
-from wsrelay.core.messaging.commands import Publish, Subscribe
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe
+from wsrelay.core.messaging.messages import Farewell, Message, MessagePair, is_text
+from wsrelay.core.messaging.publications import ChannelEvent, Publication
+from wsrelay.core.messaging.replies import Reply, Subscribed
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, HTTPError
-from wsrelay.core.wire.frames import message_frame as plain_frame
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.interfaces import IDialect
 
-__all__ = ["RawDialect"]
+__all__ = ["PATH", "RawDialect"]
+
+PATH = "/ws/"
+"""Where the dialect is spoken; the channel's name follows."""
 
 
 @implementer(IDialect)
@@ -44,32 +49,47 @@ class RawDialect:
     """One channel per URL, payload verbatim."""
 
     name = "raw"
-    path = "/ws/"
     subprotocols = ("wsrelay",)
+    accepts_before_subscribed = False
 
-    def open(self, handshake: Handshake) -> Sequence[Subscribe]:
+    def open(self, handshake: Handshake) -> Sequence[Command]:
         """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1)."""
         # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
-        name = unquote_to_bytes(handshake.path.removeprefix(self.path)).decode("latin-1")
+        name = unquote_to_bytes(handshake.path.removeprefix(PATH)).decode("latin-1")
         try:
-            return [Subscribe(check_channel(name))]
+            return [Subscribe(0, check_channel(name))]
         except ChannelError as error:
             raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
 
-    def decode(self, payload: bytes) -> Sequence[Publish]:
-        """Every message is a publication on the client's channel."""
-        return [Publish(None, payload)]
+    def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
+        """Take every message for a publication on the client's channel, but for a credential that is still to come."""
+        if is_connected:
+            return [Publish(0, None, message.data)]
+        return [Connect(0, read_credential(message.data))]
 
-    def credential(self, payload: bytes) -> Credential:
-        """See `wsrelay.core.credentials.read_credential`."""
-        return read_credential(payload)
+    def encode(self, events: Sequence[ChannelEvent]) -> Sequence[MessagePair]:
+        """Make one message of each publication. There is no form for joins and leaves."""
+        if len(events) == 1 and type(event := events[0]) is Publication:
+            # Most batches are one publication, and by hand it costs half as much.
+            return ((data := event.data, not data.isascii() and not is_text(data)),)
+        # Most text is ASCII, which is found out without a call.
+        return [
+            (data := each.data, not data.isascii() and not is_text(data))
+            for each in events
+            if type(each) is Publication
+        ]
 
-    def welcome(self, channels: Sequence[str]) -> bytes:
-        """One text message."""
-        return plain_frame(json.dumps({"subscribed": channels[0]}).encode())
+    def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
+        """Confirm the subscription of a client whose credential was its first message; nothing else has a form."""
+        return [
+            Message(json.dumps({"subscribed": reply.channel}).encode())
+            for reply in replies
+            if isinstance(reply, Subscribed)
+        ]
 
-    def encode(self, publications: Sequence[Publication], message_frame: Callable[[bytes], bytes]) -> bytes:
-        """One frame for each publication, joined."""
-        if len(publications) == 1:
-            return message_frame(publications[0].data)
-        return b"".join([message_frame(publication.data) for publication in publications])
+    def ping(self) -> None:
+        """Leave pings to the WebSocket."""
+
+    def close(self, disconnect: Disconnect) -> Farewell:
+        """Close with the codes of the table as they are."""
+        return Farewell(disconnect.code, disconnect.reason)

@@ -1,308 +1,407 @@
-"""One client of a node: its session, and the hands that carry out what the session decides."""
+"""One connected client. Feeds events into its `Session` and performs the effects it returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.messaging.commands import Command, Subscribe
+from wsrelay.core.messaging.messages import Message
+from wsrelay.core.messaging.replies import Connected, Failed, Reply
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, RejectedError
-from wsrelay.core.sessions.session import (
+from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
+    CarryOut,
     Close,
-    Deny,
     Effect,
-    Emit,
-    Expire,
-    Listen,
-    Session,
-    Shows,
-    Unlisten,
+    ExpireAt,
+    PublishMessage,
+    Reject,
+    SendReply,
+    SubscribeChannel,
+    UnsubscribeChannel,
     Welcome,
 )
+from wsrelay.core.sessions.session import CredentialSource, Session
 from wsrelay.core.wire.handshake import Handshake
-from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.engine.hub import Subscriber
+from wsrelay.engine.client_services import ClientServices, Connection
 from wsrelay.engine.publish_queue import PublishQueue
+from wsrelay.engine.subscribe_questions import SubscribeQuestions
 from wsrelay.engine.timers import WheelTimer
 from wsrelay.interfaces import IDialect
 
-if TYPE_CHECKING:
-    from wsrelay.engine.node import Node
-
-__all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "CREDENTIAL_TIMEOUT_SECONDS", "Client", "Connection"]
+__all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "CREDENTIAL_TIMEOUT_SECONDS", "Client"]
 
 AUTHENTICATE_TIMEOUT_SECONDS = 15.0
-"""How long it may take in all to find out who a client is; each way to find out has a shorter deadline of its own."""
+"""How long it may take in all to authenticate a client; each step has a shorter deadline of its own."""
 
 CREDENTIAL_TIMEOUT_SECONDS = 10.0
-"""How long a client may take that is to send its credential as its first message."""
+"""How long a client may take to send its credential as its first message."""
 
 LONGEST_TIMER_SECONDS = 3600.0
-"""A credential that ends later than this is looked at again then: the clock that it goes by may have been set."""
-
-# Made once: it is looked for with every message of a client.
-_MAY_NOT_PUBLISH = Close(Disconnect.PUBLISH_DENIED)
-
-
-class Connection(Protocol):
-    """What carries a client."""
-
-    @property
-    def dialect(self) -> IDialect:
-        """The wire language spoken on it."""
-
-    @property
-    def subscriber(self) -> Subscriber:
-        """What the hub sends to; stays the same."""
-
-    def close(self, disconnect: Disconnect) -> None:
-        """Say goodbye with this closing, and end the connection."""
-
-    def compress(self) -> None:
-        """Agree on compression, if the client offered it; called before `accept` or not at all."""
-
-    def accept(self, name: str | None = None) -> None:
-        """Complete the handshake, telling the client the name of its connection; frames may be sent from here on."""
-
-    def refuse(self, response: ErrorResponse) -> None:
-        """Answer the handshake with an HTTP status and end the connection."""
+"""A credential that expires later than this is looked at again then: the clock that it goes by may have been set."""
 
 
 class Client:
-    """One client. Implements `wsrelay.engine.client_registry.RegisteredClient`.
+    """One client. Implements `RegisteredClient` and `PendingClient`.
 
     Args:
-        node: The node it belongs to.
-        connection: Its socket.
-        session: Its state.
+        services: What it needs of its node.
+        connection: Its transport.
     """
 
     log = Logger()
 
-    __slots__ = ("_approvals", "_connection", "_knock", "_name", "_node", "_session", "_timer")
+    __slots__ = (
+        "_connection",
+        "_connection_id",
+        "_handshake",
+        "_publish_queue",
+        "_questions",
+        "_services",
+        "_session",
+        "_timer",
+    )
 
-    def __init__(self, node: Node, connection: Connection, session: Session) -> None:
-        self._node = node
+    def __init__(self, services: ClientServices, connection: Connection) -> None:
+        self._services = services
         self._connection = connection
-        self._session = session
-        # What it said when it knocked, until somebody has looked at it.
-        self._knock: tuple[Handshake, Credential | None] | None = None
-        self._name: str | None = None
+        self._session = Session(services.namespaces, has_commands=connection.dialect.accepts_before_subscribed)
+        # The opening request and the credential in it, until the client is authenticated.
+        self._handshake: tuple[Handshake, Credential | None] | None = None
+        # If None, the client is anonymous and cannot be disconnected by a target.
+        self._connection_id: str | None = None
         # The one deadline it has: to send its credential, or the end of that.
         self._timer: WheelTimer | None = None
-        self._approvals: PublishQueue | None = None
+        self._publish_queue: PublishQueue | None = None
+        # If None, the application was never asked about a channel.
+        self._questions: SubscribeQuestions | None = None
+
+    @property
+    def session(self) -> Session:
+        """The client's state."""
+        return self._session
 
     def open(self, handshake: Handshake) -> None:
-        """The client knocked: its connection's `accept` or `refuse` is called, now or within a deadline."""
-        authenticator = self._node.authenticator
+        """Begin with the opening request: `accept` or `reject` of the connection is called, now or in bounded time."""
+        authenticator = self._services.authenticator
         try:
-            subscriptions = self._dialect.open(handshake)
+            commands = self._dialect.open(handshake)
             credential = authenticator.find(handshake)
         except HTTPError as error:
-            self._connection.refuse(error.response)
+            self._connection.reject(error.response)
             return
         except RejectedError as error:
-            self._deny(error.client_error, accepted=False)
+            self._reject(error.client_error, is_accepted=False)
             return
-        if subscriptions and all(self._node.compresses(each.channel) for each in subscriptions):
-            self._connection.compress()
-        shows = Shows.NOTHING
+        if self._wants_compression(commands):
+            self._connection.offer_compression()
+        source = CredentialSource.NONE
         if credential is not None or authenticator.requires_authentication(handshake):
-            shows = Shows.CREDENTIAL
+            source = CredentialSource.HANDSHAKE
         if credential is None and handshake.promises_credential:
-            shows = Shows.LATER
-        if shows is not Shows.NOTHING:
-            self._knock = handshake, credential
-            self._name = handshake.connection
-        self._perform(self._session.open(subscriptions, shows))
+            source = CredentialSource.FIRST_MESSAGE
+        if source is not CredentialSource.NONE or self._dialect.accepts_before_subscribed:
+            self._handshake = handshake, credential
+            self._connection_id = handshake.connection
+        self._perform(self._session.open(commands, source))
         if self._session.awaits_credential:
-            self._timer = self._node.wheel.call_later(CREDENTIAL_TIMEOUT_SECONDS, self.give_up)
-            self._node.await_credential(self)
+            self._await_credential()
 
-    def received(self, payload: bytes) -> None:
-        """The client sent a message."""
-        self._node.counters.client_messages += 1
+    def received(self, message: Message) -> None:
+        """Take a message of the client."""
+        self._services.counters.client_messages += 1
         try:
-            if self._session.awaits_credential:
-                self._show(self._dialect.credential(payload))
-            else:
-                effects = self._session.received(self._dialect.decode(payload))
-                if _MAY_NOT_PUBLISH in effects:
-                    self._node.rejections.record(ClientError.PUBLISH_DENIED)
-                self._perform(effects)
+            commands = self._dialect.decode(message, is_connected=not self._session.awaits_credential)
         except ProtocolViolation as violation:
-            self._close(violation.disconnect)
+            self._perform(self._session.disconnect(violation.disconnect))
+            return
         except RejectedError as error:
-            self._perform(self._session.denied(error.client_error))
+            self._perform(self._session.rejected(error.client_error))
+            return
+        # Many commands may stand in one frame: the rate of frames is meant for what clients ask.
+        if len(commands) < 2 or self._connection.counts_as(len(commands) - 1):
+            self._carry_out(commands)
 
-    def lost(self) -> None:
-        """The connection is gone; calling it again does nothing."""
-        self._knock = None
+    def connection_closing(self) -> None:
+        """Take that the connection is being closed, whichever side began: nothing is carried out any more."""
+        if self._publish_queue is not None:
+            self._publish_queue.stop()
+        if not self._session.is_connected:
+            self._perform(self._session.connection_lost())
+
+    def report_gap(self, channel: str) -> None:
+        """Tell the client that messages of a channel may have been lost."""
+        self._perform(self._session.gap(channel))
+
+    def disconnect(self, disconnect: Disconnect) -> None:
+        """See `RegisteredClient.disconnect`."""
+        self._perform(self._session.disconnect(disconnect))
+
+    def credential_timed_out(self) -> None:
+        """See `PendingClient.credential_timed_out`."""
+        self._services.pending_credentials.remove(self)
+        if self._session.is_rejected:
+            # It has been told that it may try again, and did not leave by itself.
+            self._perform(self._session.disconnect(Disconnect.NOT_AVAILABLE))
+        else:
+            self._perform(self._session.rejected(ClientError.TOO_LATE))
+
+    def connection_lost(self) -> None:
+        """Take the end of the connection. Calling it again does nothing."""
+        self._handshake = None
         self._stop_timer()
-        self._node.credential_came(self)
-        if self._name is not None:
-            self._node.registry.leave(self)
-        if self._approvals is not None:
-            self._approvals.stop()
-        self._perform(self._session.lost())
-
-    def give_up(self) -> None:
-        """No credential has come in time, or there is no room to wait for it any longer."""
-        self._node.credential_came(self)
-        self._perform(self._session.denied(ClientError.TOO_LATE))
-
-    def dismiss(self, disconnect: Disconnect) -> None:
-        """See `RegisteredClient.dismiss`."""
-        denied = self._session.denied(ClientError.REVOKED)
-        # Who was accepted is told what the application chose; who was not gets the one answer there is for that.
-        if denied and not (isinstance(denied[0], Deny) and not denied[0].accepted):
-            self._close(disconnect)
-            denied = denied[1:]
-        self._perform(denied)
+        self._services.pending_credentials.remove(self)
+        if self._connection_id is not None:
+            self._services.registry.remove(self)
+        if self._publish_queue is not None:
+            self._publish_queue.stop()
+        self._perform(self._session.connection_lost())
+        if self._questions is not None:
+            self._questions.stop()
 
     @property
     def _dialect(self) -> IDialect:
         return self._connection.dialect
 
+    def _wants_compression(self, commands: Sequence[Command]) -> bool:
+        wants = False
+        for command in commands:
+            if isinstance(command, Subscribe):
+                rule = self._services.namespaces.rule(command.channel)
+                if rule is None or not rule.compress:
+                    return False
+                wants = True
+        return wants
+
+    # Effects
+
+    def _carry_out(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            effects = self._session.received(command)
+            if effects and type(last := effects[-1]) is Close:
+                if last.disconnect is Disconnect.PUBLISH_DENIED:
+                    self._services.rejections.record(ClientError.PUBLISH_DENIED)
+                self._perform(effects)
+                return
+            self._perform(effects)
+
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Listen(channel):
-                    outcome = self._node.subscribe(self._connection.subscriber, channel)
-                    outcome.addCallback(lambda _: self._perform(self._session.listening()))
-                    outcome.addErrback(self._feed_failure, self._session.not_listening)
-                    outcome.addErrback(self._broken)
-                case Emit(channel, payload):
-                    self._emit(channel, payload)
-                case Unlisten(channel):
-                    self._node.unsubscribe(self._connection.subscriber, channel)
-                case Authenticate():
-                    self._authenticate()
-                case Expire(at):
+                case PublishMessage():
+                    self._authorize_publish(effect)
+                case SubscribeChannel():
+                    self._authorize_subscribe(effect)
+                case UnsubscribeChannel(channel):
+                    self._unsubscribe(channel)
+                case Authenticate(credential):
+                    self._authenticate(credential)
+                case ExpireAt(at):
                     self._expire(at)
                 case Accept():
-                    self._connection.accept(self._name)
-                case Welcome(channels):
-                    self._connection.subscriber.send(self._dialect.welcome(channels))
-                case Deny(client_error, accepted):
-                    self._deny(client_error, accepted=accepted)
+                    self._connection.accept(self._connection_id)
+                case Welcome(command_id):
+                    self._welcome(command_id)
+                case CarryOut(commands):
+                    self._carry_out(commands)
+                case SendReply(reply):
+                    self._send(reply)
+                case Reject(error, is_accepted):
+                    self._reject(error, is_accepted=is_accepted)
                 case _:  # Close, the one that is left; mypy sees to that
                     self._close(effect.disconnect)
 
+    def _send(self, reply: Reply) -> None:
+        if isinstance(reply, Failed) and reply.error.disconnect is not Disconnect.BAD_REQUEST:
+            self._services.rejections.record(reply.error)
+        connection = self._connection
+        messages = connection.dialect.reply((reply,))
+        if messages:
+            connection.writer.send(connection.encoding.frame(messages))
+
     def _close(self, disconnect: Disconnect) -> None:
-        # What waits for a yes is not published for somebody who has been told goodbye.
-        if self._approvals is not None:
-            self._approvals.stop()
+        if self._publish_queue is not None:
+            # What has been sent and not yet authorized is not published behind the close.
+            self._publish_queue.stop()
         self._connection.close(disconnect)
 
-    def _deny(self, client_error: ClientError, *, accepted: bool) -> None:
-        self._node.rejections.record(client_error)
-        if accepted:
-            self._close(client_error.disconnect)
+    def _reject(self, error: ClientError, *, is_accepted: bool) -> None:
+        self._services.rejections.record(error)
+        if is_accepted:
+            self._close(error.disconnect)
         else:
-            self._connection.refuse(client_error.response)
+            self._connection.reject(error.response)
 
-    # Who it is
+    # Authentication
 
-    def _show(self, credential: Credential) -> None:
-        assert self._knock is not None, "awaits its credential"  # noqa: S101 -- `open` has kept it
+    def _await_credential(self) -> None:
+        self._timer = self._services.timers.call_later(CREDENTIAL_TIMEOUT_SECONDS, self.credential_timed_out)
+        self._services.pending_credentials.add(self)
+
+    def _authenticate(self, sent: Credential | None) -> None:
+        assert self._handshake is not None, "not authenticated yet"  # noqa: S101 -- `open` has kept it
+        (handshake, credential), self._handshake = self._handshake, None
         self._stop_timer()
-        self._node.credential_came(self)
-        self._knock = self._knock[0], credential
-        self._perform(self._session.shown())
-
-    def _authenticate(self) -> None:
-        assert self._knock is not None, "knocked"  # noqa: S101 -- `open` has kept it
-        (handshake, credential), self._knock = self._knock, None
-        outcome = Deferred.fromCoroutine(self._identify(handshake, credential))
-        outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._node.clock)
-        outcome.addCallback(lambda identity: self._perform(self._session.identified(identity)))
-        outcome.addErrback(self._not_identified)
-        outcome.addErrback(self._broken)
+        self._services.pending_credentials.remove(self)
+        outcome = Deferred.fromCoroutine(self._identify(handshake, credential if sent is None else sent))
+        outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._services.clock)
+        outcome.addCallback(lambda identity: self._perform(self._session.authenticated(identity)))
+        outcome.addErrback(self._authentication_failed)
+        outcome.addErrback(self._failed)
 
     async def _identify(self, handshake: Handshake, credential: Credential | None) -> Identity:
-        registry = self._node.registry
+        registry = self._services.registry
 
         def on_identity(identity: Identity) -> None:
-            if not self._session.is_over:
-                registry.enter(self, identity.revocation_targets(handshake.connection))
+            if not self._session.is_closed:
+                registry.add(self, identity.revocation_targets(handshake.connection))
 
         # Each time before the next one is asked, so that a revocation that comes meanwhile finds the client here.
         on_identity(ANONYMOUS)
         channels = self._session.channels
-        identity = await self._node.authenticator.authenticate(credential, handshake, channels, on_identity)
+        identity = await self._services.authenticator.authenticate(credential, handshake, channels, on_identity)
         on_identity(identity)
-        if identity.is_authenticated and any(await self._node.are_revoked(registry.names_of(self))):
+        if identity.is_authenticated:
+            registry.authenticated(self)
+        if identity.is_authenticated and any(await self._services.are_revoked(registry.targets_of(self))):
             raise RejectedError(ClientError.REVOKED)
+        if identity.expires is not None and identity.expires <= self._services.now():
+            # Before anything is done for it: in dialects with commands that may be a publish right behind the connect.
+            raise RejectedError(ClientError.TOKEN_EXPIRED)
         return identity
 
-    def _not_identified(self, failure: Failure) -> None:
+    def _authentication_failed(self, failure: Failure) -> None:
         failure.trap(RejectedError, BrokerUnavailable, CancelledError, DeferredTimeout)
         error = failure.value
         if isinstance(error, BrokerUnavailable):
-            self._node.rejections.log_detail(f"Redis cannot be asked who is denied: {error.code}")
-        self._perform(
-            self._session.denied(error.client_error if isinstance(error, RejectedError) else ClientError.NOT_CHECKED)
-        )
+            self._services.rejections.log_detail(f"Redis cannot be asked what has been revoked: {error.code}")
+        client_error = error.client_error if isinstance(error, RejectedError) else ClientError.NOT_CHECKED
+        self._perform(self._session.rejected(client_error))
+        if self._session.is_rejected:
+            # It has been told, and is expected to leave by itself.
+            self._await_credential()
+
+    def _welcome(self, command_id: int) -> None:
+        self._send(Connected(command_id, self._connection_id or "", self._connection.ping_seconds))
 
     def _expire(self, at: float) -> None:
-        left = at - self._node.now()
+        left = at - self._services.now()
         if left <= 0:
-            self._perform(self._session.denied(ClientError.TOKEN_EXPIRED))
-        elif not self._session.is_over:
-            # As it is where the client went in the moment in which it was let in.
-            self._timer = self._node.wheel.call_later(min(left, LONGEST_TIMER_SECONDS), lambda: self._expire(at))
+            self._perform(self._session.rejected(ClientError.TOKEN_EXPIRED))
+        elif not self._session.is_closed:
+            # Not where the client left in the moment in which it was connected.
+            self._timer = self._services.timers.call_later(min(left, LONGEST_TIMER_SECONDS), lambda: self._expire(at))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    # What it sends
+    # Subscriptions
 
-    def _emit(self, channel: str, payload: bytes) -> None:
-        if self._approvals is not None and self._approvals.is_full:
-            self._close(Disconnect.TOO_FAST)
+    def _authorize_subscribe(self, effect: SubscribeChannel) -> None:
+        channel, authenticator = effect.channel, self._services.authenticator
+        if effect.is_initial or not authenticator.authorizes_subscribe:
+            self._subscribe(channel)
             return
-        answer = self._node.authenticator.authorize_publish(self._session.identity, channel, payload)
-        if answer is None and self._approvals is None:
-            self._publish(channel, payload)
+        if self._questions is None:
+            self._questions = SubscribeQuestions(
+                lambda name: authenticator.authorize_subscribe(self._session.identity, name), self._subscribe_answered
+            )
+        self._questions.add(channel)
+
+    def _subscribe_answered(self, channel: str, failure: Failure | None) -> None:
+        if failure is None:
+            self._subscribe(channel)
             return
-        if self._approvals is None:
-            self._approvals = PublishQueue(self._publish, self._not_approved)
-        # Also what nobody has to be asked about, lest it overtake what waits.
-        self._approvals.add(channel, payload, succeed(None) if answer is None else answer)
-
-    def _publish(self, channel: str, payload: bytes) -> None:
-        outcome = self._node.publish(channel, payload)
-        outcome.addErrback(self._feed_failure, self._session.not_emitted)
-        outcome.addErrback(self._broken)
-
-    def _not_approved(self, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, RejectedError):
-            self._node.rejections.record(error.client_error)
-            self._perform(self._session.not_emitted(error.client_error.disconnect))
+            self._end_subscription(channel, error.client_error)
         elif isinstance(error, CancelledError):
-            # Nobody asks any more: the process stops.
-            self._perform(self._session.not_emitted(Disconnect.NOT_AVAILABLE))
+            self._end_subscription(channel, ClientError.NOT_CHECKED)
         else:
-            self._broken(failure)
+            self._end_subscription(channel, ClientError.NOT_CHECKED)
+            self._failed(failure)
 
-    def _feed_failure(self, failure: Failure, step: Callable[[], list[Effect]]) -> None:
+    def _end_subscription(self, channel: str, error: ClientError) -> None:
+        # Nothing has been subscribed yet, so that the session's release has nothing to undo.
+        effects = self._session.subscribe_failed(channel, error)
+        self._perform(effect for effect in effects if not isinstance(effect, UnsubscribeChannel))
+
+    def _subscribe(self, channel: str) -> None:
+        connection = self._connection
+        outcome = self._services.subscriptions.subscribe(connection.writer, channel, connection.encoding)
+        outcome.addCallback(lambda position: self._perform(self._session.subscribed(channel, position)))
+        outcome.addErrback(self._subscribe_failed, channel)
+        outcome.addErrback(self._failed)
+
+    def _unsubscribe(self, channel: str) -> None:
+        if self._questions is None or not self._questions.discard(channel):
+            self._services.subscriptions.unsubscribe(self._connection.writer, channel)
+
+    def _subscribe_failed(self, failure: Failure, channel: str) -> None:
         failure.trap(BrokerUnavailable, CancelledError)
-        self._perform(step())
+        self._perform(self._session.subscribe_failed(channel))
 
-    def _broken(self, failure: Failure) -> None:
+    # Publishing
+
+    def _authorize_publish(self, message: PublishMessage) -> None:
+        queue = self._publish_queue
+        if queue is not None and queue.is_stopped:
+            # The rest of the message that the connection was closed for.
+            return
+        if queue is not None and queue.is_full:
+            self._close(Disconnect.TOO_FAST)
+            return
+        ask = self._services.authenticator.authorize_publish
+        answer: Deferred[None] | None
+        try:
+            answer = ask(self._session.identity, message.channel, message.data)
+        except Exception:  # noqa: BLE001 -- one that raises has answered
+            answer = fail()
+        if answer is None and queue is None:
+            self._publish(message)
+            return
+        if queue is None:
+            queue = self._publish_queue = PublishQueue(self._publish, self._publish_rejected)
+        # Also what nobody has to be asked about, lest it overtake what waits.
+        queue.add(message, succeed(None) if answer is None else answer)
+
+    def _publish(self, message: PublishMessage) -> None:
+        outcome = self._services.publish(message.channel, message.data)
+        if message.id:
+            outcome.addCallback(lambda _result: self._perform(self._session.published(message.id)))
+        outcome.addErrback(self._publish_failed, message)
+        outcome.addErrback(self._failed)
+
+    def _publish_failed(self, failure: Failure, message: PublishMessage) -> None:
+        failure.trap(BrokerUnavailable, CancelledError)
+        self._perform(self._session.publish_failed(message.id, disconnect=Disconnect.TRY_AGAIN))
+
+    def _publish_rejected(self, message: PublishMessage, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, RejectedError):
+            if not message.id:
+                # Where there is a reply, `_send` records it.
+                self._services.rejections.record(error.client_error)
+            self._perform(self._session.publish_failed(message.id, error.client_error))
+        elif isinstance(error, CancelledError):
+            # The process stops, and with it the questions to the application.
+            self._perform(self._session.publish_failed(message.id, ClientError.NOT_CHECKED))
+        else:
+            self._failed(failure)
+
+    def _failed(self, failure: Failure) -> None:
         self.log.failure("a client's request failed; closing its connection", failure)
         self._close(Disconnect.INTERNAL_ERROR)
+        self.connection_closing()

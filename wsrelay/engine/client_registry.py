@@ -1,6 +1,7 @@
-"""Who of this process's clients is somebody: found by user, connection, ticket or token, to be disconnected.
+"""The clients of this process that can be disconnected, indexed by user, connection, ticket and token id.
 
-Clients that show nothing, where nobody is asked about them, are not in it and cost nothing here.
+Clients that show no credential, where the application is not asked about them either, are not in it and cost nothing
+here.
 """
 
 from __future__ import annotations
@@ -16,53 +17,69 @@ __all__ = ["ClientRegistry", "RegisteredClient"]
 
 
 class RegisteredClient(Protocol):
-    """A client that is known."""
+    """A client that can be disconnected."""
 
-    def dismiss(self, disconnect: Disconnect) -> None:
-        """End it, whether it is in already or still knocking."""
+    def disconnect(self, disconnect: Disconnect) -> None:
+        """End the client, whether its handshake is complete or not."""
 
 
 class ClientRegistry:
-    """Members by what they are called: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``."""
+    """Clients by revocation target: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``."""
 
     log = Logger()
 
     def __init__(self) -> None:
-        self._by_name: dict[str, dict[RegisteredClient, None]] = {}
-        self._names: dict[RegisteredClient, tuple[str, ...]] = {}
+        self._by_target: dict[str, dict[RegisteredClient, None]] = {}
+        self._targets: dict[RegisteredClient, tuple[str, ...]] = {}
+        self._authenticated: set[RegisteredClient] = set()
+
+    @property
+    def authenticated_clients(self) -> int:
+        """The number of clients that a credential or the application vouches for."""
+        return len(self._authenticated)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._targets)
 
-    def enter(self, member: RegisteredClient, names: Iterable[str]) -> None:
-        """A member is here, under these names and those that it has already; `leave` is owed once."""
-        self._names[member] = tuple(dict.fromkeys((*self._names.get(member, ()), *names)))
-        for name in self._names[member]:
-            self._by_name.setdefault(name, {})[member] = None
+    def add(self, client: RegisteredClient, targets: Iterable[str]) -> None:
+        """Index a client by targets, in addition to those that it has; `remove` is owed once."""
+        self._targets[client] = tuple(dict.fromkeys((*self._targets.get(client, ()), *targets)))
+        for target in self._targets[client]:
+            self._by_target.setdefault(target, {})[client] = None
 
-    def leave(self, member: RegisteredClient) -> None:
-        """A member is gone; one that never entered is forgiven."""
-        for name in self._names.pop(member, ()):
-            of_name = self._by_name[name]
-            del of_name[member]
-            if not of_name:
-                del self._by_name[name]
+    def authenticated(self, client: RegisteredClient) -> None:
+        """Take that a client is authenticated. One that has been removed meanwhile is ignored."""
+        if client in self._targets:
+            self._authenticated.add(client)
 
-    def names_of(self, member: RegisteredClient) -> Sequence[str]:
-        """What a member is called."""
-        return self._names.get(member, ())
+    def remove(self, client: RegisteredClient) -> None:
+        """Remove a client; one that was never added is ignored."""
+        self._authenticated.discard(client)
+        for target in self._targets.pop(client, ()):
+            of_target = self._by_target[target]
+            del of_target[client]
+            if not of_target:
+                del self._by_target[target]
 
-    def names(self) -> list[str]:
-        """Every name that somebody here has."""
-        return list(self._by_name)
+    def targets_of(self, client: RegisteredClient) -> Sequence[str]:
+        """Return the targets of a client, in the order in which they were added."""
+        return self._targets.get(client, ())
 
-    def dismiss(self, name: str, disconnect: Disconnect) -> int:
-        """End all members of a name; gives how many there were."""
-        # A copy, because whoever is ended may leave at once.
-        members = list(self._by_name.get(name, ()))
-        for member in members:
+    def targets(self) -> list[str]:
+        """Return every target that a client here has."""
+        return list(self._by_target)
+
+    def disconnect(self, target: str, disconnect: Disconnect) -> int:
+        """End all clients of a target.
+
+        Returns:
+            How many there were.
+        """
+        # A copy, because a client that is ended may be removed at once.
+        clients = list(self._by_target.get(target, ()))
+        for client in clients:
             try:
-                member.dismiss(disconnect)
+                client.disconnect(disconnect)
             except Exception:  # noqa: BLE001 -- one that cannot be ended must not save the others
                 self.log.failure("a client could not be disconnected")
-        return len(members)
+        return len(clients)

@@ -1,47 +1,50 @@
-"""What publications are on the wire: made once for all who listen in the same way."""
+"""Encodings: the bytes of channel events, made once for all subscriptions that share one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.wire.deflate import Deflater
-from wsrelay.core.wire.frames import message_frame
+from wsrelay.core.messaging.messages import MessagePair
+from wsrelay.core.messaging.publications import ChannelEvent
+from wsrelay.core.wire.framing import Framing
 from wsrelay.interfaces import IDialect
 
 __all__ = ["Encoding", "Encodings"]
 
 
 class Encoding:
-    """A dialect and a way to make frames of its messages. Listeners with the same one share their bytes.
+    """A dialect in a framing. Subscriptions with the same encoding share its bytes.
 
     Args:
         dialect: The wire language.
-        message_frame: Makes the frame of one message.
+        framing: What the transport makes of its messages.
     """
 
-    __slots__ = ("_dialect", "_message_frame")
+    __slots__ = ("_encode", "_frame")
 
-    def __init__(self, dialect: IDialect, message_frame: Callable[[bytes], bytes] = message_frame) -> None:
-        self._dialect = dialect
-        self._message_frame = message_frame
+    def __init__(self, dialect: IDialect, framing: Framing) -> None:
+        self._encode = dialect.encode
+        self._frame = framing.frame
 
-    def encode(self, publications: Sequence[Publication]) -> bytes:
-        """The frames of these publications of one channel, in this order, joined."""
-        return self._dialect.encode(publications, self._message_frame)
+    def encode(self, events: Sequence[ChannelEvent]) -> bytes:
+        """Return the bytes of events of one channel, in their order; empty if the dialect has no form for them."""
+        return self._frame(self._encode(events))
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """Return the bytes of messages for one client."""
+        return self._frame(messages)
 
 
 class Encodings:
-    """The encodings of one process, each made when it is first asked for."""
+    """The encodings of one process, each made when it is first needed."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, bool], Encoding] = {}
+        self._made: dict[tuple[str, str], Encoding] = {}
 
-    def get(self, dialect: IDialect, *, compressed: bool = False) -> Encoding:
-        """The one encoding for all listeners of a dialect who have, or have not, negotiated compression."""
-        key = (dialect.name, compressed)
+    def get(self, dialect: IDialect, framing: Framing) -> Encoding:
+        """Return the one encoding of a dialect in a framing."""
+        key = (dialect.name, framing.name)
         found = self._made.get(key)
         if found is None:
-            made = Encoding(dialect, Deflater().message_frame) if compressed else Encoding(dialect)
-            found = self._made[key] = made
+            found = self._made[key] = Encoding(dialect, framing)
         return found

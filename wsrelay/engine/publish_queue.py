@@ -1,4 +1,4 @@
-"""Messages of one client that wait until somebody has said whether they may be published."""
+"""Messages of one client that wait until the application has authorized them."""
 
 from __future__ import annotations
 
@@ -8,66 +8,82 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["MOST_WAITING", "PublishQueue"]
+from wsrelay.core.sessions.effects import PublishMessage
 
-MOST_WAITING = 16
+__all__ = ["MAX_WAITING", "PublishQueue"]
+
+MAX_WAITING = 16
 """How many messages of one client may wait; what they hold in memory is at most so many times the longest message."""
 
 
-class _Message:
-    __slots__ = ("answer", "channel", "is_approved", "payload")
+class _Waiting:
+    __slots__ = ("answer", "is_authorized", "message")
 
-    def __init__(self, channel: str, payload: bytes, answer: Deferred[None]) -> None:
-        self.channel = channel
-        self.payload = payload
+    def __init__(self, message: PublishMessage, answer: Deferred[None]) -> None:
+        self.message = message
         self.answer = answer
-        self.is_approved = False
+        self.is_authorized = False
 
 
 class PublishQueue:
     """Publishes in the order in which the messages came, whatever the order of the answers.
 
     Args:
-        publish: Called with channel and payload of every message that may be published.
-        refused: Called with the first refusal; nothing that waits is published any more.
+        publish: Called with every message that may be published.
+        rejected: Called with the first message that may not, and the failure. Nothing that waits behind it is
+            published any more where the queue stops then; see `stop`.
+
+    Attributes:
+        is_stopped: Whether nothing is published any more.
     """
 
-    def __init__(self, publish: Callable[[str, bytes], None], refused: Callable[[Failure], None]) -> None:
+    def __init__(
+        self, publish: Callable[[PublishMessage], None], rejected: Callable[[PublishMessage, Failure], None]
+    ) -> None:
         self._publish = publish
-        self._refused = refused
-        self._waiting: deque[_Message] = deque()
-        self._stopped = False
+        self._rejected = rejected
+        self._waiting: deque[_Waiting] = deque()
+        self.is_stopped = False
 
     @property
     def is_full(self) -> bool:
-        """Whether one more message would be too many."""
-        return len(self._waiting) >= MOST_WAITING
+        """True if one more message would be too many."""
+        return len(self._waiting) >= MAX_WAITING
 
-    def add(self, channel: str, payload: bytes, answer: Deferred[None]) -> None:
-        """One more message, and the answer to the question whether it may be published."""
-        if self._stopped:
+    def add(self, message: PublishMessage, answer: Deferred[None]) -> None:
+        """Add a message, and the answer to whether it may be published."""
+        if self.is_stopped:
             answer.addErrback(lambda _failure: None)
             return
-        message = _Message(channel, payload, answer)
-        self._waiting.append(message)
-        answer.addCallbacks(self._approved, self._denied, callbackArgs=(message,))
+        waiting = _Waiting(message, answer)
+        self._waiting.append(waiting)
+        answer.addCallbacks(self._authorized, self._denied, callbackArgs=(waiting,), errbackArgs=(waiting,))
 
     def stop(self) -> None:
-        """Publish nothing any more."""
-        self._stopped = True
+        """Publish nothing any more, and cancel the questions that are under way."""
+        self.is_stopped = True
         waiting = list(self._waiting)
         self._waiting.clear()
-        for message in waiting:
-            # Nobody wants to know any more, and the question takes others' room.
-            message.answer.cancel()
+        for each in waiting:
+            # Nobody needs the answer any more, and the question takes others' room.
+            each.answer.cancel()
 
-    def _approved(self, _answer: object, message: _Message) -> None:
-        message.is_approved = True
-        while self._waiting and self._waiting[0].is_approved:
-            ready = self._waiting.popleft()
-            self._publish(ready.channel, ready.payload)
+    def _authorized(self, _answer: object, waiting: _Waiting) -> None:
+        waiting.is_authorized = True
+        self._publish_ready()
 
-    def _denied(self, failure: Failure) -> None:
-        if not self._stopped:
+    def _denied(self, failure: Failure, waiting: _Waiting) -> None:
+        if self.is_stopped:
+            return
+        if waiting.message.id:
+            # The client is told which of its messages it was; the others are independent of it.
+            self._waiting.remove(waiting)
+            self._rejected(waiting.message, failure)
+            self._publish_ready()
+        else:
             self.stop()
-            self._refused(failure)
+            self._rejected(waiting.message, failure)
+
+    def _publish_ready(self) -> None:
+        while self._waiting and self._waiting[0].is_authorized:
+            self._publish(self._waiting.popleft().message)

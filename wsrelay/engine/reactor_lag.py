@@ -1,4 +1,4 @@
-"""How late the reactor comes round: what every client feels when something holds it."""
+"""The lag of the reactor: the delay that every client sees when something occupies it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORY = 120
 
 
 class LagMeter:
-    """Asks to be called, and measures how much later it is.
+    """Measures how much later than scheduled the reactor calls.
 
     Args:
         clock: Time.
@@ -30,7 +30,7 @@ class LagMeter:
         self._timer = self._clock.callLater(INTERVAL_SECONDS, self._measure, self._clock.seconds() + INTERVAL_SECONDS)
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

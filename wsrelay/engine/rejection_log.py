@@ -1,4 +1,4 @@
-"""Tells the operator who is turned away and why, in as many lines as there are reasons and not as there are clients."""
+"""The log of rejected clients: as many lines as there are reasons, and not as there are clients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wsrelay.metrics.counters import Counters
 
 __all__ = ["RejectionLog"]
 
-EVERY_SECONDS = 60.0
+LOG_INTERVAL_SECONDS = 60.0
 
 
 class RejectionLog:
-    """Counts every denial, and writes a line for the first of each reason in a minute.
+    """Counts every rejection, and writes a line for the first of each reason in a minute.
 
-    A developer whose browser shows nothing but 1006 finds the reason here; an attacker who knocks a thousand times a
+    A developer whose browser shows nothing but 1006 finds the reason here; an attacker with a thousand handshakes a
     second does not fill the disk.
 
     Args:
@@ -30,23 +30,27 @@ class RejectionLog:
     def __init__(self, counters: Counters, seconds: Callable[[], float]) -> None:
         self._counters = counters
         self._seconds = seconds
-        self._told: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
 
     def record(self, client_error: ClientError) -> None:
-        """Somebody was turned away."""
+        """Record a rejected client."""
         self._counters.auth_rejections[client_error.reason] += 1
-        self._tell(client_error.reason, client_error.response.text)
+        self._log_rate_limited(client_error.reason, client_error.reason, client_error.response.text)
 
     def log_detail(self, detail: str) -> None:
-        """Somebody is about to be turned away for this: more than they are told. One of a few constant texts."""
-        self._tell(detail, detail)
+        """Log more about a rejection than the client is told.
 
-    def _tell(self, key: str, text: str) -> None:
+        Args:
+            detail: One of a few constant texts: each has a line of its own in a minute.
+        """
+        self._log_rate_limited(detail, "detail", detail)
+
+    def _log_rate_limited(self, key: str, reason: str, text: str) -> None:
         now = self._seconds()
-        since, more = self._told.get(key, (-EVERY_SECONDS, 0))
-        if now - since < EVERY_SECONDS:
-            self._told[key] = since, more + 1
+        since, more = self._logged.get(key, (-LOG_INTERVAL_SECONDS, 0))
+        if now - since < LOG_INTERVAL_SECONDS:
+            self._logged[key] = since, more + 1
             return
-        self._told[key] = now, 0
+        self._logged[key] = now, 0
         suffix = f" ({more} more like it since the last such line)" if more else ""
-        self.log.info("denied: {text}{suffix}", text=text, suffix=suffix)
+        self.log.info("rejected ({reason}): {text}{suffix}", reason=reason, text=text, suffix=suffix)

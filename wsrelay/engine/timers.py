@@ -15,7 +15,7 @@ RESOLUTION_SECONDS = 0.5
 
 
 class WheelTimer:
-    """A call to come. `cancel` may be called at any time, any number of times."""
+    """A scheduled call. `cancel` may be called at any time, any number of times."""
 
     __slots__ = ("_bucket", "call")
 
@@ -24,7 +24,7 @@ class WheelTimer:
         self.call = call
 
     def cancel(self) -> None:
-        """Let the call not happen."""
+        """Cancel the call."""
         self._bucket.pop(self, None)
 
 
@@ -50,7 +50,7 @@ class TimerWheel:
         self._next = 0
 
     def seconds(self) -> float:
-        """The time of the clock."""
+        """Return the time of the clock, in seconds."""
         return self._clock.seconds()
 
     def call_later(self, delay: float, call: Callable[[], object]) -> WheelTimer:
@@ -64,26 +64,26 @@ class TimerWheel:
         timer = WheelTimer(bucket, call)
         bucket[timer] = None
         if self._tick is None or slot < self._next:
-            self._wind(slot, now)
+            self._schedule(slot, now)
         return timer
 
     def stop(self) -> None:
-        """Forget all timers."""
+        """Drop all timers."""
         self._buckets.clear()
         self._slots.clear()
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
 
-    def _wind(self, slot: int, now: float) -> None:
+    def _schedule(self, slot: int, now: float) -> None:
         if self._tick is not None:
             self._tick.cancel()
         self._next = slot
-        self._tick = self._clock.callLater(max(0.0, slot * RESOLUTION_SECONDS - now), self._turn)
+        self._tick = self._clock.callLater(max(0.0, slot * RESOLUTION_SECONDS - now), self._fire)
 
-    def _turn(self) -> None:
+    def _fire(self) -> None:
         self._tick = None
-        # Every slot of the heap has a bucket until its turn comes, and the wheel is always wound to the first.
+        # Every slot of the heap has a bucket until it fires, and the wheel is always scheduled for the first.
         bucket = self._buckets.pop(heapq.heappop(self._slots))
         while bucket:
             # One by one: a call may cancel another of the same bucket.
@@ -93,7 +93,7 @@ class TimerWheel:
                 timer.call()
             except Exception:  # noqa: BLE001 -- one connection's timer must not cost the others theirs
                 self.log.failure("a timer failed")
-        # Buckets whose timers were all cancelled go as their turn comes; each is at most one empty dict. Winding is due
-        # even if a call has wound the wheel already: to its own slot, which may be behind the first one that waits.
+        # Buckets whose timers were all cancelled go when their slot fires; each is at most one empty dict. Scheduling
+        # is due even if a call has done so already: for its own slot, which may be behind the first one that waits.
         if self._slots:
-            self._wind(self._slots[0], self._clock.seconds())
+            self._schedule(self._slots[0], self._clock.seconds())

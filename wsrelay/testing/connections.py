@@ -2,64 +2,88 @@
 
 from __future__ import annotations
 
-from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.framing import DeflatedWebSocketFraming, Framing, WebSocketFraming
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.dialects import DIALECTS
-from wsrelay.engine.encodings import Encodings
-from wsrelay.engine.hub import Subscriber
+from wsrelay.dialects import RAW
+from wsrelay.engine.client import Client
+from wsrelay.engine.encodings import Encoding, Encodings
+from wsrelay.engine.topic import Subscriber
 from wsrelay.interfaces import IDialect
+from wsrelay.testing.subscribers import RecordingSubscriber
 
-__all__ = ["RecordingConnection"]
+__all__ = ["ENCODINGS", "PLAIN", "RecordingConnection"]
 
 ENCODINGS = Encodings()
+PLAIN = WebSocketFraming()
+_DEFLATED = DeflatedWebSocketFraming()
 
 
-class RecordingConnection:
-    """A `wsrelay.engine.node.Connection`, its own subscriber, that writes down what happens to it.
+class RecordingConnection(RecordingSubscriber):
+    """A `wsrelay.engine.client_services.Connection`, its own writer, that records what happens to it.
 
     Args:
-        dialect: The name of the wire language spoken on it.
+        dialect: The wire language spoken on it.
 
     Attributes:
+        dialect: See `Connection.dialect`.
         accepted: Whether the handshake was completed.
-        name: What its connection was called when it was.
-        responses: The refusals it was given.
-        sent: The batches it was sent.
-        disconnects: The closings it was given.
+        is_compressed: Whether compression was agreed on. This client offers it always.
+        connection_id: The id of its connection that the client was told.
+        responses: The error responses that its handshake was answered with, in order.
     """
 
-    def __init__(self, dialect: str = "raw") -> None:
-        self.dialect: IDialect = DIALECTS[dialect]
-        self.encoding = ENCODINGS.get(self.dialect)
+    ping_seconds = 25
+
+    def __init__(self, dialect: IDialect = RAW.dialect) -> None:
+        super().__init__()
+        self.dialect = dialect
         self.accepted = False
-        self.name: str | None = None
+        self.is_compressed = False
+        self.connection_id: str | None = None
         self.responses: list[ErrorResponse] = []
-        self.sent: list[bytes] = []
-        self.disconnects: list[Disconnect] = []
-
-    def compress(self) -> None:
-        """See `Connection.compress`: this client offers it."""
-        self.encoding = ENCODINGS.get(self.dialect, compressed=True)
-
-    def accept(self, name: str | None = None) -> None:
-        """See `Connection.accept`."""
-        self.accepted = True
-        self.name = name
-
-    def refuse(self, response: ErrorResponse) -> None:
-        """See `Connection.refuse`."""
-        self.responses.append(response)
+        self._client: Client | None = None
 
     @property
-    def subscriber(self) -> Subscriber:
-        """See `Connection.subscriber`."""
+    def encoding(self) -> Encoding:
+        """See `Connection.encoding`."""
+        framing: Framing = _DEFLATED if self.is_compressed else PLAIN
+        return ENCODINGS.get(self.dialect, framing)
+
+    @property
+    def writer(self) -> Subscriber:
+        """See `Connection.writer`."""
         return self
 
-    def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
-        """See `Subscriber.send`."""
-        self.sent.append(data)
+    def attach(self, client: Client) -> None:
+        """Report gaps and closes to a client, as a transport does."""
+        self._client = client
+
+    def offer_compression(self) -> None:
+        """See `Connection.offer_compression`."""
+        self.is_compressed = True
+
+    def accept(self, connection_id: str | None) -> None:
+        """See `Connection.accept`."""
+        self.accepted = True
+        self.connection_id = connection_id
+
+    def counts_as(self, messages: int) -> bool:
+        """See `Connection.counts_as`: the rate permits everything."""
+        return True
+
+    def reject(self, response: ErrorResponse) -> None:
+        """See `Connection.reject`."""
+        self.responses.append(response)
 
     def close(self, disconnect: Disconnect) -> None:
-        """See `Subscriber.close`."""
-        self.disconnects.append(disconnect)
+        """See `Connection.close`."""
+        super().close(disconnect)
+        if self._client is not None:
+            self._client.connection_closing()
+
+    def report_gap(self, channel: str) -> None:
+        """See `Subscriber.report_gap`."""
+        super().report_gap(channel)
+        if self._client is not None:
+            self._client.report_gap(channel)

@@ -14,14 +14,19 @@ __all__ = ["MemoryTransport"]
 class MemoryTransport(StringTransport):
     """A transport without a socket that behaves like a TCP one where the relay's protocols care.
 
-    It calls a registered push producer when more than `high_water` bytes wait, as Twisted does at 64 KiB, and
-    `drain` plays the peer that reads. It forgives what a TCP transport forgives: writing after the end, a producer
-    that is unregistered twice, reading on after `loseConnection`.
+    It calls a registered push producer when more than `high_water` bytes wait, as Twisted does at 64 KiB, and `drain`
+    acts as the peer that reads. It permits what a TCP transport permits: writing after the end, a producer that is
+    unregistered twice, reading on after `loseConnection`.
+
+    Args:
+        protocol: The protocol whose `connectionLost` is called at the end.
 
     Attributes:
-        high_water: How many bytes may wait before the producer is paused.
+        high_water: The number of bytes that may wait before the producer is paused.
+        protocol: The argument of that name.
         aborted: Whether the connection was reset.
-        half_closed: Whether our side said that nothing more comes.
+        half_closed: Whether this side has ended its direction.
+        no_delay: Whether small writes are sent at once.
     """
 
     high_water = 65536
@@ -34,7 +39,7 @@ class MemoryTransport(StringTransport):
         self.no_delay = False
 
     def write(self, data: bytes) -> None:
-        """Keep what is written; tell the producer when it is too much."""
+        """Keep the data; pause the producer when it is too much."""
         if not self.connected:
             return
         super().write(data)
@@ -42,7 +47,7 @@ class MemoryTransport(StringTransport):
             self.producer.pauseProducing()
 
     def drain(self) -> bytes:
-        """Take all that waits, as a peer that reads does; the producer may go on, or the connection ends."""
+        """Take all that waits, as a peer that reads does. The producer resumes, or a closing connection ends."""
         data: bytes = self.value()
         self.clear()
         if self.producer is not None:
@@ -52,7 +57,7 @@ class MemoryTransport(StringTransport):
         return data
 
     def loseConnection(self) -> None:
-        """Close once what waits has been read, which is at once where nothing does."""
+        """Close when everything that waits has been read, which is at once where nothing does."""
         self.disconnecting = True
         if self.producer is None and not self.value():
             self._end(ConnectionDone())
@@ -62,17 +67,17 @@ class MemoryTransport(StringTransport):
         self.producer = None
 
     def abortConnection(self) -> None:
-        """Reset the connection; what waits is lost."""
+        """Reset the connection; everything that waits is lost."""
         self.aborted = True
         self.clear()
         self._end(ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
-        """Say that nothing more comes."""
+        """End this side's direction."""
         self.half_closed = True
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Remember the switch."""
+        """Record the option."""
         self.no_delay = enabled
 
     def _end(self, reason: Exception) -> None:

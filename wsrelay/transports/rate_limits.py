@@ -19,13 +19,13 @@ class RateLimits:
     Args:
         frames_per_second: The number of frames that a client may send in a second, on average.
         bytes_per_second: The number of bytes that a client may send in a second, on average.
-        wheel: Tells the time, and runs the removal of idle clients.
+        timers: Tells the time, and runs the removal of idle clients.
     """
 
-    def __init__(self, frames_per_second: float, bytes_per_second: float, wheel: TimerWheel) -> None:
+    def __init__(self, frames_per_second: float, bytes_per_second: float, timers: TimerWheel) -> None:
         self._frames_per_second = frames_per_second
         self._bytes_per_second = bytes_per_second
-        self._wheel = wheel
+        self._timers = timers
         self._buckets: dict[Hashable, tuple[TokenBucket, TokenBucket]] = {}
         self._sweep: WheelTimer | None = None
 
@@ -42,7 +42,7 @@ class RateLimits:
             frames: The number of frames.
             size: The number of bytes.
         """
-        now = self._wheel.seconds()
+        now = self._timers.seconds()
         found = self._buckets.get(client)
         if found is None:
             found = self._buckets[client] = (
@@ -61,11 +61,11 @@ class RateLimits:
 
     def _start_sweep(self) -> None:
         if self._sweep is None:
-            self._sweep = self._wheel.call_later(MESSAGE_BURST_SECONDS, self._remove_idle_buckets)
+            self._sweep = self._timers.call_later(MESSAGE_BURST_SECONDS, self._remove_idle_buckets)
 
     def _remove_idle_buckets(self) -> None:
         self._sweep = None
-        now = self._wheel.seconds()
+        now = self._timers.seconds()
         idle = [client for client, buckets in self._buckets.items() if all(bucket.is_full(now) for bucket in buckets)]
         for client in idle:
             del self._buckets[client]

@@ -1,7 +1,7 @@
-"""The way out of one connection: the subscriber that the hub knows.
+"""The way out of one connection: the subscriber that the hub sends to.
 
-Most connections are *clear*: nothing waits, and a batch goes to the kernel in one system call. One that is not has an
-outbox, and everything for it goes there in its order, control frames too, until the transport has caught up. So the
+Most connections are *writable*: nothing waits, and a batch goes to the kernel in one system call. One that is not has
+an outbox, and everything for it goes there in its order, control frames too, until the transport has caught up. So the
 bytes that Twisted copies are at most one piece, and what waits beyond that are batches shared with everyone.
 """
 
@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from wsrelay.core.flow.outbox import Outbox
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.transports.listening.eager_tcp import EagerServer
 
@@ -24,7 +23,7 @@ PIECE_BYTES = 65536
 
 
 class Limits(Protocol):
-    """What bounds an outbox: the settings."""
+    """The bounds of an outbox: the settings."""
 
     @property
     def max_outbox_bytes(self) -> int:
@@ -36,51 +35,52 @@ class Limits(Protocol):
 
 
 class Owner(Protocol):
-    """The connection an outlet belongs to."""
+    """The connection that a writer belongs to."""
 
-    def dropped(self) -> None:
-        """The client did not get something that it should have got if it had read faster."""
+    def batch_dropped(self) -> None:
+        """Count a batch that the client did not get because it does not read fast enough."""
+
+    def report_gap(self, channel: str) -> None:
+        """See `wsrelay.engine.topic.Subscriber.report_gap`."""
 
     def close(self, disconnect: Disconnect) -> None:
-        """Say goodbye and end the connection."""
+        """Tell the client why, and end the connection."""
 
 
 class _FirstSlots:
-    """What every send looks at: the slots of a base come first, in the cache line that the type is read from."""
+    """The slots that every send reads: those of a base come first, in the cache line that the type is read from."""
 
-    __slots__ = ("clear", "write_now")
+    __slots__ = ("is_writable", "write_now")
 
 
 class ConnectionWriter(_FirstSlots):
-    """The way out of one connection. Implements `wsrelay.engine.hub.Subscriber`.
+    """The way out of one connection. Implements `wsrelay.engine.topic.Subscriber` and `WriteListener`.
 
     Args:
         owner: The connection.
-        encoding: What the hub makes of publications for it.
-        limits: What bounds the outbox.
-        wheel: Timers; its clock says how long something has waited.
+        limits: The bounds of the outbox.
+        timers: Timers; their clock says how long something has waited.
     """
 
-    __slots__ = ("_busy", "_limits", "_outbox", "_owner", "_timer", "_transport", "_wheel", "encoding", "is_open")
+    __slots__ = ("_is_blocked", "_limits", "_outbox", "_owner", "_timer", "_timers", "_transport", "is_open")
 
-    def __init__(self, owner: Owner, encoding: Encoding, limits: Limits, wheel: TimerWheel) -> None:
-        self.encoding = encoding
+    def __init__(self, owner: Owner, limits: Limits, timers: TimerWheel) -> None:
         self._owner: Owner | None = owner
         self._limits = limits
-        self._wheel = wheel
+        self._timers = timers
         self._transport: Any = None
         self.write_now: Callable[[bytes], int] = len
         self._outbox: Outbox | None = None
         self._timer: WheelTimer | None = None
-        self._busy = False
-        self.clear = False
+        self._is_blocked = False
+        self.is_writable = False
         self.is_open = False
 
     # The hub's side
 
     def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
-        """See `wsrelay.engine.hub.Subscriber.send`."""
-        if self.clear:
+        """See `wsrelay.engine.topic.Subscriber.send`."""
+        if self.is_writable:
             # First a variable: the interpreter reads a slot faster than it looks for a method of that name.
             write_now = self.write_now
             try:
@@ -91,17 +91,22 @@ class ConnectionWriter(_FirstSlots):
             if sent != len(data):
                 self._fall_behind(data, sent)
         elif self.is_open:
-            self._wait(data, policy, channel, latest)
+            self._enqueue(data, policy, channel, latest)
 
     def close(self, disconnect: Disconnect) -> None:
-        """See `wsrelay.engine.hub.Subscriber.close`."""
+        """See `wsrelay.engine.topic.Subscriber.close`."""
         if self._owner is not None:
             self._owner.close(disconnect)
+
+    def report_gap(self, channel: str) -> None:
+        """See `wsrelay.engine.topic.Subscriber.report_gap`."""
+        if self._owner is not None:
+            self._owner.report_gap(channel)
 
     # The connection's side
 
     def connect(self, transport: Any) -> None:
-        """The connection has a transport: from here on control frames can be sent."""
+        """Take the connection's transport: from here on control frames can be sent."""
         self._transport = transport
         if isinstance(transport, EagerServer):
             transport.set_write_listener(self)
@@ -111,23 +116,23 @@ class ConnectionWriter(_FirstSlots):
             self.write_now = self._write_through
 
     def open(self) -> None:
-        """The handshake is complete: from here on messages can be sent."""
+        """Begin to send messages: the handshake is complete."""
         self.is_open = True
-        self.clear = not self._busy
+        self.is_writable = not self._is_blocked
 
-    def control(self, frame: bytes) -> None:
+    def send_control(self, frame: bytes) -> None:
         """Send a control frame, or the answer to the handshake, in its order."""
         if self._outbox is None:
             self._transport.write(frame)
         else:
-            self._outbox.put_control(frame, self._wheel.seconds())
+            self._outbox.put_control(frame, self._timers.seconds())
 
     def shut(self) -> None:
-        """No more messages: what waits is forgotten, but for the rest of what is begun."""
+        """Send no more messages: what waits is dropped, but for the rest of what is begun."""
         if not self.is_open:
             # Nothing but control frames can have come since the first time: the close frame is among them.
             return
-        self.is_open = self.clear = False
+        self.is_open = self.is_writable = False
         if self._outbox is not None:
             self._outbox.truncate()
 
@@ -137,9 +142,9 @@ class ConnectionWriter(_FirstSlots):
         while outbox is not None and outbox.size:
             self._transport.write(outbox.take(PIECE_BYTES))
 
-    def lost(self) -> None:
-        """The connection is gone."""
-        self.is_open = self.clear = False
+    def connection_lost(self) -> None:
+        """Let go of everything: the connection is gone."""
+        self.is_open = self.is_writable = False
         self._outbox = self._owner = None
         self.write_now = len
         self._stop_timer()
@@ -149,17 +154,17 @@ class ConnectionWriter(_FirstSlots):
     # The transport's side: `wsrelay.transports.listening.eager_tcp.WriteListener`
 
     def on_blocked(self) -> None:
-        """The transport has bytes that the kernel does not take."""
-        self._busy = True
-        self.clear = False
+        """Take that the transport has bytes that the kernel does not accept."""
+        self._is_blocked = True
+        self.is_writable = False
 
     def on_drained(self) -> None:
-        """The transport has no bytes left."""
-        self._busy = False
+        """Take that the transport has no bytes left."""
+        self._is_blocked = False
         if self._outbox is not None:
             self._feed(self._outbox)
         else:
-            self.clear = self.is_open
+            self.is_writable = self.is_open
 
     # Private
 
@@ -170,49 +175,49 @@ class ConnectionWriter(_FirstSlots):
     def _fall_behind(self, data: bytes, sent: int) -> None:
         outbox = self._start_outbox()
         if sent:
-            outbox.begin(memoryview(data)[sent:], self._wheel.seconds())
+            outbox.begin(memoryview(data)[sent:], self._timers.seconds())
         else:
-            outbox.put(data, self._wheel.seconds())
+            outbox.put(data, self._timers.seconds())
         self._feed(outbox)
 
-    def _wait(self, data: bytes, policy: SlowPolicy, channel: str, latest: bytes) -> None:
+    def _enqueue(self, data: bytes, policy: SlowPolicy, channel: str, latest: bytes) -> None:
         outbox = self._outbox or self._start_outbox()
-        now = self._wheel.seconds()
+        now = self._timers.seconds()
         latest_only = policy is SlowPolicy.LATEST
         fits = outbox.put_latest(channel, latest, now) if latest_only else outbox.put(data, now)
         if not fits and self._owner is not None:
             if policy is SlowPolicy.DROP:
-                self._owner.dropped()
+                self._owner.batch_dropped()
             else:
                 self._owner.close(Disconnect.SLOW)
 
     def _start_outbox(self) -> Outbox:
-        self.clear = False
+        self.is_writable = False
         self._outbox = Outbox(self._limits.max_outbox_bytes)
-        self._timer = self._wheel.call_later(self._limits.max_outbox_seconds, self._look_at_age)
+        self._timer = self._timers.call_later(self._limits.max_outbox_seconds, self._check_age)
         return self._outbox
 
     def _feed(self, outbox: Outbox) -> None:
-        while not self._busy:
+        while not self._is_blocked:
             if not outbox.size:
                 self._outbox = None
                 self._stop_timer()
-                self.clear = self.is_open
+                self.is_writable = self.is_open
                 return
             self._transport.write(outbox.take(PIECE_BYTES))
 
-    def _look_at_age(self) -> None:
+    def _check_age(self) -> None:
         self._timer = None
         if self._outbox is None or not self.is_open:
             return
-        now = self._wheel.seconds()
+        now = self._timers.seconds()
         oldest = self._outbox.oldest
         # An outbox may be empty and still the place to wait, while the transport has the last piece of it.
         left = self._limits.max_outbox_seconds - (0.0 if oldest is None else now - oldest)
         if left <= 0:
             self.close(Disconnect.SLOW)
         else:
-            self._timer = self._wheel.call_later(left, self._look_at_age)
+            self._timer = self._timers.call_later(left, self._check_age)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -223,16 +228,16 @@ class ConnectionWriter(_FirstSlots):
 class _Pauses:
     """A push producer that passes on what a transport says when it is full: for TLS, and transports in memory."""
 
-    __slots__ = ("_outlet",)
+    __slots__ = ("_writer",)
 
-    def __init__(self, outlet: ConnectionWriter) -> None:
-        self._outlet = outlet
+    def __init__(self, writer: ConnectionWriter) -> None:
+        self._writer = writer
 
     def pauseProducing(self) -> None:
-        self._outlet.on_blocked()
+        self._writer.on_blocked()
 
     def resumeProducing(self) -> None:
-        self._outlet.on_drained()
+        self._writer.on_drained()
 
     def stopProducing(self) -> None:
-        """The connection is gone, as `connectionLost` says as well."""
+        """Do nothing: `connectionLost` says the same."""

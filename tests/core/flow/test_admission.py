@@ -76,36 +76,36 @@ class ListeningTests(EdgeCase):
 
     def test_full_process_responds_503_with_retry_after(self) -> None:
         """Every counted connection is released when it ends."""
-        house = self.house(max_connections=1)
-        first = WebSocketClient(house).enter()
+        house = self.relay(max_connections=1)
+        first = WebSocketClient(house).connect()
         wire = ClientWire(house)
         wire.send(upgrade())
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
-        first.wire.leave()
-        WebSocketClient(house).enter()
+        first.wire.hang_up()
+        WebSocketClient(house).connect()
         self.assertEqual(house.node.counters.requests_rejected, {503: 1})
 
     def test_connection_rejected_after_admission_is_released(self) -> None:
-        house = self.house(max_connections=1, channels=("room",))
+        house = self.relay(max_connections=1, channels=("room",))
         for _ in range(3):
             wire = ClientWire(house)
             wire.send(upgrade("/ws/other"))
             self.assertEqual(answers(wire.read())[0].status, 404)
-        self.assertEqual(house.sockets.admission.count, 0)
+        self.assertEqual(house.websockets.admission.count, 0)
 
     def test_clients_behind_a_proxy_are_counted_by_the_address_it_wrote(self) -> None:
-        house = self.house(max_connections_per_address=1, trusted_proxies=1)
+        house = self.relay(max_connections_per_address=1, trusted_proxies=1)
         statuses = []
         for claim in ("1.1.1.1, 5.5.5.5", "2.2.2.2, 5.5.5.5", "5.5.5.5, 1.1.1.1"):
             wire = ClientWire(house)
             wire.send(upgrade("/ws/room", f"X-Forwarded-For: {claim}"))
             statuses.append(answers(wire.read())[0].status)
         self.assertEqual(statuses, [101, 429, 101])
-        self.assertEqual(house.sockets.admission.count, 2)
+        self.assertEqual(house.websockets.admission.count, 2)
 
     def test_handshakes_beyond_the_rate_are_rejected_with_503(self) -> None:
-        house = self.house(max_handshakes_per_second=1)
+        house = self.relay(max_handshakes_per_second=1)
         statuses = []
         for _ in range(4):
             wire = ClientWire(house)

@@ -11,7 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.access.credentials import CredentialKind
 from wsrelay.core.access.identity import Identity, read_identity
-from wsrelay.core.messaging.control import MAX_CONTROL_BYTES, TARGETS, DisconnectCommand, read_control, read_disconnect
+from wsrelay.core.messaging.control import (
+    MAX_CONTROL_BYTES,
+    TARGETS,
+    ControlCommand,
+    DisconnectCommand,
+    UnknownCommand,
+    read_control,
+    read_disconnect,
+)
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ClaimError
 
@@ -25,8 +33,8 @@ RECONNECT = "reconnect is true or false"
 VALUES = st.text(min_size=1, max_size=60).filter(lambda text: len(text.encode()) <= 255)
 
 
-def read(message: object) -> DisconnectCommand | str:
-    """What a message on the control channel says, or why that cannot be told."""
+def read(message: object) -> ControlCommand | str:
+    """Return the command of a control message, or the error."""
     try:
         return read_control(message if isinstance(message, bytes) else json.dumps(message).encode())
     except ClaimError as error:
@@ -34,10 +42,9 @@ def read(message: object) -> DisconnectCommand | str:
 
 
 class ReadTests(SynchronousTestCase):
-    """From a message to whom it is about."""
+    """From a message to its command."""
 
-    def test_documented(self) -> None:
-        """The messages of the documentation mean what it says."""
+    def test_messages_of_the_documentation_mean_what_it_says(self) -> None:
         for message, target in (
             (b'{"disconnect": {"user": "42"}}', "user:42"),
             (b'{"disconnect": {"connection": "5f0c"}}', "connection:5f0c"),
@@ -54,8 +61,7 @@ class ReadTests(SynchronousTestCase):
             DisconnectCommand("user:42", Disconnect.REVOKED),
         )
 
-    def test_targets(self) -> None:
-        """What can be disconnected is what a client can be found by: its connection, its user, its credential."""
+    def test_targets_are_what_a_client_is_found_by(self) -> None:
         found = [
             name.partition(":")[0]
             for kind in CredentialKind
@@ -63,24 +69,20 @@ class ReadTests(SynchronousTestCase):
         ]
         self.assertEqual(set(found), set(TARGETS))
 
-    def test_numbers(self) -> None:
-        """A user that is a whole number is the one whose name is that number, as in a credential."""
+    def test_user_that_is_a_whole_number_is_the_one_of_that_name(self) -> None:
         self.assertEqual(read({"disconnect": {"user": 42}}), DisconnectCommand("user:42", Disconnect.REVOKED))
         self.assertEqual(read({"disconnect": {"user": 0}}), DisconnectCommand("user:0", Disconnect.REVOKED))
 
-    def test_colons(self) -> None:
-        """A name may hold colons: the first one alone tells kind and name apart."""
+    def test_first_colon_alone_separates_kind_and_name(self) -> None:
         disconnect = read({"disconnect": {"user": "a:b:"}})
         self.assertEqual(disconnect, DisconnectCommand("user:a:b:", Disconnect.REVOKED))
         assert isinstance(disconnect, DisconnectCommand)
         self.assertEqual(json.loads(disconnect.to_bytes())["disconnect"], {"user": "a:b:"})
 
-    def test_others_are_ignored(self) -> None:
-        """What else stands beside it is for others, or for later versions."""
+    def test_other_fields_beside_the_command_are_ignored(self) -> None:
         self.assertEqual(read({"disconnect": {"user": "1"}, "x": 1}), DisconnectCommand("user:1", Disconnect.REVOKED))
 
-    def test_no_message(self) -> None:
-        """What is no such object is refused with what it should look like."""
+    def test_what_is_no_command_is_rejected_with_what_one_looks_like(self) -> None:
         for message in (b"", b"hello", b"{", b"\xff", b"[" * 4000):
             self.assertEqual(read(message), NO_JSON, message[:10])
         documents: list[object] = [
@@ -90,7 +92,6 @@ class ReadTests(SynchronousTestCase):
             [],
             ["disconnect"],
             {},
-            {"connect": {}},
             {"disconnect": "user:42"},
         ]
         for document in documents:
@@ -98,13 +99,31 @@ class ReadTests(SynchronousTestCase):
         for target in (None, ["user"], 42, True):
             self.assertEqual(read({"disconnect": target}), FORM, target)
 
-    def test_nobody(self) -> None:
-        """It has to name one target, not none and not several."""
+    def test_command_of_a_kind_that_this_version_does_not_have_is_unknown(self) -> None:
+        """During a deploy the next version may send it; what it holds is not looked at."""
+        documents: list[object] = [
+            {"connect": {}},
+            {"unsubscribe": {"user": "42", "channel": "room"}},
+            {"reconnect": True},
+            {"Disconnect": {"user": "42"}},
+            {"": None},
+            {"x": ["disconnect"], "reconnect": "x"},
+        ]
+        for document in documents:
+            self.assertEqual(read(document), UnknownCommand(), document)
+
+    def test_command_of_a_known_kind_counts_whatever_stands_beside_it(self) -> None:
+        self.assertEqual(
+            read({"unsubscribe": {"user": "41"}, "disconnect": {"user": "42"}}),
+            DisconnectCommand("user:42", Disconnect.REVOKED),
+        )
+        self.assertEqual(read({"unsubscribe": {"user": "41"}, "disconnect": None}), FORM)
+
+    def test_command_names_one_target_not_none_and_not_several(self) -> None:
         for target in ({}, {"user": "1", "token": "2"}, {"user": "1", "x": "2"}):
             self.assertEqual(read({"disconnect": target}), WHICH, target)
 
-    def test_reconnect_within(self) -> None:
-        """Whether to come back may stand beside whom it is about, or within."""
+    def test_reconnect_may_stand_beside_the_target_or_within(self) -> None:
         expected = DisconnectCommand("user:1", Disconnect.RECONNECT)
         for document in (
             {"disconnect": {"user": "1"}, "reconnect": True},
@@ -112,22 +131,20 @@ class ReadTests(SynchronousTestCase):
         ):
             self.assertEqual(read(document), expected)
 
-    def test_wrong_targets(self) -> None:
-        """A target of unknown kind, or whose name is no text, is refused: nobody else is disconnected for it."""
+    def test_target_of_unknown_kind_or_name_is_rejected(self) -> None:
         targets: list[dict[str, object]] = [{"x": "1"}, {"User": "1"}, {"": "1"}, {"user:": "1"}, {"origin": "null"}]
         values: list[object] = ["", None, True, False, 1.0, [], ["1"], {}, "\ud800", "x" * 256]
         targets += [{"user": value} for value in values]
         for target in targets:
             self.assertEqual(read({"disconnect": target}), AS_TEXT, target)
 
-    def test_wrong_reconnect(self) -> None:
-        """Whether to come back is true or false and nothing like it: the two tell clients opposite things."""
+    def test_reconnect_is_true_or_false_and_nothing_like_it(self) -> None:
+        """The two tell clients opposite things."""
         values: list[object] = [None, 0, 1, "true", "false", "", [], {}]
         for value in values:
             self.assertEqual(read({"disconnect": {"user": "1"}, "reconnect": value}), RECONNECT, value)
 
-    def test_longest(self) -> None:
-        """A message longer than any that means something is not looked at."""
+    def test_message_longer_than_any_that_means_something_is_rejected(self) -> None:
         message = b'{"disconnect": {"user": "1"}}'
         self.assertEqual(read(message.ljust(MAX_CONTROL_BYTES)), DisconnectCommand("user:1", Disconnect.REVOKED))
         self.assertEqual(read(message.ljust(MAX_CONTROL_BYTES + 1)), LONG)
@@ -142,8 +159,9 @@ class ReadTests(SynchronousTestCase):
             reconnect=st.booleans() | st.none(),
         )
     )
-    def test_anything(self, message: object) -> None:
-        """Any message names one target of a known kind, or is refused in one of a few constant sentences."""
+    def test_any_message_names_one_target_or_is_unknown_or_rejected_in_a_constant_sentence(
+        self, message: object
+    ) -> None:
         found = read(message)
         if isinstance(found, DisconnectCommand):
             kind, colon, value = found.target.partition(":")
@@ -151,18 +169,17 @@ class ReadTests(SynchronousTestCase):
             self.assertTrue(colon and value)
             self.assertIn(found.disconnect, (Disconnect.REVOKED, Disconnect.RECONNECT))
         else:
-            self.assertIn(found, (WHICH, AS_TEXT, FORM, NO_JSON, LONG, RECONNECT))
+            self.assertIn(found, (UnknownCommand(), WHICH, AS_TEXT, FORM, NO_JSON, LONG, RECONNECT))
 
 
 class RoundTripTests(SynchronousTestCase):
-    """From one process to all the others."""
+    """From one process to all others."""
 
     @given(st.sampled_from(TARGETS), VALUES, st.booleans())
     @example("user", "\x00" * 255, True)
     @example("user", "\U0001f600" * 63, False)
     @example("user", '"' * 255, False)
-    def test_round_trip(self, kind: str, value: str, reconnect: bool) -> None:
-        """Whatever can be asked for can be written down, and is read as the same."""
+    def test_every_command_is_read_back_as_the_same(self, kind: str, value: str, reconnect: bool) -> None:
         disconnect = read_disconnect({kind: value, "reconnect": reconnect})
         self.assertEqual(read(disconnect.to_bytes()), disconnect)
 
@@ -170,13 +187,11 @@ class RoundTripTests(SynchronousTestCase):
     @example("a\nb")
     @example("Jos\u00e9\u00a0P\u00e9rez")
     @example("\U0001f469\u200d\U0001f4bb")
-    def test_every_user_can_be_disconnected(self, subject: str) -> None:
-        """Whoever can be let in as a user can be disconnected as that user."""
+    def test_every_user_that_can_be_authenticated_can_be_disconnected(self, subject: str) -> None:
         names = read_identity({"sub": subject}).revocation_targets("5f0c")
         self.assertIn(read_disconnect({"user": subject}).target, names)
 
-    def test_bytes(self) -> None:
-        """The message is what any program would write: JSON in ASCII, without line breaks."""
+    def test_message_is_ascii_json_without_line_breaks(self) -> None:
         for disconnect, reconnect in ((Disconnect.REVOKED, "false"), (Disconnect.RECONNECT, "true")):
             self.assertEqual(
                 DisconnectCommand("user:J\u00fc", disconnect).to_bytes(),
@@ -185,10 +200,10 @@ class RoundTripTests(SynchronousTestCase):
 
 
 class ErrorTests(SynchronousTestCase):
-    """What a refusal holds."""
+    """The texts of errors."""
 
-    def test_no_input(self) -> None:
-        """A complaint goes to the log and repeats nothing of the message, which may hold a ticket."""
+    def test_error_repeats_nothing_of_the_message(self) -> None:
+        """It goes to the log, and the message may hold a ticket."""
         bad: list[Any] = [
             b"what-they-sent",
             {"disconnect": "what-they-sent"},

@@ -22,15 +22,19 @@ ALPHABET = (
     "and begins with a letter, a digit or _"
 )
 
-NAMES = st.builds(str.__add__, st.sampled_from(FIRST), st.text(REST, max_size=MAX_CHANNEL_BYTES - 1))
+RESERVED = "the channel name begins with two underscores, as those of Redis itself do"
+
+NAMES = st.builds(str.__add__, st.sampled_from(FIRST), st.text(REST, max_size=MAX_CHANNEL_BYTES - 1)).filter(
+    lambda name: not name.startswith("__")
+)
 # Of two letters, so that patterns meet names often.
 SHORT_NAMES = st.text("ab", min_size=1, max_size=5)
 PATTERNS = st.one_of(SHORT_NAMES, SHORT_NAMES.map(lambda name: name + "*"), st.just("*"))
 OWNED = SHORT_NAMES.map(lambda name: name + PERSONAL)
 
 
-def complaint(check: Callable[[str], str], text: str) -> str:
-    """What a check says about a text; empty where it lets it pass unchanged."""
+def check_error(check: Callable[[str], str], text: str) -> str:
+    """Return the error of a check about a text; empty if the check returns the text unchanged."""
     try:
         passed = check(text)
     except ChannelError as error:
@@ -42,60 +46,55 @@ def complaint(check: Callable[[str], str], text: str) -> str:
 class ChannelNameTests(SynchronousTestCase):
     """The grammar of names."""
 
-    def test_good_names(self) -> None:
-        """Letters, digits, the listed punctuation, and up to 255 bytes are a channel name."""
+    def test_letters_digits_and_the_listed_punctuation_up_to_255_bytes_are_a_channel_name(self) -> None:
         for name in ("a", "_", "0", "chat", "user:42", "a.b~c@d=e+f,g;h!i'j(k)l&m-n", "x" * 255):
             self.assertEqual(check_channel(name), name)
 
-    def test_bad_names(self) -> None:
-        """Each way to miss the grammar is answered with the sentence that says which."""
+    def test_each_way_to_miss_the_grammar_has_its_error(self) -> None:
         cases = {"": EMPTY, "x" * 256: LONG, "\u00fc" * 256: LONG}
         begin_badly = (":a", "-a", ".", "$probe", "\na", "\u00fc", "\u0661")
         go_on_badly = ("a b", "a/b", "a*", "a$", "a%20", "a\n", "a\0", "a#", "a?", "a[", 'a"', "a\\", "a\u00fc")
         cases |= dict.fromkeys(begin_badly + go_on_badly, ALPHABET)
-        self.assertEqual({name: complaint(check_channel, name) for name in cases}, cases)
+        cases |= dict.fromkeys(("__", "__keyspace@0__:key"), RESERVED)
+        self.assertEqual({name: check_error(check_channel, name) for name in cases}, cases)
 
     @given(NAMES)
-    def test_grammar_is_accepted(self, name: str) -> None:
-        """Every name of the documented alphabet is accepted."""
+    def test_every_name_of_the_documented_alphabet_is_accepted(self, name: str) -> None:
         self.assertEqual(check_channel(name), name)
 
     @given(st.text(max_size=300) | st.from_regex(re.compile(f"[{re.escape(REST)}]*"), fullmatch=False))
     @example("a\n")
     @example("\ud800")
-    def test_nothing_else_is(self, name: str) -> None:
-        """Any text is in the documented alphabet, or refused with a sentence that does not repeat it."""
-        outcome = complaint(check_channel, name)
-        good = 0 < len(name) <= 255 and name[0] in FIRST and set(name) <= set(REST)
+    @example("__sentinel__:hello")
+    def test_any_text_is_in_the_documented_alphabet_or_rejected_without_repeating_it(self, name: str) -> None:
+        outcome = check_error(check_channel, name)
+        good = 0 < len(name) <= 255 and name[0] in FIRST and set(name) <= set(REST) and not name.startswith("__")
         self.assertEqual(outcome == "", good)
-        self.assertIn(outcome, ("", EMPTY, LONG, ALPHABET))
+        self.assertIn(outcome, ("", EMPTY, LONG, ALPHABET, RESERVED))
 
 
 class PatternTests(SynchronousTestCase):
     """The grammar of patterns."""
 
-    def test_good_patterns(self) -> None:
-        """A name, a beginning and an asterisk, and the asterisk alone are patterns."""
+    def test_name_and_prefix_with_asterisk_and_asterisk_alone_are_patterns(self) -> None:
         for pattern in ("chat", "user:*", "*", "x" * 255, "x" * 255 + "*"):
             self.assertEqual(check_pattern(pattern), pattern)
 
-    def test_bad_patterns(self) -> None:
-        """What is no pattern is named, with what a pattern is and what is wrong with this one."""
+    def test_malformed_pattern_is_named_with_the_form_and_the_error(self) -> None:
         causes = {"": EMPTY, "**": ALPHABET, "a*b": ALPHABET, "*a": ALPHABET, "$*": ALPHABET, "x" * 256 + "*": LONG}
         self.assertEqual(
-            {pattern: complaint(check_pattern, pattern) for pattern in causes},
+            {pattern: check_error(check_pattern, pattern) for pattern in causes},
             {
-                pattern: f"{pattern!r} is no pattern (a name, a beginning and *, or *): {cause}"
+                pattern: f"{pattern!r} is not a valid pattern (a name, a prefix and *, or *): {cause}"
                 for pattern, cause in causes.items()
             },
         )
 
 
 class MatchesTests(SynchronousTestCase):
-    """Which channels patterns name."""
+    """The channels that patterns match."""
 
-    def test_table(self) -> None:
-        """A pattern is one name, or what begins with it, which the beginning alone does too."""
+    def test_pattern_matches_its_name_or_what_begins_with_its_prefix(self) -> None:
         cases = {
             ("room", "room"): True,
             ("room", "room:1"): False,
@@ -110,70 +109,65 @@ class MatchesTests(SynchronousTestCase):
         }
         self.assertEqual({(pattern, name): matches([pattern], name) for pattern, name in cases}, cases)
 
-    def test_several(self) -> None:
-        """Any pattern of several is enough, wherever it stands; no pattern at all names no channel."""
+    def test_any_of_several_patterns_is_enough_and_none_matches_nothing(self) -> None:
         self.assertTrue(matches(["x", "room", "y"], "room"))
         self.assertFalse(matches(["x", "y"], "room"))
         self.assertFalse(matches([], "room"))
 
     @given(st.lists(PATTERNS, max_size=4), SHORT_NAMES)
-    def test_agrees_with_namespaces(self, patterns: list[str], channel: str) -> None:
-        """A credential's pattern names the same channels as a namespace's."""
+    def test_pattern_of_a_credential_matches_the_same_channels_as_one_of_a_namespace(
+        self, patterns: list[str], channel: str
+    ) -> None:
         rules = Namespaces([Namespace("n", tuple(patterns))])
         self.assertEqual(matches(patterns, channel), rules.rule(channel) is not None)
 
 
 class NamespacesTests(SynchronousTestCase):
-    """Which rule a channel has."""
+    """The rule of a channel."""
 
-    def test_defaults(self) -> None:
-        """A namespace that says nothing lets clients listen and not publish."""
+    def test_namespace_lets_clients_subscribe_and_not_publish_by_default(self) -> None:
         namespace = Namespace("n", ("*",))
         self.assertEqual((namespace.subscribe, namespace.publish), (Access.PUBLIC, Access.NOBODY))
 
-    def test_exact_wins(self) -> None:
-        """The exact name rules before any beginning, however long."""
-        exact, beginning = Namespace("exact", ("room:1",)), Namespace("beginning", ("room:1*", "room:*"))
-        rules = Namespaces([beginning, exact])
+    def test_exact_name_rules_before_any_prefix(self) -> None:
+        exact, prefix = Namespace("exact", ("room:1",)), Namespace("prefix", ("room:1*", "room:*"))
+        rules = Namespaces([prefix, exact])
         self.assertIs(rules.rule("room:1"), exact)
-        self.assertIs(rules.rule("room:12"), beginning)
+        self.assertIs(rules.rule("room:12"), prefix)
 
-    def test_longest_beginning_wins(self) -> None:
-        """Among beginnings the longest that matches rules."""
+    def test_longest_prefix_that_matches_rules(self) -> None:
         short, long, other = Namespace("short", ("r*",)), Namespace("long", ("room:*",)), Namespace("other", ("x*",))
         rules = Namespaces([short, long, other])
         self.assertEqual([rules.rule(name) for name in ("room:1", "room", "r", "x")], [long, short, short, other])
 
-    def test_outside(self) -> None:
-        """A channel that no pattern matches does not exist."""
+    def test_channel_that_no_pattern_matches_does_not_exist(self) -> None:
         self.assertIsNone(Namespaces([Namespace("n", ("room:*", "chat"))]).rule("lobby"))
         self.assertIsNone(Namespaces([]).rule("chat"))
 
-    def test_same_pattern_twice(self) -> None:
-        """A pattern that stands in two namespaces is refused, because the rule would be a matter of order."""
+    def test_pattern_in_two_namespaces_is_rejected(self) -> None:
+        """The rule would depend on their order."""
         with self.assertRaises(ChannelError) as caught:
             Namespaces([Namespace("one", ("a*",)), Namespace("two", ("b", "a*"))])
         self.assertEqual(str(caught.exception), "the pattern 'a*' stands in two namespaces, one and two")
 
-    def test_same_pattern_twice_in_one(self) -> None:
-        """A pattern written twice in one namespace is no contradiction."""
+    def test_pattern_twice_in_one_namespace_is_accepted(self) -> None:
         namespace = Namespace("n", ("a", "a"))
         self.assertIs(Namespaces([namespace]).rule("a"), namespace)
 
-    def test_bad_pattern(self) -> None:
-        """A malformed pattern is refused when the rules are made, not when a client knocks."""
+    def test_malformed_pattern_is_rejected_when_the_rules_are_made(self) -> None:
         with self.assertRaises(ChannelError):
             Namespaces([Namespace("n", ("a b",))])
 
     @given(st.sets(PATTERNS, max_size=8), st.lists(SHORT_NAMES, min_size=1, max_size=8), st.randoms())
-    def test_specification(self, patterns: set[str], channels: list[str], random: object) -> None:
-        """In whatever order the patterns come: exact name, else longest beginning, else nothing."""
+    def test_rule_is_the_exact_name_else_the_longest_prefix_in_whatever_order(
+        self, patterns: set[str], channels: list[str], random: object
+    ) -> None:
         namespaces = [Namespace(pattern, (pattern,)) for pattern in sorted(patterns)]
         shuffled = sorted(namespaces, key=lambda _: random.random())  # type: ignore[attr-defined]
         rules, again = Namespaces(namespaces), Namespaces(shuffled)
         for channel in channels:
-            beginnings = [p for p in patterns if p.endswith("*") and channel.startswith(p[:-1])]
-            expected = channel if channel in patterns else max(beginnings, key=len, default=None)
+            prefixes = [p for p in patterns if p.endswith("*") and channel.startswith(p[:-1])]
+            expected = channel if channel in patterns else max(prefixes, key=len, default=None)
             found = rules.rule(channel)
             self.assertEqual(found.name if found is not None else None, expected)
             self.assertIs(again.rule(channel), found)
@@ -187,8 +181,7 @@ def own(name: str, *patterns: str, subscribe: Access = Access.AUTHENTICATED) -> 
 class OwnedTests(SynchronousTestCase):
     """Channels that belong to one user each."""
 
-    def test_owner(self) -> None:
-        """The user is what stands in the place of {sub}, all of it."""
+    def test_owner_is_all_that_stands_in_the_place_of_sub(self) -> None:
         rules = Namespaces([own("n", "user:{sub}")])
         owners = {"user:42": "42", "user:4:2": "4:2", "user:user:42": "user:42", "user::": ":"}
         for channel, owner in owners.items():
@@ -196,23 +189,20 @@ class OwnedTests(SynchronousTestCase):
             assert found is not None
             self.assertEqual((found[0].name, found[1]), ("n", owner))
 
-    def test_outside(self) -> None:
-        """The beginning alone belongs to nobody, and is ruled by what is shorter, if anything."""
+    def test_prefix_alone_has_no_owner_and_is_ruled_by_a_shorter_pattern(self) -> None:
         rest = Namespace("rest", ("us*",))
         for channel in ("user:", "user", "xuser:42"):
             self.assertIsNone(Namespaces([own("n", "user:{sub}")]).find(channel))
         rules = Namespaces([own("n", "user:{sub}"), rest])
         self.assertEqual([rules.find(channel) for channel in ("user:", "user")], [(rest, None)] * 2)
 
-    def test_others_belong_to_nobody(self) -> None:
-        """Channels of other patterns belong to nobody, also in the same namespace."""
+    def test_channel_of_another_pattern_of_the_namespace_has_no_owner(self) -> None:
         namespace = own("n", "user:{sub}", "room:*", "lobby")
         rules = Namespaces([namespace])
         found = [rules.find(channel) for channel in ("user:1", "room:1", "lobby", "other")]
         self.assertEqual(found, [(namespace, "1"), (namespace, None), (namespace, None), None])
 
-    def test_precedence(self) -> None:
-        """The exact name rules before an owner's pattern, and of beginnings the longest one, owned or not."""
+    def test_exact_name_rules_before_an_owned_pattern_and_of_prefixes_the_longest(self) -> None:
         rules = Namespaces(
             [
                 own("own", "user:{sub}"),
@@ -233,8 +223,7 @@ class OwnedTests(SynchronousTestCase):
             },
         )
 
-    def test_clashes(self) -> None:
-        """What is one user's in one place cannot be everybody's in another, in whatever order it is written."""
+    def test_owned_pattern_clashes_with_the_same_prefix_for_everybody_in_any_order(self) -> None:
         ours, theirs = own("ours", "user:{sub}"), own("theirs", "user:*")
         for namespaces, text in (
             ([ours, theirs], "the pattern 'user:*' stands in two namespaces, ours and theirs"),
@@ -245,33 +234,29 @@ class OwnedTests(SynchronousTestCase):
                 Namespaces(namespaces)
             self.assertEqual(str(caught.exception), text)
 
-    def test_clash_in_one(self) -> None:
-        """The same in one namespace is refused in words that are true of it."""
+    def test_clash_within_one_namespace_has_an_error_of_its_own(self) -> None:
         for patterns in (("user:{sub}", "user:*"), ("user:*", "user:{sub}")):
             with self.assertRaises(ChannelError) as caught:
                 Namespaces([own("n", *patterns)])
             self.assertEqual(str(caught.exception), "the namespace n has both 'user:*' and 'user:{sub}'")
 
-    def test_twice_in_one(self) -> None:
-        """The same pattern written twice in one namespace is no contradiction."""
+    def test_owned_pattern_twice_in_one_namespace_is_accepted(self) -> None:
         namespace = own("n", "user:{sub}", "user:{sub}")
         self.assertEqual(Namespaces([namespace]).find("user:1"), (namespace, "1"))
 
-    def test_not_public(self) -> None:
-        """What belongs to one user each is not for everybody, neither to listen nor to publish."""
+    def test_owned_channels_are_never_public(self) -> None:
         for subscribe, publish in ((Access.PUBLIC, Access.NOBODY), (Access.TOKEN, Access.PUBLIC)):
             with self.assertRaises(ChannelError) as caught:
                 Namespaces([Namespace("n", ("room", "user:{sub}"), subscribe, publish)])
             self.assertEqual(
                 str(caught.exception),
-                "'user:{sub}' belongs to one user each, and the namespace n is public: let it be authenticated, token "
+                "'user:{sub}' belongs to one user each, and the namespace n is public: make it authenticated, token "
                 "or nobody",
             )
         for access in (Access.AUTHENTICATED, Access.TOKEN, Access.NOBODY):
             Namespaces([Namespace("n", ("user:{sub}",), access, access)])
 
-    def test_bad_patterns(self) -> None:
-        """{sub} stands once, at the end, behind a beginning that a channel's name can have."""
+    def test_sub_stands_once_at_the_end_behind_a_prefix_of_a_channel_name(self) -> None:
         causes = {"{sub}": EMPTY, "$u{sub}": ALPHABET, "a/{sub}": ALPHABET, "a*{sub}": ALPHABET}
         causes |= {"{sub}:{sub}": ALPHABET, "a{sub}{sub}": ALPHABET, "x" * 256 + "{sub}": LONG}
         for pattern, cause in causes.items():
@@ -279,25 +264,25 @@ class OwnedTests(SynchronousTestCase):
                 Namespaces([own("n", pattern)])
             self.assertEqual(
                 str(caught.exception),
-                f"{pattern!r} is no pattern (a beginning and {{sub}}, as in user:{{sub}}): {cause}",
+                f"{pattern!r} is not a valid pattern (a prefix and {{sub}}, as in user:{{sub}}): {cause}",
             )
         for pattern in ("{sub}*", "{sub}:inbox", "a{sub}b", "a{sub}*", "a{SUB}", "a{user}", "a{sub", "asub}"):
             with self.assertRaises(ChannelError):
                 Namespaces([own("n", pattern)])
 
-    def test_no_credential_names_them_all(self) -> None:
-        """A credential cannot hold {sub}: that is for the operator to say."""
+    def test_credential_cannot_hold_sub(self) -> None:
         with self.assertRaises(ChannelError):
             check_pattern("user:{sub}")
 
     @given(st.sets(PATTERNS | OWNED, max_size=8), SHORT_NAMES)
-    def test_specification(self, patterns: set[str], channel: str) -> None:
-        """The exact name, else the longest beginning that has room for a user where it needs one, else nothing."""
+    def test_rule_is_the_exact_name_else_the_longest_prefix_that_leaves_an_owner(
+        self, patterns: set[str], channel: str
+    ) -> None:
         try:
             rules = Namespaces([own(pattern, pattern) for pattern in sorted(patterns)])
         except ChannelError:
-            beginnings = [pattern.removesuffix(PERSONAL) for pattern in patterns if pattern.endswith(PERSONAL)]
-            self.assertTrue({beginning + "*" for beginning in beginnings} & patterns)
+            prefixes = [pattern.removesuffix(PERSONAL) for pattern in patterns if pattern.endswith(PERSONAL)]
+            self.assertTrue({prefix + "*" for prefix in prefixes} & patterns)
             return
         fitting = {
             pattern: channel.removeprefix(pattern.removesuffix(PERSONAL)) if pattern.endswith(PERSONAL) else None

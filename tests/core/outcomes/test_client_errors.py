@@ -15,11 +15,10 @@ INVALID = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
 RETRY = (("Retry-After", "5"),)
 
 
-class DenialTests(SynchronousTestCase):
-    """The table of denials, which clients and operators are written against."""
+class ClientErrorTests(SynchronousTestCase):
+    """The table of client errors, which clients and operators are written against."""
 
-    def test_table(self) -> None:
-        """The statuses, the fields beside them, and the close codes are what clients know them to be."""
+    def test_statuses_fields_and_close_codes_are_those_that_clients_are_written_against(self) -> None:
         self.assertEqual(
             {
                 client_error.reason: (
@@ -47,21 +46,25 @@ class DenialTests(SynchronousTestCase):
                 "subscribe_denied": (403, (), 4504),
                 "channel_denied": (403, (), 4504),
                 "publish_denied": (403, (), 4503),
+                "already_subscribed": (409, (), 4506),
+                "too_many_channels": (403, (), 4506),
+                "bad_request": (400, (), 4506),
+                "not_supported": (501, (), 4506),
                 "not_available": (503, RETRY, 4011),
                 "not_checked": (503, RETRY, 4011),
             },
         )
 
-    def test_challenge(self) -> None:
-        """A 401 says how to do better, in one challenge, and nothing else does (RFC 9110 section 11.6.1)."""
+    def test_status_401_has_one_challenge_and_no_other_status_has_any(self) -> None:
+        """RFC 9110 section 11.6.1."""
         for client_error in ClientError:
             challenges = [value for name, value in client_error.response.headers if name.lower() == "www-authenticate"]
             self.assertEqual(len(challenges), 1 if client_error.response.status == 401 else 0, client_error)
             for challenge in challenges:
                 self.assertRegex(challenge, r'\ABearer( error="invalid_token")?\Z')
 
-    def test_come_back(self) -> None:
-        """Coming back unchanged helps in both tables or in neither: 503 with Retry-After, a code below 4500."""
+    def test_trying_again_helps_in_both_tables_or_in_neither(self) -> None:
+        """503 with Retry-After, and a code below 4500."""
         for client_error in ClientError:
             fields = dict(client_error.response.headers)
             helps = client_error.response.status == 503
@@ -69,35 +72,41 @@ class DenialTests(SynchronousTestCase):
             if helps:
                 self.assertGreater(int(fields["Retry-After"]), 0)
 
-    def test_own_codes(self) -> None:
-        """Who is denied something is closed with one of our own codes, and never with one that says try again here."""
+    def test_temporary_errors_are_those_after_which_trying_again_may_help(self) -> None:
+        self.assertEqual(
+            {error for error in ClientError if error.is_temporary}, {ClientError.NOT_AVAILABLE, ClientError.NOT_CHECKED}
+        )
+
+    def test_new_credential_is_wanted_where_the_one_at_hand_is_used_up(self) -> None:
+        self.assertEqual(
+            {error for error in ClientError if error.wants_new_credential},
+            {ClientError.TICKET, ClientError.TOKEN_EXPIRED},
+        )
+
+    def test_close_code_is_one_of_our_own_and_never_one_for_another_purpose(self) -> None:
         for client_error in ClientError:
             self.assertGreaterEqual(client_error.disconnect.code, 4000, client_error)
             self.assertNotIn(
                 client_error.disconnect, (Disconnect.RECONNECT, Disconnect.SLOW, Disconnect.GAP), client_error
             )
 
-    def test_reasons(self) -> None:
-        """Every denial is one of its own, under a reason that can be a label of a metric."""
+    def test_every_error_has_a_reason_of_its_own_that_can_be_a_metric_label(self) -> None:
         self.assertEqual(len(ClientError.__members__), len(list(ClientError)), "one is only another name of another")
         reasons = [client_error.reason for client_error in ClientError]
         self.assertEqual(len(set(reasons)), len(reasons))
         self.assertEqual([reason for reason in reasons if re.fullmatch(r"[a-z][a-z_]*", reason) is None], [])
 
-    def test_texts(self) -> None:
-        """The text is one paragraph of plain ASCII that ends in a full stop; those of different reasons differ."""
+    def test_every_text_is_one_paragraph_of_ascii_of_its_own(self) -> None:
         texts = [client_error.response.text for client_error in ClientError]
         self.assertEqual(len(set(texts)), len(texts))
         for text in texts:
             self.assertTrue(text.isascii() and text.isprintable() and text.endswith("."), text)
 
-    def test_no_input(self) -> None:
-        """A text has no place where anything of a client's could be put in."""
+    def test_texts_have_no_place_for_input_of_a_client(self) -> None:
         for client_error in ClientError:
             self.assertNotRegex(client_error.response.text, r"%[sdr(]|\{\w*(![rsa])?(:[^}\"]*)?\}|\$\w|\$\{")
 
-    def test_bytes(self) -> None:
-        """Every answer can be written as HTTP, with each of its fields on a line of its own."""
+    def test_every_response_can_be_written_as_http(self) -> None:
         for client_error in ClientError:
             head, _, body = client_error.response.to_bytes().partition(b"\r\n\r\n")
             self.assertTrue(head.startswith(b"HTTP/1.1 %d " % client_error.response.status))
@@ -106,8 +115,7 @@ class DenialTests(SynchronousTestCase):
                 self.assertEqual(lines.count(f"{name}: {value}"), 1)
             self.assertEqual(body.decode("ascii"), client_error.response.text + "\n")
 
-    def test_error(self) -> None:
-        """The error that carries a denial reads like its reason, and like nothing else."""
+    def test_exception_carries_the_error_and_reads_like_its_reason(self) -> None:
         for client_error in ClientError:
             error = RejectedError(client_error)
             self.assertIs(error.client_error, client_error)

@@ -7,12 +7,31 @@ from websockets.frames import Close
 
 from wsrelay.core.outcomes.disconnects import Disconnect
 
+REASONS = {
+    "PROTOCOL_ERROR": "protocol error",
+    "INVALID_PAYLOAD": "invalid UTF-8 in a text message",
+    "TOO_FAST": "rate limit exceeded",
+    "TOO_BIG": "message too big",
+    "INTERNAL_ERROR": "internal error",
+    "RESTART": "service restart",
+    "TRY_AGAIN": "not published, try again later",
+    "SLOW": "slow consumer, reconnect",
+    "GAP": "possible message loss, reconnect",
+    "NOT_AVAILABLE": "temporarily unavailable, reconnect",
+    "RECONNECT": "reconnect",
+    "CREDENTIAL": "invalid credential",
+    "CREDENTIAL_EXPIRED": "credential expired",
+    "PUBLISH_DENIED": "publishing not permitted",
+    "NOT_PERMITTED": "channel not permitted",
+    "REVOKED": "disconnected by the application",
+    "BAD_REQUEST": "bad request",
+}
 
-class ClosingTests(SynchronousTestCase):
+
+class DisconnectTests(SynchronousTestCase):
     """The table of close codes, which clients are written against."""
 
-    def test_codes(self) -> None:
-        """The codes, and whether a client comes back by itself, are what clients know them to be."""
+    def test_codes_and_reconnecting_are_those_that_clients_are_written_against(self) -> None:
         self.assertEqual(
             {disconnect.name: (disconnect.code, disconnect.reconnect) for disconnect in Disconnect},
             {
@@ -32,34 +51,34 @@ class ClosingTests(SynchronousTestCase):
                 "PUBLISH_DENIED": (4503, False),
                 "NOT_PERMITTED": (4504, False),
                 "REVOKED": (4505, False),
+                "BAD_REQUEST": (4506, False),
             },
         )
 
-    def test_codes_are_legal(self) -> None:
-        """Every code may stand in a close frame (RFC 6455 section 7.4)."""
+    def test_every_code_may_stand_in_a_close_frame(self) -> None:
+        """RFC 6455 section 7.4."""
         for disconnect in Disconnect:
             Close(disconnect.code, disconnect.reason).check()
 
-    def test_codes_are_unique(self) -> None:
-        """A code names one closing."""
+    def test_code_names_one_disconnect(self) -> None:
         self.assertEqual(len({disconnect.code for disconnect in Disconnect}), len(Disconnect))
 
-    def test_private_codes_tell(self) -> None:
-        """Of our own codes, 4000 to 4499 mean come back and 4500 to 4999 mean do not."""
+    def test_own_codes_below_4500_mean_reconnect_and_others_do_not(self) -> None:
         own = [disconnect for disconnect in Disconnect if disconnect.code >= 3000]
         self.assertEqual(
             [disconnect.reconnect for disconnect in own], [4000 <= disconnect.code < 4500 for disconnect in own]
         )
         self.assertTrue(all(4000 <= disconnect.code < 5000 for disconnect in own))
 
-    def test_reasons_fit(self) -> None:
-        """Every reason is plain ASCII, said, and fits into a control frame beside the code."""
+    def test_reasons_are_those_that_clients_read(self) -> None:
+        self.assertEqual({disconnect.name: disconnect.reason for disconnect in Disconnect}, REASONS)
+
+    def test_every_reason_is_ascii_and_fits_into_a_close_frame(self) -> None:
         for disconnect in Disconnect:
             self.assertTrue(disconnect.reason.isascii())
             self.assertTrue(0 < len(disconnect.reason) <= 123, disconnect)
 
-    def test_meaning(self) -> None:
-        """Every closing is explained in one paragraph that ends in a full stop."""
+    def test_every_meaning_is_one_paragraph_that_ends_in_a_full_stop(self) -> None:
         for disconnect in Disconnect:
             self.assertTrue(disconnect.meaning.endswith("."), disconnect)
             self.assertNotIn("\n", disconnect.meaning)

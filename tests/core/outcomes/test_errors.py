@@ -11,10 +11,9 @@ from wsrelay.core.wire.http_response import ErrorResponse
 
 
 class CodeTests(SynchronousTestCase):
-    """What is told of an error of Redis."""
+    """The code of an error of Redis."""
 
-    def test_code(self) -> None:
-        """The code and nothing behind it, which may repeat a credential."""
+    def test_code_of_an_error_of_redis_leaves_out_what_may_repeat_a_credential(self) -> None:
         self.assertEqual(BrokerUnavailable("NOPERM no permission for key x").code, "NOPERM")
         self.assertEqual(BrokerUnavailable("not connected yet").code, "no answer")
 
@@ -22,25 +21,21 @@ class CodeTests(SynchronousTestCase):
 class ErrorTests(SynchronousTestCase):
     """The exception tree."""
 
-    def test_one_root(self) -> None:
-        """Whatever the package raises on purpose is caught with one except clause."""
+    def test_every_exception_is_caught_by_one_except_clause(self) -> None:
         for name in errors.__all__:
             self.assertTrue(issubclass(getattr(errors, name), WsrelayError), name)
 
-    def test_documented(self) -> None:
-        """The tree in the module's docstring names every exception."""
+    def test_tree_of_the_module_names_every_exception(self) -> None:
         for name in errors.__all__:
             self.assertIn(name, errors.__doc__ or "")
 
-    def test_refused(self) -> None:
-        """A refused handshake carries its answer and reads like it."""
+    def test_rejected_handshake_carries_its_response_and_reads_like_it(self) -> None:
         response = ErrorResponse(404, "No such channel.")
         error = HTTPError(response)
         self.assertIs(error.response, response)
         self.assertEqual(str(error), "404 No such channel.")
 
-    def test_violation(self) -> None:
-        """A protocol violation carries its closing and reads like it."""
+    def test_protocol_violation_carries_its_disconnect_and_reads_like_it(self) -> None:
         error = ProtocolViolation(Disconnect.TOO_BIG)
         self.assertIs(error.disconnect, Disconnect.TOO_BIG)
         self.assertEqual(str(error), "message too big")

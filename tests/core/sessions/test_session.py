@@ -1,571 +1,672 @@
-"""Tests of `wsrelay.core.sessions.session`."""
+"""Tests of `wsrelay.core.sessions.session`: what a client goes through."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core.sessions.session_helpers import (
+    CONNECT,
+    CREDENTIAL,
+    EXPIRING_USER,
+    RULES,
+    USER,
+    connected,
+    connected_by_commands,
+    connecting,
+    connecting_by_commands,
+    open_session,
+)
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.messaging.commands import Publish, Subscribe
-from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
+from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
+from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.core.sessions.session import (
+from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
+    CarryOut,
     Close,
-    Deny,
     Effect,
-    Emit,
-    Expire,
-    Listen,
-    Session,
-    Shows,
-    Unlisten,
+    ExpireAt,
+    PublishMessage,
+    Reject,
+    SendReply,
+    SubscribeChannel,
+    UnsubscribeChannel,
     Welcome,
 )
-
-RULES = Namespaces(
-    [
-        Namespace("read", ("a", "b")),
-        Namespace("talk", ("talk",), publish=Access.PUBLIC),
-        Namespace("deaf", ("deaf",), subscribe=Access.NOBODY, publish=Access.PUBLIC),
-        Namespace("members", ("members",), subscribe=Access.AUTHENTICATED, publish=Access.AUTHENTICATED),
-        Namespace("own", ("user:{sub}",), subscribe=Access.AUTHENTICATED, publish=Access.TOKEN),
-    ]
+from wsrelay.core.sessions.session import (
+    MAX_CHANNELS,
+    MAX_QUEUED_BYTES,
+    MAX_QUEUED_COMMANDS,
+    CredentialSource,
+    Session,
 )
-GONE = Deny(ClientError.UNKNOWN_CHANNEL, accepted=False)
-DENIED = Deny(ClientError.SUBSCRIBE_DENIED, accepted=False)
-AWAY = Deny(ClientError.NOT_AVAILABLE, accepted=False)
-SOMEBODY = Identity("42")
-# Ended or not: the machine knows no time.
-BRIEF = Identity("42", expires=100.0)
+
+UNKNOWN = Reject(ClientError.UNKNOWN_CHANNEL, is_accepted=False)
+DENIED = Reject(ClientError.SUBSCRIBE_DENIED, is_accepted=False)
+AWAY = Reject(ClientError.NOT_AVAILABLE, is_accepted=False)
 
 
-def opening(*channels: str) -> Session:
-    """A session that asked for channels and has no answer yet."""
-    session = Session(RULES)
-    session.open([Subscribe(channel) for channel in channels])
-    return session
+def initial(*channels: str) -> list[SubscribeChannel]:
+    """Return the effects that subscribe to the channels of a handshake."""
+    return [SubscribeChannel(channel, is_initial=True) for channel in channels]
 
 
-def opened(*channels: str) -> Session:
-    """A session whose handshake was accepted."""
-    session = opening(*channels)
-    for _ in channels:
-        session.listening()
-    return session
+class HandshakeTests(SynchronousTestCase):
+    """From a handshake that names its channels to its answer."""
 
+    def test_handshake_is_accepted_only_when_its_channel_is_subscribed(self) -> None:
+        session, effects = open_session(CredentialSource.NONE, "a")
+        self.assertEqual(effects, initial("a"))
+        self.assertEqual(session.subscribed("a"), [Accept()])
 
-def asking(shows: Shows, *channels: str) -> tuple[Session, list[Effect]]:
-    """A session of a client that shows something, and what it begins with."""
-    session = Session(RULES)
-    return session, session.open([Subscribe(channel) for channel in channels], shows)
+    def test_handshake_is_accepted_when_the_last_of_several_channels_is_subscribed(self) -> None:
+        session, effects = open_session(CredentialSource.NONE, "a", "b", "a")
+        self.assertEqual(effects, initial("a", "b"))
+        self.assertEqual([session.subscribed("b"), session.subscribed("b")], [[], []])
+        self.assertEqual(session.subscribed("a"), [Accept()])
+        self.assertEqual(session.channels, ("a", "b"))
 
-
-def known(identity: Identity, *channels: str, shows: Shows = Shows.CREDENTIAL) -> Session:
-    """A session that is open for somebody."""
-    session, _ = asking(shows, *channels)
-    session.shown()
-    session.identified(identity)
-    for _ in channels:
-        session.listening()
-    return session
-
-
-class OpeningTests(SynchronousTestCase):
-    """From the handshake to its answer."""
-
-    def test_listen_first(self) -> None:
-        """A client that may listen is accepted only when the channel is heard."""
-        session = Session(RULES)
-        self.assertEqual(session.open([Subscribe("a")]), [Listen("a")])
-        self.assertEqual(session.listening(), [Accept()])
-
-    def test_all_channels_first(self) -> None:
-        """A client that asks for several channels is accepted when the last one is heard; doubles count once."""
-        session = Session(RULES)
-        self.assertEqual(session.open([Subscribe("a"), Subscribe("b"), Subscribe("a")]), [Listen("a"), Listen("b")])
-        self.assertEqual([session.listening(), session.listening()], [[], [Accept()]])
-
-    def test_no_channel(self) -> None:
-        """A client that asks for nothing waits for nothing."""
+    def test_handshake_without_channel_is_accepted_at_once(self) -> None:
         self.assertEqual(Session(RULES).open([]), [Accept()])
 
-    def test_unknown_channel(self) -> None:
-        """A channel that no namespace names is answered with 404, and nothing is listened to."""
-        session = Session(RULES)
-        self.assertEqual(session.open([Subscribe("a"), Subscribe("nowhere")]), [GONE])
-        self.assertEqual(session.lost(), [])
+    def test_unknown_channel_is_rejected_and_nothing_is_subscribed(self) -> None:
+        session, effects = open_session(CredentialSource.NONE, "a", "nowhere")
+        self.assertEqual(effects, [UNKNOWN])
+        self.assertEqual(session.connection_lost(), [])
 
-    def test_denied_channel(self) -> None:
-        """A channel that clients may not hear is answered with 403, and nothing is listened to."""
-        session = Session(RULES)
-        self.assertEqual(session.open([Subscribe("deaf")]), [DENIED])
-        self.assertEqual(session.lost(), [])
+    def test_channel_that_no_client_may_subscribe_to_is_rejected(self) -> None:
+        session, effects = open_session(CredentialSource.NONE, "inbox")
+        self.assertEqual(effects, [DENIED])
+        self.assertEqual(session.connection_lost(), [])
 
-    def test_not_listening(self) -> None:
-        """If one channel cannot be heard the handshake is answered with 503 and every channel is given up, once."""
-        session = opening("a", "b")
-        session.listening()
-        self.assertEqual(session.not_listening(), [AWAY, Unlisten("a"), Unlisten("b")])
-        self.assertEqual([session.not_listening(), session.listening(), session.lost()], [[], [], []])
-
-    def test_lost_while_waiting(self) -> None:
-        """A client that leaves before its answer gives its channel up; a late answer changes nothing."""
-        session = opening("a")
-        self.assertEqual(session.lost(), [Unlisten("a")])
-        self.assertEqual([session.listening(), session.not_listening(), session.lost()], [[], [], []])
-
-    def test_message_before_the_answer(self) -> None:
-        """What a client sends before its handshake is answered is not published."""
-        self.assertEqual(opening("talk").received([Publish(None, b"x")]), [])
-
-
-class OpenTests(SynchronousTestCase):
-    """From the handshake's answer to the end."""
-
-    def test_publish(self) -> None:
-        """A message without a channel goes to the one the client listens to, in order and unchanged."""
+    def test_failed_subscription_rejects_the_handshake_and_releases_every_channel_once(self) -> None:
+        session = connecting("a", "b")
+        session.subscribed("a")
+        self.assertEqual(session.subscribe_failed("b"), [AWAY, UnsubscribeChannel("a"), UnsubscribeChannel("b")])
         self.assertEqual(
-            opened("talk").received([Publish(None, b"1"), Publish(None, b"\xff")]),
-            [Emit("talk", b"1"), Emit("talk", b"\xff")],
+            [session.subscribe_failed("a"), session.subscribed("b"), session.connection_lost()], [[], [], []]
         )
 
-    def test_publish_elsewhere(self) -> None:
-        """A message that names a channel goes there if that channel's namespace permits, heard or not."""
-        self.assertEqual(opened("a").received([Publish("deaf", b"x")]), [Emit("deaf", b"x")])
+    def test_failed_subscription_rejects_the_handshake_with_its_own_error(self) -> None:
+        self.assertEqual(
+            connecting("a").subscribe_failed("a", ClientError.NOT_CHECKED),
+            [Reject(ClientError.NOT_CHECKED, is_accepted=False), UnsubscribeChannel("a")],
+        )
 
-    def test_publish_denied(self) -> None:
-        """The first message that is not permitted closes the connection; those before it are published."""
+    def test_connection_lost_before_the_answer_releases_the_channel_and_late_outcomes_change_nothing(self) -> None:
+        session = connecting("a")
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a")])
+        self.assertEqual(
+            [session.subscribed("a"), session.subscribe_failed("a"), session.connection_lost()], [[], [], []]
+        )
+
+    def test_confirmation_of_a_channel_that_was_not_asked_for_changes_nothing(self) -> None:
+        session = connecting("a")
+        self.assertEqual(session.subscribed("b"), [])
+        self.assertEqual(session.subscribed("a"), [Accept()])
+
+    def test_message_before_the_answer_is_not_published(self) -> None:
+        self.assertEqual(connecting("talk").received(Publish(0, None, b"x")), [])
+
+
+class PublishTests(SynchronousTestCase):
+    """Messages of a connected client, in a dialect without replies."""
+
+    def test_message_without_channel_goes_to_the_one_of_the_handshake_unchanged(self) -> None:
+        session = connected("talk")
+        for data in (b"1", b"\xff"):
+            self.assertEqual(session.received(Publish(0, None, data)), [PublishMessage(0, "talk", data)])
+
+    def test_message_with_channel_goes_there_whether_or_not_it_is_subscribed(self) -> None:
+        self.assertEqual(connected("a").received(Publish(0, "inbox", b"x")), [PublishMessage(0, "inbox", b"x")])
+
+    def test_message_that_is_not_permitted_closes_the_connection(self) -> None:
         for channel in ("a", "nowhere"):
-            self.assertEqual(
-                opened("talk").received([Publish(None, b"1"), Publish(channel, b"2"), Publish(None, b"3")]),
-                [Emit("talk", b"1"), Close(Disconnect.PUBLISH_DENIED)],
-            )
+            self.assertEqual(connected("talk").received(Publish(0, channel, b"x")), [Close(Disconnect.PUBLISH_DENIED)])
 
-    def test_not_emitted(self) -> None:
-        """A client whose message was not published is told so, and keeps its channel until it is gone."""
-        session = opened("talk")
-        self.assertEqual(session.not_emitted(), [Close(Disconnect.TRY_AGAIN)])
-        self.assertEqual(session.lost(), [Unlisten("talk")])
+    def test_success_is_not_reported(self) -> None:
+        self.assertEqual(connected("talk").published(0), [])
 
-    def test_after_the_end(self) -> None:
-        """A client that is gone gets nothing and owes nothing."""
-        session = opened("talk")
-        self.assertEqual(session.lost(), [Unlisten("talk")])
-        self.assertEqual([session.received([Publish(None, b"x")]), session.not_emitted(), session.lost()], [[], [], []])
+    def test_failure_closes_the_connection_which_keeps_its_channel_until_it_is_lost(self) -> None:
+        session = connected("talk")
+        self.assertEqual(session.publish_failed(0, disconnect=Disconnect.TRY_AGAIN), [Close(Disconnect.TRY_AGAIN)])
+        self.assertEqual(session.publish_failed(0), [Close(Disconnect.NOT_AVAILABLE)])
+        self.assertEqual(session.publish_failed(0, ClientError.PUBLISH_DENIED), [Close(Disconnect.PUBLISH_DENIED)])
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("talk")])
 
-
-class CredentialTests(SynchronousTestCase):
-    """A client that shows a credential in its handshake."""
-
-    def test_who_first(self) -> None:
-        """Nothing is listened to before it is known who the client is; then it goes on as for anybody."""
-        session, effects = asking(Shows.CREDENTIAL, "members", "a")
-        self.assertEqual(effects, [Authenticate()])
-        self.assertEqual([session.awaits_credential, session.is_over, session.identity], [False, False, ANONYMOUS])
-        self.assertEqual(session.identified(SOMEBODY), [Listen("members"), Listen("a")])
-        self.assertIs(session.identity, SOMEBODY)
-        self.assertEqual([session.listening(), session.listening()], [[], [Accept()]])
-
-    def test_expires(self) -> None:
-        """An end that the credential has is told once, behind what is listened to: it may be over already."""
-        session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.identified(BRIEF), [Listen("members"), Expire(100.0)])
-        self.assertEqual(session.listening(), [Accept()])
-
-    def test_no_channel(self) -> None:
-        """A client that asks for nothing is accepted as soon as it is known."""
-        session, _ = asking(Shows.CREDENTIAL)
-        self.assertEqual(session.identified(BRIEF), [Accept(), Expire(100.0)])
-
-    def test_nobody_may(self) -> None:
-        """What nobody may listen to is denied before a credential is spent on it."""
-        for shows in Shows:
-            self.assertEqual(asking(shows, "a", "nowhere")[1], [GONE])
-            self.assertEqual(asking(shows, "members", "deaf")[1], [DENIED])
-
-    def test_may_not(self) -> None:
-        """Who is known and may not listen to one of its channels is denied, hears none of them and stays nobody."""
-        session, _ = asking(Shows.CREDENTIAL, "members", "user:41")
-        self.assertEqual(session.identified(BRIEF), [Deny(ClientError.CHANNEL_DENIED, accepted=False)])
-        self.assertTrue(session.is_over)
-        self.assertIs(session.identity, ANONYMOUS)
-        self.assertEqual([session.identified(SOMEBODY), session.listening(), session.lost()], [[], [], []])
-
-    def test_nobody(self) -> None:
-        """Whom nobody vouches for is told to show something, where that would help, and hears what is public."""
-        session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.identified(ANONYMOUS), [Deny(ClientError.NO_CREDENTIAL, accepted=False)])
-        self.assertEqual(asking(Shows.NOTHING, "members")[1], [Deny(ClientError.NO_CREDENTIAL, accepted=False)])
-        session, _ = asking(Shows.CREDENTIAL, "a")
-        self.assertEqual(session.identified(ANONYMOUS), [Listen("a")])
-
-    def test_rejected(self) -> None:
-        """Who would have needed the credential that its browser sent is told what is wrong with that, and only who."""
-        rejected = Identity(is_authenticated=False, cookie_error=ClientError.TOKEN_EXPIRED)
-        session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.identified(rejected), [Deny(ClientError.TOKEN_EXPIRED, accepted=False)])
-        session, _ = asking(Shows.CREDENTIAL, "a")
-        self.assertEqual(session.identified(rejected), [Listen("a")])
-        session, _ = asking(Shows.CREDENTIAL, "user:41")
-        known_as_other = Identity("42", cookie_error=ClientError.TOKEN_EXPIRED)
-        self.assertEqual(session.identified(known_as_other), [Deny(ClientError.CHANNEL_DENIED, accepted=False)])
-
-    def test_denied(self) -> None:
-        """A credential that is not good is denied for its own reason, and a late answer changes nothing."""
-        session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.denied(ClientError.TICKET), [Deny(ClientError.TICKET, accepted=False)])
+    def test_nothing_is_published_or_released_after_the_connection_is_lost(self) -> None:
+        session = connected("talk")
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("talk")])
         self.assertEqual(
-            [session.identified(SOMEBODY), session.denied(ClientError.TOKEN), session.lost()], [[], [], []]
+            [session.received(Publish(0, None, b"x")), session.publish_failed(0), session.connection_lost()],
+            [[], [], []],
         )
 
-    def test_lost(self) -> None:
-        """A client that leaves while it is looked at owes nothing; a late answer changes nothing."""
-        session, _ = asking(Shows.CREDENTIAL, "members")
-        self.assertEqual(session.lost(), [])
-        self.assertEqual([session.identified(SOMEBODY), session.denied(ClientError.TOKEN)], [[], []])
-        self.assertIs(session.identity, ANONYMOUS)
-
-    def test_denied_while_opening(self) -> None:
-        """Who is denied while its channels are asked for gives all of them up, heard already or not, once."""
-        session, _ = asking(Shows.CREDENTIAL, "members", "a")
-        session.identified(BRIEF)
-        session.listening()
-        self.assertEqual(
-            session.denied(ClientError.REVOKED),
-            [Deny(ClientError.REVOKED, accepted=False), Unlisten("members"), Unlisten("a")],
-        )
-        self.assertEqual([session.listening(), session.denied(ClientError.REVOKED), session.lost()], [[], [], []])
-
-    def test_denied_while_open(self) -> None:
-        """Who is denied when it is in is closed with the code for that, and gives its channels up when it is gone."""
-        for client_error in (ClientError.REVOKED, ClientError.TOKEN_EXPIRED):
-            session = known(BRIEF, "members")
-            self.assertEqual(session.denied(client_error), [Close(client_error.disconnect)])
-            self.assertFalse(session.is_over)
-            self.assertEqual(session.lost(), [Unlisten("members")])
-            self.assertEqual(session.denied(client_error), [])
-
-    def test_publishes_as_itself(self) -> None:
-        """What a client may publish goes by who it is."""
-        session = known(Identity("42", publish=("user:42",)), "user:42")
-        self.assertEqual(session.received([Publish(None, b"x")]), [Emit("user:42", b"x")])
+    def test_identity_decides_what_may_be_published(self) -> None:
+        denied = [Close(Disconnect.PUBLISH_DENIED)]
+        by_credential = CredentialSource.HANDSHAKE
+        session = connected("user:42", identity=Identity("42", publish=("user:42",)), source=by_credential)
+        self.assertEqual(session.received(Publish(0, None, b"x")), [PublishMessage(0, "user:42", b"x")])
         for channel in ("user:41", "members"):
-            self.assertEqual(session.received([Publish(channel, b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
-        self.assertEqual(known(SOMEBODY, "user:42").received([Publish(None, b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
-        self.assertEqual(opened("a").received([Publish("members", b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
-        self.assertEqual(known(SOMEBODY, "a").received([Publish("members", b"x")]), [Emit("members", b"x")])
+            self.assertEqual(session.received(Publish(0, channel, b"x")), denied)
+        session = connected("user:42", identity=USER, source=by_credential)
+        self.assertEqual(session.received(Publish(0, None, b"x")), denied)
+        self.assertEqual(connected("a").received(Publish(0, "members", b"x")), denied)
+        session = connected("a", identity=USER, source=by_credential)
+        self.assertEqual(session.received(Publish(0, "members", b"x")), [PublishMessage(0, "members", b"x")])
+
+
+class HandshakeCredentialTests(SynchronousTestCase):
+    """A client whose credential is in its handshake."""
+
+    def test_nothing_is_subscribed_before_the_client_is_authenticated(self) -> None:
+        session, effects = open_session(CredentialSource.HANDSHAKE, "members", "a")
+        self.assertEqual(effects, [Authenticate(None)])
+        self.assertEqual([session.awaits_credential, session.is_closed, session.identity], [False, False, ANONYMOUS])
+        self.assertEqual(session.authenticated(USER), initial("members", "a"))
+        self.assertIs(session.identity, USER)
+        self.assertEqual([session.subscribed("members"), session.subscribed("a")], [[], [Accept()]])
+
+    def test_expiry_is_set_once_behind_the_subscriptions(self) -> None:
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members")
+        self.assertEqual(session.authenticated(EXPIRING_USER), [*initial("members"), ExpireAt(100.0)])
+        self.assertEqual(session.subscribed("members"), [Accept()])
+
+    def test_handshake_without_channel_is_accepted_as_soon_as_the_client_is_authenticated(self) -> None:
+        session, _ = open_session(CredentialSource.HANDSHAKE)
+        self.assertEqual(session.authenticated(EXPIRING_USER), [Accept(), ExpireAt(100.0)])
+
+    def test_channel_for_no_client_is_rejected_before_the_credential_is_used(self) -> None:
+        for source in CredentialSource:
+            self.assertEqual(open_session(source, "a", "nowhere")[1], [UNKNOWN])
+            self.assertEqual(open_session(source, "members", "inbox")[1], [DENIED])
+
+    def test_client_that_may_not_subscribe_to_one_channel_is_subscribed_to_none(self) -> None:
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members", "user:41")
+        self.assertEqual(session.authenticated(EXPIRING_USER), [Reject(ClientError.CHANNEL_DENIED, is_accepted=False)])
+        self.assertTrue(session.is_closed)
+        self.assertIs(session.identity, ANONYMOUS)
+        self.assertEqual(
+            [session.authenticated(USER), session.subscribed("members"), session.connection_lost()], [[], [], []]
+        )
+
+    def test_anonymous_client_is_subscribed_to_public_channels_alone(self) -> None:
+        missing = [Reject(ClientError.NO_CREDENTIAL, is_accepted=False)]
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members")
+        self.assertEqual(session.authenticated(ANONYMOUS), missing)
+        self.assertEqual(open_session(CredentialSource.NONE, "members")[1], missing)
+        session, _ = open_session(CredentialSource.HANDSHAKE, "a")
+        self.assertEqual(session.authenticated(ANONYMOUS), initial("a"))
+
+    def test_error_of_an_ambient_credential_is_reported_only_where_a_credential_is_needed(self) -> None:
+        rejected = Identity(is_authenticated=False, cookie_error=ClientError.TOKEN_EXPIRED)
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members")
+        self.assertEqual(session.authenticated(rejected), [Reject(ClientError.TOKEN_EXPIRED, is_accepted=False)])
+        session, _ = open_session(CredentialSource.HANDSHAKE, "a")
+        self.assertEqual(session.authenticated(rejected), initial("a"))
+        session, _ = open_session(CredentialSource.HANDSHAKE, "user:41")
+        known_as_other = Identity("42", cookie_error=ClientError.TOKEN_EXPIRED)
+        self.assertEqual(session.authenticated(known_as_other), [Reject(ClientError.CHANNEL_DENIED, is_accepted=False)])
+
+    def test_bad_credential_is_rejected_for_its_own_reason_and_late_outcomes_change_nothing(self) -> None:
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members")
+        self.assertEqual(session.rejected(ClientError.TICKET), [Reject(ClientError.TICKET, is_accepted=False)])
+        self.assertEqual(
+            [session.authenticated(USER), session.rejected(ClientError.TOKEN), session.connection_lost()],
+            [[], [], []],
+        )
+
+    def test_connection_lost_while_authenticating_releases_nothing(self) -> None:
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members")
+        self.assertEqual(session.connection_lost(), [])
+        self.assertEqual([session.authenticated(USER), session.rejected(ClientError.TOKEN)], [[], []])
+        self.assertIs(session.identity, ANONYMOUS)
+
+    def test_rejection_while_subscribing_releases_every_channel_once(self) -> None:
+        session, _ = open_session(CredentialSource.HANDSHAKE, "members", "a")
+        session.authenticated(EXPIRING_USER)
+        session.subscribed("members")
+        self.assertEqual(
+            session.rejected(ClientError.REVOKED),
+            [
+                Reject(ClientError.REVOKED, is_accepted=False),
+                UnsubscribeChannel("members"),
+                UnsubscribeChannel("a"),
+            ],
+        )
+        self.assertEqual(
+            [session.subscribed("a"), session.rejected(ClientError.REVOKED), session.connection_lost()], [[], [], []]
+        )
+
+    def test_rejection_while_connected_closes_with_its_code_and_the_channel_is_released_when_lost(self) -> None:
+        for error in (ClientError.REVOKED, ClientError.TOKEN_EXPIRED):
+            session = connected("members", identity=EXPIRING_USER, source=CredentialSource.HANDSHAKE)
+            self.assertEqual(session.rejected(error), [Close(error.disconnect)])
+            self.assertFalse(session.is_closed)
+            self.assertEqual(session.connection_lost(), [UnsubscribeChannel("members")])
+            self.assertEqual(session.rejected(error), [])
 
 
 class FirstMessageTests(SynchronousTestCase):
-    """A client that shows its credential as its first message."""
+    """A client whose first message is its credential."""
 
-    def test_way_in(self) -> None:
-        """It is accepted at once, and welcomed when it hears its channels."""
-        session, effects = asking(Shows.LATER, "members", "a", "a")
+    def test_handshake_is_accepted_at_once_and_each_subscription_is_reported(self) -> None:
+        session, effects = open_session(CredentialSource.FIRST_MESSAGE, "members", "a", "a")
         self.assertEqual((effects, session.awaits_credential), ([Accept()], True))
-        self.assertEqual((session.shown(), session.awaits_credential), ([Authenticate()], False))
-        self.assertEqual(session.identified(BRIEF), [Listen("members"), Listen("a"), Expire(100.0)])
-        self.assertEqual([session.listening(), session.listening()], [[], [Welcome(("members", "a"))]])
+        self.assertEqual(session.received(Connect(0, CREDENTIAL)), [Authenticate(CREDENTIAL)])
+        self.assertFalse(session.awaits_credential)
+        self.assertEqual(session.authenticated(EXPIRING_USER), [*initial("members", "a"), ExpireAt(100.0)])
+        self.assertEqual(session.subscribed("members"), [SendReply(Subscribed(0, "members"))])
+        self.assertEqual(session.subscribed("a", "5-0"), [SendReply(Subscribed(0, "a", "5-0"))])
+        self.assertEqual(session.received(Publish(0, "talk", b"x")), [PublishMessage(0, "talk", b"x")])
         self.assertEqual(session.channels, ("members", "a"))
-        self.assertEqual(session.lost(), [Unlisten("members"), Unlisten("a")])
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("members"), UnsubscribeChannel("a")])
 
-    def test_no_channel(self) -> None:
-        """A client that asks for nothing is welcomed as soon as it is known."""
-        session, _ = asking(Shows.LATER)
-        session.shown()
-        self.assertEqual(session.identified(SOMEBODY), [Welcome(())])
+    def test_handshake_without_channel_is_connected_as_soon_as_the_client_is_authenticated(self) -> None:
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE)
+        session.received(Connect(0, CREDENTIAL))
+        self.assertEqual(session.authenticated(USER), [])
+        self.assertEqual(session.received(Publish(0, "talk", b"x")), [PublishMessage(0, "talk", b"x")])
 
-    def test_not_let_in(self) -> None:
-        """From the first moment on it is turned away with a close, because the handshake has been answered."""
+    def test_rejection_is_a_close_from_the_first_moment_on(self) -> None:
         steps: list[Callable[[Session], object]] = [
-            lambda session: session.shown(),
-            lambda session: session.identified(SOMEBODY),
+            lambda session: session.received(Connect(0, CREDENTIAL)),
+            lambda session: session.authenticated(USER),
         ]
-        for count, unlistened in ((0, []), (1, []), (2, [Unlisten("members")])):
-            session, _ = asking(Shows.LATER, "members")
+        for count, released in ((0, []), (1, []), (2, [UnsubscribeChannel("members")])):
+            session, _ = open_session(CredentialSource.FIRST_MESSAGE, "members")
             for step in steps[:count]:
                 step(session)
             self.assertEqual(
-                session.denied(ClientError.TOO_LATE), [Deny(ClientError.TOO_LATE, accepted=True), *unlistened], count
+                session.rejected(ClientError.TOO_LATE),
+                [Reject(ClientError.TOO_LATE, is_accepted=True), *released],
+                count,
             )
-            self.assertTrue(session.is_over)
-            self.assertEqual([session.shown(), session.identified(SOMEBODY), session.lost()], [[], [], []])
+            self.assertTrue(session.is_closed)
+            self.assertEqual(
+                [session.received(CONNECT), session.authenticated(USER), session.connection_lost()], [[], [], []]
+            )
 
-    def test_may_not(self) -> None:
-        """Who may not hear its channel, and whose channel cannot be heard now, are told with a close as well."""
-        session, _ = asking(Shows.LATER, "user:41")
-        session.shown()
-        self.assertEqual(session.identified(SOMEBODY), [Deny(ClientError.CHANNEL_DENIED, accepted=True)])
-        session, _ = asking(Shows.LATER, "members")
-        session.shown()
-        session.identified(SOMEBODY)
-        self.assertEqual(session.not_listening(), [Deny(ClientError.NOT_AVAILABLE, accepted=True), Unlisten("members")])
+    def test_temporary_failure_ends_the_connection_because_there_are_no_replies(self) -> None:
+        for error in (ClientError.NOT_CHECKED, ClientError.TOKEN_EXPIRED, ClientError.TICKET):
+            session, _ = open_session(CredentialSource.FIRST_MESSAGE, "members")
+            session.received(Connect(0, CREDENTIAL))
+            self.assertEqual(session.rejected(error), [Reject(error, is_accepted=True)])
 
-    def test_speaks_too_early(self) -> None:
-        """What it sends before its welcome is not published: nobody knows yet whether it may; it is told so."""
-        session, _ = asking(Shows.LATER, "talk")
-        for step in (list, session.shown, lambda: session.identified(SOMEBODY)):
-            step()
-            self.assertEqual(session.received([Publish(None, b"x")]), [Close(Disconnect.PUBLISH_DENIED)])
-        session.listening()
-        self.assertEqual(session.received([Publish(None, b"x")]), [Emit("talk", b"x")])
+    def test_channel_that_is_denied_or_not_available_is_a_close(self) -> None:
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "user:41")
+        session.received(Connect(0, CREDENTIAL))
+        self.assertEqual(session.authenticated(USER), [Reject(ClientError.CHANNEL_DENIED, is_accepted=True)])
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "members")
+        session.received(Connect(0, CREDENTIAL))
+        session.authenticated(USER)
+        self.assertEqual(
+            session.subscribe_failed("members"),
+            [Reject(ClientError.NOT_AVAILABLE, is_accepted=True), UnsubscribeChannel("members")],
+        )
 
-    def test_leaves(self) -> None:
-        """A client that leaves before it showed anything owes nothing, and is awaited no more."""
-        session, _ = asking(Shows.LATER, "members")
-        self.assertEqual(session.lost(), [])
+    def test_message_before_the_subscription_is_reported_is_not_published_and_ends_the_session(self) -> None:
+        steps: list[Callable[[Session], object]] = [
+            lambda session: session.received(Connect(0, CREDENTIAL)),
+            lambda session: session.authenticated(USER),
+            lambda session: session.subscribed("a"),
+        ]
+        channels = ("a", "talk")
+        for count in (1, 2, 3):
+            session, _ = open_session(CredentialSource.FIRST_MESSAGE, *channels)
+            for step in steps[:count]:
+                step(session)
+            released = [UnsubscribeChannel(channel) for channel in channels if count > 1]
+            self.assertEqual(
+                session.received(Publish(0, None, b"x")), [Close(Disconnect.PUBLISH_DENIED), *released], count
+            )
+            self.assertTrue(session.is_closed)
+            self.assertEqual([session.authenticated(USER), session.subscribed("talk")], [[], []])
+            self.assertEqual([session.received(Publish(0, None, b"x")), session.connection_lost()], [[], []])
+
+    def test_first_message_that_is_no_credential_is_not_published_and_closes(self) -> None:
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "talk")
+        self.assertEqual(session.received(Publish(0, None, b"x")), [Close(Disconnect.BAD_REQUEST)])
+
+    def test_connection_lost_before_the_credential_releases_nothing(self) -> None:
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "members")
+        self.assertEqual(session.connection_lost(), [])
         self.assertFalse(session.awaits_credential)
-        self.assertEqual([session.shown(), session.received([Publish(None, b"x")])], [[], []])
+        self.assertEqual([session.received(CONNECT), session.received(Publish(0, None, b"x"))], [[], []])
 
 
-# The state that a session is in, and how it came there.
-STATES: dict[str, Callable[[], Session]] = {
-    "knocking": lambda: Session(RULES),
-    "awaiting": lambda: asking(Shows.LATER, "talk")[0],
-    "identifying": lambda: asking(Shows.CREDENTIAL, "talk")[0],
-    "identifying, accepted": lambda: _after(asking(Shows.LATER, "talk")[0], "shown"),
-    "opening": lambda: opening("talk"),
-    "opening, accepted": lambda: _after(asking(Shows.LATER, "talk")[0], "shown", "identified"),
-    "open": lambda: opened("talk"),
-    "open, welcomed": lambda: known(SOMEBODY, "talk", shows=Shows.LATER),
-    "closed by denial": lambda: _after(opening("talk"), "denied"),
-    "closed by loss": lambda: _after(opened("talk"), "lost"),
-}
-INPUTS: dict[str, Callable[[Session], list[Effect]]] = {
-    "open": lambda session: session.open([Subscribe("talk")]),
-    "shown": lambda session: session.shown(),
-    "identified": lambda session: session.identified(SOMEBODY),
-    "denied": lambda session: session.denied(ClientError.REVOKED),
-    "listening": lambda session: session.listening(),
-    "not_listening": lambda session: session.not_listening(),
-    "received": lambda session: session.received([Publish(None, b"x")]),
-    "not_emitted": lambda session: session.not_emitted(),
-    "lost": lambda session: session.lost(),
-}
-REFUSED = Deny(ClientError.REVOKED, accepted=False)
-THROWN_OUT = Deny(ClientError.REVOKED, accepted=True)
-TOO_EARLY = Close(Disconnect.PUBLISH_DENIED)
-# What each input does in each state, and the state after it; what is not here does nothing.
-TABLE: dict[tuple[str, str], tuple[list[Effect], str]] = {
-    ("knocking", "open"): ([Listen("talk")], "opening"),
-    ("knocking", "denied"): ([REFUSED], "closed"),
-    ("knocking", "lost"): ([], "closed"),
-    ("awaiting", "shown"): ([Authenticate()], "identifying"),
-    ("awaiting", "denied"): ([THROWN_OUT], "closed"),
-    ("awaiting", "received"): ([TOO_EARLY], "awaiting"),
-    ("awaiting", "lost"): ([], "closed"),
-    ("identifying", "identified"): ([Listen("talk")], "opening"),
-    ("identifying", "denied"): ([REFUSED], "closed"),
-    ("identifying", "lost"): ([], "closed"),
-    ("identifying, accepted", "identified"): ([Listen("talk")], "opening"),
-    ("identifying, accepted", "denied"): ([THROWN_OUT], "closed"),
-    ("identifying, accepted", "received"): ([TOO_EARLY], "identifying"),
-    ("identifying, accepted", "lost"): ([], "closed"),
-    ("opening", "listening"): ([Accept()], "open"),
-    ("opening", "not_listening"): ([AWAY, Unlisten("talk")], "closed"),
-    ("opening", "denied"): ([REFUSED, Unlisten("talk")], "closed"),
-    ("opening", "lost"): ([Unlisten("talk")], "closed"),
-    ("opening, accepted", "listening"): ([Welcome(("talk",))], "open"),
-    ("opening, accepted", "not_listening"): (
-        [Deny(ClientError.NOT_AVAILABLE, accepted=True), Unlisten("talk")],
-        "closed",
-    ),
-    ("opening, accepted", "denied"): ([THROWN_OUT, Unlisten("talk")], "closed"),
-    ("opening, accepted", "received"): ([TOO_EARLY], "opening"),
-    ("opening, accepted", "lost"): ([Unlisten("talk")], "closed"),
-    ("open", "denied"): ([Close(Disconnect.REVOKED)], "open"),
-    ("open", "received"): ([Emit("talk", b"x")], "open"),
-    ("open", "not_emitted"): ([Close(Disconnect.TRY_AGAIN)], "open"),
-    ("open", "lost"): ([Unlisten("talk")], "closed"),
-    ("open, welcomed", "denied"): ([Close(Disconnect.REVOKED)], "open"),
-    ("open, welcomed", "received"): ([Emit("talk", b"x")], "open"),
-    ("open, welcomed", "not_emitted"): ([Close(Disconnect.TRY_AGAIN)], "open"),
-    ("open, welcomed", "lost"): ([Unlisten("talk")], "closed"),
-}
+class GapTests(SynchronousTestCase):
+    """Messages of a channel may have been lost."""
+
+    def test_client_without_replies_is_closed_and_keeps_its_channel_until_it_is_lost(self) -> None:
+        session = connected("a")
+        self.assertEqual(session.gap("a"), [Close(Disconnect.GAP)])
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a")])
+
+    def test_client_with_replies_loses_the_one_subscription_and_may_subscribe_again(self) -> None:
+        session = connected_by_commands("a", "b")
+        ended = SendReply(SubscriptionEnded("a", Disconnect.GAP))
+        self.assertEqual(session.gap("a"), [UnsubscribeChannel("a"), ended])
+        self.assertEqual((session.channels, session.gap("a"), session.gap("nowhere")), (("b",), [], []))
+        self.assertEqual(session.received(Subscribe(9, "a")), [SubscribeChannel("a", is_initial=False)])
+
+    def test_subscription_that_is_not_confirmed_yet_has_missed_nothing_and_goes_on(self) -> None:
+        session = connected_by_commands()
+        session.received(Subscribe(2, "a"))
+        self.assertEqual(session.gap("a"), [])
+        self.assertEqual(session.subscribed("a"), [SendReply(Subscribed(2, "a"))])
 
 
-def _after(session: Session, *inputs: str) -> Session:
-    for name in inputs:
-        INPUTS[name](session)
-    return session
+class ConnectCommandTests(SynchronousTestCase):
+    """A client that connects by a command."""
+
+    def test_connection_is_accepted_at_once_and_awaits_the_connect_whatever_the_handshake_holds(self) -> None:
+        for source in CredentialSource:
+            session = Session(RULES, has_commands=True)
+            self.assertEqual(session.open([], source), [Accept()])
+            self.assertTrue(session.awaits_credential)
+
+    def test_connect_is_answered_when_the_client_is_authenticated(self) -> None:
+        session = Session(RULES, has_commands=True)
+        session.open([])
+        self.assertEqual(session.received(CONNECT), [Authenticate(CREDENTIAL)])
+        self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), ExpireAt(100.0)])
+        self.assertIs(session.identity, EXPIRING_USER)
+        self.assertEqual(session.channels, ())
+
+    def test_connect_without_credential_leaves_the_handshake_to_count(self) -> None:
+        session = Session(RULES, has_commands=True)
+        session.open([])
+        self.assertEqual(session.received(Connect(7, None)), [Authenticate(None)])
+        self.assertEqual(session.authenticated(ANONYMOUS), [Welcome(7)])
+
+    def test_any_other_first_command_is_a_bad_request(self) -> None:
+        others: list[Command] = [
+            Subscribe(1, "a"),
+            Unsubscribe(1, "a"),
+            Publish(1, "talk", b"x"),
+            Pong(),
+            Unsupported(1, ClientError.NOT_SUPPORTED),
+        ]
+        for command in others:
+            session = Session(RULES, has_commands=True)
+            session.open([])
+            self.assertEqual(session.received(command), [Close(Disconnect.BAD_REQUEST)])
+            self.assertEqual((session.is_closed, session.received(CONNECT)), (True, []))
+
+    def test_commands_behind_an_asynchronous_connect_wait_and_are_carried_out_in_order(self) -> None:
+        session = connecting_by_commands()
+        commands: list[Command] = [
+            Subscribe(2, "a"),
+            Publish(3, "talk", b"x"),
+            Unsubscribe(4, "a"),
+            Pong(),
+            Subscribe(5, "nowhere"),
+        ]
+        for command in commands:
+            self.assertEqual(session.received(command), [])
+        self.assertEqual(session.channels, ())
+        self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), CarryOut(tuple(commands)), ExpireAt(100.0)])
+        self.assertEqual(
+            [effect for command in commands for effect in session.received(command)],
+            [
+                SubscribeChannel("a", is_initial=False),
+                SendReply(Failed(3, ClientError.PUBLISH_DENIED)),
+                UnsubscribeChannel("a"),
+                SendReply(Failed(2, ClientError.NOT_AVAILABLE)),
+                SendReply(Unsubscribed(4)),
+                SendReply(Failed(5, ClientError.UNKNOWN_CHANNEL)),
+            ],
+        )
+
+    def test_commands_that_wait_are_carried_out_as_the_client_that_was_authenticated(self) -> None:
+        session = connecting_by_commands()
+        session.received(Subscribe(2, "members"))
+        (_, carry_out) = session.authenticated(ANONYMOUS)
+        assert isinstance(carry_out, CarryOut)
+        self.assertEqual(session.received(carry_out.commands[0]), [SendReply(Failed(2, ClientError.NO_CREDENTIAL))])
+
+    def test_as_many_commands_may_wait_as_the_bound_says_and_none_is_carried_out_behind_the_close(self) -> None:
+        session = connecting_by_commands()
+        commands = [Publish(number, "talk", b"x") for number in range(1, MAX_QUEUED_COMMANDS + 1)]
+        self.assertEqual([effect for command in commands for effect in session.received(command)], [])
+        self.assertEqual(session.authenticated(USER), [Welcome(1), CarryOut(tuple(commands))])
+        session = connecting_by_commands()
+        for command in commands:
+            session.received(command)
+        self.assertEqual(session.received(Pong()), [Close(Disconnect.TOO_FAST)])
+        self.assertEqual((session.is_closed, session.authenticated(USER)), (True, []))
+
+    def test_data_that_waits_behind_a_connect_is_bounded_in_bytes(self) -> None:
+        session = connecting_by_commands()
+        self.assertEqual(session.received(Publish(2, "talk", b"x" * (MAX_QUEUED_BYTES - 1))), [])
+        self.assertEqual(session.received(Publish(3, "talk", b"x")), [])
+        self.assertEqual(session.received(Publish(4, "talk", b"x")), [Close(Disconnect.TOO_FAST)])
+        self.assertEqual((session.is_closed, session.authenticated(USER)), (True, []))
+
+    def test_commands_that_wait_are_dropped_with_the_connection(self) -> None:
+        session = connecting_by_commands()
+        session.received(Publish(2, "talk", b"x"))
+        self.assertEqual(session.connection_lost(), [])
+        self.assertEqual(session.authenticated(USER), [])
+
+    def test_second_connect_is_a_bad_request(self) -> None:
+        self.assertEqual(connected_by_commands().received(CONNECT), [Close(Disconnect.BAD_REQUEST)])
+
+    def test_failure_that_a_new_attempt_may_mend_is_a_reply_and_the_connection_is_unusable(self) -> None:
+        for error in ClientError:
+            if not (error.is_temporary or error.wants_new_credential):
+                continue
+            session = connecting_by_commands()
+            session.received(Subscribe(2, "a"))
+            self.assertEqual(session.rejected(error), [SendReply(Failed(1, error))])
+            self.assertEqual((session.is_rejected, session.is_closed), (True, False))
+            self.assertEqual(session.authenticated(USER), [])
+            # They may have been under way when the client was told: a close would keep an SDK from coming back.
+            self.assertEqual([session.received(Subscribe(3, "a")), session.received(CONNECT)], [[], []])
+            self.assertEqual(session.rejected(ClientError.TOO_LATE), [Reject(ClientError.TOO_LATE, is_accepted=True)])
+            self.assertTrue(session.is_closed)
+
+    def test_unusable_connection_is_closed_even_by_an_error_that_is_temporary(self) -> None:
+        session = connecting_by_commands()
+        session.rejected(ClientError.NOT_CHECKED)
+        self.assertEqual(session.rejected(ClientError.NOT_CHECKED), [Reject(ClientError.NOT_CHECKED, is_accepted=True)])
+
+    def test_any_other_failure_of_the_connect_is_a_close(self) -> None:
+        for error in ClientError:
+            if error.is_temporary or error.wants_new_credential:
+                continue
+            session = connecting_by_commands()
+            self.assertEqual(session.rejected(error), [Reject(error, is_accepted=True)])
+            self.assertTrue(session.is_closed)
+
+    def test_credential_that_does_not_come_in_time_is_a_close(self) -> None:
+        session = Session(RULES, has_commands=True)
+        session.open([])
+        self.assertEqual(session.rejected(ClientError.TOO_LATE), [Reject(ClientError.TOO_LATE, is_accepted=True)])
+
+    def test_expired_credential_closes_and_the_channels_are_released_when_the_connection_is_lost(self) -> None:
+        session = connected_by_commands("a", "members", identity=EXPIRING_USER)
+        self.assertEqual(session.rejected(ClientError.TOKEN_EXPIRED), [Close(Disconnect.CREDENTIAL_EXPIRED)])
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a"), UnsubscribeChannel("members")])
 
 
-class TableTests(SynchronousTestCase):
-    """Every input in every state."""
+class SubscribeCommandTests(SynchronousTestCase):
+    """A connected client that subscribes and unsubscribes by commands."""
 
-    def test_states(self) -> None:
-        """The sessions that the table is about are in the states that it names."""
-        for name, make in STATES.items():
-            self.assertEqual(make()._state.value, name.partition(",")[0].partition(" ")[0])
+    def test_subscribe_is_answered_when_the_channel_is_subscribed(self) -> None:
+        session = connected_by_commands()
+        self.assertEqual(session.received(Subscribe(2, "a")), [SubscribeChannel("a", is_initial=False)])
+        self.assertEqual(session.subscribed("a", "5-0"), [SendReply(Subscribed(2, "a", "5-0"))])
+        self.assertEqual(session.subscribed("a"), [])
 
-    def test_table(self) -> None:
-        """An input has the effects of the table's row and leads to its state; without a row it changes nothing."""
-        for state, make in STATES.items():
-            for name, step in INPUTS.items():
-                session = make()
-                before = (session._state.value, session.channels)
-                effects = step(session)
-                expected = TABLE.get((state, name), ([], before[0]))
-                self.assertEqual((effects, session._state.value), expected, (state, name))
-                self.assertEqual(session.is_over, session._state.value == "closed")
-                if (state, name) not in TABLE:
-                    self.assertEqual(session.channels, () if name == "lost" else before[1], (state, name))
+    def test_reply_says_that_the_client_wanted_to_resume(self) -> None:
+        session = connected_by_commands()
+        session.received(Subscribe(2, "a", since=""))
+        self.assertEqual(session.subscribed("a"), [SendReply(Subscribed(2, "a", was_recovering=True))])
 
+    def test_channel_that_is_not_permitted_is_an_error(self) -> None:
+        for channel, error in (
+            ("nowhere", ClientError.UNKNOWN_CHANNEL),
+            ("inbox", ClientError.SUBSCRIBE_DENIED),
+            ("user:41", ClientError.CHANNEL_DENIED),
+        ):
+            self.assertEqual(connected_by_commands().received(Subscribe(2, channel)), [SendReply(Failed(2, error))])
+        self.assertEqual(
+            connected_by_commands(identity=ANONYMOUS).received(Subscribe(2, "members")),
+            [SendReply(Failed(2, ClientError.NO_CREDENTIAL))],
+        )
 
-class SessionMachine(RuleBasedStateMachine):
-    """A session under inputs in any order, beside the promises its callers rely on."""
+    def test_channel_that_is_subscribed_or_being_subscribed_is_an_error(self) -> None:
+        twice = [SendReply(Failed(3, ClientError.ALREADY_SUBSCRIBED))]
+        session = connected_by_commands()
+        session.received(Subscribe(2, "a"))
+        self.assertEqual(session.received(Subscribe(3, "a")), twice)
+        session.subscribed("a")
+        self.assertEqual(session.received(Subscribe(3, "a")), twice)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.session = Session(RULES)
-        self.shows: Shows | None = None
-        self.asked: list[str] = []
-        self.held: list[str] = []
-        self.seen: list[str] = []
-        self.identity: Identity | None = None
-        self.gone = False
+    def test_number_of_channels_is_bounded_and_an_unsubscribe_makes_room(self) -> None:
+        session = connected_by_commands(*(f"many:{number}" for number in range(MAX_CHANNELS)))
+        self.assertEqual(len(session.channels), MAX_CHANNELS)
+        self.assertEqual(session.received(Subscribe(3, "a")), [SendReply(Failed(3, ClientError.TOO_MANY_CHANNELS))])
+        session.received(Unsubscribe(4, "many:0"))
+        self.assertEqual(session.received(Subscribe(5, "a")), [SubscribeChannel("a", is_initial=False)])
 
-    def look(self, effects: list[Effect]) -> None:
-        """Check effects against everything that came before."""
-        assert not (self.gone and effects), "acts after the end"
-        for effect in effects:
-            getattr(self, f"see_{type(effect).__name__.lower()}")(effect)
-            self.seen.append(type(effect).__name__)
-        if "Deny" in self.seen:
-            assert self.session.is_over, "denied and not over"
-            assert self.held == [], "denied and still listens"
+    def test_failed_subscription_is_released_and_may_be_tried_again(self) -> None:
+        session = connected_by_commands()
+        for error in (ClientError.NOT_AVAILABLE, ClientError.HOOK):
+            session.received(Subscribe(2, "a"))
+            self.assertEqual(
+                session.subscribe_failed("a", error), [UnsubscribeChannel("a"), SendReply(Failed(2, error))]
+            )
+            self.assertEqual((session.subscribe_failed("a"), session.channels), ([], ()))
 
-    @property
-    def is_in(self) -> bool:
-        """Whether the client has been told that it hears its channels."""
-        return ("Welcome" if self.shows is Shows.LATER else "Accept") in self.seen
+    def test_late_failure_of_a_subscribed_channel_changes_nothing(self) -> None:
+        session = connected_by_commands("a")
+        self.assertEqual(session.subscribe_failed("a"), [])
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a")])
 
-    def see_authenticate(self, _effect: Authenticate) -> None:
-        """It is asked who a client is that shows something, once, and before anything is done for it."""
-        assert self.shows is not Shows.NOTHING
-        assert {"Authenticate", "Listen", "Expire", "Welcome", "Deny"}.isdisjoint(self.seen)
-        assert ("Accept" in self.seen) is (self.shows is Shows.LATER)
+    def test_unsubscribe_takes_effect_before_its_reply(self) -> None:
+        session = connected_by_commands("a")
+        self.assertEqual(session.received(Unsubscribe(3, "a")), [UnsubscribeChannel("a"), SendReply(Unsubscribed(3))])
+        self.assertEqual(session.connection_lost(), [])
 
-    def see_expire(self, effect: Expire) -> None:
-        """The end of a credential is told once, behind all that is listened to: it may be over already."""
-        assert self.identity is not None
-        assert effect.at == self.identity.expires
-        assert "Expire" not in self.seen
-        assert self.held == self.asked
+    def test_unsubscribe_from_a_channel_that_is_not_subscribed_succeeds(self) -> None:
+        for channel in ("a", "nowhere", "no channel\ud800"):
+            self.assertEqual(connected_by_commands().received(Unsubscribe(3, channel)), [SendReply(Unsubscribed(3))])
 
-    def see_listen(self, effect: Listen) -> None:
-        """What was asked for is listened to once, when it is known who asks, and never for somebody denied."""
-        assert effect.channel in self.asked
-        assert effect.channel not in self.held, "listens twice"
-        assert self.shows is Shows.NOTHING or "Authenticate" in self.seen, "listens for whoever it is"
-        assert not self.is_in
-        assert "Deny" not in self.seen
-        if effect.channel == "members":
-            assert self.identity is not None
-            assert self.identity.is_authenticated
-        self.held.append(effect.channel)
+    def test_unsubscribe_while_subscribing_answers_both_commands(self) -> None:
+        session = connected_by_commands()
+        session.received(Subscribe(2, "a"))
+        self.assertEqual(
+            session.received(Unsubscribe(3, "a")),
+            [
+                UnsubscribeChannel("a"),
+                SendReply(Failed(2, ClientError.NOT_AVAILABLE)),
+                SendReply(Unsubscribed(3)),
+            ],
+        )
+        self.assertEqual([session.subscribed("a"), session.subscribe_failed("a")], [[], []])
 
-    def see_unlisten(self, effect: Unlisten) -> None:
-        """What is listened to is given up once."""
-        self.held.remove(effect.channel)
-
-    def see_accept(self, _effect: Accept) -> None:
-        """A handshake is answered once: for who shows something later at once, else when all is heard."""
-        assert "Accept" not in self.seen
-        assert "Deny" not in self.seen
-        assert self.held == ([] if self.shows is Shows.LATER else self.asked)
-
-    def see_welcome(self, effect: Welcome) -> None:
-        """Who was accepted ahead is welcomed once, when all is heard."""
-        assert self.shows is Shows.LATER
-        assert "Accept" in self.seen
-        assert "Welcome" not in self.seen
-        assert list(effect.channels) == self.held == self.asked
-
-    def see_deny(self, effect: Deny) -> None:
-        """A client is denied once, with a status before it was accepted and with a close after."""
-        assert "Deny" not in self.seen
-        assert not self.is_in
-        assert effect.accepted is ("Accept" in self.seen)
-
-    def see_close(self, _effect: Close) -> None:
-        """A close goes to who was accepted."""
-        assert "Accept" in self.seen
-
-    def see_emit(self, effect: Emit) -> None:
-        """Only who is in publishes, and only what it may."""
-        assert self.is_in
-        assert effect.channel in ("talk", "deaf", "members")
-        if effect.channel == "members":
-            assert self.session.identity.is_authenticated
-
-    @rule(
-        channels=st.lists(st.sampled_from(["a", "b", "talk", "members", "deaf", "nowhere"]), min_size=1, max_size=3),
-        shows=st.sampled_from(Shows),
-    )
-    def open(self, channels: list[str], shows: Shows) -> None:
-        """The client knocks, with and without a credential; a second time does nothing."""
-        if self.shows is None:
-            self.shows, self.asked = shows, list(dict.fromkeys(channels))
-        self.look(self.session.open([Subscribe(channel) for channel in channels], shows))
-
-    @rule()
-    def shown(self) -> None:
-        """The client's first message is its credential, or somebody thinks so too late."""
-        awaits = self.session.awaits_credential
-        effects = self.session.shown()
-        assert (effects == [Authenticate()]) is awaits
-        self.look(effects)
-
-    @rule(identity=st.sampled_from([ANONYMOUS, SOMEBODY, BRIEF, Identity("42", channels=("a",))]))
-    def identified(self, identity: Identity) -> None:
-        """It is found out who it is, or found out late or twice."""
-        if self.identity is None and "Authenticate" in self.seen:
-            self.identity = identity
-        self.look(self.session.identified(identity))
-
-    @rule(client_error=st.sampled_from(ClientError))
-    def denied(self, client_error: ClientError) -> None:
-        """Somebody says no, at any time."""
-        self.look(self.session.denied(client_error))
-
-    @rule(step=st.sampled_from(["listening", "listening", "not_listening", "not_emitted"]))
-    def outcome(self, step: str) -> None:
-        """An effect is answered, or an answer comes late or twice."""
-        self.look(getattr(self.session, step)())
-
-    @rule(channel=st.sampled_from([None, "talk", "members", "nowhere"]))
-    def received(self, channel: str | None) -> None:
-        """The client sends a message."""
-        self.look(self.session.received([Publish(channel, b"x")]))
-
-    @rule()
-    def lost(self) -> None:
-        """The connection ends; afterwards nothing is held."""
-        self.look(self.session.lost())
-        assert self.held == [], "still listens"
-        self.gone = True
-
-    @invariant()
-    def knows_nobody_by_itself(self) -> None:
-        """The client is who was found out, and nobody until then."""
-        assert self.session.identity in (ANONYMOUS, self.identity)
-
-    def teardown(self) -> None:
-        """However it came, when the connection is gone all that was listened to is given up."""
-        self.lost()
+    def test_channels_are_released_in_order_when_the_connection_is_lost(self) -> None:
+        session = connected_by_commands("a", "talk")
+        session.received(Subscribe(3, "b"))
+        self.assertEqual(session.connection_lost(), [UnsubscribeChannel(each) for each in ("a", "talk", "b")])
+        self.assertEqual([session.subscribed("b"), session.connection_lost()], [[], []])
 
 
-class SessionPropertyTests(SynchronousTestCase):
-    """Whatever happens, in whatever order."""
+class PublishCommandTests(SynchronousTestCase):
+    """A connected client whose messages are answered."""
 
-    def test_promises(self) -> None:
-        """A client is answered once, speaks only when it is in, and what is listened to is given up once."""
-        run_state_machine_as_test(SessionMachine, settings=settings(max_examples=300, stateful_step_count=12))
+    def test_success_and_failure_are_replies(self) -> None:
+        session = connected_by_commands("talk")
+        self.assertEqual(session.received(Publish(2, "talk", b"x")), [PublishMessage(2, "talk", b"x")])
+        self.assertEqual(session.published(2), [SendReply(Published(2))])
+        self.assertEqual(session.publish_failed(2), [SendReply(Failed(2, ClientError.NOT_AVAILABLE))])
+        self.assertEqual(
+            session.publish_failed(2, ClientError.HOOK, Disconnect.TRY_AGAIN),
+            [SendReply(Failed(2, ClientError.HOOK))],
+        )
+
+    def test_message_that_is_not_permitted_is_an_error_and_the_connection_goes_on(self) -> None:
+        session = connected_by_commands("a", "members", identity=USER)
+        for channel in ("a", "nowhere", "user:42"):
+            self.assertEqual(
+                session.received(Publish(2, channel, b"x")), [SendReply(Failed(2, ClientError.PUBLISH_DENIED))]
+            )
+        self.assertEqual(session.received(Publish(3, "members", b"x")), [PublishMessage(3, "members", b"x")])
+
+    def test_message_on_a_channel_that_is_not_subscribed_is_not_permitted(self) -> None:
+        denied = [SendReply(Failed(3, ClientError.PUBLISH_DENIED))]
+        session = connected_by_commands(identity=USER)
+        self.assertEqual(session.received(Publish(3, "talk", b"x")), denied)
+        session.received(Subscribe(2, "talk"))
+        self.assertEqual(session.received(Publish(3, "talk", b"x")), denied)
+        session.subscribed("talk")
+        self.assertEqual(session.received(Publish(3, "talk", b"x")), [PublishMessage(3, "talk", b"x")])
+        session.received(Unsubscribe(4, "talk"))
+        self.assertEqual(session.received(Publish(3, "talk", b"x")), denied)
+
+
+class OtherCommandTests(SynchronousTestCase):
+    """Commands that change nothing."""
+
+    def test_pong_has_no_effect(self) -> None:
+        self.assertEqual(connected_by_commands().received(Pong()), [])
+
+    def test_unsupported_command_is_an_error_if_it_wants_a_reply(self) -> None:
+        session = connected_by_commands()
+        self.assertEqual(
+            session.received(Unsupported(2, ClientError.NOT_SUPPORTED)),
+            [SendReply(Failed(2, ClientError.NOT_SUPPORTED))],
+        )
+        self.assertEqual(session.received(Unsupported(0, ClientError.NOT_SUPPORTED)), [])
+
+
+class DisconnectTests(SynchronousTestCase):
+    """The application ends the connection."""
+
+    def check(self, session: Session, *expected: Effect, is_closed: bool) -> None:
+        self.assertEqual(session.disconnect(Disconnect.RECONNECT), list(expected))
+        self.assertEqual(session.is_closed, is_closed)
+
+    def test_handshake_that_has_no_answer_is_rejected_and_its_channels_are_released(self) -> None:
+        revoked = Reject(ClientError.REVOKED, is_accepted=False)
+        self.check(Session(RULES), revoked, is_closed=True)
+        self.check(open_session(CredentialSource.HANDSHAKE, "a")[0], revoked, is_closed=True)
+        self.check(connecting("a"), revoked, UnsubscribeChannel("a"), is_closed=True)
+
+    def test_accepted_connection_that_is_not_connected_is_closed_and_its_channels_are_released(self) -> None:
+        close = Close(Disconnect.RECONNECT)
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "a")
+        self.check(session, close, is_closed=True)
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "a")
+        session.received(CONNECT)
+        self.check(session, close, is_closed=True)
+        session, _ = open_session(CredentialSource.FIRST_MESSAGE, "a")
+        session.received(Connect(0, CREDENTIAL))
+        session.authenticated(USER)
+        self.check(session, close, UnsubscribeChannel("a"), is_closed=True)
+        session = connecting_by_commands()
+        session.received(Publish(2, "talk", b"x"))
+        self.check(session, close, is_closed=True)
+        self.assertEqual(session.authenticated(USER), [])
+
+    def test_rejected_connection_is_closed(self) -> None:
+        session = connecting_by_commands()
+        session.rejected(ClientError.TICKET)
+        self.check(session, Close(Disconnect.RECONNECT), is_closed=True)
+
+    def test_connected_client_is_closed_and_its_channels_are_released_when_it_is_lost(self) -> None:
+        for session in (connected("a"), connected_by_commands("a")):
+            self.check(session, Close(Disconnect.RECONNECT), is_closed=False)
+            self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a")])
+
+    def test_closed_session_stays_so(self) -> None:
+        session = connected("a")
+        session.connection_lost()
+        self.check(session, is_closed=True)

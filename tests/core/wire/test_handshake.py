@@ -23,7 +23,7 @@ class _Socket:
         self._data = data
 
     def makefile(self, _mode: str) -> BytesIO:
-        """What can be read."""
+        """Return the data as a file."""
         return BytesIO(self._data)
 
 
@@ -35,11 +35,10 @@ def read(data: bytes) -> HTTPResponse:
     return response
 
 
-class RefusalTests(SynchronousTestCase):
+class ErrorResponseTests(SynchronousTestCase):
     """The answer to a handshake that fails."""
 
-    def test_bytes(self) -> None:
-        """The response is complete, closes the connection, and is neither cached nor sniffed."""
+    def test_response_is_complete_and_closes_and_is_neither_cached_nor_sniffed(self) -> None:
         self.assertEqual(
             ErrorResponse(503, "Come back.", (("Retry-After", "5"),)).to_bytes(),
             b"HTTP/1.1 503 Service Unavailable\r\n"
@@ -55,15 +54,14 @@ class RefusalTests(SynchronousTestCase):
             b"Come back.\n",
         )
 
-    def test_read_by_a_client(self) -> None:
-        """An HTTP client reads status, phrase, fields and the whole text, counted in bytes and not in letters."""
+    def test_http_client_reads_status_phrase_fields_and_the_whole_text(self) -> None:
+        """Its length is counted in bytes and not in letters."""
         response = read(ErrorResponse(404, "Kein Kanal \u00fc\u20ac.", (("A", "1"), ("A", "2"))).to_bytes())
         self.assertEqual((response.status, response.reason), (404, "Not Found"))
         self.assertEqual(response.headers.get_all("A"), ["1", "2"])
         self.assertEqual(response.read().decode(), "Kein Kanal \u00fc\u20ac.\n")
 
-    def test_twice(self) -> None:
-        """Fields that somebody else could read another one of stand once, credentials and lengths among them."""
+    def test_fields_that_two_readers_could_read_differently_may_stand_once(self) -> None:
         self.assertEqual(DUPLICATE_FIELD.status, 400)
         self.assertLessEqual({b"authorization", b"cookie", b"origin", b"host", b"content-length"}, SINGLETON_FIELDS)
         self.assertEqual({name for name in SINGLETON_FIELDS if name != name.lower()}, set())
@@ -75,42 +73,38 @@ def query(text: str) -> Handshake:
 
 
 class ParameterTests(SynchronousTestCase):
-    """What stands behind the question mark."""
+    """The parameters of the query."""
 
-    def test_values(self) -> None:
-        """The values of a name come in order and decoded; other names, prefixes and cases of it are other names."""
+    def test_values_of_a_parameter_come_in_order_and_decoded(self) -> None:
+        """Other names, prefixes and cases of it are other names."""
         handshake = query("a=1&b=2&a=%33&A=4&aa=5&a=6+7&%61=8")
         self.assertEqual(handshake.parameters("a"), ["1", "3", "6 7", "8"])
         self.assertEqual([handshake.parameters(name) for name in ("b", "A", "c", "")], [["2"], ["4"], [], []])
 
-    def test_empty(self) -> None:
-        """A parameter without a value has an empty one; what is no parameter of the name is none."""
+    def test_parameter_without_a_value_has_an_empty_one(self) -> None:
         for text, values in (("a", [""]), ("a=", [""]), ("a=&a=", ["", ""]), ("b&a&c", [""])):
             self.assertEqual(query(text).parameters("a"), values, text)
         for text in ("", "&", "=", "?", "a;a=1;"):
             self.assertEqual(query(text).parameters("a"), [], text)
 
-    def test_too_many(self) -> None:
-        """A query of more than 64 parameters is none, so that it costs nothing to look at it."""
+    def test_query_of_more_than_64_parameters_has_none(self) -> None:
+        """So that it costs nothing to look at it."""
         self.assertEqual(query("x=1&" * 63 + "a=2").parameters("a"), ["2"])
         self.assertEqual(query("x=1&" * 64 + "a=2").parameters("a"), [])
 
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(min_size=1)), max_size=20))
-    def test_round_trip(self, pairs: list[tuple[str, str]]) -> None:
-        """What any client encodes is what is read."""
+    def test_what_any_client_encodes_is_what_is_read(self, pairs: list[tuple[str, str]]) -> None:
         handshake = query(urlencode(pairs))
         for name in "abc":
             self.assertEqual(handshake.parameters(name), [value for key, value in pairs if key == name])
 
     @given(st.text(st.characters(codec="ascii")))
-    def test_anything(self, text: str) -> None:
-        """No query breaks anything, and none that does not say so promises a credential."""
+    def test_no_query_breaks_anything_or_promises_a_credential_without_saying_so(self, text: str) -> None:
         handshake = query(text)
         handshake.parameters("ticket")
         self.assertFalse(handshake.promises_credential and "auth=message" not in text)
 
-    def test_promises_credential(self) -> None:
-        """The client promises its credential with auth=message, said once, and with nothing else."""
+    def test_credential_is_promised_by_auth_message_said_once(self) -> None:
         for text in ("auth=message", "a=b&auth=message", "auth=message&a=b", "auth=message&"):
             self.assertTrue(query(text).promises_credential, text)
         for text in (
@@ -129,34 +123,32 @@ class ParameterTests(SynchronousTestCase):
 
 
 class CookieTests(SynchronousTestCase):
-    """What stands in the Cookie field."""
+    """The cookies of the Cookie field."""
 
     def values(self, cookie: str, name: str = "sid") -> list[str]:
         """The values of a cookie's name."""
         return Handshake("/ws/room", "192.0.2.1", cookie=cookie).cookies(name)
 
-    def test_values(self) -> None:
-        """The cookies of a name come in order; names are told apart by case and as a whole."""
+    def test_values_of_a_cookie_come_in_order(self) -> None:
+        """Names are distinguished by case and as a whole."""
         self.assertEqual(self.values("sid=1; a=2; sid=3; SID=4; xsid=5; sidx=6"), ["1", "3"])
         self.assertEqual(self.values("a=1; b=2"), [])
         self.assertEqual(self.values(""), [])
 
-    def test_forms(self) -> None:
-        """Space around a pair and quotes around a value do not belong to it; equals signs in a value do."""
+    def test_space_around_a_pair_and_quotes_around_a_value_do_not_belong_to_it(self) -> None:
+        """Equals signs in a value do."""
         cases = {"sid=x": ["x"], " sid=x ;": ["x"], 'sid="x"': ["x"], "sid=a=b==": ["a=b=="], "a=1;sid=x": ["x"]}
         cases |= {"sid": [], "sid=": [""], 'sid=""': [""], ";;": [], "=x": [], "sid=x,sid=y": ["x,sid=y"]}
         self.assertEqual({cookie: self.values(cookie) for cookie in cases}, cases)
 
-    def test_no_decoding(self) -> None:
-        """A value is what was sent: nothing in it is decoded."""
+    def test_value_of_a_cookie_is_not_decoded(self) -> None:
         self.assertEqual(self.values("sid=%41+b"), ["%41+b"])
 
 
 class HandshakeTests(SynchronousTestCase):
     """The client's opening request."""
 
-    def test_repr(self) -> None:
-        """Nothing that may hold a credential is in its `repr`; what is needed to find a client is."""
+    def test_repr_shows_what_finds_a_client_and_nothing_that_may_hold_a_credential(self) -> None:
         handshake = Handshake(
             "/ws/room",
             "192.0.2.1",
@@ -174,8 +166,7 @@ class HandshakeTests(SynchronousTestCase):
         for text in ("/ws/room", "192.0.2.1", "https://example.com", "relay.test", "5f0c"):
             self.assertIn(text, shown)
 
-    def test_defaults(self) -> None:
-        """A request of which nothing else is known shows nothing and promises nothing."""
+    def test_request_of_which_nothing_else_is_known_shows_and_promises_nothing(self) -> None:
         handshake = Handshake("/ws/room", "192.0.2.1")
         self.assertEqual((handshake.origin, handshake.is_secure), (None, None))
         self.assertEqual((handshake.parameters("ticket"), handshake.cookies("sid")), ([], []))

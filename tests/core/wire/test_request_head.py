@@ -29,7 +29,7 @@ class ParseHeadTests(SynchronousTestCase):
     def test_head_without_fields_is_valid(self) -> None:
         self.assertEqual(parse_head(head("GET / HTTP/1.1")).path, "/")
 
-    def test_websocket_parser_gets_path_handshake_fields_and_one_known_subprotocol(self) -> None:
+    def test_websocket_parser_gets_path_handshake_fields_and_known_subprotocols(self) -> None:
         found = parse_head(
             head(
                 "GET /ws/room?x=1 HTTP/1.1",
@@ -59,7 +59,7 @@ class ParseHeadTests(SynchronousTestCase):
                 "Connection: keep-alive, Upgrade",
                 f"Sec-WebSocket-Key: {KEY}",
                 "Sec-WebSocket-Version: 13",
-                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Protocol: chat, relay",
             ),
         )
 

@@ -18,7 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.support.edge import DEADLINE_SECONDS, REACTOR, Caller, RealEdgeCase
+from tests.support.edge import DEADLINE_SECONDS, REACTOR, RealEdgeCase, TCPClient
 from tests.support.fake_socket import FakeSocket, FakeTCPConnection
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 
@@ -97,7 +97,7 @@ class ServerFactory(Factory):
 class RealCase(RealEdgeCase):
     """A listening port of loopback that writes immediately, and one connection to it."""
 
-    async def pair(self, *, tls: bool = False) -> tuple[ServerProtocol, Caller, RecordingListener]:
+    async def pair(self, *, tls: bool = False) -> tuple[ServerProtocol, TCPClient, RecordingListener]:
         """Return both ends of a connection with small kernel buffers, and the listener of the relay's end."""
         servers = ServerFactory()
         factory: Any = servers
@@ -261,7 +261,7 @@ class PortTests(TestCase):
         self.addCleanup(port.stopListening)
         write_eagerly(port)
         self.assertIs(port.transport, unix.Server)
-        caller = Caller()
+        caller = TCPClient()
         await connectProtocol(UNIXClientEndpoint(REACTOR, path), caller)
         await servers.connected
         self.assertNotIsInstance(servers.server.transport, EagerServer)
@@ -309,7 +309,7 @@ class BufferTests(SynchronousTestCase):
     """A kernel played by the test."""
 
     def test_bytes_that_the_kernel_does_not_take_wait_in_order(self) -> None:
-        pipe = FakeTCPConnection(Clock(), FakeSocket(room=4))
+        pipe = FakeTCPConnection(Clock(), FakeSocket(capacity=4))
         listener = RecordingListener()
         pipe.set_write_listener(listener)
         for data in (b"abc", b"def", b"ghi"):
@@ -321,12 +321,12 @@ class BufferTests(SynchronousTestCase):
         self.assertEqual(pipe.loop.writers, set())
 
     def test_transport_without_a_listener_writes_the_same(self) -> None:
-        pipe = FakeTCPConnection(Clock(), FakeSocket(room=4))
+        pipe = FakeTCPConnection(Clock(), FakeSocket(capacity=4))
         pipe.write(b"abcdef")
         self.assertEqual(pipe.drain() + pipe.drain(), b"abcdef")
 
     def test_listener_may_write_when_drained_and_is_called_again(self) -> None:
-        pipe = FakeTCPConnection(Clock(), FakeSocket(room=1))
+        pipe = FakeTCPConnection(Clock(), FakeSocket(capacity=1))
         left = [b"cd", b"ef"]
 
         class More(RecordingListener):

@@ -16,7 +16,7 @@ from websockets.frames import Frame
 from websockets.uri import parse_uri
 
 from devtools.harness.http import Answer, answers, client_frame, head, upgrade
-from tests.support.edge import Caller, EdgeCase, RealEdgeCase
+from tests.support.edge import EdgeCase, RealEdgeCase, TCPClient
 from tests.support.fake_socket import FakeTCPConnection
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.wire.frames import message_frame
@@ -47,7 +47,7 @@ class RouterTests(EdgeCase):
 
     def connect(self, data: bytes, relay: InMemoryRelay | None = None) -> tuple[InMemoryRelay, ClientWire]:
         """Return a relay, and a new connection that has sent these bytes."""
-        relay = relay or self.house()
+        relay = relay or self.relay()
         wire = ClientWire(relay)
         wire.send(data)
         return relay, wire
@@ -56,16 +56,16 @@ class RouterTests(EdgeCase):
         relay, wire = self.connect(upgrade())
         self.assertIn(_ACCEPT, wire.read())
         self.assertIsInstance(wire.transport.protocol, WebSocketConnection)
-        self.assertEqual(list(relay.sockets.sockets), [wire.socket])
+        self.assertEqual(list(relay.connections.open_connections()), [wire.connection])
 
     def test_other_request_gets_http_and_no_websocket(self) -> None:
         relay, wire = self.connect(_HEALTH)
         (answer,) = answers(wire.read())
-        self.assertEqual((answer.status, answer.body), (200, b"alive\n"))
-        self.assertEqual(relay.sockets.countConnections, 0)
+        self.assertEqual((answer.status, answer.body), (200, b"alive; largest reactor lag in the last minute: 0 ms\n"))
+        self.assertEqual(relay.websockets.countConnections, 0)
 
     def test_frames_behind_the_handshake_are_delivered(self) -> None:
-        relay = self.house(publish=("room",))
+        relay = self.relay(publish=("room",))
         _, wire = self.connect(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), relay)
         relay.turn()
         self.assertTrue(wire.read().endswith(b"\r\n\r\n\x81\x05first\x81\x06second"))
@@ -113,7 +113,7 @@ class RouterTests(EdgeCase):
         self.assertEqual(type(wire.transport.protocol), type(whole.transport.protocol))
 
     def test_head_of_max_head_bytes_is_accepted_and_a_longer_one_rejected_with_431(self) -> None:
-        relay = self.house(max_head_bytes=1024)
+        relay = self.relay(max_head_bytes=1024)
         room = 1024 - len(upgrade("/ws/room", "X: "))
         _, wire = self.connect(upgrade("/ws/room", "X: " + "x" * room), relay)
         self.assertIn(_ACCEPT, wire.read())
@@ -122,7 +122,7 @@ class RouterTests(EdgeCase):
         self.assertEqual((answer.status, answer.body), (431, b"The request head is longer than max_head_bytes.\n"))
 
     def test_endless_head_is_not_buffered_beyond_the_limit_nor_after_its_rejection(self) -> None:
-        relay = self.house(max_head_bytes=1024)
+        relay = self.relay(max_head_bytes=1024)
         wire = ClientWire(relay)
         wire.send(b"x" * 1023)
         self.assertEqual(wire.read(), b"")
@@ -134,14 +134,14 @@ class RouterTests(EdgeCase):
         self.assertEqual(wire.read(), b"")
 
     def test_incomplete_head_is_rejected_with_408_after_the_timeout_and_not_before(self) -> None:
-        relay, wire = self.connect(b"GET / HT", self.house(handshake_timeout_seconds=3))
+        relay, wire = self.connect(b"GET / HT", self.relay(handshake_timeout_seconds=3))
         relay.pass_time(2.75)
         self.assertEqual(wire.read(), b"")
         relay.pass_time(0.75)
         self.assertEqual(self.response(wire).status, 408)
 
     def test_connection_without_a_request_is_aborted_after_the_timeout(self) -> None:
-        relay, wire = self.connect(b"\r\n", self.house(handshake_timeout_seconds=3))
+        relay, wire = self.connect(b"\r\n", self.relay(handshake_timeout_seconds=3))
         relay.pass_time(2.75)
         self.assertFalse(wire.closed)
         relay.pass_time(0.75)
@@ -159,13 +159,13 @@ class RouterTests(EdgeCase):
     def test_rejected_client_that_disconnects_leaves_no_timer(self) -> None:
         relay, wire = self.connect(upgrade("/nowhere"))
         self.response(wire)
-        wire.leave()
-        self.assertFalse(any(relay.sockets.wheel._buckets.values()))
+        wire.hang_up()
+        self.assertFalse(any(relay.node.timers._buckets.values()))
 
     def test_client_that_disconnects_early_leaves_no_timer(self) -> None:
         relay, wire = self.connect(b"GET")
-        wire.leave()
-        self.assertFalse(any(relay.sockets.wheel._buckets.values()))
+        wire.hang_up()
+        self.assertFalse(any(relay.node.timers._buckets.values()))
 
     def test_each_rejection_has_its_status_and_text(self) -> None:
         nowhere = b"There is no WebSocket at this path. Use /ws/<channel>.\n"
@@ -194,8 +194,8 @@ class RouterTests(EdgeCase):
         self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))
 
     def test_stopping_relay_rejects_handshakes_with_503_and_still_serves_probes(self) -> None:
-        relay = self.house()
-        relay.sockets.stopping = True
+        relay = self.relay()
+        relay.connections.start_draining()
         _, wire = self.connect(upgrade(), relay)
         answer = self.response(wire)
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
@@ -203,20 +203,20 @@ class RouterTests(EdgeCase):
         self.assertEqual(answers(wire.read())[0].status, 200)
 
     def test_client_of_a_unix_socket_is_accepted_without_an_address(self) -> None:
-        relay = self.house(FakeBroker())
+        relay = self.relay(FakeBroker())
         wire = ClientWire(relay)
         wire.transport.peerAddr = UNIXAddress("/run/wsrelay.sock")
         wire.send(upgrade())
-        handshake: Any = wire.socket._handshake
+        handshake: Any = wire.connection._handshake
         self.assertEqual(handshake.peer, "unix")
         relay.node.subscribed("room")
         self.assertIn(_ACCEPT, wire.read())
 
     def test_rejected_client_of_a_wrapped_transport_is_closed_then_aborted(self) -> None:
         """A wrapper, such as TLS, cannot half-close."""
-        relay = self.house()
+        relay = self.relay()
         lower = MemoryTransport()
-        wrapper = ProtocolWrapper(WrappingFactory(Factory()), relay.door.buildProtocol(None))
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), relay.router.buildProtocol(None))
         lower.protocol = wrapper
         wrapper.makeConnection(lower)
         wrapper.dataReceived(b"nonsense\r\n\r\n")
@@ -250,7 +250,7 @@ class OneRequestTests(EdgeCase):
     def test_bytes_behind_a_request_are_ignored(self) -> None:
         for behind in (_HEALTH, upgrade(), b"nonsense", b"\r\n\r\n"):
             for cut in (True, False):
-                relay = self.house()
+                relay = self.relay()
                 wire = ClientWire(relay)
                 wire.send(_HEALTH + (b"" if cut else behind))
                 if cut:
@@ -261,7 +261,7 @@ class OneRequestTests(EdgeCase):
                 self.assertEqual(relay.broker._desired, set())
 
     def test_client_that_does_not_read_its_response_is_reset(self) -> None:
-        relay = self.house()
+        relay = self.relay()
         wire = ClientWire(relay)
         wire.send(_HEALTH)
         self.assertFalse(wire.closed)
@@ -270,7 +270,7 @@ class OneRequestTests(EdgeCase):
 
     def test_incomplete_body_is_aborted_after_the_timeout_however_slowly_it_arrives(self) -> None:
         for head_lines in (("Content-Length: 100",), ("Transfer-Encoding: chunked",)):
-            relay = self.house(handshake_timeout_seconds=5)
+            relay = self.relay(handshake_timeout_seconds=5)
             wire = ClientWire(relay)
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", *head_lines))
             for _ in range(5):
@@ -288,11 +288,11 @@ class EvictionTests(EdgeCase):
         return ClientWire(relay, pipe), pipe
 
     def test_oldest_connection_is_aborted_and_the_new_one_served(self) -> None:
-        relay = self.house(max_connections=10)
-        connections = [self.connect(relay) for _ in range(relay.door.http_connections.max_connections + 3)]
+        relay = self.relay(max_connections=10)
+        connections = [self.connect(relay) for _ in range(relay.router.http_connections.max_connections + 3)]
         relay.turn()
         self.assertEqual(
-            [pipe.connected for _, pipe in connections], [0] * 3 + [1] * relay.door.http_connections.max_connections
+            [pipe.connected for _, pipe in connections], [0] * 3 + [1] * relay.router.http_connections.max_connections
         )
         wire, _ = connections[-1]
         wire.send(upgrade())
@@ -300,31 +300,31 @@ class EvictionTests(EdgeCase):
         self.assertEqual(relay.node.counters.requests_rejected[503], 3)
 
     def test_websocket_is_neither_counted_nor_evicted(self) -> None:
-        relay = self.house()
+        relay = self.relay()
         wire, pipe = self.connect(relay)
         wire.send(upgrade())
-        self.assertEqual(len(relay.door.http_connections), 0)
-        for _ in range(relay.door.http_connections.max_connections + 1):
+        self.assertEqual(len(relay.router.http_connections), 0)
+        for _ in range(relay.router.http_connections.max_connections + 1):
             self.connect(relay)
         self.assertTrue(pipe.connected)
 
     def test_promoted_stream_is_neither_counted_nor_evicted(self) -> None:
         """A response that streams stays as long as a WebSocket does."""
-        relay = self.house()
+        relay = self.relay()
         _, pipe = self.connect(relay)
-        relay.door.promote(pipe)
-        relay.door.promote(pipe)
-        self.assertEqual(len(relay.door.http_connections), 0)
-        for _ in range(relay.door.http_connections.max_connections + 1):
+        relay.router.promote(pipe)
+        relay.router.promote(pipe)
+        self.assertEqual(len(relay.router.http_connections), 0)
+        for _ in range(relay.router.http_connections.max_connections + 1):
             self.connect(relay)
         self.assertTrue(pipe.connected)
 
     def test_lost_connection_is_not_counted(self) -> None:
-        relay = self.house()
-        for _ in range(relay.door.http_connections.max_connections * 2):
+        relay = self.relay()
+        for _ in range(relay.router.http_connections.max_connections * 2):
             _, pipe = self.connect(relay)
             pipe.hang_up()
-        self.assertEqual((len(relay.door.http_connections), relay.node.counters.requests_rejected[503]), (0, 0))
+        self.assertEqual((len(relay.router.http_connections), relay.node.counters.requests_rejected[503]), (0, 0))
 
 
 class RealConnectionTests(RealEdgeCase):
@@ -333,16 +333,16 @@ class RealConnectionTests(RealEdgeCase):
     async def test_silent_connections_are_bounded_and_released(self) -> None:
         relay = await self.open(max_connections=1)
         write_eagerly(self._port)
-        slots = relay.door.http_connections.max_connections
+        slots = relay.router.http_connections.max_connections
         self.assertEqual(slots, MIN_HTTP_CONNECTIONS)
         oldest, *callers = [await self.connect() for _ in range(slots)]
         callers.append(await self.connect())
         await oldest.ended
-        self.assertEqual((len(relay.door.http_connections), relay.node.counters.requests_rejected[503]), (slots, 1))
+        self.assertEqual((len(relay.router.http_connections), relay.node.counters.requests_rejected[503]), (slots, 1))
         for caller in callers:
             caller.transport.abortConnection()
-        while relay.door.http_connections:
-            await self.later()
+        while relay.router.http_connections:
+            await self.next_turn()
 
     async def test_websocket_session_over_tcp(self) -> None:
         relay = await self.open(publish=("room",))
@@ -356,7 +356,7 @@ class RealConnectionTests(RealEdgeCase):
         protocol = ClientProtocol(parse_uri("wss://relay.example/ws/room"))
         await self.conversation(relay, client, protocol)
 
-    async def conversation(self, relay: InMemoryRelay, client: Caller, protocol: ClientProtocol) -> None:
+    async def conversation(self, relay: InMemoryRelay, client: TCPClient, protocol: ClientProtocol) -> None:
         """Complete a handshake, get an echo through the broker, and close."""
         protocol.send_request(protocol.connect())
         protocol_out = protocol.data_to_send()
@@ -374,7 +374,7 @@ class RealConnectionTests(RealEdgeCase):
         client.write(b"".join(protocol.data_to_send()))
         await client.until(b"\x88\x02\x03\xe8")
         await client.ended
-        await self.empty(relay)
+        await self.wait_until_empty(relay)
 
     async def test_rejected_client_over_tls_gets_its_response_and_the_end(self) -> None:
         """A connection under TLS cannot be half-closed."""
@@ -390,7 +390,7 @@ class RealConnectionTests(RealEdgeCase):
         client = await self.connect()
         client.write(upgrade())
         await client.until(b"\r\n\r\n")
-        (socket,) = relay.sockets.sockets
+        (socket,) = relay.open_websockets
         handle = socket.transport.getHandle()
         self.assertNotEqual(handle.getsockopt(IPPROTO_TCP, TCP_NODELAY), 0)
         self.assertIn(handle.getsockopt(SOL_SOCKET, SO_SNDBUF), (32768, 65536))
@@ -411,21 +411,21 @@ class RealConnectionTests(RealEdgeCase):
         client.write(upgrade())
         await client.until(b"\r\n\r\n")
         client.transport.pauseProducing()
-        (socket,) = relay.sockets.sockets
+        (socket,) = relay.open_websockets
         batch = message_frame(b"x" * 16000)
         most = 0
         sent = 0
         while socket.state == socket.STATE_OPEN:
             sent += 1
             self.assertLess(sent, 10000)
-            outlet, transport = socket.subscriber, socket.transport
+            outlet, transport = socket.writer, socket.transport
             outlet.send(batch)
             inside = len(transport.dataBuffer) + transport._tempDataLen
             most = max(most, inside + (outlet._outbox.size if outlet._outbox else 0))
-            await self.later()
+            await self.next_turn()
         # One piece in the transport, and the outbox.
         self.assertLessEqual(most, 65536 + 65536)
         self.assertEqual(socket.localCloseCode, 4008)
-        await self.empty(relay)
+        await self.wait_until_empty(relay)
         client.transport.resumeProducing()
         await client.ended

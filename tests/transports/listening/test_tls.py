@@ -483,9 +483,9 @@ class SilentTests(EdgeCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         issuer = Issuer(folder)
-        relay = self.house(handshake_timeout_seconds=5)
+        relay = self.relay(handshake_timeout_seconds=5)
         creator = ReloadingTLS([issuer.pem("a.pem", "a.example")], "1.2", relay.clock, datetime.now(UTC).timestamp)
-        factory = ProxyHeaderFactory(TLSMemoryBIOFactory(creator, False, relay.door, relay.clock))
+        factory = ProxyHeaderFactory(TLSMemoryBIOFactory(creator, False, relay.router, relay.clock))
         context = ssl.create_default_context()
         issuer.authority.configure_trust(context)
         for header, shakes_hands, words in (
@@ -540,7 +540,7 @@ class RealTLSTests(RealEdgeCase):
     async def listen(self, below: IStreamServerEndpoint, broker: Any = None) -> InMemoryRelay:
         """Return a relay under TLS on an endpoint, until the test is over."""
         relay = InMemoryRelay(broker, clock=REACTOR)
-        self._port = await under_tls(self.creator, below).listen(relay.door)
+        self._port = await under_tls(self.creator, below).listen(relay.router)
         write_eagerly(self._port)
         self.addCleanup(self._close, relay, self._port)
         return relay
@@ -586,7 +586,7 @@ class RealTLSTests(RealEdgeCase):
     async def test_client_gets_the_certificate_for_its_name_and_messages(self) -> None:
         relay = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         visits = [deferToThread(self.visit, name) for name in ("a.example", "b.example")]
-        await self.until(lambda: len(relay.sockets.sockets) == 2)
+        await self.until(lambda: len(relay.connections) == 2)
         relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visits[0], (["a.example"], ["hello"]))
         self.assertEqual(await visits[1], (["b.example"], ["hello"]))
@@ -594,12 +594,12 @@ class RealTLSTests(RealEdgeCase):
     async def test_reload_keeps_connections_and_serves_new_ones_with_the_new_certificate(self) -> None:
         relay = await self.listen(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         first = deferToThread(self.visit, "b.example", 2)
-        await self.until(lambda: relay.sockets.sockets)
+        await self.until(lambda: relay.connections.open_connections())
         relay.node.publications_received([Publication("room", b"before")])
         self.issuer.pem("2.pem", "b.example", "new.example")
         self.creator.reload()
         second = deferToThread(self.visit, "b.example")
-        await self.until(lambda: len(relay.sockets.sockets) == 2)
+        await self.until(lambda: len(relay.connections) == 2)
         relay.node.publications_received([Publication("room", b"after")])
         self.assertEqual(await first, (["b.example"], ["before", "after"]))
         self.assertEqual(await second, (["b.example", "new.example"], ["after"]))
@@ -609,18 +609,18 @@ class RealTLSTests(RealEdgeCase):
         broker = FakeBroker()
         relay = await self.listen(below, broker)
         visit = deferToThread(self.visit, "b.example", first=PROXY_HEADER)
-        await self.until(lambda: relay.sockets.waiting)
-        (client,) = relay.sockets.waiting
+        await self.until(lambda: relay.connections.handshaking_connections())
+        (client,) = relay.handshaking_websockets
         handshake: Any = client._handshake
         self.assertEqual(handshake.peer, "198.51.100.7")
         # The router and the socket options reach through all wrappers of the connection.
         server = underlying(client.transport)
         self.assertIsInstance(server, EagerServer)
-        self.assertEqual(len(relay.door.http_connections), 0)
+        self.assertEqual(len(relay.router.http_connections), 0)
         self.assertTrue(server.getTcpNoDelay())
         self.assertEqual(server.getPeer().host, "127.0.0.1")
         relay.node.subscribed("room")
-        await self.until(lambda: relay.sockets.sockets)
+        await self.until(lambda: relay.connections.open_connections())
         relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visit, (["b.example"], ["hello"]))
 
@@ -638,8 +638,8 @@ class RealTLSTests(RealEdgeCase):
             descriptor = listening.detach()
         relay = await self.listen(AdoptedStreamServerEndpoint(REACTOR, descriptor, socket.AF_INET))
         visit = deferToThread(self.visit, "a.example")
-        await self.until(lambda: relay.sockets.sockets)
-        (client,) = relay.sockets.sockets
+        await self.until(lambda: relay.connections.open_connections())
+        (client,) = relay.open_websockets
         self.assertIsInstance(underlying(client.transport), EagerServer)
         relay.node.publications_received([Publication("room", b"hello")])
         self.assertEqual(await visit, (["a.example"], ["hello"]))

@@ -1,4 +1,4 @@
-"""Tests of wsrelay.transports.websocket.protocol: what a client of a WebSocket sees, and what its slowness costs."""
+"""Tests of wsrelay.transports.websocket.protocol: handshakes, conversations and slow clients of the raw dialect."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
+from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.messages import Farewell, Message
+from wsrelay.core.messaging.namespaces import Namespace
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.dialects.raw import RawDialect
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.websocket.protocol import PING_JITTER
+from wsrelay.transports.websocket.factory import PING_JITTER
 
 
 class HandshakeTests(EdgeCase):
     """From the head to the open connection."""
 
-    def test_opened_and_heard(self) -> None:
-        """An accepted client hears what is published, text as text and other bytes as binary."""
-        house = self.house()
-        visitor = WebSocketClient(house).enter()
-        house.publish(b"hello", b"\xff")
-        frames = visitor.read()
+    def test_text_is_received_as_text_and_other_bytes_as_binary(self) -> None:
+        relay = self.relay()
+        client = WebSocketClient(relay).connect()
+        relay.publish(b"hello", b"\xff")
+        frames = client.read()
         self.assertEqual([frame.opcode for frame in frames], [FrameOpcode.TEXT, FrameOpcode.BINARY])
         self.assertEqual([bytes(frame.data) for frame in frames], [b"hello", b"\xff"])
 
-    def test_answer(self) -> None:
-        """The 101 names no server, no extension and no subprotocol."""
-        wire = ClientWire(self.house())
+    def test_101_names_no_server_no_extension_and_no_subprotocol(self) -> None:
+        wire = ClientWire(self.relay())
         wire.send(upgrade())
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 101)
@@ -46,71 +48,73 @@ class HandshakeTests(EdgeCase):
             },
         )
 
-    def test_answered_when_subscribed(self) -> None:
-        """The handshake is answered when the broker has confirmed the channel, not before."""
+    def test_handshake_is_completed_when_the_broker_has_confirmed_the_channel(self) -> None:
         broker = FakeBroker()
-        house = self.house(broker)
-        visitor = WebSocketClient(house)
-        visitor.knock()
-        visitor.read()
-        self.assertIs(visitor.protocol.state, State.CONNECTING)
-        self.assertEqual(house.sockets.sockets, {})
-        house.node.subscribed("room")
-        visitor.read()
-        self.assertIs(visitor.protocol.state, State.OPEN)
+        relay = self.relay(broker)
+        client = WebSocketClient(relay)
+        client.send_handshake()
+        client.read()
+        self.assertIs(client.protocol.state, State.CONNECTING)
+        self.assertEqual(relay.connections.open_connections(), ())
+        relay.node.subscribed("room")
+        client.read()
+        self.assertIs(client.protocol.state, State.OPEN)
 
-    def test_no_broker(self) -> None:
-        """A client whose channel is not confirmed in time gets 503 and is told when to come back."""
-        house = self.house(FakeBroker())
-        wire = ClientWire(house)
+    def test_unconfirmed_channel_is_rejected_with_503_and_retry_after(self) -> None:
+        relay = self.relay(FakeBroker())
+        wire = ClientWire(relay)
         wire.send(upgrade())
-        house.pass_time(5.5)
+        relay.pass_time(5.5)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
         self.assertTrue(wire.closed)
 
-    def test_bad_channel(self) -> None:
-        """A path that names no channel gets 400, one that no namespace rules 404."""
-        house = self.house(channels=("room",))
+    def test_malformed_channel_is_rejected_with_400_and_unknown_one_with_404(self) -> None:
+        relay = self.relay(channels=("room",))
         for path, status in (("/ws/", 400), ("/ws/a/b", 400), ("/ws/%ff", 400), ("/ws/other", 404)):
-            wire = ClientWire(house)
+            wire = ClientWire(relay)
             wire.send(upgrade(path))
             self.assertEqual([answer.status for answer in answers(wire.read())], [status])
             self.assertTrue(wire.closed)
 
-    def test_refused_and_silent(self) -> None:
-        """A refused client that does not read its answer is reset after the close timeout."""
-        house = self.house(close_timeout_seconds=2)
-        wire = ClientWire(house)
+    def test_rejected_client_that_does_not_read_is_reset_after_the_close_timeout(self) -> None:
+        relay = self.relay(close_timeout_seconds=2)
+        wire = ClientWire(relay)
         wire.send(upgrade("/ws/a/b"))
-        house.pass_time(1.75)
+        relay.pass_time(1.75)
         self.assertFalse(wire.closed)
-        house.pass_time(0.75)
+        relay.pass_time(0.75)
         self.assertTrue(wire.transport.aborted)
 
-    def test_refused_twice(self) -> None:
-        """A client that is refused while it is being refused gets one answer."""
+    def test_rejecting_twice_sends_one_answer(self) -> None:
         broker = FakeBroker()
-        house = self.house(broker)
-        wire = ClientWire(house)
+        relay = self.relay(broker)
+        wire = ClientWire(relay)
         wire.send(upgrade())
-        socket = wire.socket
-        socket.close(Disconnect.INTERNAL_ERROR)
-        socket.close(Disconnect.RESTART)
+        connection = wire.connection
+        connection.close(Disconnect.INTERNAL_ERROR)
+        connection.close(Disconnect.RESTART)
         self.assertEqual([answer.status for answer in answers(wire.read())], [500])
 
-    def test_closed_while_waiting(self) -> None:
-        """A client that waits for its answer when the relay stops is sent away with 503, to come back at once."""
-        house = self.house(FakeBroker())
-        wire = ClientWire(house)
+    def test_drain_rejects_a_pending_handshake_with_503_and_retry_after_1(self) -> None:
+        relay = self.relay(FakeBroker())
+        wire = ClientWire(relay)
         wire.send(upgrade())
-        wire.socket.close(Disconnect.RESTART)
+        wire.connection.close(Disconnect.RESTART)
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
 
-    def test_failing_broker(self) -> None:
-        """An exception behind the handshake is logged and answered with 500; its text stays here."""
+    def test_handshake_confirmed_after_the_drain_began_is_rejected_with_503(self) -> None:
+        relay = self.relay(FakeBroker())
+        wire = ClientWire(relay)
+        wire.send(upgrade())
+        relay.connections.start_draining()
+        relay.node.subscribed("room")
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
+        self.assertEqual(len(relay.connections), 0)
 
+    def test_exception_in_a_handshake_is_logged_and_answered_with_500_without_its_text(self) -> None:
         class _Broken(FakeBroker):
             def subscribe(self, channels: object) -> None:
                 raise ValueError("secret")
@@ -121,14 +125,12 @@ class HandshakeTests(EdgeCase):
         self.assertEqual((answer.status, answer.body), (500, b"The relay failed; its log has the traceback.\n"))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
-    def test_no_protocol_of_its_own(self) -> None:
-        """The socket factory answers no port by itself: connections come through the door."""
-        self.assertIsNone(self.house().sockets.buildProtocol(None))  # type: ignore[arg-type, func-returns-value]
+    def test_factory_builds_no_protocol_for_a_port(self) -> None:
+        self.assertIsNone(self.relay().websockets.buildProtocol(None))  # type: ignore[arg-type, func-returns-value]
 
-    def test_ping_jitter(self) -> None:
-        """Ping intervals are spread over the last fifth of what was asked, never longer."""
-        house = self.house(ping_interval_seconds=10, rng=Random(1))
-        intervals = [house.sockets.next_ping_interval() for _ in range(500)]
+    def test_ping_intervals_are_spread_over_the_last_fifth_of_the_setting(self) -> None:
+        relay = self.relay(ping_interval_seconds=10, rng=Random(1))
+        intervals = [relay.websockets.next_ping_interval() for _ in range(500)]
         self.assertLessEqual(max(intervals), 10)
         self.assertGreaterEqual(min(intervals), 10 * (1 - PING_JITTER))
         self.assertGreater(max(intervals) - min(intervals), 1.9)
@@ -137,131 +139,152 @@ class HandshakeTests(EdgeCase):
 class ConversationTests(EdgeCase):
     """While it is open, and how it ends."""
 
-    def test_publish(self) -> None:
-        """What a client sends where it may publish reaches everyone on the channel, fragments put together."""
-        house = self.house(publish=("room",))
-        one, two = WebSocketClient(house).enter(), WebSocketClient(house).enter()
+    def test_fragmented_message_is_published_as_one(self) -> None:
+        relay = self.relay(publish=("room",))
+        one, two = WebSocketClient(relay).connect(), WebSocketClient(relay).connect()
         one.protocol.send_text(b"hel", fin=False)
         one.protocol.send_continuation(b"lo", fin=True)
         one.flush()
-        house.turn()
+        relay.turn()
         self.assertEqual(one.messages(), [b"hello"])
         self.assertEqual(two.messages(), [b"hello"])
 
-    def test_publish_denied(self) -> None:
-        """What a client sends where it may not publish ends its connection with 4503."""
-        visitor = WebSocketClient(self.house()).enter()
-        visitor.protocol.send_text(b"hello")
-        visitor.flush()
-        visitor.read()
-        self.assertEqual(visitor.goodbye, (4503, "publishing is not permitted on this channel"))
+    def test_publishing_without_permission_closes_with_4503(self) -> None:
+        client = WebSocketClient(self.relay()).connect()
+        client.protocol.send_text(b"hello")
+        client.flush()
+        client.read()
+        self.assertEqual(client.close_received, (4503, "publishing not permitted"))
 
-    def test_close(self) -> None:
-        """Our close is answered by the client and the connection ends; everything is let go."""
-        house = self.house()
-        visitor = WebSocketClient(house).enter()
-        visitor.wire.socket.close(Disconnect.RESTART)
-        visitor.wire.socket.close(Disconnect.SLOW)
-        visitor.read()
-        self.assertEqual(visitor.goodbye, (1012, "service restart"))
-        self.assertFalse(visitor.wire.closed)
-        visitor.flush()
-        self.assertTrue(visitor.wire.closed)
-        self.assertEqual(house.sockets.sockets, {})
+    def test_close_that_the_client_answers_ends_the_connection(self) -> None:
+        relay = self.relay()
+        client = WebSocketClient(relay).connect()
+        client.wire.connection.close(Disconnect.RESTART)
+        client.wire.connection.close(Disconnect.SLOW)
+        client.read()
+        self.assertEqual(client.close_received, (1012, "service restart"))
+        self.assertFalse(client.wire.closed)
+        client.flush()
+        self.assertTrue(client.wire.closed)
+        self.assertEqual(relay.connections.open_connections(), ())
 
-    def test_no_timer_outlives_its_connection(self) -> None:
-        """A client that leaves while either side is closing leaves no timer that waits for its goodbye."""
+    def test_messages_of_a_farewell_come_before_the_close_frame(self) -> None:
+        def close(_dialect: object, disconnect: Disconnect) -> Farewell:
+            return Farewell(disconnect.code, disconnect.reason, (Message(b"bye"), Message(b"\xff", is_binary=True)))
+
+        self.patch(RawDialect, "close", close)
+        client = WebSocketClient(self.relay()).connect()
+        client.wire.connection.close(Disconnect.RESTART)
+        frames = [(frame.opcode, bytes(frame.data)) for frame in client.read()]
+        self.assertEqual(frames[:2], [(FrameOpcode.TEXT, b"bye"), (FrameOpcode.BINARY, b"\xff")])
+        self.assertEqual((len(frames), client.close_received), (3, (1012, "service restart")))
+
+    def test_gap_of_a_connection_without_client_has_no_effect(self) -> None:
+        wire = ClientWire(self.relay())
+        wire.send(upgrade(version="8"))
+        wire.connection.report_gap("room")
+        self.assertEqual([answer.status for answer in answers(wire.read())], [426])
+
+    def test_no_close_timer_outlives_its_connection(self) -> None:
         for ours in (False, True):
-            house = self.house()
-            visitor = WebSocketClient(house).enter()
+            relay = self.relay()
+            client = WebSocketClient(relay).connect()
             if ours:
-                visitor.wire.socket.close(Disconnect.RESTART)
+                client.wire.connection.close(Disconnect.RESTART)
             else:
-                visitor.protocol.send_close(1000)
-                visitor.flush()
-            self.assertTrue(any(house.sockets.wheel._buckets.values()))
-            visitor.wire.leave()
-            self.assertFalse(any(house.sockets.wheel._buckets.values()))
+                client.protocol.send_close(1000)
+                client.flush()
+            self.assertTrue(any(relay.node.timers._buckets.values()))
+            client.wire.hang_up()
+            self.assertFalse(any(relay.node.timers._buckets.values()))
 
-    def test_unanswered_close(self) -> None:
-        """A client that does not answer our close is reset after the close timeout."""
-        house = self.house(close_timeout_seconds=3)
-        visitor = WebSocketClient(house).enter()
-        visitor.wire.socket.close(Disconnect.RESTART)
-        visitor.read()
-        house.pass_time(2.75)
-        self.assertFalse(visitor.wire.closed)
-        house.pass_time(0.75)
-        self.assertTrue(visitor.wire.transport.aborted)
+    def test_unanswered_close_is_followed_by_a_reset_after_the_close_timeout(self) -> None:
+        relay = self.relay(close_timeout_seconds=3)
+        client = WebSocketClient(relay).connect()
+        client.wire.connection.close(Disconnect.RESTART)
+        client.read()
+        relay.pass_time(2.75)
+        self.assertFalse(client.wire.closed)
+        relay.pass_time(0.75)
+        self.assertTrue(client.wire.transport.aborted)
 
-    def test_close_by_the_client(self) -> None:
-        """A client's close is answered and the connection ends."""
-        visitor = WebSocketClient(self.house()).enter()
-        visitor.protocol.send_close(1000, "bye")
-        visitor.flush()
-        visitor.read()
-        self.assertEqual(visitor.goodbye, (1000, ""))
-        self.assertTrue(visitor.wire.closed)
-        self.assertFalse(visitor.wire.transport.aborted)
+    def test_close_of_the_client_is_answered_and_ends_the_connection(self) -> None:
+        client = WebSocketClient(self.relay()).connect()
+        client.protocol.send_close(1000, "bye")
+        client.flush()
+        client.read()
+        self.assertEqual(client.close_received, (1000, ""))
+        self.assertTrue(client.wire.closed)
+        self.assertFalse(client.wire.transport.aborted)
 
-    def test_after_the_end(self) -> None:
-        """Sending, closing, accepting or refusing after the end is nothing."""
-        house = self.house()
-        visitor = WebSocketClient(house).enter()
-        socket, outlet = visitor.wire.socket, visitor.wire.socket.subscriber
-        visitor.wire.leave()
-        outlet.send(message_frame(b"late"))
-        outlet.close(Disconnect.RESTART)
-        socket.close(Disconnect.RESTART)
-        socket.accept()
-        socket.refuse(ErrorResponse(400, "late"))
-        outlet.on_blocked()
-        outlet.send(message_frame(b"late"))
-        outlet.on_drained()
-        socket.dataReceived(client_frame(0x81, b"late"))
-        self.assertEqual(visitor.wire.read(), b"")
+    def test_calls_after_the_end_have_no_effect(self) -> None:
+        relay = self.relay()
+        client = WebSocketClient(relay).connect()
+        connection, writer = client.wire.connection, client.wire.connection.writer
+        client.wire.hang_up()
+        writer.send(message_frame(b"late"))
+        writer.close(Disconnect.RESTART)
+        connection.close(Disconnect.RESTART)
+        connection.accept(None)
+        connection.reject(ErrorResponse(400, "late"))
+        writer.on_blocked()
+        writer.send(message_frame(b"late"))
+        writer.on_drained()
+        connection.dataReceived(client_frame(0x81, b"late"))
+        self.assertEqual(client.wire.read(), b"")
 
 
 class SlowClientTests(EdgeCase):
-    """What waits for a client that does not read."""
+    """Clients that do not read."""
 
-    def test_waits_in_the_outbox(self) -> None:
-        """While the transport is full, messages wait in the outbox and come in order when it has been read."""
-        house = self.house()
-        visitor = WebSocketClient(house).enter()
+    def test_messages_for_a_full_transport_wait_and_keep_their_order(self) -> None:
+        relay = self.relay()
+        client = WebSocketClient(relay).connect()
         messages = [bytes((65 + number,)) * 30000 for number in range(10)]
-        house.publish(*messages[:3])
+        relay.publish(*messages[:3])
         for message in messages[3:]:
-            house.publish(message)
+            relay.publish(message)
         received = []
-        while got := visitor.messages():
+        while got := client.messages():
             received += got
         self.assertEqual(received, messages)
 
-    def test_too_slow(self) -> None:
-        """When the outbox is full the client is told 4008, behind what the transport had taken, and nothing else."""
-        house = self.house(max_outbox_bytes=100_000)
-        visitor = WebSocketClient(house).enter()
+    def test_full_outbox_closes_with_4008_and_drops_what_waits(self) -> None:
+        relay = self.relay(max_outbox_bytes=100_000)
+        client = WebSocketClient(relay).connect()
         messages = [bytes((65 + number,)) * 40000 for number in range(8)]
         for message in messages:
-            house.publish(message)
-        outbox: Any = visitor.wire.socket.subscriber._outbox
-        goodbye = frame(Opcode.CLOSE, b"\x0f\xa8too slow: messages were lost, come back")
-        self.assertEqual(outbox.size, len(goodbye))
-        self.assertEqual(visitor.messages(), messages[:2])
-        self.assertEqual(visitor.messages(), [])
-        self.assertEqual(visitor.goodbye, (4008, "too slow: messages were lost, come back"))
+            relay.publish(message)
+        outbox: Any = client.wire.connection.writer._outbox
+        close_frame = frame(Opcode.CLOSE, b"\x0f\xa8slow consumer, reconnect")
+        self.assertEqual(outbox.size, len(close_frame))
+        self.assertEqual(client.messages(), messages[:2])
+        self.assertEqual(client.messages(), [])
+        self.assertEqual(client.close_received, (4008, "slow consumer, reconnect"))
 
-    def test_pings_of_a_client_that_does_not_read(self) -> None:
-        """Pongs wait in the outbox like all else: pinging without reading ends with 4008, not with all the memory."""
-        house = self.house(max_outbox_bytes=10_000, max_frames_per_second=10_000)
-        visitor = WebSocketClient(house).enter()
+    def test_policy_drop_counts_dropped_batches_and_keeps_the_connection(self) -> None:
+        namespaces = (Namespace("room", ("room",), slow_consumer_policy=SlowPolicy.DROP),)
+        relay = self.relay(namespaces=namespaces, max_outbox_bytes=100_000)
+        client = WebSocketClient(relay).connect()
+        messages = [bytes((65 + number,)) * 40_000 for number in range(8)]
+        for message in messages:
+            relay.publish(message)
+        received = []
+        while got := client.messages():
+            received += got
+        # The transport took two, and two more fitted into the outbox.
+        self.assertEqual(received, messages[:4])
+        self.assertEqual((relay.node.counters.batches_dropped, client.close_received), (4, None))
+
+    def test_pongs_count_against_the_outbox_of_a_client_that_does_not_read(self) -> None:
+        relay = self.relay(max_outbox_bytes=10_000, max_frames_per_second=10_000)
+        client = WebSocketClient(relay).connect()
         ping = client_frame(0x89, b"x" * 125)
         for _ in range(2000):
-            visitor.wire.send(ping)
-        waiting = len(visitor.wire.transport.value())
-        self.assertLess(waiting, visitor.wire.transport.high_water + 1000)
-        visitor.read()
-        self.assertIsNone(visitor.goodbye)
-        visitor.read()
-        self.assertEqual(visitor.goodbye, (4008, "too slow: messages were lost, come back"))
+            client.wire.send(ping)
+        waiting = len(client.wire.transport.value())
+        self.assertLess(waiting, client.wire.transport.high_water + 1000)
+        client.read()
+        self.assertIsNone(client.close_received)
+        client.read()
+        self.assertEqual(client.close_received, (4008, "slow consumer, reconnect"))

@@ -12,7 +12,7 @@ from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
-from tests.transports.websocket import test_protocol as test_websocket
+from tests.transports.websocket import test_protocol
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.websocket.protocol import WebSocketConnection
@@ -24,11 +24,11 @@ MOST_ATTRIBUTES = 14
 
 
 class Grown:
-    """Another version of Autobahn: one that gives each connection one thing more.
+    """A version of Autobahn that gives each connection one more attribute, until the test is over.
 
     Args:
-        case: The test, at whose end Autobahn is as it was.
-        make: Makes the thing.
+        case: The test.
+        make: Makes the attribute's value.
     """
 
     def __init__(self, case: EdgeCase, make: Callable[[], object]) -> None:
@@ -41,47 +41,46 @@ class Grown:
         case.patch(WebSocketProtocol, "__init__", grown)
 
 
-class LivesCase(EdgeCase):
-    """What a connection does in its life, whichever way it was made."""
+class LifeCase(EdgeCase):
+    """A busy connection, with shared attributes or its own."""
 
-    def live(self, visitor: WebSocketClient) -> None:
-        """A busy life: text, binary, fragments, pings in both directions."""
-        visitor.protocol.send_text(CAFE)
-        visitor.protocol.send_binary(b"\xff")
-        visitor.protocol.send_text(b"frag", fin=False)
-        visitor.protocol.send_ping(b"in between")
-        visitor.protocol.send_continuation(b"ment", fin=True)
-        visitor.flush()
+    def live(self, client: WebSocketClient) -> None:
+        """Send text, binary, fragments, and a ping between two fragments."""
+        client.protocol.send_text(CAFE)
+        client.protocol.send_binary(b"\xff")
+        client.protocol.send_text(b"frag", fin=False)
+        client.protocol.send_ping(b"in between")
+        client.protocol.send_continuation(b"ment", fin=True)
+        client.flush()
 
 
-class LeanLives(LivesCase):
-    """Lives of connections that share what is the same for all."""
+class SharedAttributesTests(LifeCase):
+    """Connections that share what is the same for all."""
 
     shares_attributes = True
 
-    def busy_house(self, **settings: Any) -> InMemoryRelay:
-        """A relay where clients may publish."""
-        house = self.house(publish=("room", "other"), ping_interval_seconds=10, **settings)
-        self.assertIs(house.sockets.shares_attributes, self.shares_attributes)
-        return house
+    def publishing_relay(self, **settings: Any) -> InMemoryRelay:
+        """Build a relay where clients may publish."""
+        relay = self.relay(publish=("room", "other"), ping_interval_seconds=10, **settings)
+        self.assertIs(relay.websockets.shares_attributes, self.shares_attributes)
+        return relay
 
-    def test_whole_life(self) -> None:
-        """From the handshake over messages and pings of both sides to the goodbye."""
-        house = self.busy_house()
-        visitor = WebSocketClient(house).enter()
-        self.live(visitor)
-        house.turn()
-        house.pass_time(10.5)
-        visitor.read()
-        visitor.flush()
-        house.pass_time(10.5)
-        visitor.read()
-        visitor.flush()
-        visitor.protocol.send_close(1000)
-        visitor.flush()
-        visitor.read()
+    def test_messages_and_pings_work_from_handshake_to_close(self) -> None:
+        relay = self.publishing_relay()
+        client = WebSocketClient(relay).connect()
+        self.live(client)
+        relay.turn()
+        relay.pass_time(10.5)
+        client.read()
+        client.flush()
+        relay.pass_time(10.5)
+        client.read()
+        client.flush()
+        client.protocol.send_close(1000)
+        client.flush()
+        client.read()
         self.assertEqual(
-            [(frame.opcode, bytes(frame.data)) for frame in visitor.frames if frame.opcode is not FrameOpcode.PING],
+            [(frame.opcode, bytes(frame.data)) for frame in client.frames if frame.opcode is not FrameOpcode.PING],
             [
                 (FrameOpcode.PONG, b"in between"),
                 (FrameOpcode.TEXT, CAFE),
@@ -90,40 +89,37 @@ class LeanLives(LivesCase):
                 (FrameOpcode.CLOSE, b"\x03\xe8"),
             ],
         )
-        self.assertEqual(sum(frame.opcode is FrameOpcode.PING for frame in visitor.frames), 2)
-        self.assertTrue(visitor.wire.closed)
-        self.assertEqual(house.sockets.countConnections, 0)
+        self.assertEqual(sum(frame.opcode is FrameOpcode.PING for frame in client.frames), 2)
+        self.assertTrue(client.wire.closed)
+        self.assertEqual(relay.websockets.countConnections, 0)
 
-    def test_two_texts_at_once(self) -> None:
-        """Two connections in the middle of a character each go on with their own: no validator is shared."""
-        house = self.busy_house()
-        one, other = WebSocketClient(house).enter(), WebSocketClient(house, "/ws/other").enter()
+    def test_connections_share_no_utf8_validator(self) -> None:
+        relay = self.publishing_relay()
+        one, other = WebSocketClient(relay).connect(), WebSocketClient(relay, "/ws/other").connect()
         one.wire.send(client_frame(0x01, CAFE[:-1]))
         other.wire.send(client_frame(0x01, b"plain"))
         one.wire.send(client_frame(0x00, CAFE[-1:] + b" 1"))
         other.wire.send(client_frame(0x80, b" text"))
         one.wire.send(client_frame(0x80, b"!"))
-        house.turn()
+        relay.turn()
         self.assertEqual((one.messages(), other.messages()), ([CAFE + b" 1!"], [b"plain text"]))
 
-    def test_bad_text_beside_a_good_one(self) -> None:
-        """A text that is not UTF-8 costs its own sender the connection, and nobody else."""
-        house = self.busy_house()
-        bad, good = WebSocketClient(house).enter(), WebSocketClient(house, "/ws/other").enter()
+    def test_invalid_utf8_closes_only_its_own_connection(self) -> None:
+        relay = self.publishing_relay()
+        bad, good = WebSocketClient(relay).connect(), WebSocketClient(relay, "/ws/other").connect()
         good.wire.send(client_frame(0x01, CAFE[:-1]))
         bad.wire.send(client_frame(0x01, CAFE[:-1]))
         bad.wire.send(client_frame(0x80, b"x"))
         good.wire.send(client_frame(0x80, CAFE[-1:]))
-        house.turn()
+        relay.turn()
         bad.read()
         self.assertEqual(good.messages(), [CAFE])
-        assert bad.goodbye is not None
-        self.assertEqual(bad.goodbye[0], 1007)
+        assert bad.close_received is not None
+        self.assertEqual(bad.close_received[0], 1007)
 
-    def test_close_codes(self) -> None:
-        """Each way to end has its code, on one of several connections, and the others stay."""
-        house = self.busy_house(max_message_bytes=100)
-        stays = WebSocketClient(house).enter()
+    def test_each_end_has_its_close_code_and_other_connections_stay(self) -> None:
+        relay = self.publishing_relay(max_message_bytes=100)
+        stays = WebSocketClient(relay).connect()
         for data, code in (
             (client_frame(0x81, b"\xff"), 1007),
             (client_frame(0x82, b"x" * 101), 1009),
@@ -131,117 +127,110 @@ class LeanLives(LivesCase):
             (client_frame(0x88, b"\x03\xe8"), 1000),
             (b"", 1012),
         ):
-            visitor = WebSocketClient(house).enter()
-            visitor.wire.send(data)
+            client = WebSocketClient(relay).connect()
+            client.wire.send(data)
             if not data:
-                visitor.wire.socket.close(Disconnect.RESTART)
-            visitor.read()
-            assert visitor.goodbye is not None
-            self.assertEqual(visitor.goodbye[0], code)
-            visitor.flush()
-            self.assertTrue(visitor.wire.closed)
-        house.publish(b"still here")
+                client.wire.connection.close(Disconnect.RESTART)
+            client.read()
+            assert client.close_received is not None
+            self.assertEqual(client.close_received[0], code)
+            client.flush()
+            self.assertTrue(client.wire.closed)
+        relay.publish(b"still here")
         self.assertEqual(stays.messages(), [b"still here"])
 
-    def test_no_pong(self) -> None:
-        """A connection that answers no ping is reset, and one that does is kept."""
-        house = self.busy_house(ping_timeout_seconds=4)
-        silent, alive = WebSocketClient(house).enter(), WebSocketClient(house).enter()
+    def test_connection_without_pong_is_reset_and_others_are_kept(self) -> None:
+        relay = self.publishing_relay(ping_timeout_seconds=4)
+        silent, alive = WebSocketClient(relay).connect(), WebSocketClient(relay).connect()
         for _ in range(60):
-            house.pass_time(0.25)
+            relay.pass_time(0.25)
             alive.read()
             alive.flush()
         self.assertTrue(silent.wire.transport.aborted)
         self.assertFalse(alive.wire.closed)
 
-    def test_handshake_timeout(self) -> None:
-        """A handshake for which no answer comes is ended, and nothing of it is left."""
-        house = self.house(FakeBroker(), handshake_timeout_seconds=2)
-        wire = ClientWire(house)
+    def test_unanswered_handshake_is_rejected_with_503_and_leaves_nothing(self) -> None:
+        relay = self.relay(FakeBroker(), handshake_timeout_seconds=2)
+        wire = ClientWire(relay)
         wire.send(upgrade())
-        house.pass_time(4.5)
+        relay.pass_time(4.5)
         self.assertFalse(wire.closed)
-        house.pass_time(1)
+        relay.pass_time(1)
         self.assertIn(b" 503 ", wire.read())
-        self.assertEqual(house.sockets.countConnections, 0)
+        self.assertEqual(relay.websockets.countConnections, 0)
 
-    def test_left_without_a_word(self) -> None:
-        """Who leaves without a word, before or after the handshake, leaves nothing."""
-        house = self.busy_house()
-        ClientWire(house).leave()
-        waiting = ClientWire(house)
+    def test_hanging_up_before_or_after_the_handshake_leaves_nothing(self) -> None:
+        relay = self.publishing_relay()
+        ClientWire(relay).hang_up()
+        waiting = ClientWire(relay)
         waiting.send(upgrade("/ws/room#no"))
         self.assertEqual([answer.status for answer in answers(waiting.read())], [400])
-        visitor = WebSocketClient(house).enter()
-        self.live(visitor)
-        visitor.wire.leave()
-        self.assertEqual((house.sockets.countConnections, house.sockets.sockets), (0, {}))
+        client = WebSocketClient(relay).connect()
+        self.live(client)
+        client.wire.hang_up()
+        self.assertEqual((relay.websockets.countConnections, len(relay.connections)), (0, 0))
 
 
-class PlainLives(LeanLives):
-    """The same lives under an Autobahn that gives connections something unknown that can change in place."""
+class OwnAttributesTests(SharedAttributesTests):
+    """The same with an Autobahn whose connections have an unknown attribute that can change in place."""
 
     shares_attributes = False
 
     def setUp(self) -> None:
-        """Let Autobahn grow."""
+        """Patch Autobahn."""
         Grown(self, list)
 
-    def test_own_novelty(self) -> None:
-        """Each connection has what Autobahn gave it."""
-        house = self.busy_house()
-        one, other = WebSocketClient(house).enter().wire.socket, WebSocketClient(house).enter().wire.socket
+    def test_each_connection_has_an_unknown_attribute_of_its_own(self) -> None:
+        relay = self.publishing_relay()
+        one, other = WebSocketClient(relay).connect().wire.connection, WebSocketClient(relay).connect().wire.connection
         self.assertIsNot(one.novelty, other.novelty)
 
 
-class PlainHandshakeTests(test_websocket.HandshakeTests):
-    """The handshake, made the plain way."""
+class PlainHandshakeTests(test_protocol.HandshakeTests):
+    """The handshake, with attributes of its own."""
 
     def setUp(self) -> None:
-        """Let Autobahn grow."""
+        """Patch Autobahn."""
         Grown(self, list)
 
 
-class PlainConversationTests(test_websocket.ConversationTests):
-    """Conversations, made the plain way."""
+class PlainConversationTests(test_protocol.ConversationTests):
+    """Conversations, with attributes of their own."""
 
     def setUp(self) -> None:
-        """Let Autobahn grow."""
+        """Patch Autobahn."""
         Grown(self, list)
 
 
-class PlainSlowClientTests(test_websocket.SlowClientTests):
-    """Slow clients, made the plain way."""
+class PlainSlowClientTests(test_protocol.SlowClientTests):
+    """Slow clients, with attributes of their own."""
 
     def setUp(self) -> None:
-        """Let Autobahn grow."""
+        """Patch Autobahn."""
         Grown(self, list)
 
 
-class SharingTests(LivesCase):
-    """What is shared, and what is not."""
+class SharingTests(LifeCase):
+    """Which attributes are shared."""
 
-    def test_unknown_attribute(self) -> None:
-        """Something unknown is shared if it cannot change in place, else nothing is shared at all."""
+    def test_unknown_immutable_attribute_is_shared_and_a_mutable_one_disables_sharing(self) -> None:
         for make, shares_attributes in ((lambda: 7, True), (lambda: "text", True), (dict, False), (object, False)):
             Grown(self, make)
-            house = self.house()
-            self.assertEqual(house.sockets.shares_attributes, shares_attributes)
+            relay = self.relay()
+            self.assertEqual(relay.websockets.shares_attributes, shares_attributes)
             if shares_attributes:
-                self.assertEqual(vars(house.sockets.protocol)["novelty"], make())
+                self.assertEqual(vars(relay.websockets.protocol)["novelty"], make())
 
-    def test_installed_autobahn(self) -> None:
-        """The installed Autobahn holds nothing unknown: connections are lean."""
-        house = self.house()
-        self.assertTrue(house.sockets.shares_attributes)
-        self.assertIsNotNone(shared_attributes(house.sockets.protocol, house.sockets))
+    def test_installed_autobahn_allows_sharing(self) -> None:
+        relay = self.relay()
+        self.assertTrue(relay.websockets.shares_attributes)
+        self.assertIsNotNone(shared_attributes(relay.websockets.protocol, relay.websockets))
 
-    def test_no_stand_in_is_idle(self) -> None:
-        """Everything on the list of stand-ins is still given by Autobahn, or could be taken from the list."""
-        house = self.house()
-        protocol: Any = house.sockets.protocol
+    def test_every_shared_attribute_is_one_that_autobahn_sets(self) -> None:
+        relay = self.relay()
+        protocol: Any = relay.websockets.protocol
         ordinary = object.__new__(protocol)
-        ordinary.factory = house.sockets
+        ordinary.factory = relay.websockets
         WebSocketProtocol.__init__(ordinary)
         WebSocketProtocol._connectionMade(ordinary)
         ordinary.openHandshakeTimeoutCall.cancel()
@@ -249,10 +238,9 @@ class SharingTests(LivesCase):
         shared = {name for name in vars(protocol) if not name.startswith("__")}
         self.assertEqual(shared - given, set())
 
-    def test_no_attribute_shows_elsewhere(self) -> None:
-        """Through many busy lives no shared attribute changes, not even inside."""
-        house = self.house(publish=("room",), ping_interval_seconds=10)
-        protocol: Any = house.sockets.protocol
+    def test_no_shared_attribute_changes_during_busy_connections(self) -> None:
+        relay = self.relay(publish=("room",), ping_interval_seconds=10)
+        protocol: Any = relay.websockets.protocol
 
         def shared() -> dict[str, tuple[int, str]]:
             # Counters of all connections together are the one thing that may.
@@ -260,60 +248,61 @@ class SharingTests(LivesCase):
             return {name: (id(vars(protocol)[name]), repr(vars(protocol)[name])) for name in names}
 
         before = shared()
-        idle = WebSocketClient(house).enter()
-        own = dict(vars(idle.wire.socket))
-        visitors = [WebSocketClient(house).enter() for _ in range(20)]
-        for visitor in visitors:
-            self.live(visitor)
-        house.turn()
-        house.pass_time(11)
-        for number, visitor in enumerate(visitors):
-            visitor.read()
-            visitor.flush()
+        idle = WebSocketClient(relay).connect()
+        own = dict(vars(idle.wire.connection))
+        clients = [WebSocketClient(relay).connect() for _ in range(20)]
+        for client in clients:
+            self.live(client)
+        relay.turn()
+        relay.pass_time(11)
+        for number, client in enumerate(clients):
+            client.read()
+            client.flush()
             if number % 3 == 0:
-                visitor.wire.send(client_frame(0x81, b"\xff"))
+                client.wire.send(client_frame(0x81, b"\xff"))
             elif number % 3 == 1:
-                visitor.protocol.send_close(1000)
-                visitor.flush()
+                client.protocol.send_close(1000)
+                client.flush()
             else:
-                visitor.wire.socket.close(Disconnect.RESTART)
-        house.turn()
+                client.wire.connection.close(Disconnect.RESTART)
+        relay.turn()
         self.assertEqual(shared(), before)
-        self.assertEqual({name for name in vars(idle.wire.socket) if name not in own} - self.of_a_ping(), set())
-        self.assertEqual((idle.wire.socket.data, idle.wire.socket.state), (b"", idle.wire.socket.STATE_OPEN))
+        self.assertEqual(
+            {name for name in vars(idle.wire.connection) if name not in own} - self.ping_attributes(), set()
+        )
+        self.assertEqual(
+            (idle.wire.connection.data, idle.wire.connection.state), (b"", idle.wire.connection.STATE_OPEN)
+        )
 
     @staticmethod
-    def of_a_ping() -> set[str]:
-        """What a ping that is under way adds to a connection."""
+    def ping_attributes() -> set[str]:
+        """Return the attributes that a ping under way adds to a connection."""
         names = ("Pending", "PendingCall", "PendingSeq", "PendingSent", "TimeoutCall")
         return {f"autoPing{name}" for name in names}
 
-    def test_idle_connection(self) -> None:
-        """An idle connection has few attributes of its own and nothing of its handshake, and no validator."""
-        house = self.house()
-        socket = WebSocketClient(house).enter().wire.socket
-        own = vars(socket)
+    def test_idle_connection_has_few_attributes_and_nothing_of_its_handshake(self) -> None:
+        relay = self.relay()
+        connection = WebSocketClient(relay).connect().wire.connection
+        own = vars(connection)
         self.assertLessEqual(len(own), MOST_ATTRIBUTES, sorted(own))
         self.assertEqual(HANDSHAKE_ATTRIBUTES & set(own), set())
         self.assertNotIn("utf8validator", own)
-        self.assertIsInstance(socket, WebSocketConnection)
-        self.assertFalse(hasattr(socket, "__slots__") and socket.__slots__)
+        self.assertIsInstance(connection, WebSocketConnection)
+        self.assertFalse(hasattr(connection, "__slots__") and connection.__slots__)
 
-    def test_handshake_is_forgotten(self) -> None:
-        """Nothing of the request is held by an open connection."""
-        house = self.house(FakeBroker())
-        wire = ClientWire(house)
+    def test_open_connection_holds_nothing_of_its_request(self) -> None:
+        relay = self.relay(FakeBroker())
+        wire = ClientWire(relay)
         wire.send(upgrade("/ws/hunter2"))
-        self.assertIn("hunter2", repr(vars(wire.socket)))
-        house.node.subscribed("hunter2")
-        self.assertNotIn("hunter2", repr(vars(wire.socket)))
+        self.assertIn("hunter2", repr(vars(wire.connection)))
+        relay.node.subscribed("hunter2")
+        self.assertNotIn("hunter2", repr(vars(wire.connection)))
 
-    def test_validator(self) -> None:
-        """A connection gets its validator with its first text, and keeps it."""
-        house = self.house(publish=("room",))
-        visitor = WebSocketClient(house).enter()
+    def test_connection_gets_a_validator_with_its_first_text_and_keeps_it(self) -> None:
+        relay = self.relay(publish=("room",))
+        client = WebSocketClient(relay).connect()
         for _ in range(2):
-            visitor.wire.send(client_frame(0x81, b"text"))
-        first = vars(visitor.wire.socket)["utf8validator"]
-        visitor.wire.send(client_frame(0x81, CAFE))
-        self.assertIs(vars(visitor.wire.socket)["utf8validator"], first)
+            client.wire.send(client_frame(0x81, b"text"))
+        first = vars(client.wire.connection)["utf8validator"]
+        client.wire.send(client_frame(0x81, CAFE))
+        self.assertIs(vars(client.wire.connection)["utf8validator"], first)

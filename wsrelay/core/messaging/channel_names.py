@@ -16,18 +16,16 @@ PERSONAL = "{sub}"
 """Ends the pattern of channels that belong to one user each: ``user:{sub}``. Only at the end, because a user whose name
 holds the text behind it could pass for another one."""
 
-# All of it stands in a URL path as it is (RFC 3986 section 3.3) but the percent sign. Left out on purpose: `/`
+# All of these stand in a URL path as they are (RFC 3986 section 3.3). Left out on purpose: the percent sign, `/`
 # (proxies rewrite paths), `*` (it ends a pattern), and `$`, with which the relay's own channels begin, so that no
 # name a client can spell reaches them.
 _FIRST = "A-Za-z0-9_"
-
 _REST = _FIRST + ".:~@=+,;!'()&-"
-
 _CHANNEL = re.compile(f"[{_FIRST}][{_REST}]*", re.ASCII)
 
 
 def check_channel(name: str) -> str:
-    """The name itself, if it is a channel name.
+    """Return a name unchanged if it is a channel name.
 
     Raises:
         ChannelError: It is empty, too long, or holds a character outside the grammar; the text says which.
@@ -37,7 +35,7 @@ def check_channel(name: str) -> str:
     if len(name) > MAX_CHANNEL_BYTES:
         raise ChannelError(f"the channel name is longer than {MAX_CHANNEL_BYTES} bytes")
     if name.startswith("__"):
-        # On such Redis tells of its keys, among them tickets, where it is configured to (notify-keyspace-events).
+        # Redis publishes the names of its keys on such, tickets among them, where notify-keyspace-events is set.
         raise ChannelError("the channel name begins with two underscores, as those of Redis itself do")
     if _CHANNEL.fullmatch(name) is None:
         raise ChannelError(
@@ -48,24 +46,24 @@ def check_channel(name: str) -> str:
 
 
 def check_pattern(pattern: str) -> str:
-    """The pattern itself, if it is one: a channel name, a name's beginning and ``*``, or ``*`` alone.
+    """Return a pattern unchanged if it is one: a channel name, a prefix and ``*``, or ``*`` alone.
 
     Raises:
         ChannelError: It is none of them.
     """
     if PERSONAL in pattern:
-        raise ChannelError(f"{pattern!r} is no pattern: {PERSONAL} may only end one, and only in namespaces")
+        raise ChannelError(f"{pattern!r} is not a valid pattern: {PERSONAL} may only end one, and only in namespaces")
     literal = pattern.removesuffix("*")
     if literal or pattern != "*":
         try:
             check_channel(literal)
         except ChannelError as error:
-            raise ChannelError(f"{pattern!r} is no pattern (a name, a beginning and *, or *): {error}") from None
+            raise ChannelError(f"{pattern!r} is not a valid pattern (a name, a prefix and *, or *): {error}") from None
     return pattern
 
 
 def matches(patterns: Iterable[str], channel: str) -> bool:
-    """Whether any of these patterns is the channel's name, or a beginning of it followed by ``*``."""
+    """Return whether any of these patterns is the channel's name, or a prefix of it followed by ``*``."""
     return any(
         channel.startswith(pattern[:-1]) if pattern.endswith("*") else channel == pattern for pattern in patterns
     )

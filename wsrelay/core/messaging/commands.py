@@ -1,29 +1,93 @@
-"""What clients ask, as plain values: every dialect decodes its wire language into these."""
+"""Commands of a client: every dialect decodes its wire language into these.
+
+The id of a command is the client's own; the reply carries it. An id of 0 wants no reply: dialects without replies use
+it for every command, and whatever fails there ends the connection.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["Publish", "Subscribe"]
+from wsrelay.core.access.credentials import Credential
+from wsrelay.core.outcomes.client_errors import ClientError
+
+__all__ = ["Command", "Connect", "Pong", "Publish", "Subscribe", "Unsubscribe", "Unsupported"]
 
 
-class Subscribe(NamedTuple):
-    """The client wants to hear a channel.
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Authenticate this connection. It is the first command of a connection and comes once.
 
     Attributes:
-        channel: A name inside the channel grammar.
+        id: The command's id.
+        credential: The client's credential. If None, it connects without one.
     """
 
+    id: int
+    credential: Credential | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Subscribe to a channel.
+
+    Attributes:
+        id: The command's id.
+        channel: The channel's name, inside the grammar.
+        since: The position to resume from. If None, the client wants no recovery.
+    """
+
+    id: int
+    channel: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Unsubscribe from a channel. A channel that is not subscribed is no error.
+
+    Attributes:
+        id: The command's id.
+        channel: The channel's name.
+    """
+
+    id: int
     channel: str
 
 
-class Publish(NamedTuple):
-    """The client wants a message published.
+# Not frozen: one is made for every message of a client, and freezing doubles what that costs.
+@dataclass(slots=True)
+class Publish:
+    """Publish a message.
 
     Attributes:
-        channel: A name inside the channel grammar, or None for the one channel the client listens to.
-        payload: The message.
+        id: The command's id.
+        channel: The channel's name, inside the grammar. If None, the one channel that the client subscribed to.
+        data: The message.
     """
 
+    id: int
     channel: str | None
-    payload: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answer a ping of the dialect. The transport has counted the message as a sign of life already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A command that is understood and cannot be carried out.
+
+    Attributes:
+        id: The command's id.
+        error: Why not.
+    """
+
+    id: int
+    error: ClientError
+
+
+Command: TypeAlias = Connect | Subscribe | Unsubscribe | Publish | Pong | Unsupported

@@ -1,4 +1,4 @@
-"""What the application tells all processes: messages on the control channel.
+"""Control messages: what the application or a process tells all processes, or one of them.
 
 ::
 
@@ -9,7 +9,10 @@
 - ``{"disconnect": {"ticket": "..."}}``: the connection that was opened with this ticket;
 - ``{"disconnect": {"token": "..."}}``: the connections that were opened with the token of this `jti`.
 
-With ``"reconnect": true``, beside it or within, they are told to come back (4012), else not to (4505).
+With ``"reconnect": true``, beside it or within, the clients are told to reconnect (4012), else not to (4505).
+
+During a deploy two adjacent versions run beside each other. A message of a kind that this version does not have is an
+`UnknownCommand`: counted, and ignored.
 """
 
 from __future__ import annotations
@@ -17,43 +20,60 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from wsrelay.core.access.identity import MAX_SUBJECT_BYTES, is_name
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ClaimError
 
-__all__ = ["MAX_CONTROL_BYTES", "TARGETS", "Disconnect", "read_control", "read_disconnect"]
+__all__ = [
+    "MAX_CONTROL_BYTES",
+    "TARGETS",
+    "ControlCommand",
+    "DisconnectCommand",
+    "UnknownCommand",
+    "read_control",
+    "read_disconnect",
+]
 
 MAX_CONTROL_BYTES = 4096
 
 TARGETS = ("user", "connection", "ticket", "token")
-"""What can be disconnected."""
+"""The kinds of things whose connections can be disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class DisconnectCommand:
-    """Connections are to be closed.
+    """Close connections.
 
     Attributes:
         target: Which: one of `TARGETS`, a colon, and the value.
-        disconnect: With what.
+        disconnect: How they are closed.
     """
 
     target: str
     disconnect: Disconnect
 
     def to_bytes(self) -> bytes:
-        """The message that says so."""
+        """Return the control message."""
         kind, _, value = self.target.partition(":")
         document = {"disconnect": {kind: value}, "reconnect": self.disconnect is Disconnect.RECONNECT}
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-def read_control(payload: bytes) -> DisconnectCommand:
-    """What a message on the control channel says.
+@dataclass(frozen=True, slots=True)
+class UnknownCommand:
+    """A command of a kind that this version does not have."""
+
+
+ControlCommand: TypeAlias = DisconnectCommand | UnknownCommand
+
+
+def read_control(payload: bytes) -> ControlCommand:
+    """Read a control message.
 
     Raises:
-        ClaimError: Nothing that is known.
+        ClaimError: It is malformed, or a command of a known kind that makes no sense.
     """
     if len(payload) > MAX_CONTROL_BYTES:
         raise ClaimError(f"a control message has at most {MAX_CONTROL_BYTES} bytes")
@@ -61,17 +81,21 @@ def read_control(payload: bytes) -> DisconnectCommand:
         document = json.loads(payload)
     except (ValueError, RecursionError):
         raise ClaimError("a control message is a JSON object") from None
-    if not isinstance(document, dict) or not isinstance(document.get("disconnect"), dict):
+    if not isinstance(document, dict) or not document:
+        raise ClaimError('a control message looks like {"disconnect": {"user": "42"}}')
+    if "disconnect" not in document:
+        return UnknownCommand()
+    if not isinstance(document["disconnect"], dict):
         raise ClaimError('a control message looks like {"disconnect": {"user": "42"}}')
     beside = {"reconnect": document["reconnect"]} if "reconnect" in document else {}
     return read_disconnect({**beside, **document["disconnect"]})
 
 
 def read_disconnect(document: Mapping[str, object]) -> DisconnectCommand:
-    """Whom an object names with one target, and with `reconnect` how it is told.
+    """Read an object that names one target, and with `reconnect` how its connections are closed.
 
     Raises:
-        ClaimError: It names nobody, several, or somebody in an unknown way.
+        ClaimError: It names no target, several, or one of an unknown kind.
     """
     target = dict(document)
     reconnect = target.pop("reconnect", False)
@@ -82,7 +106,7 @@ def read_disconnect(document: Mapping[str, object]) -> DisconnectCommand:
     ((kind, value),) = target.items()
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    # Whoever can be let in can be named here, whatever is in the name; connections and credentials have shorter ones.
+    # Every user that can be authenticated can be named here; connections and credentials have shorter names.
     if kind not in TARGETS or not isinstance(value, str) or not is_name(value):
         raise ClaimError(f"name one of {', '.join(TARGETS)}, as a text of 1 to {MAX_SUBJECT_BYTES} bytes")
     return DisconnectCommand(f"{kind}:{value}", Disconnect.RECONNECT if reconnect else Disconnect.REVOKED)

@@ -14,13 +14,13 @@ __all__ = ["Access", "Namespace", "Namespaces"]
 
 
 class Access(Enum):
-    """Who may do something on the channels of a namespace.
+    """The level that a client needs for something on the channels of a namespace.
 
     Attributes:
-        PUBLIC: Everybody.
-        AUTHENTICATED: Whoever has shown a credential that is good; if it names channels, on those alone.
-        TOKEN: Whoever has shown a credential that is good and names the channel.
-        NOBODY: No client.
+        PUBLIC: No credential: every client may.
+        AUTHENTICATED: A valid credential; if it lists channels, on those alone.
+        TOKEN: A valid credential that lists the channel.
+        NOBODY: No client may.
     """
 
     PUBLIC = "public"
@@ -34,14 +34,14 @@ class Namespace:
     """The rule for all channels that match one of its patterns.
 
     Attributes:
-        name: What the operator calls it.
-        patterns: Channel names, beginnings of names that end in ``*``, or such that end in ``{sub}``: then what stands
-            there in a channel's name is the user it belongs to, and no other may subscribe or publish.
-        subscribe: Who may listen.
-        publish: Who may publish through their socket.
-        slow: What a client gets that is behind.
-        notify_gaps: Whether a client is closed with 4010 when messages may have been lost on their way to this process.
-        compress: Whether messages are compressed for clients that can take it; None: as the setting says.
+        name: The operator's name for it.
+        patterns: Channel names, prefixes that end in ``*``, or prefixes that end in ``{sub}``: the rest of such a
+            channel's name is the user that it belongs to, and no other may subscribe or publish.
+        subscribe: The level needed to subscribe.
+        publish: The level needed to publish through a connection.
+        slow_consumer_policy: The treatment of clients that do not read fast enough.
+        notify_gaps: Whether clients are told when messages may have been lost on their way to this process.
+        compress: Whether messages are compressed for clients that support it. If None, the setting decides.
     """
 
     name: str
@@ -54,15 +54,15 @@ class Namespace:
 
 
 class Namespaces:
-    """Finds the one namespace that rules a channel: the exact name first, else the longest matching beginning.
+    """The namespaces of a relay. One rules each channel: the exact name first, else the longest matching prefix.
 
-    The order in which namespaces were written down never matters.
+    The order in which namespaces are configured never matters.
 
     Args:
         namespaces: The rules. A channel that none of them matches does not exist for clients.
 
     Raises:
-        ChannelError: A pattern is malformed, stands in two namespaces, or gives everybody what belongs to one user.
+        ChannelError: A pattern is malformed, stands in two namespaces, or makes channels of one user public.
     """
 
     def __init__(self, namespaces: Iterable[Namespace]) -> None:
@@ -93,12 +93,17 @@ class Namespaces:
         self._beginnings = [(beginning, *owner) for beginning, owner in ordered]
 
     def rule(self, channel: str) -> Namespace | None:
-        """The namespace that rules a channel name, or None where the channel does not exist for clients."""
+        """Return the namespace that rules a channel name, or None if the channel does not exist for clients."""
         found = self.find(channel)
         return None if found is None else found[0]
 
     def find(self, channel: str) -> tuple[Namespace, str | None] | None:
-        """The namespace that rules a channel name, and the user it belongs to or None; None where it does not exist."""
+        """Find the rule for a channel name.
+
+        Returns:
+            The namespace, and the user that the channel belongs to or None. None if the channel does not exist for
+            clients.
+        """
         exact = self._exact.get(channel)
         if exact is not None:
             return exact, None
@@ -112,10 +117,10 @@ def _check_personal(pattern: str, namespace: Namespace) -> None:
     try:
         check_channel(pattern.removesuffix(PERSONAL))
     except ChannelError as error:
-        form = f"a beginning and {PERSONAL}, as in user:{PERSONAL}"
-        raise ChannelError(f"{pattern!r} is no pattern ({form}): {error}") from None
+        form = f"a prefix and {PERSONAL}, as in user:{PERSONAL}"
+        raise ChannelError(f"{pattern!r} is not a valid pattern ({form}): {error}") from None
     if Access.PUBLIC in (namespace.subscribe, namespace.publish):
         raise ChannelError(
             f"{pattern!r} belongs to one user each, and the namespace {namespace.name} is public: "
-            "let it be authenticated, token or nobody"
+            "make it authenticated, token or nobody"
         )

@@ -1,4 +1,4 @@
-"""What a channel carries: publications, and the joins and leaves of its subscribers."""
+"""The events of a channel: publications, and the joins and leaves of its subscribers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""THE table of denials: why somebody is not let in, or not let do something, and how each is told.
+"""THE table of client errors: what a client did wrong or may not do, and how each is reported.
 
-A client that is still knocking gets the HTTP status and the text, one that is in already gets the closing. The text
-says what to fix, to a developer who holds the credential; it says nothing about keys, users or other credentials to one
-who guesses: whatever is wrong with a credential before its signature is known to be good has one answer.
+A client whose handshake is not complete gets the HTTP status and the text, a connected one the disconnect, or in a
+dialect with replies an error in a reply. The text says what to fix, to a developer who holds the credential; it says
+nothing about keys, users or other credentials to one who guesses: everything that is wrong with a credential before its
+signature has been verified has one answer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = ["ClientError"]
 
-# RFC 9110 section 11.6.1: a 401 says how to do better.
+# RFC 9110 section 11.6.1: a 401 says how to authenticate.
 _BEARER = ("WWW-Authenticate", "Bearer")
 # RFC 6750 section 3.1.
 _INVALID = ("WWW-Authenticate", 'Bearer error="invalid_token"')
@@ -22,12 +23,11 @@ _RETRY = ("Retry-After", "5")
 
 
 class ClientError(Enum):
-    """Why not.
+    """Why a client is rejected, or may not do something.
 
     Attributes:
-        response: The HTTP answer before the upgrade.
-        disconnect: The close after it.
-        reason: Its name in metrics and the log.
+        response: The HTTP response, as long as the handshake is not complete.
+        disconnect: The close, once it is.
     """
 
     response: ErrorResponse
@@ -39,15 +39,25 @@ class ClientError(Enum):
 
     @property
     def reason(self) -> str:
-        """Its name in metrics and the log."""
+        """The error's name in metrics and the log."""
         return self.name.lower()
 
-    # Who knocks?
+    @property
+    def is_temporary(self) -> bool:
+        """True if the same request may succeed a moment later."""
+        return self.disconnect.reconnect
+
+    @property
+    def wants_new_credential(self) -> bool:
+        """True if the client should get a new credential and try again with that."""
+        return self in (ClientError.TICKET, ClientError.TOKEN_EXPIRED)
+
+    # Authentication
 
     ORIGIN = (
         403,
         "Pages of this origin may not connect. Add the origin to the setting origins; if the page and the relay share "
-        "their host, let the proxy in between pass the Host field on unchanged.",
+        "their host, have the proxy in between pass the Host field on unchanged.",
         (),
         Disconnect.CREDENTIAL,
     )
@@ -73,7 +83,7 @@ class ClientError(Enum):
     )
     NO_CREDENTIAL = (
         401,
-        "This channel wants a credential: a ticket or a token.",
+        "This channel needs a credential: a ticket or a token.",
         (_BEARER,),
         Disconnect.CREDENTIAL,
     )
@@ -85,7 +95,7 @@ class ClientError(Enum):
     )
     TOKEN = (
         401,
-        "The token is not valid here: its signature, key or algorithm is not one that is accepted, or it is no token.",
+        "The token is not valid here: its signature, key or algorithm is not accepted, or it is not a token.",
         (_INVALID,),
         Disconnect.CREDENTIAL,
     )
@@ -104,19 +114,19 @@ class ClientError(Enum):
     )
     TICKET = (
         401,
-        "The ticket is not valid: it is unknown, used already, expired, or bound to another address. Get a new one.",
+        "The ticket is not valid: it is unknown, used, expired, or bound to another address. Get a new one.",
         (_INVALID,),
         Disconnect.CREDENTIAL,
     )
     REVOKED = (
         401,
-        "This credential is not accepted any more.",
+        "This credential has been revoked.",
         (_INVALID,),
         Disconnect.REVOKED,
     )
     HOOK = (
         403,
-        "The application does not let this client in.",
+        "The application rejected this client.",
         (),
         Disconnect.NOT_PERMITTED,
     )
@@ -127,7 +137,7 @@ class ClientError(Enum):
         Disconnect.CREDENTIAL,
     )
 
-    # What may it do?
+    # Authorization
 
     UNKNOWN_CHANNEL = (
         404,
@@ -143,7 +153,7 @@ class ClientError(Enum):
     )
     CHANNEL_DENIED = (
         403,
-        "This credential is good, but not for this channel: it names others, or the channel belongs to another user.",
+        "This credential is valid, but not for this channel: it lists others, or the channel belongs to another user.",
         (),
         Disconnect.NOT_PERMITTED,
     )
@@ -154,7 +164,34 @@ class ClientError(Enum):
         Disconnect.PUBLISH_DENIED,
     )
 
-    # Is it known?
+    # Commands, in dialects that have them
+
+    ALREADY_SUBSCRIBED = (
+        409,
+        "This connection is already subscribed to this channel.",
+        (),
+        Disconnect.BAD_REQUEST,
+    )
+    TOO_MANY_CHANNELS = (
+        403,
+        "This connection is subscribed to as many channels as it may be.",
+        (),
+        Disconnect.BAD_REQUEST,
+    )
+    BAD_REQUEST = (
+        400,
+        "The command is malformed: a channel name or a field in it is not valid.",
+        (),
+        Disconnect.BAD_REQUEST,
+    )
+    NOT_SUPPORTED = (
+        501,
+        "The relay does not offer this, here or at all.",
+        (),
+        Disconnect.BAD_REQUEST,
+    )
+
+    # Outages
 
     NOT_AVAILABLE = (
         503,
@@ -164,7 +201,7 @@ class ClientError(Enum):
     )
     NOT_CHECKED = (
         503,
-        "Whether this credential is good cannot be found out now. Try again later.",
+        "This credential cannot be checked now. Try again later.",
         (_RETRY,),
         Disconnect.NOT_AVAILABLE,
     )

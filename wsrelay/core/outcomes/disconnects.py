@@ -1,4 +1,4 @@
-"""THE table of close codes: every close that begins on this side names one of these."""
+"""THE table of disconnects: every close that the relay begins names one of these."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ __all__ = ["Disconnect"]
 
 
 class Disconnect(Enum):
-    """Why a connection is closed by the relay.
+    """Why the relay closes a connection.
 
-    The code tells a client what to do next: every code below 3000 keeps its meaning from RFC 6455 section 7.4.1
-    and the IANA registry; of our own, 4000-4499 means "come back", 4500-4999 means "coming back unchanged will
-    not help". A reason is at most 123 bytes (RFC 6455 section 5.5) and never carries what a client sent.
+    The code tells a client what to do next: every code below 3000 keeps its meaning from RFC 6455 section 7.4.1 and the
+    IANA registry; of our own, 4000-4499 means "reconnect", 4500-4999 means "reconnecting unchanged will not help". A
+    reason has at most 123 bytes (RFC 6455 section 5.5) and never carries input of a client. These are the codes of the
+    raw dialect; another dialect may have codes of its own (`wsrelay.interfaces.IDialect.close`).
 
     Attributes:
         code: The status code in the close frame.
         reason: The text in the close frame.
-        reconnect: Whether the client should come back by itself.
+        reconnect: Whether the client should reconnect by itself.
         meaning: The line of docs/close-codes.md.
     """
 
@@ -46,10 +47,10 @@ class Disconnect(Enum):
     )
     TOO_FAST = (
         1008,
-        "too much at once: slow down",
+        "rate limit exceeded",
         False,
-        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow, or than may wait for what "
-        "the application's hook says about it.",
+        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow, or more messages than may "
+        "wait for the application's hook.",
     )
     TOO_BIG = (
         1009,
@@ -71,64 +72,70 @@ class Disconnect(Enum):
     )
     TRY_AGAIN = (
         1013,
-        "not published: try again later",
+        "not published, try again later",
         True,
         "A message could not be published because Redis was away or behind; it may not have been delivered.",
     )
     SLOW = (
         4008,
-        "too slow: messages were lost, come back",
+        "slow consumer, reconnect",
         True,
-        "The client did not read fast enough and its outbox reached `max_outbox_bytes`.",
+        "The client did not read fast enough: its outbox reached `max_outbox_bytes` or `max_outbox_seconds`, and "
+        "messages were lost.",
     )
     GAP = (
         4010,
-        "messages may have been lost: come back",
+        "possible message loss, reconnect",
         True,
-        "The link to Redis was interrupted while the client listened, and Redis keeps nothing of what it could not "
-        "deliver. A namespace with `notify_gaps = false` does without.",
+        "The connection to Redis was interrupted while the client was subscribed, and Redis Pub/Sub keeps nothing of "
+        "what it could not deliver. Not sent in namespaces with `notify_gaps = false`.",
     )
     NOT_AVAILABLE = (
         4011,
-        "cannot be found out now: come back",
+        "temporarily unavailable, reconnect",
         True,
         "A credential could not be checked, or a channel not be subscribed, because Redis, the keys or the "
         "application's hook did not answer.",
     )
     RECONNECT = (
         4012,
-        "come back",
+        "reconnect",
         True,
-        "The application had the client disconnected and wants it to come back, to be looked at anew.",
+        "The application disconnected the client and wants it to reconnect, to be authenticated anew.",
     )
     CREDENTIAL = (
         4501,
-        "no valid credential",
+        "invalid credential",
         False,
-        "The client was to send a credential as its first message, and sent none in time or one that is not valid. Get "
-        "a new one.",
+        "The client sent no credential in time, or one that is not valid. Get a new one.",
     )
     CREDENTIAL_EXPIRED = (
         4502,
-        "the credential has expired: get a new one",
+        "credential expired",
         False,
-        "What vouched for the client, its token or the application's hook, said until when, and that has come.",
+        "The token, or the expiry set by the application's hook, has expired. Get a new credential.",
     )
     PUBLISH_DENIED = (
         4503,
-        "publishing is not permitted on this channel",
+        "publishing not permitted",
         False,
         "The client sent a message on a channel where its namespace or its credential does not let it publish.",
     )
     NOT_PERMITTED = (
         4504,
-        "this channel is not permitted",
+        "channel not permitted",
         False,
-        "The credential of the first message is good, but not for this channel.",
+        "The credential of the first message is valid, but not for this channel.",
     )
     REVOKED = (
         4505,
         "disconnected by the application",
         False,
-        "The application had the client, its user or its credential disconnected.",
+        "The application disconnected the client, its user or its credential.",
+    )
+    BAD_REQUEST = (
+        4506,
+        "bad request",
+        False,
+        "The client sent a command that its dialect does not have, or one out of order.",
     )

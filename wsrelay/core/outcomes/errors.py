@@ -7,7 +7,7 @@
      +-- ConfigError         a setting that cannot be used; the text is meant for the operator
      +-- HTTPError           a handshake answered with an HTTP status instead of an upgrade
      +-- ClaimError          a credential says something that cannot be used; the text names the claim
-     +-- RejectedError       a client is not let in, or not let do something; names the client error
+     +-- RejectedError       a client is rejected, or may not do something; names the client error
      +-- FetchError          another server did not answer as it should; the text is meant for the operator
      |    +-- FetchTimeoutError   it did not answer in time
      +-- ProtocolViolation   a client broke the rules of its dialect; names the disconnect it gets
@@ -53,7 +53,7 @@ class HTTPError(WsrelayError):
     """A handshake is answered with an HTTP status instead of an upgrade.
 
     Attributes:
-        response: The status and text the client gets.
+        response: The status and text that the client gets.
     """
 
     def __init__(self, response: ErrorResponse) -> None:
@@ -66,10 +66,10 @@ class ClaimError(WsrelayError):
 
 
 class RejectedError(WsrelayError):
-    """Somebody is not let in, or not let do something.
+    """A client is rejected, or may not do something.
 
     Attributes:
-        client_error: Why not.
+        client_error: Why.
     """
 
     def __init__(self, client_error: ClientError) -> None:
@@ -102,6 +102,6 @@ class BrokerUnavailable(WsrelayError):  # noqa: N818 -- a state, not a mistake
 
     @property
     def code(self) -> str:
-        """What the text begins with if Redis said it, such as NOPERM; what stands behind it may repeat the command."""
+        """The first word of the text, such as NOPERM if Redis said it. The rest may repeat the command."""
         code = str(self).partition(" ")[0]
         return code if code.isupper() else "no answer"

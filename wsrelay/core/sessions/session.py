@@ -1,139 +1,99 @@
-"""One client's life as a state machine: an input in, a list of effects out.
+"""One client's connection, as a state machine: an input in, a list of effects out.
 
-The machine knows rules and nothing else: it holds no socket and no timer, calls nobody, and never learns how its
-effects are carried out. Whoever drives it performs the effects in order and feeds the outcomes back as inputs.
+The machine has rules and nothing else: no socket, no timer, no Deferred. Its driver performs the effects in order and
+feeds the outcomes back as inputs. Each channel has a small machine of its own (`wsrelay.core.sessions.subscription`).
 
-=========== ============================ ============================================ ===========
-state       input                        effects                                      next
-=========== ============================ ============================================ ===========
-KNOCKING    open, a channel that nobody  Deny                                         CLOSED
-            may listen to
-KNOCKING    open, shows nothing          as `identified`, with nobody
-KNOCKING    open, shows a credential     Authenticate                                 IDENTIFYING
-KNOCKING    open, shows it later         Accept                                       AWAITING
-AWAITING    shown                        Authenticate                                 IDENTIFYING
-any before  denied                       Deny, Unlisten for each channel              CLOSED
-OPEN
-IDENTIFYING identified, may not listen   Deny                                         CLOSED
-IDENTIFYING identified, may listen       Listen for each, Expire where it does        OPENING
-OPENING     listening, last one          Accept; Welcome where accepted already       OPEN
-OPENING     not_listening                Deny, Unlisten for each channel              CLOSED
-any before  Publish, accepted already    Close                                        the same
-OPEN
-OPEN        Publish, permitted           Emit                                         OPEN
-OPEN        Publish, not permitted       Close                                        OPEN
-OPEN        not_emitted                  Close                                        OPEN
-OPEN        denied                       Close                                        OPEN
-any         lost                         Unlisten for each channel                    CLOSED
-CLOSED      anything                     none                                         CLOSED
-=========== ============================ ============================================ ===========
+The effects of a command are performed before the next command is fed. An outcome names its channel and not the attempt:
+if "unsubscribe, subscribe" were one step, the failure of the first subscription, which its unsubscribe cancels, would
+be taken for that of the second one.
 
-A Close leaves the machine OPEN on purpose: the connection still exists until it is `lost`, and what it listens to
-is released exactly once, there. A Deny is an HTTP answer as long as the client was not accepted, and a Close after.
+=====================  ===============================================================================================
+state                  meaning
+=====================  ===============================================================================================
+CONNECTING             nothing has happened yet
+AWAITING_CREDENTIAL    the handshake is complete, and the client's first message is its credential
+AUTHENTICATING         the client is being authenticated
+SUBSCRIBING            the channels of its handshake are being subscribed; there is no such state in dialects that
+                       subscribe by commands
+REJECTED               the client's connect failed, and it may try again on another connection: it has been told so
+CONNECTED              commands are carried out
+CLOSED                 nothing has any effect any more
+=====================  ===============================================================================================
+
+`_TABLE` at the end says which input does what in which state. A `Close` leaves the machine CONNECTED on purpose: the
+connection exists until `connection_lost`, and what it subscribed to is released exactly once, there. A `Reject` is an
+HTTP status as long as the handshake is not complete, and a close after that. Before CONNECTED a close ends the machine:
+nothing that was sent ahead is carried out behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from enum import Enum
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import ClassVar
 
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.permissions import check_channel_exists, check_publish, check_subscribe
-from wsrelay.core.messaging.commands import Publish, Subscribe
+from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe, Unsubscribe, Unsupported
 from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.messaging.replies import Failed, Published, Unsubscribed
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.sessions.effects import (
+    Accept,
+    Authenticate,
+    CarryOut,
+    Close,
+    Effect,
+    ExpireAt,
+    PublishMessage,
+    Reject,
+    SendReply,
+    UnsubscribeChannel,
+    Welcome,
+)
+from wsrelay.core.sessions.subscription import Subscription
 
-__all__ = [
-    "Accept",
-    "Authenticate",
-    "Close",
-    "Deny",
-    "Effect",
-    "Emit",
-    "Expire",
-    "Listen",
-    "Session",
-    "Shows",
-    "Unlisten",
-    "Welcome",
-]
+__all__ = ["MAX_CHANNELS", "MAX_QUEUED_BYTES", "MAX_QUEUED_COMMANDS", "CredentialSource", "Session", "SessionState"]
 
+MAX_CHANNELS = 128
+"""Channels that one connection may subscribe to. Centrifugo's default (`channel_limit`)."""
 
-class Shows(Enum):
-    """What a client shows when it knocks."""
-
-    NOTHING = "nothing"
-    CREDENTIAL = "a credential, or something else that is to be looked at"
-    LATER = "its credential, as its first message"
-
-
-class Authenticate(NamedTuple):
-    """Find out who the client is; answer with `Session.identified` or `Session.denied`."""
+MAX_QUEUED_COMMANDS = 256
+"""Commands that may wait behind an asynchronous connect: all channels, subscribed in one frame, and as much again."""
 
 
-class Expire(NamedTuple):
-    """Call `Session.denied` when the credential ends.
+_NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
+"""Shared by all sessions that have none left to keep; never added to."""
+
+
+MAX_QUEUED_BYTES = 65536
+"""Data of publishes among them, in bytes: nobody knows yet who the client is."""
+
+
+class CredentialSource(StrEnum):
+    """Where a client's credential comes from.
 
     Attributes:
-        at: Seconds since the epoch.
+        NONE: The client shows none, and is anonymous.
+        HANDSHAKE: Its handshake holds one, or the application is asked about the handshake.
+        FIRST_MESSAGE: Its first message will be one.
     """
 
-    at: float
+    NONE = "none"
+    HANDSHAKE = "handshake"
+    FIRST_MESSAGE = "first message"
 
 
-class Listen(NamedTuple):
-    """Subscribe to a channel; answer with `Session.listening` or `Session.not_listening`."""
+class SessionState(StrEnum):
+    """The states of a session; see the module."""
 
-    channel: str
-
-
-class Unlisten(NamedTuple):
-    """Give a channel up, whether or not Listen was answered."""
-
-    channel: str
-
-
-class Emit(NamedTuple):
-    """Publish a message; answer with `Session.not_emitted` if it fails."""
-
-    channel: str
-    payload: bytes
-
-
-class Accept(NamedTuple):
-    """Complete the handshake."""
-
-
-class Welcome(NamedTuple):
-    """Tell a client that was accepted before that from here on it hears its channels."""
-
-    channels: tuple[str, ...]
-
-
-class Deny(NamedTuple):
-    """Turn the client away: with an HTTP status, or with a close if it was accepted already."""
-
-    client_error: ClientError
-    accepted: bool
-
-
-class Close(NamedTuple):
-    """Say goodbye and close."""
-
-    disconnect: Disconnect
-
-
-Effect: TypeAlias = Authenticate | Expire | Listen | Unlisten | Emit | Accept | Welcome | Deny | Close
-
-
-class _State(Enum):
-    KNOCKING = "knocking"
-    AWAITING = "awaiting"
-    IDENTIFYING = "identifying"
-    OPENING = "opening"
-    OPEN = "open"
+    CONNECTING = "connecting"
+    AWAITING_CREDENTIAL = "awaiting credential"
+    AUTHENTICATING = "authenticating"
+    SUBSCRIBING = "subscribing"
+    REJECTED = "rejected"
+    CONNECTED = "connected"
     CLOSED = "closed"
 
 
@@ -142,133 +102,350 @@ class Session:
 
     Args:
         namespaces: The rules about channels.
+        has_commands: Whether the client connects and subscribes by commands that are answered
+            (`wsrelay.interfaces.IDialect.accepts_before_subscribed`). If False, its handshake says it all, and what
+            fails ends the connection.
 
     Attributes:
-        identity: Who the client is, as far as that is known.
+        identity: The client's identity, as far as it is known.
     """
 
-    __slots__ = ("_accepted", "_channels", "_missing", "_namespaces", "_state", "identity")
+    __slots__ = (
+        "_connect_id",
+        "_has_commands",
+        "_is_accepted",
+        "_namespaces",
+        "_queue",
+        "_settled",
+        "_state",
+        "_subscriptions",
+        "identity",
+    )
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    def __init__(self, namespaces: Namespaces, *, has_commands: bool = False) -> None:
         self._namespaces = namespaces
-        self._state = _State.KNOCKING
-        self._channels: tuple[str, ...] = ()
-        self._missing = 0
-        self._accepted = False
+        self._has_commands = has_commands
+        self._state = SessionState.CONNECTING
+        self._subscriptions = _NO_SUBSCRIPTIONS
+        # The channels of the handshake, once all are subscribed. Nothing is left of their machines but the release that
+        # is owed: on an idle connection those and their dictionary would be a tenth of the memory.
+        self._settled: tuple[str, ...] = ()
+        # Commands that came behind a connect that is still under way.
+        self._queue: list[Command] | None = None
+        self._connect_id = 0
+        self._is_accepted = False
         self.identity = ANONYMOUS
 
     @property
-    def awaits_credential(self) -> bool:
-        """Whether the client's next message is its credential."""
-        return self._state is _State.AWAITING
+    def state(self) -> SessionState:
+        """The state; see the module."""
+        return self._state
 
     @property
-    def is_over(self) -> bool:
-        """Whether the client is gone, or turned away."""
-        return self._state is _State.CLOSED
+    def awaits_credential(self) -> bool:
+        """True if the client's next message is its credential."""
+        return self._state is SessionState.AWAITING_CREDENTIAL
+
+    @property
+    def is_connected(self) -> bool:
+        """True if commands are carried out."""
+        return self._state is SessionState.CONNECTED
+
+    @property
+    def is_rejected(self) -> bool:
+        """True if the client has been told that its connect failed, and is expected to leave."""
+        return self._state is SessionState.REJECTED
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the client is gone or rejected."""
+        return self._state is SessionState.CLOSED
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """What the client asks for, or hears."""
-        return self._channels
+        """The channels that the client asked for or is subscribed to."""
+        return (*self._settled, *self._subscriptions)
 
-    def open(self, subscriptions: Sequence[Subscribe], shows: Shows = Shows.NOTHING) -> list[Effect]:
-        """The client knocked, and by that asks for these channels."""
-        if self._state is not _State.KNOCKING:
-            return []
-        channels = tuple(dict.fromkeys(subscription.channel for subscription in subscriptions))
-        for channel in channels:
-            # Before anything is spent on it: a ticket, a question to the application.
-            if (client_error := check_channel_exists(self._namespaces, channel)) is not None:
-                return self._deny(client_error)
-        self._channels = channels
-        if shows is Shows.NOTHING:
-            self._state = _State.IDENTIFYING
-            return self.identified(ANONYMOUS)
-        if shows is Shows.CREDENTIAL:
-            self._state = _State.IDENTIFYING
-            return [Authenticate()]
-        self._state = _State.AWAITING
-        self._accepted = True
-        return [Accept()]
+    # Inputs
 
-    def shown(self) -> list[Effect]:
-        """The client sent its credential as its first message."""
-        if self._state is not _State.AWAITING:
-            return []
-        self._state = _State.IDENTIFYING
-        return [Authenticate()]
+    def open(self, commands: Sequence[Command], source: CredentialSource = CredentialSource.NONE) -> list[Effect]:
+        """Begin with what the handshake amounts to.
 
-    def identified(self, identity: Identity) -> list[Effect]:
-        """It is known who the client is."""
-        if self._state is not _State.IDENTIFYING:
-            return []
-        for channel in self._channels:
-            client_error = check_subscribe(self._namespaces, identity, channel)
-            if client_error is not None:
-                return self._deny(
-                    identity.cookie_error or client_error if client_error is ClientError.NO_CREDENTIAL else client_error
-                )
-        self.identity = identity
-        self._state = _State.OPENING
-        self._missing = len(self._channels)
-        effects: list[Effect] = [Listen(channel) for channel in self._channels] or self._opened()
-        # Behind them, for it may be over already, and then what is listened to is given up.
-        return effects if identity.expires is None else [*effects, Expire(identity.expires)]
+        Args:
+            commands: What it asks for: `Subscribe` commands.
+            source: Where the credential comes from. In dialects with commands: from the first message, always.
+        """
+        return self._step("open", commands, source)
 
-    def denied(self, client_error: ClientError) -> list[Effect]:
-        """The client may not be here, or not any more."""
-        if self._state is _State.OPEN:
-            return [Close(client_error.disconnect)]
-        if self._state is _State.CLOSED:
-            return []
-        listened = self._channels if self._state is _State.OPENING else ()
-        return [*self._deny(client_error), *(Unlisten(channel) for channel in listened)]
+    def received(self, command: Command) -> list[Effect]:
+        """Take a command. No other one of the same message follows it if its effects end in a `Close`."""
+        return self._step("received", command)
 
-    def listening(self) -> list[Effect]:
-        """One of the channels asked for is now heard."""
-        if self._state is not _State.OPENING:
-            return []
-        self._missing -= 1
-        return self._opened() if self._missing == 0 else []
+    def authenticated(self, identity: Identity) -> list[Effect]:
+        """Take the outcome of `Authenticate`."""
+        return self._step("authenticated", identity)
 
-    def not_listening(self) -> list[Effect]:
-        """One of the channels asked for cannot be heard now."""
-        return self.denied(ClientError.NOT_AVAILABLE) if self._state is _State.OPENING else []
+    def rejected(self, error: ClientError) -> list[Effect]:
+        """Take that the client may not be here, or not any more."""
+        return self._step("rejected", error)
 
-    def received(self, messages: Iterable[Publish]) -> list[Effect]:
-        """The client wants these published."""
-        effects: list[Effect] = []
-        if self._state is not _State.OPEN:
-            # One that was accepted ahead has to wait for its welcome, or nobody knows what it may do.
-            return (
-                [Close(Disconnect.PUBLISH_DENIED)] if self._accepted and self._state is not _State.CLOSED else effects
-            )
-        for message in messages:
-            channel = self._channels[0] if message.channel is None else message.channel
-            if check_publish(self._namespaces, self.identity, channel) is not None:
-                return [*effects, Close(Disconnect.PUBLISH_DENIED)]
-            effects.append(Emit(channel, message.payload))
+    def disconnect(self, disconnect: Disconnect) -> list[Effect]:
+        """End the connection because the application wants it ended."""
+        return self._step("disconnect", disconnect)
+
+    def subscribed(self, channel: str, position: str = "") -> list[Effect]:
+        """Take the confirmation of `SubscribeChannel`."""
+        return self._step("subscribed", channel, position)
+
+    def subscribe_failed(self, channel: str, error: ClientError = ClientError.NOT_AVAILABLE) -> list[Effect]:
+        """Take the failure of `SubscribeChannel`."""
+        return self._step("subscribe_failed", channel, error)
+
+    def gap(self, channel: str) -> list[Effect]:
+        """Take that messages of a channel may have been lost on their way to this process."""
+        return self._step("gap", channel)
+
+    def published(self, command_id: int) -> list[Effect]:
+        """Take the success of `PublishMessage`."""
+        return self._step("published", command_id)
+
+    def publish_failed(
+        self, command_id: int, error: ClientError = ClientError.NOT_AVAILABLE, disconnect: Disconnect | None = None
+    ) -> list[Effect]:
+        """Take the failure of `PublishMessage`: the client learns that its message was lost.
+
+        Args:
+            command_id: The id of the client's command.
+            error: Why.
+            disconnect: What a client without replies is closed with. If None, what belongs to the error.
+        """
+        return self._step("publish_failed", command_id, error, disconnect or error.disconnect)
+
+    def connection_lost(self) -> list[Effect]:
+        """Take the end of the connection. Unsubscribes from every channel exactly once."""
+        effects = self._release()
+        self._state = SessionState.CLOSED
         return effects
 
-    def not_emitted(self, disconnect: Disconnect = Disconnect.TRY_AGAIN) -> list[Effect]:
-        """A message of this client could not be published: it is told, as nothing is lost in silence."""
-        return [Close(disconnect)] if self._state is _State.OPEN else []
+    def _step(self, name: str, *arguments: object) -> list[Effect]:
+        handler = self._TABLE[self._state].get(name)
+        return [] if handler is None else handler(self, *arguments)
 
-    def lost(self) -> list[Effect]:
-        """The connection is gone, for whatever reason."""
-        listened = self._channels if self._state in (_State.OPENING, _State.OPEN) else ()
-        self._channels = ()
-        self._state = _State.CLOSED
-        return [Unlisten(channel) for channel in listened]
+    # Connecting
 
-    def _deny(self, client_error: ClientError) -> list[Effect]:
-        self._state = _State.CLOSED
-        return [Deny(client_error, self._accepted)]
+    def _open(self, commands: Sequence[Subscribe], source: CredentialSource) -> list[Effect]:
+        for command in commands:
+            # Before anything is spent on it: a ticket, a question to the application.
+            if (error := check_channel_exists(self._namespaces, command.channel)) is not None:
+                return self._reject(error)
+        self._subscriptions = {each.channel: Subscription(each, is_initial=True) for each in commands}
+        if self._has_commands or source is CredentialSource.FIRST_MESSAGE:
+            self._state = SessionState.AWAITING_CREDENTIAL
+            self._is_accepted = True
+            return [Accept()]
+        self._state = SessionState.AUTHENTICATING
+        return self._authenticated(ANONYMOUS) if source is CredentialSource.NONE else [Authenticate(None)]
 
-    def _opened(self) -> list[Effect]:
-        self._state = _State.OPEN
-        if self._accepted:
-            return [Welcome(self._channels)]
-        self._accepted = True
+    def _first_received(self, command: Command) -> list[Effect]:
+        if not isinstance(command, Connect):
+            return self._disconnect(Disconnect.BAD_REQUEST)
+        self._state = SessionState.AUTHENTICATING
+        self._connect_id = command.id
+        return [Authenticate(command.credential)]
+
+    def _enqueue(self, command: Command) -> list[Effect]:
+        if not self._is_accepted:
+            return []
+        if not self._has_commands:
+            # It was accepted ahead and has to wait for its welcome: until then nobody has decided what it may do.
+            return self._disconnect(Disconnect.PUBLISH_DENIED)
+        self._queue = [*(self._queue or ()), command]
+        size = sum(len(each.data) for each in self._queue if isinstance(each, Publish))
+        if len(self._queue) > MAX_QUEUED_COMMANDS or size > MAX_QUEUED_BYTES:
+            return self._disconnect(Disconnect.TOO_FAST)
+        return []
+
+    def _authenticated(self, identity: Identity) -> list[Effect]:
+        for channel in self._subscriptions:
+            error = check_subscribe(self._namespaces, identity, channel)
+            if error is not None:
+                is_missing = error is ClientError.NO_CREDENTIAL
+                return self._reject(identity.cookie_error or error if is_missing else error)
+        self.identity = identity
+        if self._has_commands:
+            self._state = SessionState.CONNECTED
+            queue, self._queue = self._queue, None
+            effects: list[Effect] = [Welcome(self._connect_id), *([CarryOut(tuple(queue))] if queue else ())]
+        else:
+            self._state = SessionState.SUBSCRIBING
+            subscriptions = self._subscriptions.values()
+            effects = [effect for each in subscriptions for effect in each.subscribe()] or self._connected()
+        # Behind them, for it may have expired already, and then what was subscribed is released.
+        return effects if identity.expires is None else [*effects, ExpireAt(identity.expires)]
+
+    def _initial_subscribed(self, channel: str, position: str) -> list[Effect]:
+        report = self._subscribed(channel, position)
+        # A client that waits for its 101 needs no reply: an open connection is a subscribed one.
+        effects = report if self._is_accepted else []
+        if report and all(each.is_subscribed for each in self._subscriptions.values()):
+            self._settled, self._subscriptions = tuple(self._subscriptions), _NO_SUBSCRIPTIONS
+            effects = [*effects, *self._connected()]
+        return effects
+
+    def _initial_failed(self, _channel: str, error: ClientError) -> list[Effect]:
+        return self._reject(error)
+
+    def _connected(self) -> list[Effect]:
+        self._state = SessionState.CONNECTED
+        if self._is_accepted:
+            return []
+        self._is_accepted = True
         return [Accept()]
+
+    # Connected
+
+    def _carry_out(self, command: Command) -> list[Effect]:
+        if isinstance(command, Publish):
+            return self._publish(command)
+        if isinstance(command, Subscribe):
+            return self._subscribe(command)
+        if isinstance(command, Unsubscribe):
+            subscription = self._subscriptions.pop(command.channel, None)
+            return (
+                [SendReply(Unsubscribed(command.id))] if subscription is None else subscription.unsubscribe(command.id)
+            )
+        if isinstance(command, Unsupported):
+            return [SendReply(Failed(command.id, command.error))] if command.id else []
+        # It has connected already; a pong needs nothing.
+        return [Close(Disconnect.BAD_REQUEST)] if isinstance(command, Connect) else []
+
+    def _publish(self, command: Publish) -> list[Effect]:
+        channel = command.channel
+        if channel is None:
+            # The raw dialect's one channel; one that subscribed to none means nothing by it.
+            channel = self._settled[0] if self._settled else ""
+        error = check_publish(self._namespaces, self.identity, channel)
+        if self._has_commands and not self._is_subscribed(channel):
+            # As in the raw dialect: the right to publish comes on top of the one to subscribe, and the application has
+            # been asked about the channel where it is asked at all.
+            error = ClientError.PUBLISH_DENIED
+        if error is None:
+            return [PublishMessage(command.id, channel, command.data)]
+        return [SendReply(Failed(command.id, error))] if command.id else [Close(error.disconnect)]
+
+    def _subscribe(self, command: Subscribe) -> list[Effect]:
+        error = check_subscribe(self._namespaces, self.identity, command.channel)
+        if command.channel in self._subscriptions:
+            error = ClientError.ALREADY_SUBSCRIBED
+        elif len(self._subscriptions) >= MAX_CHANNELS:
+            error = ClientError.TOO_MANY_CHANNELS
+        if error is not None:
+            return [SendReply(Failed(command.id, error))]
+        # The first one needs a dictionary of this session's own.
+        self._subscriptions = self._subscriptions or {}
+        subscription = self._subscriptions[command.channel] = Subscription(command)
+        return subscription.subscribe()
+
+    def _is_subscribed(self, channel: str) -> bool:
+        subscription = self._subscriptions.get(channel)
+        return subscription is not None and subscription.is_subscribed
+
+    def _subscribed(self, channel: str, position: str) -> list[Effect]:
+        subscription = self._subscriptions.get(channel)
+        return [] if subscription is None else subscription.subscribed(position)
+
+    def _subscribe_failed(self, channel: str, error: ClientError) -> list[Effect]:
+        subscription = self._subscriptions.get(channel)
+        return [] if subscription is None else self._without_ended(channel, subscription.failed(error))
+
+    def _gap(self, channel: str) -> list[Effect]:
+        if not self._has_commands:
+            return [Close(Disconnect.GAP)]
+        subscription = self._subscriptions.get(channel)
+        return [] if subscription is None else self._without_ended(channel, subscription.end(Disconnect.GAP))
+
+    def _without_ended(self, channel: str, effects: list[Effect]) -> list[Effect]:
+        # A subscription that the input does not end, because it is late, stays and is released with the connection.
+        if effects:
+            del self._subscriptions[channel]
+        return effects
+
+    def _published(self, command_id: int) -> list[Effect]:
+        return [SendReply(Published(command_id))] if command_id else []
+
+    def _publish_failed(self, command_id: int, error: ClientError, disconnect: Disconnect) -> list[Effect]:
+        return [SendReply(Failed(command_id, error))] if command_id else [Close(disconnect)]
+
+    # Ending
+
+    def _reject(self, error: ClientError) -> list[Effect]:
+        if self._connect_id and (error.is_temporary or error.wants_new_credential):
+            self._state = SessionState.REJECTED
+            connect_id, self._connect_id, self._queue = self._connect_id, 0, None
+            return [SendReply(Failed(connect_id, error))]
+        effects = self._release()
+        self._state = SessionState.CLOSED
+        return [Reject(error, self._is_accepted), *effects]
+
+    def _close_rejected(self, error: ClientError) -> list[Effect]:
+        return [Close(error.disconnect)]
+
+    def _close(self, disconnect: Disconnect) -> list[Effect]:
+        return [Close(disconnect)]
+
+    def _disconnect(self, disconnect: Disconnect) -> list[Effect]:
+        if not self._is_accepted:
+            return self._reject(ClientError.REVOKED)
+        effects = self._release()
+        self._state = SessionState.CLOSED
+        return [Close(disconnect), *effects]
+
+    def _release(self) -> list[Effect]:
+        settled, self._settled = self._settled, ()
+        subscriptions, self._subscriptions, self._queue = self._subscriptions, _NO_SUBSCRIPTIONS, None
+        return [
+            *(UnsubscribeChannel(channel) for channel in settled),
+            *(effect for each in subscriptions.values() for effect in each.release()),
+        ]
+
+    # The machine: for each state and input the method that makes the effects. What is not here has none.
+    _TABLE: ClassVar[dict[SessionState, dict[str, Callable[..., list[Effect]]]]] = {
+        SessionState.CONNECTING: {
+            "open": _open,
+            "rejected": _reject,
+            "disconnect": _disconnect,
+        },
+        SessionState.AWAITING_CREDENTIAL: {
+            "received": _first_received,
+            "rejected": _reject,
+            "disconnect": _disconnect,
+        },
+        SessionState.REJECTED: {
+            "rejected": _reject,
+            "disconnect": _disconnect,
+        },
+        SessionState.AUTHENTICATING: {
+            "received": _enqueue,
+            "authenticated": _authenticated,
+            "rejected": _reject,
+            "disconnect": _disconnect,
+        },
+        SessionState.SUBSCRIBING: {
+            "received": _enqueue,
+            "subscribed": _initial_subscribed,
+            "subscribe_failed": _initial_failed,
+            "rejected": _reject,
+            "disconnect": _disconnect,
+        },
+        SessionState.CONNECTED: {
+            "received": _carry_out,
+            "subscribed": _subscribed,
+            "subscribe_failed": _subscribe_failed,
+            "gap": _gap,
+            "published": _published,
+            "publish_failed": _publish_failed,
+            "rejected": _close_rejected,
+            "disconnect": _close,
+        },
+        SessionState.CLOSED: {},
+    }

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import zlib
 
-from wsrelay.core.wire.frames import frame, message_opcode
-
 __all__ = ["Deflater"]
 
 WINDOW_BITS = 12
@@ -26,7 +24,7 @@ _TAIL = b"\x00\x00\xff\xff"
 
 
 class Deflater:
-    """Makes frames of compressed messages, each independent of all others.
+    """Compresses messages, each independent of all others.
 
     One compressor serves all messages: after Z_FULL_FLUSH it refers to nothing before (zlib manual, deflate), which is
     what a new one would do, without its allocation for every message.
@@ -35,13 +33,11 @@ class Deflater:
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -WINDOW_BITS, MEMORY_LEVEL)
 
-    def message_frame(self, payload: bytes) -> bytes:
-        """The frame of one message: compressed where that makes it shorter."""
-        opcode = message_opcode(payload)
-        if len(payload) >= LEAST_BYTES:
-            data = self._compressor.compress(payload) + self._compressor.flush(zlib.Z_FULL_FLUSH)
-            # Section 7.2.1: the empty block that a flush ends with is not sent.
-            data = data.removesuffix(_TAIL)
-            if len(data) < len(payload):
-                return frame(opcode, data, compressed=True)
-        return frame(opcode, payload)
+    def compress(self, data: bytes) -> bytes | None:
+        """Return the compressed form of a message, or None if it would not be shorter."""
+        if len(data) < LEAST_BYTES:
+            return None
+        compressed = self._compressor.compress(data) + self._compressor.flush(zlib.Z_FULL_FLUSH)
+        # Section 7.2.1: the empty block that a flush ends with is not sent.
+        compressed = compressed.removesuffix(_TAIL)
+        return compressed if len(compressed) < len(data) else None

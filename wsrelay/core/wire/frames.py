@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Opcode", "frame", "message_frame", "message_opcode"]
+__all__ = ["Opcode", "frame", "message_frame"]
 
 
 class Opcode(IntEnum):
@@ -24,11 +24,11 @@ _SHORT_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126)
 
 
 def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
-    """One complete, unmasked frame (RFC 6455 section 5.2).
+    """Return one complete, unmasked frame (RFC 6455 section 5.2).
 
     Args:
-        opcode: What it is.
-        payload: What is in it.
+        opcode: The frame's type.
+        payload: The frame's content.
         compressed: Whether the payload is compressed: sets RSV1 (RFC 7692 section 6).
     """
     length = len(payload)
@@ -40,19 +40,13 @@ def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
     return bytes((first, 127)) + length.to_bytes(8, "big") + payload
 
 
-def message_opcode(payload: bytes) -> Opcode:
-    """What a message is sent as: text where it is valid UTF-8, else binary (RFC 6455 section 5.6)."""
-    if payload.isascii():
-        return Opcode.TEXT
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return Opcode.BINARY
-    return Opcode.TEXT
+def message_frame(data: bytes, is_binary: bool = False) -> bytes:
+    """Return the frame of one message, not compressed (RFC 6455 section 5.6).
 
-
-def message_frame(payload: bytes) -> bytes:
-    """The frame of one message, not compressed."""
-    if len(payload) < 126 and payload.isascii():
-        return _SHORT_TEXT[len(payload)] + payload
-    return frame(message_opcode(payload), payload)
+    Args:
+        data: The message.
+        is_binary: Whether it is binary. If False, it has to be valid UTF-8.
+    """
+    if len(data) < 126 and not is_binary:
+        return _SHORT_TEXT[len(data)] + data
+    return frame(Opcode.BINARY if is_binary else Opcode.TEXT, data)

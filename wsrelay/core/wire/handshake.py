@@ -1,4 +1,4 @@
-"""What a client says when it knocks, and how it is turned away."""
+"""The opening request of a client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 __all__ = ["MAX_PARAMETERS", "Handshake"]
 
 MAX_PARAMETERS = 64
-"""As many parameters of a query are looked at."""
+"""Parameters of a query that are read; more are ignored with the whole query."""
 
 
 @dataclass(slots=True)
@@ -18,14 +18,14 @@ class Handshake:
     Attributes:
         path: The request's path, percent-encoding untouched, without the query.
         peer: The client's address, as far as the proxies in front are trusted to tell it.
-        query: What stands behind the question mark; may hold a ticket.
-        origin: The Origin field (RFC 6454 section 7), as sent. None: there is none.
+        query: The part behind the question mark; may hold a ticket.
+        origin: The Origin field (RFC 6454 section 7), as sent. If None, there is none.
         host: The Host field.
         authorization: The Authorization field; may hold a token.
         cookie: The Cookie field; may hold a token.
         subprotocols: The items of Sec-WebSocket-Protocol; may hold a token.
-        connection: A random name of the connection, which tells it from all others of all processes.
-        is_secure: Whether the client's connection is encrypted. None: nobody knows, for it comes through a proxy.
+        connection: A random id of the connection, unique over all processes.
+        is_secure: Whether the client's connection is encrypted. If None, a proxy in between hides it.
     """
 
     path: str
@@ -41,11 +41,11 @@ class Handshake:
 
     @property
     def promises_credential(self) -> bool:
-        """Whether the client says that its first message will be its credential."""
+        """True if the client says that its first message will be its credential."""
         return "auth=message" in self.query and self.parameters("auth") == ["message"]
 
     def parameters(self, name: str) -> list[str]:
-        """The values of a parameter of the query, in order, empty ones too."""
+        """Return the values of a parameter of the query, in order, empty ones too."""
         if not self.query:
             return []
         try:
@@ -54,6 +54,6 @@ class Handshake:
             return []
 
     def cookies(self, name: str) -> list[str]:
-        """The values of the cookies of a name, in order (RFC 6265 section 4.2.1)."""
+        """Return the values of the cookies of a name, in order (RFC 6265 section 4.2.1)."""
         pairs = (pair.strip().partition("=") for pair in self.cookie.split(";"))
         return [value.strip('"') for key, equals, value in pairs if equals and key == name]

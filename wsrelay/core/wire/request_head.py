@@ -96,8 +96,7 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
 
     Args:
         head: The head, up to and including the empty line at its end.
-        subprotocols: The subprotocols of which the first one that the client offers is passed on to the WebSocket
-            parser.
+        subprotocols: The subprotocols that are passed on to the WebSocket parser if the client offers them.
         with_extensions: Whether to pass on to it the extensions that the client offers.
 
     Raises:
@@ -147,7 +146,8 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
     offered: tuple[str, ...] = ()
     if (found := lists.get(b"sec-websocket-protocol")) is not None:
         offered = _items(found)
-        kept += [b"Sec-WebSocket-Protocol: " + item.encode("latin-1") for item in offered if item in subprotocols][:1]
+        if known := [item for item in offered if item in subprotocols]:
+            kept.append(b"Sec-WebSocket-Protocol: " + ", ".join(known).encode("latin-1"))
     if with_extensions and (extensions := lists.get(b"sec-websocket-extensions")) is not None:
         kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(extensions))
     # Without the query, which may contain a ticket: the WebSocket parser needs no credential.

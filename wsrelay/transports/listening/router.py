@@ -8,7 +8,7 @@ instantiated. An HTTP connection serves one request, so that every head passes t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
@@ -28,16 +28,16 @@ from wsrelay.core.outcomes.errors import HTTPError, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.core.wire.request_head import END_OF_HEAD, RequestHead, parse_head
-from wsrelay.dialects import SUBPROTOCOLS, find_dialect
+from wsrelay.dialects import Route, find_route, subprotocols
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel, WheelTimer
-from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
+from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import underlying
-from wsrelay.transports.websocket.protocol import STOPPING, WebSocketConnectionFactory
+from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 
-__all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Route"]
+__all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
 
 MIN_HTTP_CONNECTIONS = 64
 """Slots for HTTP requests and unfinished handshakes, in addition to a tenth of the connections that admission permits.
@@ -54,16 +54,16 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
 @dataclass(slots=True)
-class Route:
+class Destination:
     """The destination of one WebSocket handshake.
 
     Attributes:
-        dialect: The dialect spoken at the request's path.
+        route: The route that the request's path matches.
         handshake: The client's opening request.
         head: The request head for the WebSocket parser.
     """
 
-    dialect: IDialect
+    route: Route
     handshake: Handshake
     head: bytes
 
@@ -111,7 +111,7 @@ class ConnectionRouter(Protocol):
 
     def _route(self, head: bytes, rest: bytes) -> None:
         try:
-            route = self._factory.check_request(self.transport, head)
+            destination = self._factory.check_request(self.transport, head)
         except HTTPError as error:
             self._reject(error.response)
             return
@@ -119,8 +119,8 @@ class ConnectionRouter(Protocol):
             self._reject(error.client_error.response)
             return
         self._cancel_timer()
-        if route is not None:
-            self._factory.start_websocket(self.transport, route, rest)
+        if destination is not None:
+            self._factory.start_websocket(self.transport, destination, rest)
         else:
             self._factory.start_http(self.transport, head + rest)
 
@@ -148,7 +148,7 @@ class ConnectionRouter(Protocol):
 
     def _start_timer(self, seconds: float, call: Callable[[], object]) -> None:
         self._cancel_timer()
-        self._timer = self._factory.wheel.call_later(seconds, call)
+        self._timer = self._factory.timers.call_later(seconds, call)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -163,11 +163,12 @@ class ConnectionRouterFactory(Factory):
         websockets: Makes WebSocket connections.
         site: Serves HTTP requests.
         settings: Limits, timeouts and trusted proxies.
+        routes: The dialects that are spoken, and where.
         admission: Counts the connections that are no short HTTP requests.
         counters: Counts rejected requests.
         origins: Decides which origins may connect.
         rejections: Logs the clients that `origins` rejects.
-        wheel: Runs the timeouts.
+        timers: Runs the timeouts.
 
     Attributes:
         http_connections: The connections that are no WebSockets and no streams, or not yet.
@@ -181,18 +182,21 @@ class ConnectionRouterFactory(Factory):
         site: Site,
         settings: Settings,
         *,
+        routes: Sequence[Route],
         admission: Admission,
         counters: Counters,
         origins: OriginPolicy,
         rejections: RejectionLog,
-        wheel: TimerWheel,
+        timers: TimerWheel,
     ) -> None:
         self.settings = settings
         self.counters = counters
-        self.wheel = wheel
+        self.timers = timers
         self.http_connections = HTTPConnections(
             admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, self._count_eviction
         )
+        self._routes = routes
+        self._subprotocols = subprotocols(routes)
         self._websockets = websockets
         self._site = site
         self._admission = admission
@@ -202,7 +206,7 @@ class ConnectionRouterFactory(Factory):
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return ConnectionRouter(self)
 
-    def check_request(self, transport: Any, head: bytes) -> Route | None:
+    def check_request(self, transport: Any, head: bytes) -> Destination | None:
         """Check a request head, and find its destination.
 
         Args:
@@ -210,38 +214,38 @@ class ConnectionRouterFactory(Factory):
             head: The head, up to and including the empty line at its end.
 
         Returns:
-            The route of a WebSocket handshake, which admission has counted. None for an HTTP request.
+            The destination of a WebSocket handshake, which admission has counted. None for an HTTP request.
 
         Raises:
             HTTPError: The head is malformed, no WebSocket is at its path, or the relay accepts no connections now.
             RejectedError: The origin may not connect.
         """
-        request = parse_head(head, SUBPROTOCOLS, with_extensions=self.settings.may_compress)
+        request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
         if not request.is_upgrade:
             return None
-        if self._websockets.stopping:
-            raise HTTPError(STOPPING)
-        if (dialect := find_dialect(request.path)) is None:
+        if self._websockets.connections.is_draining:
+            raise HTTPError(DRAINING)
+        if (route := find_route(self._routes, request.path)) is None:
             raise HTTPError(_NO_WEBSOCKET)
         handshake = self._make_handshake(transport, request)
         if (client_error := self._origins.check(handshake)) is not None:
             self._rejections.record(client_error)
             raise RejectedError(client_error)
         self._admission.admit(handshake.peer)
-        return Route(dialect, handshake, request.websocket_head)
+        return Destination(route, handshake, request.websocket_head)
 
-    def start_websocket(self, transport: Any, route: Route, rest: bytes) -> None:
+    def start_websocket(self, transport: Any, destination: Destination, rest: bytes) -> None:
         """Hand a connection over to a WebSocket protocol.
 
         Args:
             transport: The connection.
-            route: The destination that `check_request` returned for it.
+            destination: The destination that `check_request` returned for it.
             rest: The bytes that arrived behind the head.
         """
-        websocket = self._websockets.build(route.dialect, route.handshake)
+        websocket = self._websockets.build(destination.route.dialect, destination.handshake)
         self.promote(transport)
         _hand_over(transport, websocket)
-        websocket.dataReceived(route.head + rest)
+        websocket.dataReceived(destination.head + rest)
 
     def start_http(self, transport: Any, data: bytes) -> None:
         """Hand a connection over to twisted.web.

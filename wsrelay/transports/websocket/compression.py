@@ -1,4 +1,4 @@
-"""What the relay agrees to when a client offers permessage-deflate (RFC 7692)."""
+"""The answer to an offer of permessage-deflate (RFC 7692)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["accept_offer"]
 
 
 def accept_offer(extensions: Iterable[tuple[str, dict[str, Any]]]) -> PerMessageDeflateOfferAccept | None:
-    """The answer to the first offer that can be accepted, or None.
+    """Return the answer to the first offer that can be accepted, or None.
 
     Neither side keeps a context between messages: what goes out is compressed once for everybody, and what comes in
     needs no memory on this side while a client is silent.

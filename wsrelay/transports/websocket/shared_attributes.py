@@ -1,4 +1,4 @@
-"""WebSocket connections without what a server never looks at.
+"""WebSocket connections that share the attributes that are the same for all.
 
 Autobahn gives every connection some sixty attributes: flags that start the same for all, futures nobody waits for,
 counters nobody reads, a queue for a testing aid, a UTF-8 validator before there is a text, and the whole opening
@@ -7,8 +7,8 @@ compact dictionary that instances of a class can share.
 
 Here a sample connection is made once, and what it was given that cannot change in place becomes an attribute of the
 class: a connection has one of its own as soon as it sets it. What can change in place is on a short list below, with
-what stands in for it. If a version of Autobahn brings something that is not on the list, `shared_attributes` says so by
-giving None and connections are made the ordinary way: bigger, and just as right.
+what stands in for it. If a version of Autobahn brings something that is not on the list, `shared_attributes` returns
+None and connections are made the ordinary way: bigger, and just as right.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ HANDSHAKE_ATTRIBUTES = frozenset(
         "_answer",
     )
 )
-"""What the opening handshake leaves on a connection and nothing reads once it is open."""
+"""The attributes that the opening handshake leaves on a connection and nothing reads once it is open."""
 
 
 class _Unawaited:
-    """Stands in for a future that nobody waits for."""
+    """Stands in for a future that nothing waits for."""
 
     def callback(self, _result: object) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
 
 def _validator(_self: object) -> Any:
@@ -61,7 +61,7 @@ def _validator(_self: object) -> Any:
 
 
 def _stand_ins(sample: Any) -> dict[str, Any]:
-    """What takes the place of the attributes that can change in place, by name."""
+    """Return replacements of the attributes that can change in place, by name."""
     validator = cached_property(_validator)
     validator.__set_name__(type(sample), "utf8validator")
     return {

@@ -1,0 +1,161 @@
+"""Tests of `wsrelay.engine.client`: publishing by commands, which have replies, in Centrifugo's dialect."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from tests.engine.harness import USER, CentrifugoCase
+from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.messaging.publications import Publication, PublishResult
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
+from wsrelay.engine.client import Client
+from wsrelay.engine.publish_queue import MAX_WAITING
+from wsrelay.testing.connections import RecordingConnection
+
+
+def publish(command_id: int, channel: str = "room", data: object = "hi") -> dict[str, object]:
+    """Return a publish command."""
+    return {"id": command_id, "publish": {"channel": channel, "data": data}}
+
+
+class PublishCase(CentrifugoCase):
+    """Clients that are subscribed to a channel."""
+
+    def connect_to(self, channel: str = "room", identity: Identity = USER) -> tuple[RecordingConnection, Client]:
+        """Return a client that is connected and subscribed to a channel."""
+        connection, client = self.connect(identity)
+        self.subscribe(connection, client, channel)
+        return connection, client
+
+
+class PublishTests(PublishCase):
+    """Messages that the rules of the namespace decide about."""
+
+    def test_reply_comes_when_the_broker_has_taken_the_message(self) -> None:
+        connection, client = self.connect_to()
+        self.broker.publishing = taken = Deferred[PublishResult]()
+        self.send(client, publish(2))
+        self.assertEqual(self.take(connection), [])
+        taken.callback(PublishResult("1-0"))
+        self.assertEqual(self.take(connection), [{"id": 2, "publish": {}}])
+
+    def test_message_is_published_as_json(self) -> None:
+        connection, client = self.connect_to()
+        self.send(client, publish(2, "room", {"a": [1, "x"]}))
+        self.assertEqual(self.broker.published, [Publication("room", b'{"a":[1,"x"]}')])
+        self.assertEqual(self.take(connection), [{"id": 2, "publish": {}}])
+
+    def test_client_that_is_not_subscribed_to_the_channel_may_not_publish(self) -> None:
+        connection, client = self.connect_to("room1")
+        self.send(client, publish(2, "room"), {"id": 3, "subscribe": {"channel": "room"}}, publish(4, "room"))
+        for reply, command_id in zip(self.take(connection), (2, 4), strict=True):
+            self.assert_error(reply, command_id, 103)
+        self.assertEqual((connection.disconnects, self.published), ([], []))
+
+    def test_message_that_the_rules_do_not_permit_is_an_error_and_counted_once(self) -> None:
+        connection, client = self.connect_to("public", ANONYMOUS)
+        self.send(client, publish(2, "public"))
+        self.assert_error(self.take(connection)[0], 2, 103)
+        self.assertEqual((connection.disconnects, self.published), ([], []))
+        self.assertEqual(self.rejections, {"publish_denied": 1})
+
+    def test_message_that_the_broker_does_not_take_is_a_temporary_error(self) -> None:
+        connection, client = self.connect_to()
+        self.broker.ready = False
+        self.send(client, publish(2))
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 2, 100)
+        self.assertEqual((connection.disconnects, self.rejections), ([], {"not_available": 1}))
+
+    def test_client_that_has_left_gets_no_reply(self) -> None:
+        for outcome in (PublishResult(), BrokerUnavailable("the test says so")):
+            connection, client = self.connect_to()
+            self.broker.publishing = taken = Deferred[PublishResult]()
+            self.send(client, publish(2))
+            client.connection_lost()
+            taken.callback(outcome) if isinstance(outcome, PublishResult) else taken.errback(outcome)
+            self.assertEqual((connection.sent, connection.disconnects), ([], []))
+
+    def test_failure_of_ours_is_logged_once_and_closes_the_client(self) -> None:
+        connection, client = self.connect_to()
+        self.broker.publishing = taken = Deferred[PublishResult]()
+        self.send(client, publish(2))
+        taken.errback(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
+
+
+class AuthorizedPublishTests(PublishCase):
+    """Messages that the application is asked about."""
+
+    def setUp(self) -> None:
+        """Ask about every message."""
+        super().setUp()
+        self.authenticator.asks_to_publish = lambda _data: True
+
+    def test_message_is_published_and_answered_when_the_application_permits_it(self) -> None:
+        connection, client = self.connect_to()
+        self.send(client, publish(2))
+        (question,) = self.authenticator.publish_questions
+        self.assertEqual((question.arguments, self.published), ((USER, "room", b'"hi"'), []))
+        question.permit()
+        self.assertEqual((self.published, self.take(connection)), ([b'"hi"'], [{"id": 2, "publish": {}}]))
+
+    def test_rejection_costs_its_own_message_only_and_is_counted_once(self) -> None:
+        for client_error, code, counted in (
+            (ClientError.PUBLISH_DENIED, 103, {"publish_denied": 1}),
+            (ClientError.NOT_CHECKED, 100, {"not_checked": 1}),
+        ):
+            self.setUp()
+            connection, client = self.connect_to()
+            self.send(client, publish(2, data=2), publish(3, data=3), publish(4, data=4))
+            first, second, third = self.authenticator.publish_questions
+            second.reject(client_error)
+            third.permit()
+            (reply,) = self.take(connection)
+            self.assert_error(reply, 3, code)
+            self.assertEqual((self.published, self.rejections), ([], counted))
+            first.permit()
+            self.assertEqual(self.published, [b"2", b"4"])
+            self.assertEqual(self.take(connection), [{"id": 2, "publish": {}}, {"id": 4, "publish": {}}])
+            self.assertEqual(connection.disconnects, [])
+
+    def test_answers_out_of_order_publish_in_the_order_of_the_commands(self) -> None:
+        connection, client = self.connect_to()
+        self.send(client, publish(2, data=2), publish(3, data=3))
+        first, second = self.authenticator.publish_questions
+        second.permit()
+        self.assertEqual((self.published, self.take(connection)), ([], []))
+        first.permit()
+        self.assertEqual(self.published, [b"2", b"3"])
+        self.assertEqual([each["id"] for each in self.take(connection)], [2, 3])
+
+    def test_rejection_that_the_authenticator_raises_is_an_error(self) -> None:
+        connection, client = self.connect_to()
+        self.authenticator.failure = RejectedError(ClientError.PUBLISH_DENIED)
+        self.send(client, publish(2))
+        self.assert_error(self.take(connection)[0], 2, 103)
+        self.assertEqual((connection.disconnects, self.rejections), ([], {"publish_denied": 1}))
+
+    def test_too_many_messages_close_the_client_and_the_rest_is_not_asked_about(self) -> None:
+        connection, client = self.connect_to()
+        self.send(client, *[publish(2 + number) for number in range(2 * MAX_WAITING)])
+        self.assertEqual((self.close_codes(connection), self.published), ([3013], []))
+        self.assertEqual(len(self.authenticator.publish_questions), MAX_WAITING)
+        self.assertFalse(any(question.is_open for question in self.authenticator.publish_questions))
+
+    def test_question_that_is_given_up_because_the_process_stops_is_a_temporary_error(self) -> None:
+        connection, client = self.connect_to()
+        self.send(client, publish(2))
+        self.authenticator.publish_questions[0].answer.cancel()
+        self.assert_error(self.take(connection)[0], 2, 100)
+        self.assertEqual(connection.disconnects, [])
+
+    def test_message_that_waits_when_the_client_is_closed_is_not_published(self) -> None:
+        connection, client = self.connect_to()
+        self.send(client, publish(2))
+        self.send_control(disconnect={"user": "42"})
+        self.assertFalse(self.authenticator.publish_questions[0].is_open)
+        self.assertEqual((self.close_codes(connection), self.published), ([3503], []))

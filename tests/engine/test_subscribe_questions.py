@@ -1,0 +1,67 @@
+"""Tests of `wsrelay.engine.subscribe_questions`."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.engine.subscribe_questions import MAX_IN_FLIGHT, SubscribeQuestions
+
+
+class SubscribeQuestionsTests(SynchronousTestCase):
+    """The questions of one client."""
+
+    def setUp(self) -> None:
+        """Make them."""
+        self.asked: list[tuple[str, Deferred[None]]] = []
+        self.answers: list[tuple[str, bool]] = []
+        self.questions = SubscribeQuestions(self.ask, self.answered)
+
+    def ask(self, channel: str) -> Deferred[None] | None:
+        """Record a question; nobody has to be asked about `free`, and `broken` raises."""
+        if channel == "broken":
+            raise ZeroDivisionError
+        if channel == "free":
+            return None
+        self.asked.append((channel, Deferred()))
+        return self.asked[-1][1]
+
+    def answered(self, channel: str, failure: Failure | None) -> None:
+        """Record an answer."""
+        self.answers.append((channel, failure is None))
+
+    def test_a_few_are_asked_at_a_time_in_order(self) -> None:
+        names = [f"c{number}" for number in range(MAX_IN_FLIGHT + 2)]
+        for name in names:
+            self.questions.add(name)
+        self.assertEqual([name for name, _ in self.asked], names[:MAX_IN_FLIGHT])
+        self.assertEqual(self.questions.pending, tuple(names))
+        self.asked[1][1].callback(None)
+        self.asked[0][1].errback(ZeroDivisionError())
+        self.assertEqual([name for name, _ in self.asked], names)
+        self.assertEqual(self.answers, [("c1", True), ("c0", False)])
+
+    def test_channel_that_needs_no_question_or_whose_question_raises_is_answered_at_once(self) -> None:
+        self.questions.add("free")
+        self.questions.add("broken")
+        self.assertEqual((self.answers, self.questions.pending), ([("free", True), ("broken", False)], ()))
+
+    def test_discarded_question_stays_in_flight_and_its_answer_has_no_effect(self) -> None:
+        for _ in range(MAX_IN_FLIGHT + 1):
+            self.questions.add("room")
+            self.assertTrue(self.questions.discard("room"))
+        self.assertFalse(self.questions.discard("room"))
+        self.assertEqual(len(self.asked), MAX_IN_FLIGHT)
+        self.questions.add("room")
+        self.asked[0][1].callback(None)
+        self.assertEqual((self.answers, len(self.asked)), ([], MAX_IN_FLIGHT + 1))
+        self.asked[-1][1].callback(None)
+        self.assertEqual(self.answers, [("room", True)])
+
+    def test_stopping_cancels_every_question_and_reports_nothing(self) -> None:
+        for number in range(MAX_IN_FLIGHT + 1):
+            self.questions.add(f"c{number}")
+        self.questions.stop()
+        self.assertTrue(all(question.called for _, question in self.asked))
+        self.assertEqual((len(self.asked), self.answers, self.questions.pending), (MAX_IN_FLIGHT, [], ()))

@@ -1,0 +1,68 @@
+"""The state of this process, for probes and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wsrelay.engine.node import Node
+from wsrelay.engine.reactor_lag import LagMeter
+from wsrelay.interfaces import IBroker
+from wsrelay.metrics.counters import Counters
+from wsrelay.metrics.exposition import exposition
+from wsrelay.transports.connection_registry import ConnectionRegistry
+
+__all__ = ["Health"]
+
+
+class Health:
+    """The state of one process, for its operator.
+
+    Args:
+        broker: Its broker.
+        node: Its node.
+        connections: Its connections.
+        counters: What has happened.
+        lag: How late its reactor is.
+        certificate_expiry: Returns when its first certificate expires, in seconds since the epoch; 0 without TLS.
+    """
+
+    def __init__(
+        self,
+        broker: IBroker,
+        node: Node,
+        connections: ConnectionRegistry,
+        counters: Counters,
+        lag: LagMeter,
+        certificate_expiry: Callable[[], float],
+    ) -> None:
+        self._broker = broker
+        self._node = node
+        self._connections = connections
+        self._counters = counters
+        self._lag = lag
+        self._gauges: dict[str, Callable[[], float]] = {
+            "connections": lambda: len(connections),
+            "channels": lambda: len(node.subscriptions),
+            "authenticated_connections": lambda: node.registry.authenticated_clients,
+            "certificate_expiry_timestamp_seconds": certificate_expiry,
+            "ready": lambda: float(self.readiness()[0] == 200),
+            "reactor_lag_seconds": lambda: lag.worst,
+        }
+
+    def liveness(self) -> tuple[int, str]:
+        """Return HTTP status and text: that the process lives, and how late its reactor was at worst."""
+        return 200, f"alive; largest reactor lag in the last minute: {self._lag.worst * 1000:.0f} ms"
+
+    def readiness(self) -> tuple[int, str]:
+        """Return HTTP status and text: whether clients should be sent here, and why not."""
+        if self._connections.is_draining:
+            return 503, "not ready: stopping"
+        if not self._broker.ready:
+            return 503, f"not ready: {self._broker.name}: {self._broker.problem}"
+        return 200, "ready"
+
+    def metrics(self) -> bytes:
+        """Return this process's numbers, as Prometheus reads them."""
+        # The hub counts on the path of every message, in an attribute of its own.
+        self._counters.deliveries = self._node.deliveries
+        return exposition(self._counters, self._gauges)

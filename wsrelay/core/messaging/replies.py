@@ -1,0 +1,103 @@
+"""Replies to the commands of one client, and pushes about its own subscriptions.
+
+The events of a *channel* are in `wsrelay.core.messaging.publications`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+
+__all__ = ["Connected", "Failed", "Published", "Reply", "Subscribed", "SubscriptionEnded", "Unsubscribed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The client is authenticated.
+
+    Attributes:
+        id: The id of its `Connect` command.
+        client: The id of its connection.
+        ping_seconds: The longest time between two pings of the dialect. 0 if it has none.
+    """
+
+    id: int
+    client: str
+    ping_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The client is subscribed: what is published from now on reaches it.
+
+    Attributes:
+        id: The id of its `Subscribe` command.
+        channel: The channel's name.
+        position: The channel's position at that moment. Empty where the channel has no history.
+        was_recovering: Whether the client wanted to resume from a position.
+        recovered: Whether nothing is missing between that position and this one.
+        publications: What it missed, oldest first.
+    """
+
+    id: int
+    channel: str
+    position: str = ""
+    was_recovering: bool = False
+    recovered: bool = False
+    publications: tuple[Publication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """The client is no longer subscribed, because it asked for that.
+
+    Attributes:
+        id: The id of its `Unsubscribe` command.
+    """
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The broker has taken the client's message.
+
+    Attributes:
+        id: The id of its `Publish` command.
+    """
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A command failed.
+
+    Attributes:
+        id: The command's id.
+        error: Why.
+    """
+
+    id: int
+    error: ClientError
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEnded:
+    """The relay ended a subscription.
+
+    Attributes:
+        channel: The channel's name.
+        disconnect: Why, by the table of disconnects. `Disconnect.GAP`: messages may have been lost; where it says
+            "reconnect", the client subscribes again at once.
+    """
+
+    channel: str
+    disconnect: Disconnect
+
+
+Reply: TypeAlias = Connected | Subscribed | Unsubscribed | Published | Failed | SubscriptionEnded

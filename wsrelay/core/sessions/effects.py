@@ -1,0 +1,163 @@
+"""Effects of a session: its driver performs the effects in order and feeds the outcomes back.
+
+Frozen dataclasses, so that two effects are equal only if they are of one kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from wsrelay.core.access.credentials import Credential
+from wsrelay.core.messaging.commands import Command
+from wsrelay.core.messaging.replies import Reply
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+
+__all__ = [
+    "Accept",
+    "Authenticate",
+    "CarryOut",
+    "Close",
+    "Effect",
+    "ExpireAt",
+    "PublishMessage",
+    "Reject",
+    "SendReply",
+    "SubscribeChannel",
+    "UnsubscribeChannel",
+    "Welcome",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Authenticate the client; answer with `Session.authenticated` or `Session.rejected`.
+
+    Attributes:
+        credential: What it sent in a message. If None, its handshake counts.
+    """
+
+    credential: Credential | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireAt:
+    """Call `Session.rejected` when the credential expires.
+
+    Attributes:
+        at: Seconds since the epoch.
+    """
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeChannel:
+    """Subscribe to a channel; answer with `Session.subscribed` or `Session.subscribe_failed`.
+
+    Attributes:
+        channel: The channel's name.
+        is_initial: Whether the client named it in its handshake, so that it was authenticated for it.
+    """
+
+    channel: str
+    is_initial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubscribeChannel:
+    """Unsubscribe from a channel, whether or not `SubscribeChannel` has been answered.
+
+    Each `SubscribeChannel` is followed by exactly one of these.
+
+    Attributes:
+        channel: The channel's name.
+    """
+
+    channel: str
+
+
+# Not frozen: one is made for every message of a client, and freezing doubles what that costs.
+@dataclass(slots=True)
+class PublishMessage:
+    """Publish a message; answer with `Session.published` or `Session.publish_failed`.
+
+    Attributes:
+        id: The id of the client's command.
+        channel: The channel's name.
+        data: The message.
+    """
+
+    id: int
+    channel: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Complete the handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Tell a client that its `Connect` command succeeded.
+
+    Attributes:
+        id: The id of that command.
+    """
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOut:
+    """Feed commands that came behind the connect to `Session.received`, one by one, until one ends in a `Close`.
+
+    Attributes:
+        commands: The commands, in their order.
+    """
+
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendReply:
+    """Send the client a reply."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Reject the client: with an HTTP status, or with a close if its handshake is complete.
+
+    Attributes:
+        error: Why.
+        is_accepted: Whether the handshake is complete.
+    """
+
+    error: ClientError
+    is_accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection."""
+
+    disconnect: Disconnect
+
+
+Effect: TypeAlias = (
+    Accept
+    | Authenticate
+    | CarryOut
+    | Close
+    | ExpireAt
+    | PublishMessage
+    | Reject
+    | SendReply
+    | SubscribeChannel
+    | UnsubscribeChannel
+    | Welcome
+)

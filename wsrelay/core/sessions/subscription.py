@@ -1,0 +1,148 @@
+"""One client on one channel, as a state machine.
+
+The session of the client feeds it and puts its effects among its own. An initial subscription, which the handshake
+names, has no reply of its own: its outcome is that of the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import ClassVar
+
+from wsrelay.core.messaging.commands import Subscribe
+from wsrelay.core.messaging.replies import Failed, Subscribed, SubscriptionEnded, Unsubscribed
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.sessions.effects import Effect, SendReply, SubscribeChannel, UnsubscribeChannel
+
+__all__ = ["Subscription", "SubscriptionState"]
+
+
+class SubscriptionState(StrEnum):
+    """The states of a subscription.
+
+    Attributes:
+        REQUESTED: Nothing has been done yet: the client is still to be authenticated.
+        SUBSCRIBING: The broker is asked, and before it perhaps the application.
+        SUBSCRIBED: What is published reaches the client.
+        ENDED: Nothing is owed any more.
+    """
+
+    REQUESTED = "requested"
+    SUBSCRIBING = "subscribing"
+    SUBSCRIBED = "subscribed"
+    ENDED = "ended"
+
+
+class Subscription:
+    """The state of one client on one channel.
+
+    Args:
+        command: What the client asked.
+        is_initial: Whether its handshake asked for it.
+
+    Attributes:
+        state: The state.
+    """
+
+    __slots__ = ("_channel", "_id", "_is_initial", "_was_recovering", "state")
+
+    def __init__(self, command: Subscribe, *, is_initial: bool = False) -> None:
+        self._channel = command.channel
+        self._id = command.id
+        self._is_initial = is_initial
+        self._was_recovering = command.since is not None
+        self.state = SubscriptionState.REQUESTED
+
+    @property
+    def is_subscribed(self) -> bool:
+        """True if what is published reaches the client."""
+        return self.state is SubscriptionState.SUBSCRIBED
+
+    def subscribe(self) -> list[Effect]:
+        """Begin to subscribe."""
+        return self._step("subscribe")
+
+    def subscribed(self, position: str) -> list[Effect]:
+        """Take the confirmation.
+
+        Args:
+            position: The channel's position. Empty where it has no history.
+        """
+        return self._step("subscribed", position)
+
+    def failed(self, error: ClientError) -> list[Effect]:
+        """Take the failure of what was begun."""
+        return self._step("failed", error)
+
+    def unsubscribe(self, command_id: int) -> list[Effect]:
+        """End the subscription because the client asked for it."""
+        return self._step("unsubscribe", command_id)
+
+    def end(self, disconnect: Disconnect) -> list[Effect]:
+        """End the subscription from this side, and tell the client why.
+
+        One that is still being subscribed goes on: the client has been promised nothing yet.
+        """
+        return self._step("end", disconnect)
+
+    def release(self) -> list[Effect]:
+        """End the subscription with its connection."""
+        return self._step("release")
+
+    def _step(self, name: str, *arguments: object) -> list[Effect]:
+        found = self._TABLE[self.state].get(name)
+        if found is None:
+            return []
+        self.state, output = found
+        return output(self, *arguments)
+
+    # Outputs
+
+    def _subscribe_channel(self) -> list[Effect]:
+        return [SubscribeChannel(self._channel, self._is_initial)]
+
+    def _report_subscribed(self, position: str) -> list[Effect]:
+        return [SendReply(Subscribed(self._id, self._channel, position, self._was_recovering))]
+
+    def _report_failed(self, error: ClientError) -> list[Effect]:
+        return [*self._unsubscribe_channel(), SendReply(Failed(self._id, error))]
+
+    def _report_given_up(self, command_id: int) -> list[Effect]:
+        # Every command has its reply: an SDK that waits for one in vain reconnects. It is a temporary failure, because
+        # a client that subscribes once more meanwhile takes it for the answer to that, and then tries again.
+        failed = SendReply(Failed(self._id, ClientError.NOT_AVAILABLE))
+        return [*self._unsubscribe_channel(), failed, SendReply(Unsubscribed(command_id))]
+
+    def _report_unsubscribed(self, command_id: int) -> list[Effect]:
+        return [*self._unsubscribe_channel(), SendReply(Unsubscribed(command_id))]
+
+    def _report_end(self, disconnect: Disconnect) -> list[Effect]:
+        return [*self._unsubscribe_channel(), SendReply(SubscriptionEnded(self._channel, disconnect))]
+
+    def _unsubscribe_channel(self) -> list[Effect]:
+        return [UnsubscribeChannel(self._channel)]
+
+    def _nothing(self) -> list[Effect]:
+        return []
+
+    # The machine: for each state and input the next state and the output. What is not here changes nothing.
+    _TABLE: ClassVar[dict[SubscriptionState, dict[str, tuple[SubscriptionState, Callable[..., list[Effect]]]]]] = {
+        SubscriptionState.REQUESTED: {
+            "subscribe": (SubscriptionState.SUBSCRIBING, _subscribe_channel),
+            "release": (SubscriptionState.ENDED, _nothing),
+        },
+        SubscriptionState.SUBSCRIBING: {
+            "subscribed": (SubscriptionState.SUBSCRIBED, _report_subscribed),
+            "failed": (SubscriptionState.ENDED, _report_failed),
+            "unsubscribe": (SubscriptionState.ENDED, _report_given_up),
+            "release": (SubscriptionState.ENDED, _unsubscribe_channel),
+        },
+        SubscriptionState.SUBSCRIBED: {
+            "unsubscribe": (SubscriptionState.ENDED, _report_unsubscribed),
+            "end": (SubscriptionState.ENDED, _report_end),
+            "release": (SubscriptionState.ENDED, _unsubscribe_channel),
+        },
+        SubscriptionState.ENDED: {},
+    }

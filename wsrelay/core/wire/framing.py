@@ -1,0 +1,57 @@
+"""Framings: the bytes that a transport makes of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from wsrelay.core.messaging.messages import MessagePair
+from wsrelay.core.wire.deflate import Deflater
+from wsrelay.core.wire.frames import Opcode, frame, message_frame
+
+__all__ = ["DeflatedWebSocketFraming", "Framing", "WebSocketFraming"]
+
+
+class Framing(Protocol):
+    """Makes the bytes that carry messages on one kind of transport.
+
+    Attributes:
+        name: A short text, unique among framings.
+    """
+
+    name: str
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """Return complete frames, in the order of the messages; empty bytes for no messages."""
+
+
+class WebSocketFraming:
+    """One unmasked WebSocket frame for each message (RFC 6455 section 5)."""
+
+    name = "websocket"
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`."""
+        if len(messages) == 1:
+            ((data, is_binary),) = messages
+            return message_frame(data, is_binary)
+        return b"".join([message_frame(data, is_binary) for data, is_binary in messages])
+
+
+class DeflatedWebSocketFraming:
+    """The same with permessage-deflate (RFC 7692), each message independent of all others."""
+
+    name = "websocket-deflate"
+
+    def __init__(self) -> None:
+        self._deflater = Deflater()
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`."""
+        return b"".join([self._frame(*message) for message in messages])
+
+    def _frame(self, data: bytes, is_binary: bool) -> bytes:
+        compressed = self._deflater.compress(data)
+        if compressed is None:
+            return message_frame(data, is_binary)
+        return frame(Opcode.BINARY if is_binary else Opcode.TEXT, compressed, compressed=True)

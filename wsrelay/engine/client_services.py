@@ -1,0 +1,118 @@
+"""The two sides of a client: the parts of a node that it uses, and its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
+from wsrelay.engine.client_registry import ClientRegistry
+from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.hub import Subscriber
+from wsrelay.engine.pending_credentials import PendingCredentials
+from wsrelay.engine.rejection_log import RejectionLog
+from wsrelay.engine.timers import TimerWheel
+from wsrelay.interfaces import IAuthenticator, IDialect
+from wsrelay.metrics.counters import Counters
+
+__all__ = ["ClientServices", "Connection"]
+
+
+class Connection(Protocol):
+    """The transport's side of a client."""
+
+    @property
+    def dialect(self) -> IDialect:
+        """The wire language spoken on it."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """The dialect in the framing of the transport, compressed or not: settled when the handshake is complete."""
+
+    @property
+    def writer(self) -> Subscriber:
+        """The way out; stays the same."""
+
+    @property
+    def ping_seconds(self) -> int:
+        """The longest time between two pings of the dialect, rounded up."""
+
+    def offer_compression(self) -> None:
+        """Agree on compression, if the client offered it; called before `accept` or not at all."""
+
+    def accept(self, connection_id: str | None) -> None:
+        """Complete the handshake. Messages may be sent from here on.
+
+        Args:
+            connection_id: What the client is told that its connection is called. If None, nothing.
+        """
+
+    def counts_as(self, messages: int) -> bool:
+        """Charge the client's rate for messages that came within one.
+
+        Returns:
+            Whether the rate permits it. If False, the connection has been closed.
+        """
+
+    def reject(self, response: ErrorResponse) -> None:
+        """Answer the handshake with an HTTP status and end the connection."""
+
+    def close(self, disconnect: Disconnect) -> None:
+        """Tell the client why, and end the connection."""
+
+
+class ClientServices(Protocol):
+    """The parts of a node that its clients use."""
+
+    @property
+    def namespaces(self) -> Namespaces:
+        """The rules about channels."""
+
+    @property
+    def subscriptions(self) -> ChannelSubscriptions:
+        """Subscribes clients to channels."""
+
+    @property
+    def authenticator(self) -> IAuthenticator:
+        """Authenticates and authorizes clients."""
+
+    @property
+    def registry(self) -> ClientRegistry:
+        """The authenticated clients."""
+
+    @property
+    def pending_credentials(self) -> PendingCredentials:
+        """The clients whose credential is still to come."""
+
+    @property
+    def rejections(self) -> RejectionLog:
+        """Records rejected clients."""
+
+    @property
+    def counters(self) -> Counters:
+        """Counters of events."""
+
+    @property
+    def timers(self) -> TimerWheel:
+        """Coarse timers."""
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Time, for deadlines."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """The wall clock, in seconds since the epoch, by which credentials expire."""
+
+    def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
+        """See `IBroker.publish`."""
+
+    def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
+        """See `ICredentialStore.are_revoked`."""

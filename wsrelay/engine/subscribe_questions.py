@@ -1,0 +1,95 @@
+"""Questions to the application about the channels that one client subscribes to by commands."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+__all__ = ["MAX_IN_FLIGHT", "SubscribeQuestions"]
+
+MAX_IN_FLIGHT = 8
+"""Questions of one client at the same time. The application's capacity is for everybody: a client that subscribes to
+all the channels that it may would else take the whole share of its address, and others could not connect."""
+
+
+class SubscribeQuestions:
+    """Asks about the channels of one client, a few at a time and in order.
+
+    A question that is no longer of use stays in flight until it is answered, and counts until then: a client that
+    subscribes and unsubscribes in turn asks no more than one that waits.
+
+    Args:
+        ask: Asks about a channel. Returns None if nobody has to be asked. May raise.
+        answered: Called with a channel and None if the client may subscribe, or the failure if not.
+    """
+
+    __slots__ = ("_answered", "_ask", "_in_flight", "_is_asking", "_is_stopped", "_waiting", "_wanted")
+
+    def __init__(
+        self, ask: Callable[[str], Deferred[None] | None], answered: Callable[[str, Failure | None], None]
+    ) -> None:
+        self._ask = ask
+        self._answered = answered
+        self._waiting: deque[str] = deque()
+        self._in_flight: set[Deferred[None]] = set()
+        # The question whose answer counts for each channel. If None, it is still to be asked.
+        self._wanted: dict[str, Deferred[None] | None] = {}
+        self._is_asking = False
+        self._is_stopped = False
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The channels whose answer is awaited."""
+        return tuple(self._wanted)
+
+    def add(self, channel: str) -> None:
+        """Ask about a channel, now or when there is a place for it. The answer may come before this returns."""
+        self._wanted[channel] = None
+        self._waiting.append(channel)
+        self._ask_some()
+
+    def discard(self, channel: str) -> bool:
+        """Drop the question about a channel.
+
+        Returns:
+            Whether there was one without an answer.
+        """
+        if channel not in self._wanted:
+            return False
+        if self._wanted.pop(channel) is None:
+            self._waiting.remove(channel)
+        return True
+
+    def stop(self) -> None:
+        """Cancel every question, and report no answer any more."""
+        self._is_stopped = True
+        self._waiting.clear()
+        self._wanted.clear()
+        for question in tuple(self._in_flight):
+            question.cancel()
+
+    def _ask_some(self) -> None:
+        if self._is_asking:
+            # An answer that came at once: the loop below goes on by itself.
+            return
+        self._is_asking = True
+        while self._waiting and len(self._in_flight) < MAX_IN_FLIGHT and not self._is_stopped:
+            channel = self._waiting.popleft()
+            try:
+                question = self._ask(channel) or succeed(None)
+            except Exception:  # noqa: BLE001 -- one that raises has answered
+                question = fail()
+            self._wanted[channel] = question
+            self._in_flight.add(question)
+            question.addBoth(self._take_answer, channel, question)
+        self._is_asking = False
+
+    def _take_answer(self, answer: Failure | None, channel: str, question: Deferred[None]) -> None:
+        self._in_flight.discard(question)
+        if self._wanted.get(channel) is question:
+            del self._wanted[channel]
+            self._answered(channel, answer)
+        self._ask_some()

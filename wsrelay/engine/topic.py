@@ -1,0 +1,192 @@
+"""One channel with subscribers: its audiences, what waits for them, and how far it has come.
+
+A publication reaches those who are subscribed when it arrives. Subscribers that come while publications wait join
+behind them: they would else receive messages from before their subscription.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.publications import ChannelEvent, Publication
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.engine.encodings import Encoding
+
+__all__ = ["BATCH_BYTES", "EVENT_OVERHEAD_BYTES", "SMALL_AUDIENCE", "Subscriber", "Topic", "counted_bytes"]
+
+BATCH_BYTES = 65536
+"""The size of one batch. A larger one would not be cheaper, and a slow connection could not hold it."""
+
+SMALL_AUDIENCE = 64
+"""Subscribers that are sent to without a look at the clock: reading it costs about as much as a twentieth of a send."""
+
+EVENT_OVERHEAD_BYTES = 200
+"""The cost of a waiting event beside its data, in bytes, so that a flood of empty ones is bounded too."""
+
+
+class Subscriber(Protocol):
+    """The way out to one connection: all that the hub needs of it."""
+
+    def send(self, data: bytes, policy: SlowPolicy = ..., channel: str = ..., latest: bytes = ...) -> None:
+        """Send complete frames. Never blocks, and keeps the order of the calls.
+
+        Args:
+            data: The frames.
+            policy: What to do with them if the connection is behind.
+            channel: Their channel, where the policy is LATEST.
+            latest: The newest message alone, where the policy is LATEST.
+        """
+
+    def close(self, disconnect: Disconnect) -> None:
+        """Close the connection."""
+
+    def report_gap(self, channel: str) -> None:
+        """Tell the client that messages of a channel may have been lost on their way to this process."""
+
+
+def counted_bytes(event: ChannelEvent) -> int:
+    """Return what a waiting event counts, in bytes."""
+    return EVENT_OVERHEAD_BYTES + (len(event.data) if isinstance(event, Publication) else 0)
+
+
+class Topic:
+    """A channel with subscribers, their order of arrival kept.
+
+    Args:
+        channel: The channel's name.
+        policy: What its subscribers get that are behind.
+
+    Attributes:
+        audiences: The subscribers, by their encoding.
+        pending: Events that wait for their fan-out.
+        pending_bytes: What they count.
+        position: The position of the last publication that was taken for a fan-out. Empty where the channel has no
+            history. It belongs to the channel and not to each subscriber, so that a fan-out touches no memory of theirs
+            but what a send needs.
+        joining: Subscribers that came while events were pending: how many of those are not theirs, and their encoding.
+            If None, there are none.
+        fan_out: The fan-out that is under way. If None, there is none.
+        removed: Subscribers removed during the current fan-out. They receive nothing more of this batch, even if they
+            subscribe again.
+    """
+
+    __slots__ = (
+        "audiences",
+        "channel",
+        "fan_out",
+        "joining",
+        "pending",
+        "pending_bytes",
+        "policy",
+        "position",
+        "removed",
+    )
+
+    def __init__(self, channel: str, policy: SlowPolicy) -> None:
+        self.channel = channel
+        self.policy = policy
+        self.audiences: dict[Encoding, dict[Subscriber, None]] = {}
+        self.pending: list[ChannelEvent] = []
+        self.pending_bytes = 0
+        self.position = ""
+        self.fan_out: Iterator[bool] | None = None
+        self.removed: set[Subscriber] = set()
+        self.joining: dict[Subscriber, tuple[int, Encoding]] | None = None
+
+    @property
+    def joining_position(self) -> str:
+        """The position of the last publication that one who subscribes now does not receive."""
+        return _newest_position(self.pending, self.position)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nobody is subscribed."""
+        return not self.audiences and not self.joining
+
+    def add(self, subscriber: Subscriber, encoding: Encoding) -> None:
+        """Subscribe. Adding a subscriber twice is adding it once."""
+        if self.joining is not None and subscriber in self.joining:
+            return
+        if self.pending and subscriber not in self.audiences.get(encoding, ()):
+            if self.joining is None:
+                self.joining = {}
+            self.joining[subscriber] = len(self.pending), encoding
+        else:
+            self._join(subscriber, encoding)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Unsubscribe; one that is not subscribed is ignored."""
+        if self.joining is not None:
+            self.joining.pop(subscriber, None)
+        for encoding, audience in self.audiences.items():
+            if subscriber in audience:
+                del audience[subscriber]
+                if not audience:
+                    del self.audiences[encoding]
+                break
+        if self.fan_out is not None:
+            self.removed.add(subscriber)
+
+    def subscribers(self) -> list[Subscriber]:
+        """Return everyone who is subscribed at this moment."""
+        found = [each for audience in self.audiences.values() for each in audience]
+        return [*found, *(self.joining or ())]
+
+    def small_audience(self) -> tuple[Encoding, tuple[Subscriber, ...]] | None:
+        """Return the subscribers, if they are few and share one encoding."""
+        if len(self.audiences) == 1:
+            ((encoding, audience),) = self.audiences.items()
+            if len(audience) <= SMALL_AUDIENCE:
+                return encoding, tuple(audience)
+        return None
+
+    def take_batch(self) -> tuple[list[ChannelEvent], int]:
+        """Take the oldest pending events that make one batch.
+
+        Returns:
+            The events, and what they counted.
+        """
+        if self.joining is None and self.pending_bytes <= BATCH_BYTES:
+            batch, self.pending = self.pending, []
+            size, self.pending_bytes = self.pending_bytes, 0
+        else:
+            batch, size = self._take_some()
+        if batch:
+            last = batch[-1]
+            self.position = last.position if type(last) is Publication else _newest_position(batch, self.position)
+        return batch, size
+
+    def _take_some(self) -> tuple[list[ChannelEvent], int]:
+        joining = self.joining or {}
+        # A batch ends where somebody joins; those before whom nothing is left have joined.
+        limit = min((count for count, _ in joining.values()), default=len(self.pending))
+        size = count = 0
+        while count < limit and (count == 0 or size < BATCH_BYTES):
+            size += counted_bytes(self.pending[count])
+            count += 1
+        batch = self.pending[:count]
+        del self.pending[:count]
+        self.pending_bytes -= size
+        self.joining = {each: (left - count, encoding) for each, (left, encoding) in joining.items()} or None
+        return batch, size
+
+    def admit_joining(self) -> None:
+        """Subscribe those who joined behind events that have all been taken. Called between two batches."""
+        joining, self.joining = self.joining or {}, None
+        for subscriber, (left, encoding) in joining.items():
+            if left <= 0:
+                self._join(subscriber, encoding)
+        self.joining = {each: found for each, found in joining.items() if found[0] > 0} or None
+
+    def _join(self, subscriber: Subscriber, encoding: Encoding) -> None:
+        self.audiences.setdefault(encoding, {})[subscriber] = None
+
+
+def _newest_position(events: list[ChannelEvent], position: str) -> str:
+    """Return the position of the last publication among events, or the one given if there is none among them."""
+    for event in reversed(events):
+        if type(event) is Publication:
+            return event.position
+    return position

@@ -1,0 +1,75 @@
+"""The registry of this process's connections, whatever their transport: what a drain closes, and what metrics count.
+
+The WebSocket factory keeps it. A response that streams over HTTP is a connection like a WebSocket: it is counted by
+`Admission`, has a writer with a bounded outbox, stands in this registry and is drained with the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.http_response import ErrorResponse
+
+__all__ = ["DRAINING", "ConnectionRegistry", "RegisteredConnection"]
+
+DRAINING = ErrorResponse(503, "The relay is stopping. Reconnect.", (("Retry-After", "1"),))
+
+
+class RegisteredConnection(Protocol):
+    """A connection of any transport."""
+
+    def close(self, disconnect: Disconnect) -> None:
+        """Tell the client why, and end the connection; reject it if its handshake is not complete."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class ConnectionRegistry:
+    """The connections of one process, oldest first.
+
+    Attributes:
+        is_draining: Whether no handshake is completed any more.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[RegisteredConnection, None] = {}
+        self._handshaking: dict[RegisteredConnection, None] = {}
+        self.is_draining = False
+
+    def __len__(self) -> int:
+        """Return how many connections are open."""
+        return len(self._open)
+
+    def handshake_begun(self, connection: RegisteredConnection) -> None:
+        """Add a connection whose handshake waits for its answer."""
+        self._handshaking[connection] = None
+
+    def opened(self, connection: RegisteredConnection) -> None:
+        """Take that a connection's handshake is complete."""
+        self._handshaking.pop(connection, None)
+        self._open[connection] = None
+
+    def closed(self, connection: RegisteredConnection) -> None:
+        """Remove a connection; one that is not here is ignored."""
+        self._open.pop(connection, None)
+        self._handshaking.pop(connection, None)
+
+    def open_connections(self) -> Sequence[RegisteredConnection]:
+        """Return the open connections, oldest first."""
+        return tuple(self._open)
+
+    def handshaking_connections(self) -> Sequence[RegisteredConnection]:
+        """Return the connections whose handshake waits for its answer, oldest first."""
+        return tuple(self._handshaking)
+
+    def start_draining(self) -> None:
+        """Complete no handshake any more."""
+        self.is_draining = True
+
+    def reject_handshakes(self) -> None:
+        """End every connection whose handshake waits for its answer."""
+        for connection in self.handshaking_connections():
+            connection.close(Disconnect.RESTART)

@@ -1,0 +1,115 @@
+"""Makes the WebSocket connections of this process, and keeps the registry of all its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.logger import Logger
+
+from wsrelay.config import Settings
+from wsrelay.core.flow.admission import Admission
+from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
+from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS, Client
+from wsrelay.engine.client_services import Connection
+from wsrelay.engine.encodings import Encoding, Encodings
+from wsrelay.engine.timers import TimerWheel
+from wsrelay.interfaces import IDialect
+from wsrelay.metrics.counters import Counters
+from wsrelay.transports.connection_registry import ConnectionRegistry
+from wsrelay.transports.rate_limits import RateLimits
+from wsrelay.transports.websocket.protocol import WebSocketConnection
+from wsrelay.transports.websocket.shared_attributes import shared_attributes
+
+__all__ = ["WebSocketConnectionFactory"]
+
+PING_JITTER = 0.2
+"""Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
+
+
+class WebSocketConnectionFactory(WebSocketServerFactory):
+    """Makes WebSocket connections. Implements `ConnectionContext`.
+
+    Args:
+        make_client: Makes the client of a connection.
+        settings: The operator's decisions.
+        timers: Coarse timers.
+        counters: Where what happens is counted.
+        admission: Counts connections.
+        clock: Time, for Autobahn.
+        rng: Randomness for the ping jitter.
+
+    Attributes:
+        connections: The registry of this process's connections.
+        shares_attributes: Whether connections are made without what is the same for all.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        make_client: Callable[[Connection], Client],
+        settings: Settings,
+        *,
+        timers: TimerWheel,
+        counters: Counters,
+        admission: Admission,
+        clock: IReactorTime,
+        rng: Random,
+    ) -> None:
+        super().__init__(server="", reactor=clock)
+        self.settings = settings
+        self.timers = timers
+        self.counters = counters
+        self.admission = admission
+        self.connections = ConnectionRegistry()
+        self.rate_limits = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, timers)
+        self._make_client = make_client
+        self._rng = rng
+        self._encodings = Encodings()
+        self._framings = (WebSocketFraming(), DeflatedWebSocketFraming())
+        self._batched_timer = timers
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            maxFramePayloadSize=settings.max_message_bytes,
+            maxMessagePayloadSize=settings.max_message_bytes,
+            # Tell the client what it did wrong (1002, 1007, 1009) instead of a silent reset.
+            failByDrop=False,
+            # The head is complete, in time, when the connection comes here; this is for our own answer.
+            openHandshakeTimeout=AUTHENTICATE_TIMEOUT_SECONDS + SUBSCRIBE_TIMEOUT_SECONDS + 5,
+            closeHandshakeTimeout=settings.close_timeout_seconds,
+            autoPingTimeout=settings.ping_timeout_seconds,
+        )
+        names = WebSocketServerProtocol.CONFIG_ATTRS
+        # One is a function that each connection answers for itself.
+        options = {name: getattr(self, name) for name in names if name != "perMessageCompressionAccept"}
+        configured = type("ConfiguredWebSocketConnection", (WebSocketConnection,), options)
+        shared = shared_attributes(configured, self)
+        self.shares_attributes = shared is not None
+        self.protocol = configured if shared is None else type("SharingWebSocketConnection", (configured,), shared)
+
+    def client(self, connection: Connection) -> Client:
+        """See `ConnectionContext.client`."""
+        return self._make_client(connection)
+
+    def encoding(self, dialect: IDialect, *, is_compressed: bool) -> Encoding:
+        """See `ConnectionContext.encoding`."""
+        return self._encodings.get(dialect, self._framings[is_compressed])
+
+    def next_ping_interval(self) -> float:
+        """See `ConnectionContext.next_ping_interval`."""
+        return self.settings.ping_interval_seconds * (1.0 - PING_JITTER * self._rng.random())
+
+    def build(self, dialect: IDialect, handshake: Handshake) -> WebSocketConnection:
+        """Make a connection for a client that asked for a WebSocket; the caller gives it the transport and the head."""
+        connection: WebSocketConnection = self.protocol(dialect, handshake, self)
+        return connection
+
+    def buildProtocol(self, _address: IAddress) -> None:
+        """Never: connections come through the router, which has read the handshake."""
