@@ -13,7 +13,6 @@ PROGRAM = Path(__file__).parents[2] / ".ci" / "totals.py"
 RULE, LINE = "=" * 79, "-" * 79
 GOOD = f"{LINE}\nRan 3 tests in 1.0s\n\nPASSED (successes=3)\n"
 BAD = f"{LINE}\nRan 3 tests in 1.0s\n\nFAILED (failures=1, errors=1, successes=1)\n"
-NOT_YET = "test-clients: there are no tests with third-party clients yet\n"
 
 
 def skipping(reason: str) -> str:
@@ -39,14 +38,17 @@ class TotalsTests(SynchronousTestCase):
         self.assertEqual(self.totals(GOOD, GOOD), (0, "6 passed, 0 failed, 0 skipped"))
         self.assertEqual(self.totals(GOOD, BAD), (1, "4 passed, 2 failed, 0 skipped"))
 
-    def test_run_that_did_not_end_is_a_failure(self) -> None:
-        self.assertEqual(self.totals(GOOD, "tests.a\n"), (1, "3 passed, 1 failed, 0 skipped"))
+    def test_run_that_did_not_end_or_begin_is_a_failure(self) -> None:
+        for log in ("tests.a\n", "test-clients needs node and npm\n", ""):
+            self.assertEqual(self.totals(GOOD, log), (1, "3 passed, 1 failed, 0 skipped"))
 
-    def test_run_of_tests_that_do_not_exist_yet_is_none(self) -> None:
-        self.assertEqual(self.totals(GOOD, NOT_YET), (0, "3 passed, 0 failed, 0 skipped"))
-
-    def test_skip_without_redis_or_browser_is_a_failure(self) -> None:
-        for reason in ("no Redis server: neither ...", "no Chromium or Chrome found on PATH"):
+    def test_skip_without_redis_browser_or_the_clients_of_others_is_a_failure(self) -> None:
+        for reason in (
+            "no Redis server: neither ...",
+            "no Chromium or Chrome found on PATH",
+            "Node.js is not installed",
+            "the SDK is not installed: npm ci --prefix tests/clients",
+        ):
             self.assertEqual(self.totals(skipping(reason)), (1, "3 passed, 2 failed, 0 skipped"))
 
     def test_other_skip_is_no_failure(self) -> None:
