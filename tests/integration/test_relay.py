@@ -254,7 +254,8 @@ class SlowTests(SynchronousTestCase):
         """Fifty others receive every message in order, and memory stays bounded."""
         if not Path("/proc/self/status").exists():
             raise SkipTest("no /proc to read the memory of a process from")
-        flags = ("--max-outbox-bytes", "262144", "--max-outbox-seconds", "2", "--close-timeout-seconds", "1")
+        # By bytes: no other comes near that many, because the next message is sent when all have read the last one.
+        flags = ("--max-outbox-bytes", "262144", "--max-outbox-seconds", "60", "--close-timeout-seconds", "1")
         with Relay("--publish", "room", "--max-bytes-per-second", "100000000", *flags) as relay:
             others = [socket_to(relay.ws("room"), max_queue=None) for _ in range(50)]
             silent = self.silent(relay, "room")
@@ -262,11 +263,9 @@ class SlowTests(SynchronousTestCase):
             messages = [f"{number:06d}" + "x" * 10_000 for number in range(100)]
             for message in messages:
                 others[0].send(message)
-                self.assertEqual(others[0].recv(DEADLINE), message)
-            for other in others[1:]:
-                self.assertEqual([other.recv(DEADLINE) for _ in messages], messages)
+                self.assertEqual({other.recv(DEADLINE) for other in others}, {message})
             # The relay sends a close frame, waits for the answer, and ends the connection.
-            deadline = time.monotonic() + 2 + 1 + 2
+            deadline = time.monotonic() + DEADLINE
             while self.is_kept(silent):
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.02)
