@@ -175,7 +175,7 @@ class ChildProcess:
         """End it by SIGTERM, or after `seconds` it and its descendants by SIGKILL. Does nothing if it does not run.
 
         Returns:
-            Whether it ended by itself in time.
+            True if it ended by itself in time.
         """
         ended = True
         if self.is_running:
@@ -194,7 +194,7 @@ class ChildProcess:
         """End it as `stop` does, without blocking the event loop.
 
         Returns:
-            Whether it ended by itself in time.
+            True if it ended by itself in time.
         """
         if self.is_running:
             self._terminate()

@@ -1,1 +1,1 @@
-"""Tests of the front door and of what stands behind it."""
+"""Tests of the transports."""

@@ -167,7 +167,7 @@ class ChannelSubscriptions:
         """Take the loss of confirmations.
 
         Returns:
-            Whether any of these channels was confirmed, so that messages may be lost.
+            True if any of these channels was confirmed, so that messages may be lost.
         """
         lost = [self._channels[channel] for channel in channels if channel in self._channels]
         was_confirmed = any(wanted.is_confirmed for wanted in lost)

@@ -58,7 +58,7 @@ class Connection(Protocol):
         """Charge the client's rate for messages that came within one.
 
         Returns:
-            Whether the rate permits it. If False, the connection has been closed.
+            True if the rate permits it; if not, the connection has been closed.
         """
 
     def reject(self, response: ErrorResponse) -> None:

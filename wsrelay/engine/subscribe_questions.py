@@ -55,7 +55,7 @@ class SubscribeQuestions:
         """Drop the question about a channel.
 
         Returns:
-            Whether there was one without an answer.
+            True if there was one without an answer.
         """
         if channel not in self._wanted:
             return False

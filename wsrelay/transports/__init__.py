@@ -1,1 +1,1 @@
-"""How clients are reached: the front door, and what stands behind it."""
+"""The transports: ports and the router, WebSockets, and the registry of all connections."""

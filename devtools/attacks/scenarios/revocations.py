@@ -94,7 +94,7 @@ async def ticket_is_torn(context: AttackContext) -> None:
 
 
 @attack()
-async def speaks_after_goodbye(context: AttackContext) -> None:
+async def speaks_after_close(context: AttackContext) -> None:
     """Ignore the close frame of a disconnection, and go on sending and listening."""
     may: dict[str, Any] = {"channels": ["talk:bye"], "publish": ["talk:bye"]}
     subscriber = await context.open_websocket(RelayName.GUARDED, "/ws/talk:bye", context.bearer(forge.signed(**may)))
@@ -192,7 +192,7 @@ async def name_escapes_revocation(context: AttackContext) -> None:
 
 
 @attack(exclusive=RelayName.HOOK)
-async def guest_escapes_disconnection(context: AttackContext) -> None:
+async def anonymous_client_escapes_disconnection(context: AttackContext) -> None:
     """Disconnect clients without a user by the connection id that the hook received."""
     for channel in ("hook:ok:named", "hook:204:anonymous"):
         connection = await context.open_websocket(RelayName.HOOK, f"/ws/{channel}")

@@ -418,10 +418,10 @@ class RealConnectionTests(RealEdgeCase):
         while socket.state == socket.STATE_OPEN:
             sent += 1
             self.assertLess(sent, 10000)
-            outlet, transport = socket.writer, socket.transport
-            outlet.send(batch)
+            writer, transport = socket.writer, socket.transport
+            writer.send(batch)
             inside = len(transport.dataBuffer) + transport._tempDataLen
-            most = max(most, inside + (outlet._outbox.size if outlet._outbox else 0))
+            most = max(most, inside + (writer._outbox.size if writer._outbox else 0))
             await self.next_turn()
         # One piece in the transport, and the outbox.
         self.assertLessEqual(most, 65536 + 65536)
