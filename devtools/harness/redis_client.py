@@ -44,7 +44,7 @@ class RedisClient:
         """
         async with self._turn:
             # The stub says a tuple of exactly one word.
-            self._writer.write(hiredis.pack_command(words))  # type: ignore[arg-type]
+            self._writer.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub is too narrow
             while (reply := self._replies.gets()) is False:
                 data = await self._stream.read(65536)
                 if not data:

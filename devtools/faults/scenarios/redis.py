@@ -151,6 +151,7 @@ async def _fail_over(environment: FaultEnvironment, *, orphan: bool) -> None:
     standby = await environment.start_standby()
     await environment.admin("REPLICAOF", "127.0.0.1", environment.redis.port, redis=standby)
     deadline = time.monotonic() + 15
+    # The reply to INFO is bytes.
     while b"master_link_status:up" not in bytes(await environment.admin("INFO", "replication", redis=standby)):  # type: ignore[call-overload]
         if time.monotonic() > deadline:
             break
