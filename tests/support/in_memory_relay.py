@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.task import Clock
 
 from wsrelay.app.build import build_relay
@@ -117,6 +118,15 @@ class ClientWire:
         """Close the connection without a close frame."""
         if self.transport.connected:
             self.transport._end(ConnectionDone())
+
+    def half_close(self) -> None:
+        """End the client's direction, and go on reading."""
+        if self.transport.connected:
+            protocol: Any = IHalfCloseableProtocol(self.transport.protocol, None)
+            if protocol is None:
+                self.hang_up()
+            else:
+                protocol.readConnectionLost()
 
     @property
     def closed(self) -> bool:

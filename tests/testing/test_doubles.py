@@ -363,8 +363,17 @@ class MemoryTransportTests(SynchronousTestCase):
         transport.abortConnection()
         self.assertEqual((transport.value(), protocol.reasons), (b"", [ConnectionAborted]))
 
+    def test_peer_ends_its_direction_when_it_has_read_the_end_of_the_relays(self) -> None:
+        protocol = Ending()
+        transport = MemoryTransport(protocol)
+        transport.write(b"1")
+        transport.loseWriteConnection()
+        self.assertEqual(protocol.reasons, [])
+        self.assertEqual((transport.drain(), protocol.reasons), (b"1", [ConnectionDone]))
+
     def test_options_and_the_end_of_a_direction_are_recorded(self) -> None:
         transport = MemoryTransport()
+        transport.ends_with_relay = False
         self.assertEqual((transport.half_closed, transport.no_delay), (False, False))
         transport.loseWriteConnection()
         transport.setTcpNoDelay(True)

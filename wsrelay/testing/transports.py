@@ -24,6 +24,7 @@ class MemoryTransport(StringTransport):
     Attributes:
         high_water: The number of bytes that may wait before the producer is paused.
         protocol: The argument of that name.
+        ends_with_relay: Whether the peer ends its direction when it has read the end of the relay's.
         aborted: Whether the connection was reset.
         half_closed: Whether this side has ended its direction.
         no_delay: Whether small writes are sent at once.
@@ -34,6 +35,7 @@ class MemoryTransport(StringTransport):
     def __init__(self, protocol: Any = None) -> None:
         super().__init__(lenient=True)
         self.protocol = protocol
+        self.ends_with_relay = True
         self.aborted = False
         self.half_closed = False
         self.no_delay = False
@@ -52,15 +54,13 @@ class MemoryTransport(StringTransport):
         self.clear()
         if self.producer is not None:
             self.producer.resumeProducing()
-        elif self.disconnecting:
-            self._end(ConnectionDone())
+        self._check_end()
         return data
 
     def loseConnection(self) -> None:
         """Close when everything that waits has been read, which is at once where nothing does."""
         self.disconnecting = True
-        if self.producer is None and not self.value():
-            self._end(ConnectionDone())
+        self._check_end()
 
     def unregisterProducer(self) -> None:
         """Call the producer no more."""
@@ -73,12 +73,18 @@ class MemoryTransport(StringTransport):
         self._end(ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
-        """End this side's direction."""
+        """End this side's direction when everything that waits has been read."""
         self.half_closed = True
+        self._check_end()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Record the option."""
         self.no_delay = enabled
+
+    def _check_end(self) -> None:
+        if self.producer is None and not self.value():
+            if self.disconnecting or (self.half_closed and self.ends_with_relay):
+                self._end(ConnectionDone())
 
     def _end(self, reason: Exception) -> None:
         if self.connected:

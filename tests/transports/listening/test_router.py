@@ -49,6 +49,7 @@ class RouterTests(EdgeCase):
         """Return a relay, and a new connection that has sent these bytes."""
         relay = relay or self.relay()
         wire = ClientWire(relay)
+        wire.transport.ends_with_relay = False
         wire.send(data)
         return relay, wire
 
@@ -212,18 +213,18 @@ class RouterTests(EdgeCase):
         relay.node.subscribed("room")
         self.assertIn(_ACCEPT, wire.read())
 
-    def test_rejected_client_of_a_wrapped_transport_is_closed_then_aborted(self) -> None:
-        """A wrapper, such as TLS, cannot half-close."""
-        relay = self.relay()
-        lower = MemoryTransport()
-        wrapper = ProtocolWrapper(WrappingFactory(Factory()), relay.router.buildProtocol(None))
-        lower.protocol = wrapper
-        wrapper.makeConnection(lower)
-        wrapper.dataReceived(b"nonsense\r\n\r\n")
-        self.assertTrue(lower.disconnecting)
-        self.assertFalse(lower.half_closed)
-        relay.pass_time(REJECTED_CLIENT_LINGER_SECONDS + 0.5)
-        self.assertTrue(lower.aborted)
+    def test_rejected_client_that_ends_its_direction_is_closed_in_order(self) -> None:
+        _, wire = self.connect(upgrade("/nowhere"))
+        self.response(wire)
+        wire.half_close()
+        self.assertTrue(wire.closed)
+        self.assertFalse(wire.transport.aborted)
+
+    def test_client_that_ends_its_direction_inside_its_head_is_closed(self) -> None:
+        _, wire = self.connect(b"GET / HT")
+        wire.half_close()
+        self.assertTrue(wire.closed)
+        self.assertFalse(wire.transport.aborted)
 
     @given(st.binary(max_size=120), st.sampled_from(["line", "field", "value", "frames", "first"]))
     def test_any_bytes_get_a_response_a_close_or_a_bounded_wait(self, noise: bytes, place: str) -> None:
@@ -372,7 +373,7 @@ class RealConnectionTests(RealEdgeCase):
         self.assertEqual(echo.data, b"hello")
         protocol.send_close(1000, "bye")
         client.write(b"".join(protocol.data_to_send()))
-        await client.until(b"\x88\x02\x03\xe8")
+        await client.until(b"\x88\x05\x03\xe8bye")
         await client.ended
         await self.wait_until_empty(relay)
 

@@ -213,7 +213,7 @@ class ConversationTests(EdgeCase):
         client.protocol.send_close(1000, "bye")
         client.flush()
         client.read()
-        self.assertEqual(client.close_received, (1000, ""))
+        self.assertEqual(client.close_received, (1000, "bye"))
         self.assertTrue(client.wire.closed)
         self.assertFalse(client.wire.transport.aborted)
 

@@ -10,9 +10,17 @@ tests/transports/listening/test_proxy_protocol.py fails.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
@@ -22,6 +30,7 @@ from wsrelay.core.wire.proxy_header import read_proxy_header
 __all__ = ["ProxyHeaderFactory", "ProxyHeaderProtocol", "behind_proxy"]
 
 
+@implementer(IHalfCloseableProtocol)
 class ProxyHeaderProtocol(ProtocolWrapper):
     """A connection that begins with a PROXY header."""
 
@@ -49,6 +58,18 @@ class ProxyHeaderProtocol(ProtocolWrapper):
                 self._peer = (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
             if header.rest:
                 self.wrappedProtocol.dataReceived(header.rest)
+
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.readConnectionLost`."""
+        inner: Any = IHalfCloseableProtocol(self.wrappedProtocol, None)
+        if inner is None:
+            # TLS, which has an end of its own.
+            self.loseConnection()
+        else:
+            inner.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
     def getPeer(self) -> IAddress:
         """Return the client's address, or the proxy's as long as no header has named the client."""

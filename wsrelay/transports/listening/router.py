@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.server import Site
+from zope.interface import implementer
 
 from wsrelay.config import Settings
 from wsrelay.core.access.client_address import client_address, client_is_secure
@@ -33,8 +33,9 @@ from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING
+from wsrelay.transports.lingering_close import LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
-from wsrelay.transports.listening.socket_options import underlying
+from wsrelay.transports.listening.socket_options import is_tls, underlying
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 
 __all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
@@ -68,6 +69,7 @@ class Destination:
     head: bytes
 
 
+@implementer(IHalfCloseableProtocol)
 class ConnectionRouter(Protocol):
     """Reads the first request head of a connection, and hands the connection over to the protocol that serves it.
 
@@ -79,7 +81,7 @@ class ConnectionRouter(Protocol):
         self._factory = factory
         self._head = b""
         self._timer: WheelTimer | None = None
-        self._is_rejected = False
+        self._closing: LingeringClose | None = None
 
     @property
     def buffered_bytes(self) -> int:
@@ -91,7 +93,8 @@ class ConnectionRouter(Protocol):
         self._start_timer(self._factory.settings.handshake_timeout_seconds, self._on_head_timeout)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._is_rejected:
+        if self._closing is not None:
+            self._closing.discard(len(data))
             return
         self._head += data
         # RFC 9112 section 2.2: ignore empty lines before the request line.
@@ -105,8 +108,22 @@ class ConnectionRouter(Protocol):
         elif end >= 0:
             self._route(self._head[:size], self._head[size:])
 
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.readConnectionLost`."""
+        if self._closing is not None:
+            self._closing.peer_ended()
+        else:
+            # A head that will never be complete.
+            transport: Any = self.transport
+            transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.writeConnectionLost`."""
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_timer()
+        if self._closing is not None:
+            self._closing.cancel()
         self._factory.http_connections.remove(underlying(self.transport))
 
     def _route(self, head: bytes, rest: bytes) -> None:
@@ -125,18 +142,13 @@ class ConnectionRouter(Protocol):
             self._factory.start_http(self.transport, head + rest)
 
     def _reject(self, response: ErrorResponse) -> None:
-        self._is_rejected = True
+        self._cancel_timer()
         self._head = b""
         self._factory.counters.requests_rejected[response.status] += 1
         transport: Any = self.transport
         transport.write(response.to_bytes())
-        # Closing now, with input unread, would reset the connection, and the client would never see the response
-        # (RFC 9112 section 9.6). Half-close, read on for a moment, then end the connection.
-        if hasattr(transport, "loseWriteConnection") and not isinstance(transport, ProtocolWrapper):
-            transport.loseWriteConnection()
-        else:
-            transport.loseConnection()
-        self._start_timer(REJECTED_CLIENT_LINGER_SECONDS, transport.abortConnection)
+        self._closing = LingeringClose(transport, self._factory.timers.call_later, REJECTED_CLIENT_LINGER_SECONDS)
+        self._closing.start()
 
     def _on_head_timeout(self) -> None:
         if self._head:
@@ -287,17 +299,9 @@ class ConnectionRouterFactory(Factory):
             authorization=fields.get(b"authorization", ""),
             cookie=fields.get(b"cookie", ""),
             subprotocols=request.subprotocols,
-            is_secure=client_is_secure(_is_tls(transport), request.forwarded_proto, proxies),
+            is_secure=client_is_secure(is_tls(transport), request.forwarded_proto, proxies),
             connection=token_hex(8),
         )
-
-
-def _is_tls(transport: Any) -> bool:
-    while isinstance(transport, ProtocolWrapper):
-        if isinstance(transport, TLSMemoryBIOProtocol):
-            return True
-        transport = transport.transport
-    return False
 
 
 def _hand_over(transport: Any, protocol: Any) -> None:

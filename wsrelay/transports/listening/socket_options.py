@@ -7,8 +7,9 @@ import socket
 from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-__all__ = ["tune_socket", "underlying"]
+__all__ = ["is_tls", "tune_socket", "underlying"]
 
 
 def underlying(transport: Any) -> Any:
@@ -16,6 +17,15 @@ def underlying(transport: Any) -> Any:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
+
+
+def is_tls(transport: Any) -> bool:
+    """Return whether TLS ends at this transport."""
+    while isinstance(transport, ProtocolWrapper):
+        if isinstance(transport, TLSMemoryBIOProtocol):
+            return True
+        transport = transport.transport
+    return False
 
 
 def tune_socket(transport: Any, send_buffer_bytes: int) -> None:

@@ -81,6 +81,8 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
             maxMessagePayloadSize=settings.max_message_bytes,
             # Tell the client what it did wrong (1002, 1007, 1009) instead of a silent reset.
             failByDrop=False,
+            # The client's own code back (RFC 6455 section 5.5.1): it is what its page is told (section 7.1.5).
+            echoCloseCodeReason=True,
             # The head is complete, in time, when the connection comes here; this is for our own answer.
             openHandshakeTimeout=AUTHENTICATE_TIMEOUT_SECONDS + SUBSCRIBE_TIMEOUT_SECONDS + 5,
             closeHandshakeTimeout=settings.close_timeout_seconds,

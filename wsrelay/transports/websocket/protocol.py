@@ -11,11 +11,10 @@ tests/edge/test_autobahn_regressions.py:
   after the end, while TLS is being closed (`dataReceived`), a control frame longer than a control frame can be
   (`onFrameData`), and empty fragments (`onMessageFrameData`).
 - Pongs are written without a look at the reader: `onPing` puts them into the outbox.
-- `dropConnection(abort=False)` has no time limit: a linger timer ends it.
+- `dropConnection` resets a connection whose input has not been read, and the one whose client has answered our close
+  frame always: the client may never see the frame. `_closeConnection` closes in order, within limits.
 - Its timers round down to whole seconds and lose cancels: the factory has a `TimerWheel` in their place.
 - A pong that waits in the socket while the reactor is busy counts as missing: looked for once more a second later.
-- A close frame that is itself a violation, or comes right behind one, is taken for the answer to the complaint about
-  it, and the connection is reset before the complaint has reached the client: `onCloseFrame` makes that an orderly end.
 - Error answers repeat the client's input and have no length: answered with our own responses.
 """
 
@@ -26,8 +25,10 @@ from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
@@ -39,10 +40,11 @@ from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.encodings import Encoding
-from wsrelay.engine.timers import TimerWheel, WheelTimer
+from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
+from wsrelay.transports.lingering_close import LingeringClose
 from wsrelay.transports.listening.socket_options import tune_socket
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
@@ -92,6 +94,7 @@ class ConnectionContext(Protocol):
         """Return how often one more connection is pinged, in seconds."""
 
 
+@implementer(IHalfCloseableProtocol)
 class WebSocketConnection(WebSocketServerProtocol):
     """One WebSocket connection. Implements `Connection` of its client, `Owner` and `RegisteredConnection`.
 
@@ -107,14 +110,13 @@ class WebSocketConnection(WebSocketServerProtocol):
     # connection, and format them for a debug line that is not printed: half the price of a handshake.
     CONFIG_ATTRS = ()
 
-    _is_complaining = False
-
     # What is the same for most connections at most times is an attribute of the class; see `shared_attributes`.
     peer = ""
     _answer: Deferred[Any] | None = None
     _client: Client | None = None
     _handshake: Handshake | None = None
-    _linger: WheelTimer | None = None
+    _closing: LingeringClose | None = None
+    _peer_has_ended = False
     _compression: object = None
     _address = ""
 
@@ -213,8 +215,9 @@ class WebSocketConnection(WebSocketServerProtocol):
         self.writer.connect(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        # TLS goes on reading until the client has closed it, too.
-        if self.state != self.STATE_CLOSED and self._within_rate(0, len(data)):
+        if self._closing is not None:
+            self._closing.discard(len(data))
+        elif self.state != self.STATE_CLOSED and self._within_rate(0, len(data)):
             # Not Autobahn's `dataReceived`: the arguments of its debug line cost 1.6 us for each read (measured).
             self._dataReceived(data)
 
@@ -244,6 +247,9 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.autoPingInterval = self.factory.next_ping_interval()
             self._answer = None
             super().succeedHandshake(result)
+            if self._peer_has_ended:
+                # It can answer no ping.
+                self.dropConnection(abort=False)
 
     def failHandshake(self, _reason: str, code: int = 400, _headers: object = None) -> None:
         # Autobahn answers a version it does not speak with 400; RFC 6455 section 4.4 wants 426 and the version.
@@ -314,14 +320,6 @@ class WebSocketConnection(WebSocketServerProtocol):
         # Autobahn's own spends twenty times as long on arguments for a debug line.
         self.writer.send_control(data)
 
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N803 -- Autobahn's
-        self._is_complaining = self.failedByMe or self.state == self.STATE_OPEN
-        try:
-            ended: bool | None = super().onCloseFrame(code, reasonRaw)
-            return ended
-        finally:
-            del self._is_complaining
-
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:  # noqa: N803
         # Whichever side closes, nothing may follow the close frame (RFC 6455 section 5.5.1).
         self.writer.shut()
@@ -331,15 +329,33 @@ class WebSocketConnection(WebSocketServerProtocol):
         """Never: the writer watches the transport."""
 
     def dropConnection(self, abort: bool = False) -> None:
-        abort = abort and not self._is_complaining
+        # Once both close frames have passed there is no reason for a reset, which Autobahn would make of it.
+        abort = abort and not self.wasClean
         self.writer.shut()
         if not abort:
             self.writer.finish()
         super().dropConnection(abort)
-        if not abort and self._linger is None:
-            self._linger = self.factory.timers.call_later(
-                self.factory.settings.close_timeout_seconds, self.transport.abortConnection
-            )
+
+    def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802 -- Autobahn's name
+        if abort:
+            self.transport.abortConnection()
+            return
+        seconds = self.factory.settings.close_timeout_seconds
+        self._closing = LingeringClose(
+            self.transport, self.factory.timers.call_later, seconds, peer_has_ended=self._peer_has_ended
+        )
+        self._closing.start()
+
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.readConnectionLost`: a handshake is answered, everything else ends."""
+        self._peer_has_ended = True
+        if self._closing is not None:
+            self._closing.peer_ended()
+        elif self.state != self.STATE_CONNECTING:
+            self.dropConnection(abort=False)
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
     def connectionLost(self, reason: Failure) -> None:
         self.factory.connections.closed(self)
@@ -348,9 +364,9 @@ class WebSocketConnection(WebSocketServerProtocol):
         try:
             super().connectionLost(reason)
         finally:
-            for timer in (self._linger, self.closeHandshakeTimeoutCall):
-                if timer is not None:
-                    timer.cancel()
+            for pending in (self._closing, self.closeHandshakeTimeoutCall):
+                if pending is not None:
+                    pending.cancel()
             self.writer.connection_lost()
             if self._client is not None:
                 self._client.connection_lost()
