@@ -13,7 +13,7 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.namespaces import Access, Namespace
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.web.api.call import CALL_TIMEOUT_SECONDS
 
@@ -127,6 +127,45 @@ class PublishTests(APICase):
         wire = ClientWire(relay)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 100001"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
+
+    def test_body_that_is_too_long_is_rejected_with_json_that_names_the_setting(self) -> None:
+        text = "The body is longer than 100000 bytes. Raise max_message_bytes."
+        for lines in ((), ("Expect: 100-continue",)):
+            wire = ClientWire(self.relay(max_message_bytes=100_000))
+            lines = ("Host: x", "Content-Length: 100001", f"Authorization: Bearer {NEW}", *lines)
+            wire.send(head("POST /api/publish/room:1 HTTP/1.1", *lines))
+            (answer,) = answers(wire.read())
+            self.assertEqual((answer.status, json.loads(answer.body)), (413, {"error": text}))
+            self.assertEqual(answer.headers["content-type"], "application/json")
+
+    def test_body_is_published_byte_for_byte_whatever_its_content_type(self) -> None:
+        part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nv\r\n--b--\r\n'
+        for body in (b"%zz=%&a=b", part, part[:-8], part.replace(b'name="x"', b"name*=utf-8''x"), bytes(range(256))):
+            for content_type in (
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "multipart/form-data; boundary=b",
+                "MULTIPART/FORM-DATA; BOUNDARY=b; charset=nonsense",
+                "text/plain; charset=utf-16",
+                ";;;",
+                "",
+            ):
+                broker = FakeBroker()
+                status, _ = self.ask(self.relay(broker), "/api/publish/room:1", body, f"Content-Type: {content_type}")
+                self.assertEqual((status, broker.published), (200, [Publication("room:1", body)]), content_type)
+
+    def test_client_that_ends_its_direction_behind_its_request_gets_the_response(self) -> None:
+        """As `nc -N` does, and some health checkers."""
+        broker = FakeBroker()
+        broker.publishing = Deferred()
+        wire = ClientWire(self.relay(broker))
+        lines = ("Host: x", "Content-Length: 5", f"Authorization: Bearer {NEW}")
+        wire.send(head("POST /api/publish/room:1 HTTP/1.1", *lines) + b"hello")
+        wire.half_close()
+        self.assertEqual((wire.read(), wire.closed), (b"", False))
+        broker.publishing.callback(PublishResult())
+        self.assertEqual([answer.status for answer in answers(wire.read())], [200])
+        self.assertTrue(wire.closed)
 
     def test_unavailable_or_slow_broker_is_503_with_retry_after(self) -> None:
         broker = FakeBroker()

@@ -6,7 +6,7 @@ from devtools.harness.http import Answer, answers, head
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.web.one_request import MAX_DROPPED_BYTES
+from wsrelay.web.one_request import MAX_DROPPED_BYTES, RESPONSE_LINGER_SECONDS
 
 _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
 _NOT_FOUND = b"Not found. WebSockets are at /ws/<channel>, probes at /healthz and /readyz.\n"
@@ -114,7 +114,7 @@ class BodyTests(EdgeCase):
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 413)
         self.assertEqual(answer.headers["connection"], "close")
-        self.assertEqual(answer.body, b"The request body is too large.\n")
+        self.assertEqual(answer.body, b"The request body is too large: this request needs none.\n")
         self.assertTrue(wire.closed)
 
     def test_small_body_is_read_and_dropped(self) -> None:
@@ -165,9 +165,71 @@ class BodyTests(EdgeCase):
             wire.send(b"x" * 65536)
         self.assert_too_large(wire)
 
+    def test_rejected_body_is_not_asked_for(self) -> None:
+        """The client would get a 100 behind its 413."""
+        wire = ClientWire(self.relay())
+        lines = ("Host: x", f"Content-Length: {MAX_DROPPED_BYTES + 1}", "Expect: 100-continue")
+        wire.send(head("POST /healthz HTTP/1.1", *lines))
+        self.assert_too_large(wire)
+
+    def test_accepted_body_is_asked_for(self) -> None:
+        wire = ClientWire(self.relay())
+        wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"))
+        self.assertEqual(wire.read(), b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def test_form_that_cannot_be_parsed_is_like_any_other_body(self) -> None:
+        for content_type in (
+            "multipart/form-data",
+            "multipart/form-data; boundary=\xe4",
+            "application/x-www-form-urlencoded",
+        ):
+            wire = ClientWire(self.relay())
+            wire.send(
+                head("POST /nowhere HTTP/1.1", "Host: x", f"Content-Type: {content_type}", "Content-Length: 3") + b"%zz"
+            )
+            self.assertEqual([answer.status for answer in answers(wire.read())], [404], content_type)
+
+    def test_malformed_chunk_is_rejected_with_400_and_a_text(self) -> None:
+        wire = ClientWire(self.relay())
+        wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + b"nonsense\r\n")
+        (answer,) = answers(wire.read())
+        self.assertEqual((answer.status, answer.body), (400, b"The request is malformed (RFC 9112).\n"))
+        self.assertTrue(wire.closed)
+
     def test_malformed_content_length_is_rejected_with_400_and_closed(self) -> None:
         for line in ("Content-Length: -1", "Content-Length: x"):
             wire = ClientWire(self.relay())
             wire.send(head("POST /healthz HTTP/1.1", "Host: x", line))
             self.assertEqual([answer.status for answer in answers(wire.read())], [400])
             self.assertTrue(wire.closed)
+
+
+class EndTests(EdgeCase):
+    """The ends of connections."""
+
+    def test_input_behind_the_response_is_dropped_until_the_client_ends(self) -> None:
+        wire = ClientWire(self.relay())
+        wire.transport.ends_with_relay = False
+        wire.send(_HEALTH)
+        self.assertEqual([answer.status for answer in answers(wire.read())], [200])
+        wire.send(_HEALTH * 1000)
+        self.assertFalse(wire.closed)
+        wire.half_close()
+        self.assertEqual((wire.read(), wire.closed, wire.transport.aborted), (b"", True, False))
+
+    def test_client_that_does_not_end_is_reset_after_the_linger_time(self) -> None:
+        relay = self.relay()
+        wire = ClientWire(relay)
+        wire.transport.ends_with_relay = False
+        wire.send(_HEALTH)
+        wire.read()
+        relay.pass_time(RESPONSE_LINGER_SECONDS - 0.25)
+        self.assertFalse(wire.closed)
+        relay.pass_time(0.5)
+        self.assertTrue(wire.transport.aborted)
+
+    def test_client_that_ends_its_direction_inside_its_request_is_closed(self) -> None:
+        wire = ClientWire(self.relay())
+        wire.send(head("POST /healthz HTTP/1.1", "Host: x", "Content-Length: 5") + b"hel")
+        wire.half_close()
+        self.assertEqual((wire.read(), wire.closed, wire.transport.aborted), (b"", True, False))

@@ -82,9 +82,9 @@ class MemoryTransport(StringTransport):
         self.no_delay = enabled
 
     def _check_end(self) -> None:
-        if self.producer is None and not self.value():
-            if self.disconnecting or (self.half_closed and self.ends_with_relay):
-                self._end(ConnectionDone())
+        is_ending = self.disconnecting or (self.half_closed and self.ends_with_relay)
+        if is_ending and self.producer is None and not self.value():
+            self._end(ConnectionDone())
 
     def _end(self, reason: Exception) -> None:
         if self.connected:

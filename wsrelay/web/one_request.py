@@ -11,14 +11,16 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import Request
+from zope.interface import implementer
 
 from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.transports.lingering_close import LingeringClose
 
 __all__ = ["MAX_DROPPED_BYTES", "RESPONSE_LINGER_SECONDS", "OneRequest", "OneRequestChannel"]
 
@@ -28,15 +30,20 @@ RESPONSE_LINGER_SECONDS = 5.0
 MAX_DROPPED_BYTES = 64 * 1024
 """The largest body that is read and dropped where no route needs it, so that the client sees its response."""
 
-_BODY_TOO_LARGE = ErrorResponse(413, "The request body is too large.")
+_UNEXPECTED_BODY = ErrorResponse(413, "The request body is too large: this request needs none.")
+_MALFORMED_REQUEST = ErrorResponse(400, "The request is malformed (RFC 9112).")
 
 
+@implementer(IHalfCloseableProtocol)
 class OneRequestChannel(HTTPChannel):
     """One connection. It is reset if its request does not arrive, or its response is not read, in time."""
 
     site: Any
     _on_lost: Callable[[], None] | None = None
     _timer: IDelayedCall | None = None
+    _closing: LingeringClose | None = None
+    _is_request_complete = False
+    _peer_has_ended = False
 
     def call_when_lost(self, call: Callable[[], None]) -> None:
         """Set the function to call when the connection is lost."""
@@ -47,6 +54,12 @@ class OneRequestChannel(HTTPChannel):
         # A deadline for the whole body. The site's own timeout would begin anew with each byte of it.
         self._start_timer(self.site.timeOut)
 
+    def dataReceived(self, data: bytes) -> None:
+        if self._closing is not None:
+            self._closing.discard(len(data))
+        else:
+            super().dataReceived(data)
+
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
         """Return False, and announce the end of the connection to the client."""
         request.responseHeaders.setRawHeaders(b"connection", [b"close"])
@@ -54,17 +67,50 @@ class OneRequestChannel(HTTPChannel):
 
     def request_received(self) -> None:
         """Stop the deadline: the request is complete, and the relay alone is responsible for the response time."""
+        self._is_request_complete = True
         self._cancel_timer()
 
+    def reject(self, response: ErrorResponse) -> None:
+        """Send a response before the request is complete, and end the connection."""
+        transport: Any = self.transport
+        transport.write(response.to_bytes())
+        self.loseConnection()
+
     def loseConnection(self) -> None:
-        super().loseConnection()
-        self._start_timer(RESPONSE_LINGER_SECONDS)
+        # Not twisted.web's own, which resets a connection whose client still sends.
+        if self._closing is None:
+            self._cancel_timer()
+            transport: Any = self.transport
+            transport.unregisterProducer()
+            # Reading is paused where bytes have arrived behind the request.
+            transport.resumeProducing()
+            self._closing = LingeringClose(
+                transport, self.callLater, RESPONSE_LINGER_SECONDS, peer_has_ended=self._peer_has_ended
+            )
+            self._closing.start()
+
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.readConnectionLost`: a client that has sent its request gets its response."""
+        self._peer_has_ended = True
+        if self._closing is not None:
+            self._closing.peer_ended()
+        elif not self._is_request_complete:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_timer()
+        if self._closing is not None:
+            self._closing.cancel()
         if self._on_lost is not None:
             self._on_lost()
         super().connectionLost(reason)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 -- twisted.web's name
+        # Its own response is empty.
+        self.reject(_MALFORMED_REQUEST)
 
     def _abort(self) -> None:
         self._timer = None
@@ -122,5 +168,13 @@ class OneRequest(Request):
     def _reject(self) -> None:
         if not self._is_rejected:
             self._is_rejected = True
-            self.channel.transport.write(_BODY_TOO_LARGE.to_bytes())
-            self.channel.loseConnection()
+            # The client must not be told to go on (RFC 9110 section 10.1.1), as twisted.web would do now.
+            self.requestHeaders.removeHeader(b"expect")
+            self.channel.reject(self._body_too_large())
+
+    def _body_too_large(self) -> ErrorResponse:
+        if not self._keeps_body:
+            return _UNEXPECTED_BODY
+        return ErrorResponse(
+            413, f"The body is longer than {self._max_body_bytes} bytes. Raise max_message_bytes.", is_json=True
+        )

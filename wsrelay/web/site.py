@@ -67,7 +67,14 @@ class _Site(Site):
         body_timeout_seconds: float,
         clock: IReactorTime,
     ) -> None:
-        super().__init__(root, requestFactory=OneRequest, timeout=body_timeout_seconds, reactor=clock)
+        # Bodies are taken as they are: a form's would be parsed, and rejected where it is odd.
+        super().__init__(
+            root,
+            requestFactory=OneRequest,
+            parsePOSTFormSubmission=False,
+            timeout=body_timeout_seconds,
+            reactor=clock,
+        )
         self.max_body_bytes = max_body_bytes
         self._api = api
 

@@ -9,8 +9,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import UNIXAddress
-from twisted.internet.protocol import Factory
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
@@ -21,7 +19,6 @@ from tests.support.fake_socket import FakeTCPConnection
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.router import MIN_HTTP_CONNECTIONS, REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.websocket.protocol import WebSocketConnection
@@ -125,6 +122,7 @@ class RouterTests(EdgeCase):
     def test_endless_head_is_not_buffered_beyond_the_limit_nor_after_its_rejection(self) -> None:
         relay = self.relay(max_head_bytes=1024)
         wire = ClientWire(relay)
+        wire.transport.ends_with_relay = False
         wire.send(b"x" * 1023)
         self.assertEqual(wire.read(), b"")
         wire.send(b"x")

@@ -20,6 +20,7 @@ from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.testing.brokers import FakeBroker
+from wsrelay.transports.lingering_close import MAX_DISCARDED_BYTES
 from wsrelay.transports.websocket.factory import PING_JITTER
 
 
@@ -216,6 +217,76 @@ class ConversationTests(EdgeCase):
         self.assertEqual(client.close_received, (1000, "bye"))
         self.assertTrue(client.wire.closed)
         self.assertFalse(client.wire.transport.aborted)
+
+    def test_close_code_and_reason_of_the_client_are_echoed(self) -> None:
+        """Its page is told what comes back (RFC 6455 section 7.1.5)."""
+        for code, reason in ((1000, ""), (1001, ""), (1011, ""), (3000, ""), (4001, "bye"), (4999, "x" * 123)):
+            client = WebSocketClient(self.relay()).connect()
+            client.protocol.send_close(code, reason)
+            client.flush()
+            client.read()
+            self.assertEqual(client.close_received, (code, reason))
+
+    def test_close_without_a_code_is_answered_without_one(self) -> None:
+        client = WebSocketClient(self.relay()).connect()
+        client.wire.send(client_frame(0x88, b""))
+        self.assertEqual(client.wire.read(), b"\x88\x00")
+
+    def test_answered_close_is_followed_by_the_end_and_not_by_a_reset(self) -> None:
+        for disconnect in (Disconnect.RESTART, Disconnect.GAP, Disconnect.NOT_AVAILABLE):
+            client = WebSocketClient(self.relay()).connect()
+            client.wire.connection.close(disconnect)
+            client.read()
+            client.flush()
+            self.assertTrue(client.wire.transport.half_closed)
+            client.read()
+            self.assertEqual((client.wire.closed, client.wire.transport.aborted), (True, False))
+
+    def test_flood_behind_the_close_frame_is_dropped_until_the_client_ends(self) -> None:
+        for flood in (client_frame(0x81, b"too fast") * 400, client_frame(0x82, b"x" * 200_000)):
+            relay = self.relay(publish=("room",))
+            client = WebSocketClient(relay).connect()
+            client.wire.transport.ends_with_relay = False
+            for _ in range(100):
+                client.wire.send(flood)
+            self.assertEqual((client.wire.closed, client.wire.transport.half_closed), (False, True))
+            client.read()
+            self.assertIsNotNone(client.close_received)
+            client.wire.half_close()
+            self.assertEqual((client.wire.closed, client.wire.transport.aborted), (True, False))
+
+    def test_flood_without_end_is_reset(self) -> None:
+        client = WebSocketClient(self.relay()).connect()
+        client.wire.transport.ends_with_relay = False
+        megabyte = b"\x00" * 1024 * 1024
+        for _ in range(MAX_DISCARDED_BYTES // len(megabyte) + 4):
+            client.wire.send(megabyte)
+        self.assertTrue(client.wire.transport.aborted)
+
+    def test_client_that_ends_its_direction_during_its_handshake_is_answered_and_closed(self) -> None:
+        relay = self.relay(FakeBroker())
+        wire = ClientWire(relay)
+        wire.send(upgrade())
+        wire.half_close()
+        self.assertFalse(wire.closed)
+        relay.node.subscribed("room")
+        self.assertTrue(wire.read().startswith(b"HTTP/1.1 101 "))
+        self.assertEqual((wire.closed, wire.transport.aborted), (True, False))
+
+    def test_rejected_client_that_has_ended_its_direction_gets_the_response(self) -> None:
+        relay = self.relay(FakeBroker())
+        wire = ClientWire(relay)
+        wire.send(upgrade())
+        wire.half_close()
+        relay.node.subscribe_failed("room")
+        self.assertTrue(wire.read().startswith(b"HTTP/1.1 503 "))
+        self.assertEqual((wire.closed, wire.transport.aborted), (True, False))
+
+    def test_open_client_that_ends_its_direction_is_closed(self) -> None:
+        """It can answer no ping."""
+        client = WebSocketClient(self.relay()).connect()
+        client.wire.half_close()
+        self.assertEqual((client.wire.closed, client.wire.transport.aborted), (True, False))
 
     def test_calls_after_the_end_have_no_effect(self) -> None:
         relay = self.relay()
