@@ -49,10 +49,27 @@ class SiteTests(EdgeCase):
 
     def test_other_method_is_rejected_with_405_and_the_allowed_ones(self) -> None:
         for path in ("/healthz", "/readyz", "/", "/static/chat.js"):
-            for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
+            for method in ("POST", "PUT", "DELETE", "PATCH", "BREW"):
                 answer = self.ask(f"{method} {path}")
-                self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
-                self.assertEqual(answer.body, b"Only GET and HEAD are supported here.\n")
+                self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD, OPTIONS"))
+                self.assertEqual(answer.body, b"Only GET, HEAD and OPTIONS are supported here.\n")
+
+    def test_options_has_the_status_of_get_and_the_allowed_methods(self) -> None:
+        """See HAProxy's `option httpchk`, which sends OPTIONS / by default."""
+        broker = FakeBroker()
+        broker.ready = False
+        for path, status in (("/", 200), ("*", 200), ("/healthz", 200), ("/readyz", 503), ("/nowhere", 404)):
+            answer = self.ask(f"OPTIONS {path}", self.relay(broker))
+            self.assertEqual((answer.status, answer.headers["allow"]), (status, "GET, HEAD, OPTIONS"), path)
+
+    def test_two_slashes_at_the_beginning_are_not_the_root(self) -> None:
+        """A probe of `http://host/` + `/readyz` must not be green by mistake."""
+        for path in ("//readyz", "//healthz", "//nowhere", "///readyz", "//ws/chat", "//", "/static//chat.js"):
+            self.assertEqual(self.ask(f"GET {path}").status, 404, path)
+
+    def test_target_in_absolute_form_is_served(self) -> None:
+        for path in ("/healthz", "/readyz", "/", "/static/chat.js", "/nowhere", "/ws/chat"):
+            self.assertEqual(self.ask(f"GET http://relay.example{path}").status, self.ask(f"GET {path}").status, path)
 
     def test_unknown_path_is_404_by_any_method_and_names_the_known_ones(self) -> None:
         self.assertEqual(self.ask("POST /nothing").status, 404)
@@ -195,6 +212,14 @@ class BodyTests(EdgeCase):
         (answer,) = answers(wire.read())
         self.assertEqual((answer.status, answer.body), (400, b"The request is malformed (RFC 9112).\n"))
         self.assertTrue(wire.closed)
+
+    def test_other_version_of_http_is_rejected_with_400_and_nothing_behind_it_is_parsed(self) -> None:
+        """The first bytes of HTTP/2 and some others look like a head."""
+        for line in ("PRI * HTTP/2.0", "GET /healthz HTTP/0.9", "GET /healthz RTSP/1.0"):
+            wire = ClientWire(self.relay())
+            wire.send(head(line, "Host: x") + b"SM\r\n\r\n")
+            self.assertEqual([answer.status for answer in answers(wire.read())], [400])
+            self.assertTrue(wire.closed)
 
     def test_malformed_content_length_is_rejected_with_400_and_closed(self) -> None:
         for line in ("Content-Length: -1", "Content-Length: x"):

@@ -38,9 +38,9 @@ class ChatPageFile(Resource):
         self._type = _TYPES[name.rpartition(".")[2]]
 
     def render(self, request: Request) -> bytes:
-        """Respond to GET and HEAD, and reject other methods."""
-        if request.method not in (b"GET", b"HEAD"):
-            return respond_method_not_allowed(request)
+        """Respond to GET, HEAD and OPTIONS, and reject other methods."""
+        if (rejection := respond_method_not_allowed(request)) is not None:
+            return rejection
         request.setHeader(b"content-security-policy", _CONTENT_SECURITY_POLICY)
         request.setHeader(b"cache-control", b"no-cache")
         return respond(request, self._type, self._content)

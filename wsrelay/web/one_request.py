@@ -80,6 +80,8 @@ class OneRequestChannel(HTTPChannel):
         # Not twisted.web's own, which resets a connection whose client still sends.
         if self._closing is None:
             self._cancel_timer()
+            # What has arrived behind the end is not parsed.
+            self.clearLineBuffer()
             transport: Any = self.transport
             transport.unregisterProducer()
             # Reading is paused where bytes have arrived behind the request.
@@ -161,8 +163,8 @@ class OneRequest(Request):
 
     def process(self) -> None:
         if self.path == b"*":
-            # twisted.web would respond to OPTIONS * itself, with its name and version. Treat it as any other path.
-            self.path = b"/*"
+            # twisted.web would respond to OPTIONS * itself, with its name and version. It asks about the whole server.
+            self.path = b"/" if self.method == b"OPTIONS" else b"/*"
         super().process()
 
     def _reject(self) -> None:

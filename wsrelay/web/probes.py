@@ -17,7 +17,7 @@ class TextResource(Resource):
 
     Args:
         get_response: Returns HTTP status and text; called for each request.
-        any_method: Whether methods other than GET and HEAD get the same response, as those to unknown paths do.
+        any_method: Whether other methods than GET, HEAD and OPTIONS get the same response, as at unknown paths.
     """
 
     isLeaf = True
@@ -28,10 +28,9 @@ class TextResource(Resource):
         self._any_method = any_method
 
     def render(self, request: Request) -> bytes:
-        """Respond to GET and HEAD, and reject other methods unless all are allowed."""
-        if request.method not in (b"GET", b"HEAD") and not self._any_method:
-            return respond_method_not_allowed(request)
-        return respond_text(request, *self._get_response())
+        """Respond to GET, HEAD and OPTIONS, and reject other methods unless all are allowed."""
+        rejection = None if self._any_method else respond_method_not_allowed(request)
+        return respond_text(request, *self._get_response()) if rejection is None else rejection
 
 
 class MetricsResource(Resource):
@@ -48,7 +47,7 @@ class MetricsResource(Resource):
         self._get_metrics = get_metrics
 
     def render(self, request: Request) -> bytes:
-        """Respond to GET and HEAD, and reject other methods."""
-        if request.method not in (b"GET", b"HEAD"):
-            return respond_method_not_allowed(request)
+        """Respond to GET, HEAD and OPTIONS, and reject other methods."""
+        if (rejection := respond_method_not_allowed(request)) is not None:
+            return rejection
         return respond(request, b"text/plain; version=0.0.4; charset=utf-8", self._get_metrics())

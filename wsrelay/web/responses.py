@@ -11,6 +11,8 @@ from wsrelay.core.wire.http_response import SECURITY_HEADERS
 
 __all__ = ["TextResponse", "add_security_headers", "respond", "respond_method_not_allowed", "respond_text"]
 
+_READING_METHODS = b"GET, HEAD, OPTIONS"
+
 TextResponse = tuple[int, str]
 """HTTP status and text."""
 
@@ -25,6 +27,9 @@ def add_security_headers(request: HTTPRequest) -> None:
 def respond(request: Request, content_type: bytes, content: bytes) -> bytes:
     """Set the type and length of a response, and return its body for `render`."""
     request.setHeader(b"content-type", content_type)
+    # HAProxy's default health check: the status of the resource, and what it supports (RFC 9110 section 9.3.7).
+    if request.method == b"OPTIONS" and not request.responseHeaders.hasHeader(b"allow"):
+        request.setHeader(b"allow", _READING_METHODS)
     request.setHeader(b"content-length", str(len(content)).encode())
     # A body in response to HEAD would be read as the next response.
     return b"" if request.method == b"HEAD" else content
@@ -37,7 +42,9 @@ def respond_text(request: Request, status: int, text: str) -> bytes:
     return respond(request, b"text/plain; charset=utf-8", text.encode() + b"\n")
 
 
-def respond_method_not_allowed(request: Request) -> bytes:
-    """Set up the response to methods other than GET and HEAD, and return its body for `render`."""
-    request.setHeader(b"allow", b"GET, HEAD")
-    return respond_text(request, 405, "Only GET and HEAD are supported here.")
+def respond_method_not_allowed(request: Request) -> bytes | None:
+    """Set up the response to a method that does not read, and return its body for `render`; None for one that does."""
+    if request.method in (b"GET", b"HEAD", b"OPTIONS"):
+        return None
+    request.setHeader(b"allow", _READING_METHODS)
+    return respond_text(request, 405, "Only GET, HEAD and OPTIONS are supported here.")

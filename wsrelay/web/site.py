@@ -40,6 +40,9 @@ class _Root(_Folder):
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
         add_security_headers(request)
+        if not path and request.postpath:
+            # Two slashes at the beginning are not the root: a probe of `//readyz` would find the page, ready or not.
+            return _NOT_FOUND
         child: Resource = super().getChildWithDefault(path, request)
         return child
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.client_address import rate_limit_key
+from wsrelay.core.access.client_address import UNREADABLE, client_address, rate_limit_key
 
 
 class RateLimitKeyTests(SynchronousTestCase):
@@ -31,3 +31,51 @@ class RateLimitKeyTests(SynchronousTestCase):
             upper = first.removesuffix("::")
             self.assertEqual(first, rate_limit_key(first))
             self.assertTrue(upper or first == "::", lower)
+
+
+class ClientAddressTests(SynchronousTestCase):
+    """`client_address`."""
+
+    def assert_addresses(self, cases: tuple[tuple[str, int, str], ...]) -> None:
+        """Assert the address for a field and a number of trusted proxies, for connections from 9.9.9.9."""
+        for forwarded, trusted, expected in cases:
+            self.assertEqual(client_address("9.9.9.9", forwarded, trusted), expected, (forwarded, trusted))
+
+    def test_only_the_entry_of_the_outermost_trusted_proxy_is_used(self) -> None:
+        self.assert_addresses(
+            (
+                ("6.6.6.6, 2.2.2.2", 0, "9.9.9.9"),
+                ("6.6.6.6, 2.2.2.2", 1, "2.2.2.2"),
+                ("6.6.6.6,2.2.2.2 ,3.3.3.3", 2, "2.2.2.2"),
+            )
+        )
+
+    def test_connection_has_its_own_address_without_the_field(self) -> None:
+        self.assert_addresses((("", 1, "9.9.9.9"), ("", 0, "9.9.9.9")))
+
+    def test_first_entry_is_used_if_there_are_fewer_than_trusted_proxies(self) -> None:
+        """The client has reached an inner proxy."""
+        self.assert_addresses((("2.2.2.2", 2, "2.2.2.2"), ("2.2.2.2, 3.3.3.3", 3, "2.2.2.2")))
+
+    def test_port_brackets_and_quotes_are_removed(self) -> None:
+        self.assert_addresses(
+            (
+                ("203.0.113.1:51234", 1, "203.0.113.1"),
+                ('"203.0.113.1"', 1, "203.0.113.1"),
+                ("6.6.6.6, 203.0.113.1:51234", 1, "203.0.113.1"),
+                ("2001:DB8::1", 1, "2001:db8::1"),
+                ("[2001:db8::1]", 1, "2001:db8::1"),
+                ("[2001:db8::1]:443", 1, "2001:db8::1"),
+                ('"[2001:db8::1]:4711"', 1, "2001:db8::1"),
+            )
+        )
+
+    def test_ipv4_mapped_address_is_the_ipv4_address(self) -> None:
+        self.assert_addresses(
+            (("::ffff:203.0.113.1", 1, "203.0.113.1"), ("[::ffff:203.0.113.1]:4711", 1, "203.0.113.1"))
+        )
+
+    def test_entry_that_is_not_an_address_is_nobodys(self) -> None:
+        """The connection's own is that of the proxy, and so everybody's."""
+        for text in ("unknown", "<script>", "for=203.0.113.1", "_hidden", "[", "[]:1", ",", "203.0.113.1:1:2", "a:1"):
+            self.assert_addresses(((text, 1, UNREADABLE),))

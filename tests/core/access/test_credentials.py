@@ -227,10 +227,16 @@ class CookieTests(SynchronousTestCase):
         for cookie in (f"{COOKIE}=", f'{COOKIE}=""', f"{COOKIE}", ""):
             self.assertIsNone(find(COOKIE, cookie=cookie))
 
-    def test_two_cookies_of_the_name_are_rejected(self) -> None:
+    def test_two_tokens_in_cookies_of_the_name_are_rejected(self) -> None:
         """A sibling subdomain may have planted one (RFC 6265 section 8.6)."""
-        for second in (TOKEN, "a.b.c", "x", ""):
-            self.assertEqual(find(COOKIE, cookie=f"{COOKIE}={TOKEN}; {COOKIE}={second}"), ClientError.AMBIGUOUS)
+        for cookie in (f"{COOKIE}={TOKEN}; {COOKIE}=a.b.c", f"{COOKIE}=a.b.c; x=y; {COOKIE}={TOKEN}"):
+            self.assertEqual(find(COOKIE, cookie=cookie), ClientError.AMBIGUOUS)
+
+    def test_cookies_of_the_name_that_are_no_tokens_or_the_same_one_do_no_harm(self) -> None:
+        for second in (TOKEN, "x", "", "1; session=2"):
+            for cookie in (f"{COOKIE}={TOKEN}; {COOKIE}={second}", f"{COOKIE}={second}; {COOKIE}={TOKEN}"):
+                self.assertEqual(find(COOKIE, cookie=cookie), Credential(CredentialKind.TOKEN, Secret(TOKEN), True))
+        self.assertIsNone(find(COOKIE, cookie=f"{COOKIE}=1; {COOKIE}=2"))
 
     def test_any_other_credential_takes_precedence_over_cookies(self) -> None:
         for cookie in (f"{COOKIE}=a.b.c", f"{COOKIE}=x", f"{COOKIE}=x; {COOKIE}=y"):

@@ -95,6 +95,51 @@ class ListedTests(PolicyCase):
             ),
         )
 
+    def test_origins_of_applications_and_extensions_are_compared_as_texts(self) -> None:
+        listed = (
+            "file://",
+            "app://.",
+            "app://-",
+            "app://obsidian.md",
+            "tauri://localhost",
+            "vscode-webview://0abc",
+            "chrome-extension://abcdefghijklmnop",
+        )
+        self.assert_permits(
+            OriginPolicy(listed), (*listed, "APP://OBSIDIAN.MD"), ("null", "app://", "app://x", "https://obsidian.md")
+        )
+
+    def test_star_stands_for_any_host_of_a_scheme_that_is_not_the_webs(self) -> None:
+        self.assert_permits(
+            OriginPolicy(["moz-extension://*"]),
+            ("moz-extension://4d2f9e1e-6c0f-4f6e-9c8a-1f6d0e6b1c11",),
+            ("chrome-extension://abc", "https://example.com", "moz-extension://a/b", "moz-extension://a b"),
+        )
+
+    def test_star_stands_for_any_port(self) -> None:
+        self.assert_permits(
+            OriginPolicy(["http://localhost:*", "http://[::1]:*", "https://*.example.com:*"]),
+            (
+                "http://localhost",
+                "http://localhost:5173",
+                "http://[::1]:5173",
+                "https://a.example.com:8443",
+                "https://a.example.com",
+            ),
+            (
+                "https://localhost:5173",
+                "http://localhost.example:5173",
+                "http://[::2]:5173",
+                "https://example.com:1",
+                "http://localhost:99999",
+            ),
+        )
+
+    def test_null_stands_for_files_too(self) -> None:
+        """Browsers send null for a file, Electron and Android's WebView send file://."""
+        self.assert_permits(OriginPolicy(["null"]), ("null", "file://"), ("https://example.com", "file://x"))
+        self.assert_permits(OriginPolicy(["file://"]), ("file://",), ("null",))
+
     def test_scheme_and_host_ignore_case_on_both_sides(self) -> None:
         self.assert_permits(
             OriginPolicy(["HTTPS://Example.COM", "https://*.Example.ORG"]),
@@ -232,6 +277,13 @@ class SameOriginTests(SynchronousTestCase):
         ):
             self.assertEqual(self.permits(f"{scheme}://example.com", "example.com", is_secure), permitted)
 
+    def test_scheme_that_the_proxy_denies_has_an_error_of_its_own(self) -> None:
+        """The Host field, of which the other error speaks, is right."""
+        error = OriginPolicy().check(handshake("https://example.com", "example.com", is_secure=False))
+        self.assertIs(error, ClientError.ORIGIN_SCHEME)
+        error = OriginPolicy().check(handshake("https://example.com", "backend:8080", is_secure=False))
+        self.assertIs(error, ClientError.ORIGIN)
+
     def test_only_http_and_https_can_be_of_the_same_origin(self) -> None:
         for scheme in ("ws", "wss", "ftp", "app", "chrome-extension", "file"):
             for is_secure in (True, False, None):
@@ -290,6 +342,17 @@ class ConfigTests(SynchronousTestCase):
             "*.example.com",
             "https://*.*.example.com",
             "https://a.*.com",
+            "https://*:443",
+            "http://localhost:*x",
+            "http://localhost:",
+            "http://[::g]",
+            "moz-extension://*.x",
+            "moz-extension://a*",
+            "app://x/y",
+            "file:///",
+            "ws://example.com",
+            "wss://*",
+            "data:",
             "https://a*.example.com",
             "https://*.",
             "https://*.[::1]",
@@ -309,7 +372,7 @@ class ConfigTests(SynchronousTestCase):
                     self.assertEqual(
                         str(error),
                         f"{text!r} is no origin: it should look like https://example.com, https://*.example.com, "
-                        "http://localhost:3000, null or *",
+                        "http://localhost:3000, http://localhost:*, file://, moz-extension://*, null or *",
                     )
                 else:
                     accepted.append(text)

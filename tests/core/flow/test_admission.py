@@ -9,7 +9,7 @@ from devtools.harness.http import answers, upgrade
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
-from wsrelay.core.access.client_address import client_address, client_is_secure
+from wsrelay.core.access.client_address import client_is_secure
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.outcomes.errors import HTTPError
 
@@ -51,24 +51,6 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual([self.status(admission) for _ in range(5)], [101] * 4 + [503])
         self.clock.advance(0.5)
         self.assertEqual([self.status(admission) for _ in range(2)], [101, 503])
-
-
-class AddressTests(SynchronousTestCase):
-    """The address of a client."""
-
-    def test_only_addresses_written_by_trusted_proxies_are_used(self) -> None:
-        """If what they wrote is no address, the connection's own is used."""
-        cases = (
-            ("6.6.6.6, 2.2.2.2", 0, "9.9.9.9"),
-            ("6.6.6.6, 2.2.2.2", 1, "2.2.2.2"),
-            ("6.6.6.6,2.2.2.2 ,3.3.3.3", 2, "2.2.2.2"),
-            ("2001:DB8::1", 1, "2001:db8::1"),
-            ("", 1, "9.9.9.9"),
-            ("2.2.2.2", 2, "9.9.9.9"),
-            ("<script>", 1, "9.9.9.9"),
-        )
-        for forwarded, trusted, expected in cases:
-            self.assertEqual(client_address("9.9.9.9", forwarded, trusted), expected)
 
 
 class ListeningTests(EdgeCase):

@@ -30,6 +30,7 @@ class ClientErrorTests(SynchronousTestCase):
             },
             {
                 "origin": (403, (), 4501),
+                "origin_scheme": (403, (), 4501),
                 "no_origin": (403, (), 4501),
                 "ambiguous": (400, (), 4501),
                 "malformed": (400, (), 4501),

@@ -21,10 +21,49 @@ class ParseHeadTests(SynchronousTestCase):
         return error.response.text
 
     def test_plain_request_has_method_and_path_without_query(self) -> None:
-        self.assertEqual(
-            parse_head(head("POST /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")),
-            RequestHead(b"POST", "/a/b", is_upgrade=False, websocket_head=b""),
+        data = head("POST /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")
+        self.assertEqual(parse_head(data), RequestHead(b"POST", "/a/b", data, is_upgrade=False, websocket_head=b""))
+
+    def test_target_in_absolute_form_is_its_path_at_its_host(self) -> None:
+        """It replaces the Host field (RFC 9112 section 3.2.2)."""
+        for target, path in (
+            ("http://relay.example/healthz?x=1", "/healthz?x=1"),
+            ("HTTPS://relay.example:8443/healthz", "/healthz"),
+            ("http://relay.example", "/"),
+            ("http://relay.example?x", "/?x"),
+        ):
+            found = parse_head(head(f"GET {target} HTTP/1.1", "Host: other.example"))
+            self.assertEqual((found.path, found.is_upgrade), (path.partition("?")[0], False))
+            self.assertEqual(found.head, head(f"GET {path} HTTP/1.1", "Host: other.example"))
+        found = parse_head(upgrade("http://a.example:81/ws/room?x=1"))
+        self.assertEqual((found.path, found.query, found.fields[b"host"]), ("/ws/room", "x=1", "a.example:81"))
+        self.assertIn(b"GET /ws/room HTTP/1.1\r\nHost: a.example:81\r\n", found.websocket_head)
+
+    def test_upgrade_without_the_fields_of_a_handshake_is_a_plain_request(self) -> None:
+        """Some proxies set Upgrade for every request."""
+        lines = ("Host: x", "Upgrade: websocket", "Connection: upgrade")
+        self.assertFalse(parse_head(head("GET /healthz HTTP/1.1", *lines)).is_upgrade)
+        for line in (f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13"):
+            self.assertTrue(parse_head(head("GET /healthz HTTP/1.1", *lines, line)).is_upgrade)
+
+    def test_cookies_in_several_lines_are_joined(self) -> None:
+        """As front ends that speak HTTP/2 pass them on (RFC 9113 section 8.2.3)."""
+        self.assertEqual(parse_head(upgrade("/ws/room", "Cookie: a=1; b=2", "cookie: c=3")).cookie, "a=1; b=2; c=3")
+        self.assertFalse(parse_head(head("GET / HTTP/1.1", "Host: x", "Cookie: a=1", "Cookie: a=1")).is_upgrade)
+
+    def test_acceptable_offer_of_compression_is_passed_on_if_wanted(self) -> None:
+        lines = (
+            "Sec-WebSocket-Extensions: foo; a=b",
+            "Sec-WebSocket-Extensions: permessage-deflate; x, permessage-deflate",
         )
+        wanted = parse_head(upgrade("/ws/room", *lines), with_extensions=True).websocket_head
+        self.assertIn(b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n", wanted)
+        for data in (
+            parse_head(upgrade("/ws/room", *lines)),
+            parse_head(upgrade("/ws/room", lines[0]), with_extensions=True),
+            parse_head(upgrade("/ws/room"), with_extensions=True),
+        ):
+            self.assertNotIn(b"Extensions", data.websocket_head)
 
     def test_head_without_fields_is_valid(self) -> None:
         self.assertEqual(parse_head(head("GET / HTTP/1.1")).path, "/")
@@ -78,7 +117,7 @@ class ParseHeadTests(SynchronousTestCase):
         )
         self.assertEqual(found.query, "ticket=abc")
         self.assertEqual(found.fields[b"authorization"], "Bearer a.b.c")
-        self.assertEqual((found.fields[b"origin"], found.fields[b"cookie"]), ("https://a.example", "a=\xe9"))
+        self.assertEqual((found.fields[b"origin"], found.cookie), ("https://a.example", "a=\xe9"))
         self.assertEqual(found.subprotocols, ("wsrelay.token.a.b.c", "x"))
         self.assertEqual((found.forwarded_for, found.forwarded_proto), ("192.0.2.1,192.0.2.2, 192.0.2.3", "https"))
         self.assertNotIn(b"a.b.c", found.websocket_head)
@@ -88,7 +127,7 @@ class ParseHeadTests(SynchronousTestCase):
 
     def test_duplicate_singleton_field_is_rejected_with_400(self) -> None:
         """In a handshake and in any other request."""
-        names = ("Host", "origin", "Authorization", "Cookie", "Content-Length", "Transfer-Encoding")
+        names = ("Host", "origin", "Authorization", "Content-Length", "Transfer-Encoding")
         for name in (*names, "Sec-WebSocket-Key", "Sec-WebSocket-Version"):
             for make in (upgrade, lambda path, *lines: head(f"POST {path} HTTP/1.1", *lines)):
                 data = make("/ws/room", f"{name}: 1", f"{name.upper()}: 1")
@@ -127,11 +166,20 @@ class ParseHeadTests(SynchronousTestCase):
 
     def test_target_must_be_a_path_a_url_or_an_asterisk(self) -> None:
         """Any other would be read as another path by twisted.web than by a proxy."""
-        for target in ("xmetrics", ".metrics", "?metrics", "\\metrics", "relay.example:80", "*/metrics", "ws://x/y"):
+        odd = ("http:/healthz", "http://", "http:///healthz", "http://a@b/healthz", "http://a#b")
+        for target in (
+            "xmetrics",
+            ".metrics",
+            "?metrics",
+            "\\metrics",
+            "relay.example:80",
+            "*/metrics",
+            "ws://x/y",
+            *odd,
+        ):
             text = self.error_text(head(f"GET {target} HTTP/1.1", "Host: x"))
-            self.assertEqual(
-                text, "The request target is malformed: it must begin with a slash (RFC 9112 section 3.2)."
-            )
+            expected = "it must be a path, or a URL with http or https (RFC 9112 section 3.2)."
+            self.assertEqual(text, f"The request target is malformed: {expected}")
         for target in ("/", "*", "http://relay.example/metrics", "https://relay.example"):
             self.assertFalse(parse_head(head(f"GET {target} HTTP/1.1", "Host: x")).is_upgrade)
 

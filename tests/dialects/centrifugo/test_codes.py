@@ -14,6 +14,7 @@ EXPIRED = ErrorCode(109, "token expired")
 
 ERROR_TABLE = {
     ClientError.ORIGIN: DENIED,
+    ClientError.ORIGIN_SCHEME: DENIED,
     ClientError.NO_ORIGIN: DENIED,
     ClientError.AMBIGUOUS: DENIED,
     ClientError.MALFORMED: DENIED,

@@ -171,7 +171,7 @@ class RouterTests(EdgeCase):
         for data, status, body in (
             (upgrade("/"), 404, nowhere),
             (upgrade("/ws"), 404, nowhere),
-            (upgrade("http://relay.example/ws/room"), 404, nowhere),
+            (upgrade("http://relay.example/ws"), 404, nowhere),
             (upgrade("/ws/room", "Content-Length: 1"), 400, b"A WebSocket handshake has no body.\n"),
             (upgrade("/ws/room", "Transfer-Encoding: chunked"), 400, b"A WebSocket handshake has no body.\n"),
             (head("GET /"), 400, b"The request line is malformed (RFC 9112 section 3).\n"),

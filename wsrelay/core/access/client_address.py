@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
-__all__ = ["client_address", "client_is_secure", "rate_limit_key"]
+__all__ = ["UNREADABLE", "client_address", "client_is_secure", "rate_limit_key"]
+
+UNREADABLE = "unknown"
+"""Stands for the address of a client if the entry that should name it cannot be read. It is nobody's: the address of
+the proxy would be everybody's, and let everybody in with a ticket that is bound to it."""
 
 _INTERFACE_BITS = 64
 
@@ -36,15 +40,33 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
             claim.
 
     Returns:
-        The entry that the outermost trusted proxy appended; `peer` if there is none, or it is not an IP address.
+        The entry that the outermost trusted proxy appended, in its shortest form; `peer` if there is no field;
+        `UNREADABLE` if the entry is not an address.
     """
-    if not trusted_proxies:
+    if not trusted_proxies or not forwarded_for:
         return peer
-    hops = [hop.strip() for hop in forwarded_for.split(",")]
+    hops = forwarded_for.split(",")
+    # A client that reached an inner proxy has fewer entries.
+    return _read_hop(hops[-min(trusted_proxies, len(hops))].strip())
+
+
+def _read_hop(text: str) -> str:
+    """Return the address in an entry of X-Forwarded-For.
+
+    There is no standard for the field. Entries have been seen with the client's port (Azure Application Gateway, IIS),
+    an IPv6 address in brackets with or without one, and quotes around either, as in Forwarded (RFC 7239 section 6).
+    """
+    text = text.strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        return str(ip_address(hops[-trusted_proxies]))
-    except (IndexError, ValueError):
-        return peer
+        found = ip_address(text)
+    except ValueError:
+        return UNREADABLE
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
 
 
 def client_is_secure(is_tls: bool, forwarded_proto: str, trusted_proxies: int) -> bool | None:

@@ -114,13 +114,13 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
         # A credential that the client chose to send goes before one that its browser added.
         return check_credential(*found[0])
     if cookie is not None and not handshake.promises_credential:
-        values = handshake.cookies(cookie)
-        if len(values) > 1:
+        # A value that is not a token is ignored: the browser sends its cookies anyway, and public channels stay public.
+        tokens = {text for text in handshake.cookies(cookie) if _is_within_grammar(CredentialKind.TOKEN, text)}
+        if len(tokens) > 1:
             # A page on a sibling subdomain can plant a second one of the same name (RFC 6265 section 8.6).
             raise RejectedError(ClientError.AMBIGUOUS)
-        # A value that is not a token is ignored: the browser sends its cookies anyway, and public channels stay public.
-        if values and _is_within_grammar(CredentialKind.TOKEN, values[0]):
-            return Credential(CredentialKind.TOKEN, Secret(values[0]), is_ambient=True)
+        if tokens:
+            return Credential(CredentialKind.TOKEN, Secret(tokens.pop()), is_ambient=True)
     return None
 
 

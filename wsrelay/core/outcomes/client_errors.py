@@ -61,6 +61,14 @@ class ClientError(Enum):
         (),
         Disconnect.CREDENTIAL,
     )
+    ORIGIN_SCHEME = (
+        403,
+        "The page and the relay share their host, but not their scheme: the page's is in its Origin, the relay's is "
+        "judged by X-Forwarded-Proto of the trusted proxies, or by its own TLS. Have the proxy that ends TLS send "
+        "X-Forwarded-Proto: https, or add the origin to the setting origins.",
+        (),
+        Disconnect.CREDENTIAL,
+    )
     NO_ORIGIN = (
         403,
         "Clients without an Origin field may not connect here: send one that the setting origins allows.",

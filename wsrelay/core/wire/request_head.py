@@ -7,6 +7,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from wsrelay.core.outcomes.errors import HTTPError
+from wsrelay.core.wire.deflate_offers import acceptable_offer
 from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = ["DUPLICATE_FIELD", "END_OF_HEAD", "SINGLETON_FIELDS", "RequestHead", "parse_head"]
@@ -18,7 +19,6 @@ SINGLETON_FIELDS = frozenset(
         b"host",
         b"origin",
         b"authorization",
-        b"cookie",
         b"content-length",
         b"transfer-encoding",
         b"sec-websocket-key",
@@ -27,7 +27,8 @@ SINGLETON_FIELDS = frozenset(
 )
 """The header fields that may occur once, in lower case. Of two, one party would use the first and another the last, and
 a proxy in between has checked only one of them (RFC 9112 sections 3.2 and 6.3, RFC 6455 section 11.3, RFC 6454 section
-7.3, RFC 9110 section 11.6.2, RFC 6265 section 5.4)."""
+7.3, RFC 9110 section 11.6.2). Cookie is not among them: front ends that speak HTTP/2 may pass it on in several lines,
+which mean one (RFC 9113 section 8.2.3)."""
 
 DUPLICATE_FIELD = ErrorResponse(400, "A header field that may occur once occurs twice in the request head.")
 """The response to a head with one of the `SINGLETON_FIELDS` twice."""
@@ -47,15 +48,19 @@ _HANDSHAKE_FIELDS = frozenset((b"host", b"upgrade", b"connection", b"sec-websock
 
 # Lists: several lines, or one line with commas, mean the same.
 _LIST_FIELDS = frozenset(
-    (b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto")
+    (b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto", b"cookie")
 )
+
+# RFC 9112 section 3.2.2: a server accepts the absolute form, too, which proxies send. No user information
+# (RFC 9110 section 4.2.4).
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 
 _MALFORMED_REQUEST_LINE = ErrorResponse(400, "The request line is malformed (RFC 9112 section 3).")
 _MALFORMED_LINE = ErrorResponse(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
 _FORBIDDEN_BYTES = ErrorResponse(400, "The request head contains forbidden bytes (RFC 9112 section 2.2).")
 _UNEXPECTED_BODY = ErrorResponse(400, "A WebSocket handshake has no body.")
 _MALFORMED_TARGET = ErrorResponse(
-    400, "The request target is malformed: it must begin with a slash (RFC 9112 section 3.2)."
+    400, "The request target is malformed: it must be a path, or a URL with http or https (RFC 9112 section 3.2)."
 )
 _UNSUPPORTED_CODING = ErrorResponse(501, "The only supported transfer coding is chunked (RFC 9112 section 6.1).")
 _TWO_BODY_LENGTHS = ErrorResponse(
@@ -70,11 +75,14 @@ class RequestHead:
 
     Attributes:
         method: The method as it was sent.
-        path: The request target without its query.
+        path: The request target without its query, and without scheme and host.
+        head: The whole head, its target without scheme and host.
         is_upgrade: Whether the request asks for a WebSocket. The attributes below are set only if it does.
         websocket_head: The head for the WebSocket parser: no query and no credential.
         query: The part of the request target behind the question mark; may contain a ticket.
-        fields: The values of the `SINGLETON_FIELDS` in the head, by their names in lower case.
+        fields: The values of the `SINGLETON_FIELDS` in the head, by their names in lower case. The host is that of the
+            request target if it names one.
+        cookie: All values of Cookie, joined by semicolons.
         subprotocols: The items of Sec-WebSocket-Protocol; may contain a token.
         forwarded_for: All values of X-Forwarded-For, joined by commas.
         forwarded_proto: All values of X-Forwarded-Proto, joined by commas.
@@ -82,10 +90,12 @@ class RequestHead:
 
     method: bytes
     path: str
+    head: bytes = field(repr=False)
     is_upgrade: bool
     websocket_head: bytes = b""
     query: str = field(default="", repr=False)
     fields: dict[bytes, str] = field(default_factory=dict, repr=False)
+    cookie: str = field(default="", repr=False)
     subprotocols: tuple[str, ...] = field(default=(), repr=False)
     forwarded_for: str = ""
     forwarded_proto: str = ""
@@ -97,7 +107,7 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
     Args:
         head: The head, up to and including the empty line at its end.
         subprotocols: The subprotocols that are passed on to the WebSocket parser if the client offers them.
-        with_extensions: Whether to pass on to it the extensions that the client offers.
+        with_extensions: Whether to pass on to it the client's offer of compression, if it can be accepted.
 
     Raises:
         HTTPError: The head contains forbidden bytes or lines that are no header fields, contradicts itself, or asks
@@ -110,9 +120,10 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
     if len(words) != 3 or not request_line.isascii() or _TOKEN.fullmatch(words[0]) is None:
         raise HTTPError(_MALFORMED_REQUEST_LINE)
     method, target, version = words
-    # RFC 9112 section 3.2. Without its slash twisted.web would take the rest for the path, unlike any proxy.
-    if not target.startswith((b"/", b"http://", b"https://")) and target != b"*":
-        raise HTTPError(_MALFORMED_TARGET)
+    host: bytes | None = None
+    if not target.startswith(b"/") and target != b"*":
+        host, target = _split_absolute_form(target)
+        head = b"\r\n".join([b" ".join((method, target, version)), *lines]) + END_OF_HEAD
     path, _, query = target.partition(b"?")
     kept: list[bytes] = []
     singletons: dict[bytes, bytes] = {}
@@ -128,7 +139,7 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
                 raise HTTPError(DUPLICATE_FIELD)
             singletons[key] = value.strip()
         if key in _HANDSHAKE_FIELDS:
-            kept.append(line)
+            kept.append(line if key != b"host" or host is None else b"Host: " + host)
             if key == b"upgrade" and b"websocket" in value.lower():
                 is_upgrade = True
         elif key in _LIST_FIELDS:
@@ -139,17 +150,22 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         # RFC 9112 section 6.1: reject an unknown coding. RFC 7230 had `identity`, whose body has no end.
         if coding.lower() != b"chunked":
             raise HTTPError(_UNSUPPORTED_CODING)
+    if host is not None:
+        # RFC 9112 section 3.2.2: it replaces the Host field.
+        singletons[b"host"] = host
+    # Proxies that set Upgrade for every request mean a WebSocket only where the client sent these.
+    is_upgrade = is_upgrade and not singletons.keys().isdisjoint((b"sec-websocket-key", b"sec-websocket-version"))
     if not is_upgrade or method != b"GET":
-        return RequestHead(method, path.decode("ascii"), is_upgrade=False)
+        return RequestHead(method, path.decode("ascii"), head, is_upgrade=False)
     if b"transfer-encoding" in singletons or singletons.get(b"content-length", b"0") != b"0":
         raise HTTPError(_UNEXPECTED_BODY)
     offered: tuple[str, ...] = ()
-    if (found := lists.get(b"sec-websocket-protocol")) is not None:
-        offered = _items(found)
+    if (protocols := lists.get(b"sec-websocket-protocol")) is not None:
+        offered = _items(protocols)
         if known := [item for item in offered if item in subprotocols]:
             kept.append(b"Sec-WebSocket-Protocol: " + ", ".join(known).encode("latin-1"))
-    if with_extensions and (extensions := lists.get(b"sec-websocket-extensions")) is not None:
-        kept.append(b"Sec-WebSocket-Extensions: " + b", ".join(extensions))
+    if with_extensions and (offer := acceptable_offer(lists.get(b"sec-websocket-extensions", ()))) is not None:
+        kept.append(b"Sec-WebSocket-Extensions: " + offer)
     # Without the query, which may contain a ticket: the WebSocket parser needs no credential.
     websocket_head = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
     if not websocket_head.isascii():
@@ -157,18 +173,34 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
     return RequestHead(
         method,
         path.decode("ascii"),
+        head,
         is_upgrade=True,
         websocket_head=websocket_head,
         query=query.decode("ascii"),
         fields={name: value.decode("latin-1") for name, value in singletons.items()},
+        cookie=_joined(lists.get(b"cookie"), b"; "),
         subprotocols=offered,
         forwarded_for=_joined(lists.get(b"x-forwarded-for")),
         forwarded_proto=_joined(lists.get(b"x-forwarded-proto")),
     )
 
 
-def _joined(values: list[bytes] | None) -> str:
-    return "" if values is None else b",".join(values).decode("latin-1")
+def _split_absolute_form(target: bytes) -> tuple[bytes, bytes]:
+    """Return the host of a request target in absolute form, and the target in origin form.
+
+    Raises:
+        HTTPError: The target has another form. Without its slash twisted.web would take the rest for the path, unlike
+            any proxy.
+    """
+    found = _ABSOLUTE_FORM.fullmatch(target)
+    if found is None:
+        raise HTTPError(_MALFORMED_TARGET)
+    rest = found[2] or b""
+    return found[1], rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _joined(values: list[bytes] | None, separator: bytes = b",") -> str:
+    return "" if values is None else separator.join(values).decode("latin-1")
 
 
 def _items(values: list[bytes]) -> tuple[str, ...]:

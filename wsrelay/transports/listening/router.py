@@ -21,7 +21,7 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from wsrelay.config import Settings
-from wsrelay.core.access.client_address import client_address, client_is_secure
+from wsrelay.core.access.client_address import UNREADABLE, client_address, client_is_secure
 from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.outcomes.errors import HTTPError, RejectedError
@@ -136,10 +136,10 @@ class ConnectionRouter(Protocol):
             self._reject(error.client_error.response)
             return
         self._cancel_timer()
-        if destination is not None:
+        if isinstance(destination, Destination):
             self._factory.start_websocket(self.transport, destination, rest)
         else:
-            self._factory.start_http(self.transport, head + rest)
+            self._factory.start_http(self.transport, destination + rest)
 
     def _reject(self, response: ErrorResponse) -> None:
         self._cancel_timer()
@@ -218,7 +218,7 @@ class ConnectionRouterFactory(Factory):
     def buildProtocol(self, _address: IAddress | None) -> Protocol:
         return ConnectionRouter(self)
 
-    def check_request(self, transport: Any, head: bytes) -> Destination | None:
+    def check_request(self, transport: Any, head: bytes) -> Destination | bytes:
         """Check a request head, and find its destination.
 
         Args:
@@ -226,7 +226,8 @@ class ConnectionRouterFactory(Factory):
             head: The head, up to and including the empty line at its end.
 
         Returns:
-            The destination of a WebSocket handshake, which admission has counted. None for an HTTP request.
+            The destination of a WebSocket handshake, which admission has counted; or the head of an HTTP request, its
+            target without scheme and host.
 
         Raises:
             HTTPError: The head is malformed, no WebSocket is at its path, or the relay accepts no connections now.
@@ -234,7 +235,7 @@ class ConnectionRouterFactory(Factory):
         """
         request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
         if not request.is_upgrade:
-            return None
+            return request.head
         if self._websockets.connections.is_draining:
             raise HTTPError(DRAINING)
         if (route := find_route(self._routes, request.path)) is None:
@@ -290,14 +291,20 @@ class ConnectionRouterFactory(Factory):
         peer = getattr(transport.getPeer(), "host", "unix")
         proxies = self.settings.trusted_proxies
         fields = request.fields
+        address = client_address(peer, request.forwarded_for, proxies)
+        if address == UNREADABLE:
+            self._rejections.log_detail(
+                "X-Forwarded-For has no address where trusted_proxies says that one is: such clients are counted "
+                "together, and no ticket that is bound to an address is valid for them"
+            )
         return Handshake(
             request.path,
-            client_address(peer, request.forwarded_for, proxies),
+            address,
             query=request.query,
             origin=fields.get(b"origin"),
             host=fields.get(b"host", ""),
             authorization=fields.get(b"authorization", ""),
-            cookie=fields.get(b"cookie", ""),
+            cookie=request.cookie,
             subprotocols=request.subprotocols,
             is_secure=client_is_secure(is_tls(transport), request.forwarded_proto, proxies),
             connection=token_hex(8),
