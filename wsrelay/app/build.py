@@ -116,6 +116,7 @@ def build_relay(
         settings,
         timers=node.timers,
         counters=counters,
+        rejections=rejections,
         admission=admission,
         clock=clock,
         rng=rng,

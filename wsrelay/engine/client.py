@@ -76,7 +76,7 @@ class Client:
         self._services = services
         self._connection = connection
         self._session = Session(services.namespaces, has_commands=connection.dialect.accepts_before_subscribed)
-        # The opening request and the credential in it, until the client is authenticated.
+        # The opening request and the credential in it, until the client is authenticated or rejected.
         self._handshake: tuple[Handshake, Credential | None] | None = None
         # If None, the client is anonymous and cannot be disconnected by a target.
         self._connection_id: str | None = None
@@ -101,6 +101,7 @@ class Client:
             self._connection.reject(error.response)
             return
         except RejectedError as error:
+            self._handshake = handshake, None
             self._reject(error.client_error, is_accepted=False)
             return
         if self._wants_compression(commands):
@@ -110,10 +111,13 @@ class Client:
             source = CredentialSource.HANDSHAKE
         if credential is None and handshake.promises_credential:
             source = CredentialSource.FIRST_MESSAGE
-        if source is not CredentialSource.NONE or self._dialect.accepts_before_subscribed:
-            self._handshake = handshake, credential
+        is_needed = source is not CredentialSource.NONE or self._dialect.accepts_before_subscribed
+        if is_needed:
             self._connection_id = handshake.connection
+        self._handshake = handshake, credential
         self._perform(self._session.open(commands, source))
+        if not is_needed:
+            self._handshake = None
         if self._session.awaits_credential:
             self._await_credential()
 
@@ -170,6 +174,10 @@ class Client:
             self._questions.stop()
 
     @property
+    def _channel_text(self) -> str:
+        return ", ".join(self._session.channels)
+
+    @property
     def _dialect(self) -> IDialect:
         return self._connection.dialect
 
@@ -190,7 +198,7 @@ class Client:
             effects = self._session.received(command)
             if effects and type(last := effects[-1]) is Close:
                 if last.disconnect is Disconnect.PUBLISH_DENIED:
-                    self._services.rejections.record(ClientError.PUBLISH_DENIED)
+                    self._services.rejections.record(ClientError.PUBLISH_DENIED, channel=self._channel_text)
                 self._perform(effects)
                 return
             self._perform(effects)
@@ -236,7 +244,8 @@ class Client:
         self._connection.close(disconnect)
 
     def _reject(self, error: ClientError, *, is_accepted: bool) -> None:
-        self._services.rejections.record(error)
+        self._services.rejections.record(error, None if self._handshake is None else self._handshake[0])
+        self._handshake = None
         if is_accepted:
             self._close(error.disconnect)
         else:
@@ -250,12 +259,12 @@ class Client:
 
     def _authenticate(self, sent: Credential | None) -> None:
         assert self._handshake is not None, "not authenticated yet"  # noqa: S101 -- `open` has kept it
-        (handshake, credential), self._handshake = self._handshake, None
+        handshake, credential = self._handshake
         self._stop_timer()
         self._services.pending_credentials.remove(self)
         outcome = Deferred.fromCoroutine(self._identify(handshake, credential if sent is None else sent))
         outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._services.clock)
-        outcome.addCallback(lambda identity: self._perform(self._session.authenticated(identity)))
+        outcome.addCallback(self._authenticated)
         outcome.addErrback(self._authentication_failed)
         outcome.addErrback(self._failed)
 
@@ -279,6 +288,10 @@ class Client:
             # Before anything is done for it: in dialects with commands that may be a publish right behind the connect.
             raise RejectedError(ClientError.TOKEN_EXPIRED)
         return identity
+
+    def _authenticated(self, identity: Identity) -> None:
+        self._perform(self._session.authenticated(identity))
+        self._handshake = None
 
     def _authentication_failed(self, failure: Failure) -> None:
         failure.trap(RejectedError, BrokerUnavailable, CancelledError, DeferredTimeout)
@@ -393,7 +406,7 @@ class Client:
         if isinstance(error, RejectedError):
             if not message.id:
                 # Where there is a reply, `_send` records it.
-                self._services.rejections.record(error.client_error)
+                self._services.rejections.record(error.client_error, channel=message.channel)
             self._perform(self._session.publish_failed(message.id, error.client_error))
         elif isinstance(error, CancelledError):
             # The process stops, and with it the questions to the application.

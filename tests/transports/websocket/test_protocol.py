@@ -218,6 +218,16 @@ class ConversationTests(EdgeCase):
         self.assertTrue(client.wire.closed)
         self.assertFalse(client.wire.transport.aborted)
 
+    def test_every_close_of_the_relay_is_counted_by_its_code_and_a_clients_is_not(self) -> None:
+        relay = self.relay(max_message_bytes=1000)
+        for frames in (client_frame(0x81, b"\xff"), client_frame(0x82, b"x" * 1001), client_frame(0x83, b"")):
+            WebSocketClient(relay).connect().wire.send(frames)
+        WebSocketClient(relay).connect().wire.connection.close(Disconnect.RESTART)
+        client = WebSocketClient(relay).connect()
+        client.protocol.send_close(4001)
+        client.flush()
+        self.assertEqual(relay.node.counters.connections_closed, {1007: 1, 1009: 1, 1002: 1, 1012: 1})
+
     def test_close_code_and_reason_of_the_client_are_echoed(self) -> None:
         """Its page is told what comes back (RFC 6455 section 7.1.5)."""
         for code, reason in ((1000, ""), (1001, ""), (1011, ""), (3000, ""), (4001, "bye"), (4999, "x" * 123)):

@@ -242,7 +242,7 @@ class ConnectionRouterFactory(Factory):
             raise HTTPError(_NO_WEBSOCKET)
         handshake = self._make_handshake(transport, request)
         if (client_error := self._origins.check(handshake)) is not None:
-            self._rejections.record(client_error)
+            self._rejections.record(client_error, handshake)
             raise RejectedError(client_error)
         self._admission.admit(handshake.peer)
         return Destination(route, handshake, request.websocket_head)

@@ -17,6 +17,7 @@ from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
 from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS, Client
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.encodings import Encoding, Encodings
+from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
@@ -39,6 +40,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         settings: The operator's decisions.
         timers: Coarse timers.
         counters: Where what happens is counted.
+        rejections: Counts and logs the closes.
         admission: Counts connections.
         clock: Time, for Autobahn.
         rng: Randomness for the ping jitter.
@@ -58,6 +60,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         *,
         timers: TimerWheel,
         counters: Counters,
+        rejections: RejectionLog,
         admission: Admission,
         clock: IReactorTime,
         rng: Random,
@@ -66,6 +69,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         self.settings = settings
         self.timers = timers
         self.counters = counters
+        self.rejections = rejections
         self.admission = admission
         self.connections = ConnectionRegistry()
         self.rate_limits = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, timers)

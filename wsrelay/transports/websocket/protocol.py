@@ -40,6 +40,7 @@ from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
@@ -78,6 +79,7 @@ class ConnectionContext(Protocol):
     settings: Settings
     timers: TimerWheel
     counters: Counters
+    rejections: RejectionLog
     admission: Admission
     rate_limits: RateLimits
     connections: ConnectionRegistry
@@ -169,7 +171,6 @@ class WebSocketConnection(WebSocketServerProtocol):
         """See `Connection.close`."""
         if self.state == self.STATE_OPEN:
             farewell = self.dialect.close(disconnect)
-            self.factory.counters.connections_closed[farewell.code] += 1
             self.writer.shut()
             if farewell.messages:
                 # Behind what is begun and before the close frame, and never too much for the outbox.
@@ -321,6 +322,9 @@ class WebSocketConnection(WebSocketServerProtocol):
         self.writer.send_control(data)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:  # noqa: N803
+        if not isReply and self.state == self.STATE_OPEN and code is not None:
+            channels = () if self._client is None else self._client.session.channels
+            self.factory.rejections.record_close(code, (reasonUtf8 or b"").decode(), channels)
         # Whichever side closes, nothing may follow the close frame (RFC 6455 section 5.5.1).
         self.writer.shut()
         super().sendCloseFrame(code, reasonUtf8, isReply)
