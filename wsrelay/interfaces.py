@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
+from wsrelay.core.messaging.frame_type import FrameType
+
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
@@ -303,10 +305,15 @@ class IDialect(Interface):
             RejectedError: It holds a credential that is malformed.
         """
 
-    def encode(events: Sequence[ChannelEvent]) -> Sequence[MessagePair]:
+    def encode(events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[MessagePair]:
         """Make the messages that carry events of one channel, in their order.
 
         The result never depends on a subscriber: one batch is encoded once for all who share the encoding.
+
+        Args:
+            events: The events. If `frames` is TEXT, the data of all publications is valid UTF-8.
+            frames: The type of frame for publications that are passed on as they are. A dialect that wraps them
+                ignores it.
 
         Returns:
             The messages; none if the dialect has no form for these events.

@@ -48,6 +48,7 @@ publish = "authenticated"        # who may publish (default nobody); true is pub
 slow_consumer_policy = "close"   # what happens to a slow client, see below (default close)
 notify_gaps = true               # close with 4010 after possible message loss on the way to the relay (default true)
 compress = true                  # compress messages for clients that support it (default: the setting)
+frames = "auto"                  # auto, text or binary (default: the setting)
 
 [namespaces.news]
 channels = ["news"]

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.config import Settings, load
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.outcomes.errors import ConfigError
 
@@ -169,6 +170,14 @@ class NamespaceTests(FileCase):
             "[namespaces.b]\nchannels = ['inbox:{sub}']\nsubscribe = 'token'\n"
         )
         self.assertEqual([each.subscribe for each in settings.namespaces], [Access.AUTHENTICATED, Access.TOKEN])
+
+    def test_frames_of_a_namespace_go_before_the_setting(self) -> None:
+        text = (
+            'frames = "binary"\n[namespaces.a]\nchannels = ["a"]\nframes = "text"\n[namespaces.b]\nchannels = ["b"]\n'
+        )
+        namespaces = self.load(text).build_namespaces()
+        frames = [rule.frames for rule in (namespaces.rule("a"), namespaces.rule("b")) if rule is not None]
+        self.assertEqual(frames, [FrameType.TEXT, FrameType.BINARY])
 
     def test_compression_of_a_namespace_is_known_to_the_settings(self) -> None:
         settings = self.load("[namespaces.a]\nchannels = ['a']\ncompress = true\n")

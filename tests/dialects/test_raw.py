@@ -15,6 +15,7 @@ from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX, Credential, Cred
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message
 from wsrelay.core.messaging.publications import Join, Leave, Publication
 from wsrelay.core.messaging.replies import Connected, Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
@@ -116,6 +117,14 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(list(RAW.encode([Publication("c", each.data) for each in expected])), expected)
         for message in expected:
             self.assertEqual(list(RAW.encode([Publication("c", message.data)])), [message])
+
+    def test_every_publication_is_binary_where_frames_are(self) -> None:
+        """Protobuf's 08 01 is valid UTF-8."""
+        batch = [Publication("c", data) for data in (b"\x08\x01", b"\x08\x96\x01", b"", b"text")]
+        messages = RawDialect().encode(batch, FrameType.BINARY)
+        self.assertEqual(list(messages), [(each.data, True) for each in batch])
+        self.assertEqual(list(RawDialect().encode([Join("c", "5f0c")], FrameType.BINARY)), [])
+        self.assertEqual([is_binary for _, is_binary in RawDialect().encode(batch)], [False, True, False, False])
 
     def test_joins_and_leaves_have_no_form(self) -> None:
         join, leave = Join("c", "5f0c", "42"), Leave("c", "5f0c")

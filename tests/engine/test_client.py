@@ -106,7 +106,7 @@ class AcceptTests(EngineCase):
     def test_compression_is_agreed_on_by_the_channel_before_the_client_is_accepted(self) -> None:
         for channel, compressed in (("compressed", True), ("room", False)):
             connection, plain = self.join(channel=channel)[0], RecordingConnection()
-            self.assertEqual(connection.encoding is not plain.encoding, compressed)
+            self.assertEqual(connection.encoding() is not plain.encoding(), compressed)
 
     def test_connection_that_cannot_be_accepted_is_closed_as_our_failure(self) -> None:
         class Unacceptable(RecordingConnection):

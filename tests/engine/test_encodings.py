@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fanout import LineDialect
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import Join, Publication
 from wsrelay.core.wire.frames import message_frame
@@ -60,6 +61,14 @@ class EncodingsTests(SynchronousTestCase):
         self.assertIsNot(encodings.get(LineDialect("other"), framing), found)
         self.assertIsNot(encodings.get(dialect, WebSocketFraming()), found)
         self.assertIsNot(encodings.get(dialect, DeflatedWebSocketFraming()), encodings.get(dialect, WebSocketFraming()))
+
+    def test_binary_frames_are_another_encoding_and_text_is_the_same_as_either(self) -> None:
+        """What is not text has been left out by then."""
+        encodings = Encodings()
+        auto, text, binary = (encodings.get(RAW.dialect, WebSocketFraming(), frames) for frames in FrameType)
+        self.assertIs(auto, text)
+        self.assertEqual(binary.encode(BATCH), message_frame(b"text", True) + message_frame(b"\xff", True))
+        self.assertEqual(binary.frame([Message(b"reply")]), message_frame(b"reply", False))
 
     def test_processes_share_no_encoding(self) -> None:
         dialect, framing = LineDialect(), LineFraming()

@@ -116,6 +116,24 @@ class RegistryTests(HubCase):
 class BroadcastTests(HubCase):
     """Events that came together."""
 
+    def test_publications_that_are_not_text_are_left_out_and_reported_where_text_is_asked_for(self) -> None:
+        reported: list[tuple[str, int]] = []
+        self.hub = Hub(
+            self.turns.call_later,
+            self.turns.seconds,
+            self.on_failure,
+            is_text_only=lambda channel: channel == "a",
+            on_not_text=lambda channel, count: reported.append((channel, count)),
+        )
+        for channel, received in (("a", [b"1\n\xc3\xa9\n"]), ("b", [b"1\n\xff\n\xc3\xa9\n\xc3\n"])):
+            subscriber = self.subscriber(channel)
+            self.broadcast(b"1", b"\xff", b"\xc3\xa9", b"\xc3", channel=channel)
+            self.assertEqual(subscriber.sent, received)
+        subscriber = self.subscriber("a")
+        self.broadcast(b"\xff")
+        self.assertEqual(subscriber.sent, [])
+        self.assertEqual(reported, [("a", 2), ("a", 1)])
+
     def test_events_that_came_together_are_sent_at_once_in_one_batch(self) -> None:
         subscriber = self.subscriber()
         self.broadcast(b"1", b"2", b"3")

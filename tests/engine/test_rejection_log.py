@@ -88,6 +88,12 @@ class RejectionLogTests(SynchronousTestCase):
         self.assertEqual(self.lines, [slow] * LINES_PER_REASON + ["closed (1009): too big"])
         self.assertEqual(self.counters.connections_closed, {4008: 1000, 1009: 1})
 
+    def test_publication_that_is_not_text_has_one_line_a_minute(self) -> None:
+        for channel in ("a", "b", "a"):
+            self.rejections.record_not_text(channel)
+        text = "a publication is not valid UTF-8 and not sent, as frames = text asks [channel 'a']"
+        self.assertEqual(self.lines, [text])
+
     def test_close_of_a_drain_is_counted_and_not_logged(self) -> None:
         self.rejections.record_close(Disconnect.RESTART.code, Disconnect.RESTART.reason, ("a",))
         self.assertEqual((self.lines, self.counters.connections_closed), ([], {Disconnect.RESTART.code: 1}))

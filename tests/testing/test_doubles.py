@@ -74,13 +74,13 @@ class RecordingTests(SynchronousTestCase):
 
     def test_connection_has_the_encoding_of_its_dialect_compressed_or_not(self) -> None:
         connection, other = RecordingConnection(), RecordingConnection()
-        self.assertIs(connection.encoding, other.encoding)
-        self.assertIsNot(connection.encoding, RecordingConnection(CENTRIFUGO.dialect).encoding)
+        self.assertIs(connection.encoding(), other.encoding())
+        self.assertIsNot(connection.encoding(), RecordingConnection(CENTRIFUGO.dialect).encoding())
         connection.offer_compression()
         self.assertTrue(connection.is_compressed)
-        self.assertIsNot(connection.encoding, other.encoding)
+        self.assertIsNot(connection.encoding(), other.encoding())
         other.offer_compression()
-        self.assertIs(connection.encoding, other.encoding)
+        self.assertIs(connection.encoding(), other.encoding())
 
     def test_connection_passes_gaps_on_to_its_client_if_it_has_one(self) -> None:
         connection = RecordingConnection()

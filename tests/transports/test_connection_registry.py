@@ -195,10 +195,10 @@ class WriterTests(StreamCase):
         hub = Hub(self.clock.callLater, self.clock.seconds, failures.append)
         stream, websocket = self.response(), RecordingConnection()
         hub.add(stream.writer, "news", Encoding(RAW.dialect, LineFraming()))
-        hub.add(websocket.writer, "news", websocket.encoding)
+        hub.add(websocket.writer, "news", websocket.encoding())
         hub.broadcast([Publication("news", b"one"), Publication("news", b"two")])
         self.assertEqual(stream.transport.drain(), b"one\ntwo\n")
-        self.assertEqual(websocket.sent, [websocket.encoding.frame([Message(b"one"), Message(b"two")])])
+        self.assertEqual(websocket.sent, [websocket.encoding().frame([Message(b"one"), Message(b"two")])])
         self.assertEqual(failures, [])
 
     def test_slow_consumer_is_closed(self) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access
 
 __all__ = [
     "ACCESS",
     "ACCESS_OR_SWITCH",
     "BROKER",
+    "FRAME_TYPE",
     "INTEGER",
     "LIST",
     "NUMBER",
@@ -120,6 +122,7 @@ NUMBER = SettingType("a number", "NUMBER", (int, float), _finite, _finite)
 SWITCH = SettingType("true or false", "true|false", (bool,), _parse_switch)
 LIST = SettingType("a list (commas between the items)", "LIST", (list,), _split, _check_texts)
 SLOW_POLICY = SettingType("close, drop or latest", "close|drop|latest", (str,), SlowPolicy, SlowPolicy)
+FRAME_TYPE = SettingType("auto, text or binary", "auto|text|binary", (str,), FrameType, FrameType)
 BROKER = _choice("auto", "memory", "redis")
 TLS_VERSION = _choice("1.2", "1.3")
 REDIS_URL = SettingType("a Redis URL", "URL", (str,), RedisURL.parse, RedisURL.parse)

@@ -18,6 +18,7 @@ from wsrelay.config.setting import Setting
 from wsrelay.config.setting_types import (
     ACCESS,
     BROKER,
+    FRAME_TYPE,
     INTEGER,
     LIST,
     NUMBER,
@@ -33,6 +34,7 @@ from wsrelay.config.setting_types import (
 )
 from wsrelay.config.short_form import short_form_namespaces
 from wsrelay.core.access.secret import Secret
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 
 __all__ = ["CHANNELS_GROUP", "Settings", "setting_table"]
@@ -164,6 +166,13 @@ class Settings:
         False,
         "Compress messages (permessage-deflate) for clients that support it: once for all of them. Never use it for "
         "messages that hold both a secret and text that an attacker can choose.",
+    )
+    frames: FrameType = _channels(
+        FRAME_TYPE,
+        FrameType.AUTO,
+        "The type of WebSocket frame for messages. A message in Redis has none, so auto goes by its bytes: text if "
+        "they are valid UTF-8, which binary data is now and then by chance, else binary. text: what is not valid UTF-8 "
+        "is not sent. binary: always binary; choose it for Protobuf, MessagePack and the like.",
     )
     chat_page: bool | None = _channels(
         SWITCH,
@@ -369,7 +378,11 @@ class Settings:
             ChannelError: A pattern is malformed, or two namespaces contradict each other.
         """
         return Namespaces(
-            dataclasses.replace(each, compress=self.compress if each.compress is None else each.compress)
+            dataclasses.replace(
+                each,
+                compress=self.compress if each.compress is None else each.compress,
+                frames=each.frames or self.frames,
+            )
             for each in self._configured_namespaces()
         )
 

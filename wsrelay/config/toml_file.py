@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrelay.config.setting import Setting
-from wsrelay.config.setting_types import ACCESS_OR_SWITCH, LIST, SLOW_POLICY, SWITCH
+from wsrelay.config.setting_types import ACCESS_OR_SWITCH, FRAME_TYPE, LIST, SLOW_POLICY, SWITCH
 from wsrelay.config.suggestions import suggestion
 from wsrelay.core.messaging.channel_names import PERSONAL
 from wsrelay.core.messaging.namespaces import Access, Namespace
@@ -22,6 +22,7 @@ _NAMESPACE_KEYS = {
     "slow_consumer_policy": SLOW_POLICY,
     "notify_gaps": SWITCH,
     "compress": SWITCH,
+    "frames": FRAME_TYPE,
 }
 """The keys of a namespace's table, and their types."""
 

@@ -4,7 +4,8 @@
 
     ws://host/ws/<channel>
 
-    relay -> client   what the channel carries: a text message where it is valid UTF-8, else a binary one
+    relay -> client   what the channel carries: a text message where it is valid UTF-8, else a binary one, unless the
+                      namespace has another type of `frames`
     client -> relay   what is published to the channel, where its namespace permits
 
 Nothing is added in either direction, so `redis-cli PUBLISH` and a browser's `new WebSocket(...)` are all it takes.
@@ -29,6 +30,7 @@ from zope.interface import implementer
 from wsrelay.core.access.credentials import read_credential
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message, MessagePair, is_text
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
@@ -67,8 +69,10 @@ class RawDialect:
             return [Publish(0, None, message.data)]
         return [Connect(0, read_credential(message.data))]
 
-    def encode(self, events: Sequence[ChannelEvent]) -> Sequence[MessagePair]:
+    def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[MessagePair]:
         """Make one message of each publication. There is no form for joins and leaves."""
+        if frames is FrameType.BINARY:
+            return [(each.data, True) for each in events if type(each) is Publication]
         if len(events) == 1 and type(event := events[0]) is Publication:
             # Most batches are one publication, and by hand it costs half as much.
             return ((data := event.data, not data.isascii() and not is_text(data)),)

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.commands import Command, Subscribe
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.replies import Connected, Failed, Reply
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -235,7 +236,7 @@ class Client:
         connection = self._connection
         messages = connection.dialect.reply((reply,))
         if messages:
-            connection.writer.send(connection.encoding.frame(messages))
+            connection.writer.send(connection.encoding().frame(messages))
 
     def _close(self, disconnect: Disconnect) -> None:
         if self._publish_queue is not None:
@@ -353,7 +354,9 @@ class Client:
 
     def _subscribe(self, channel: str) -> None:
         connection = self._connection
-        outcome = self._services.subscriptions.subscribe(connection.writer, channel, connection.encoding)
+        rule = self._services.namespaces.rule(channel)
+        encoding = connection.encoding(FrameType.AUTO if rule is None else rule.frames or FrameType.AUTO)
+        outcome = self._services.subscriptions.subscribe(connection.writer, channel, encoding)
         outcome.addCallback(lambda position: self._perform(self._session.subscribed(channel, position)))
         outcome.addErrback(self._subscribe_failed, channel)
         outcome.addErrback(self._failed)

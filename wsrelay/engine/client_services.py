@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -32,9 +33,14 @@ class Connection(Protocol):
     def dialect(self) -> IDialect:
         """The wire language spoken on it."""
 
-    @property
-    def encoding(self) -> Encoding:
-        """The dialect in the framing of the transport, compressed or not: settled when the handshake is complete."""
+    def encoding(self, frames: FrameType = FrameType.AUTO) -> Encoding:
+        """Return the dialect in the framing of the transport, compressed or not.
+
+        It is settled when the handshake is complete.
+
+        Args:
+            frames: The type of frame for publications.
+        """
 
     @property
     def writer(self) -> Subscriber:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import MessagePair
 from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.wire.framing import Framing
@@ -13,17 +15,19 @@ __all__ = ["Encoding", "Encodings"]
 
 
 class Encoding:
-    """A dialect in a framing. Subscriptions with the same encoding share its bytes.
+    """A dialect in a framing, with the options of a subscription. Subscriptions with the same encoding share its bytes.
 
     Args:
         dialect: The wire language.
         framing: What the transport makes of its messages.
+        frames: The type of frame for publications.
     """
 
     __slots__ = ("_encode", "_frame")
 
-    def __init__(self, dialect: IDialect, framing: Framing) -> None:
-        self._encode = dialect.encode
+    def __init__(self, dialect: IDialect, framing: Framing, frames: FrameType = FrameType.AUTO) -> None:
+        # Bound once: this is called for every batch.
+        self._encode = dialect.encode if frames is not FrameType.BINARY else partial(dialect.encode, frames=frames)
         self._frame = framing.frame
 
     def encode(self, events: Sequence[ChannelEvent]) -> bytes:
@@ -39,12 +43,13 @@ class Encodings:
     """The encodings of one process, each made when it is first needed."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, str], Encoding] = {}
+        self._made: dict[tuple[str, str, bool], Encoding] = {}
 
-    def get(self, dialect: IDialect, framing: Framing) -> Encoding:
-        """Return the one encoding of a dialect in a framing."""
-        key = (dialect.name, framing.name)
+    def get(self, dialect: IDialect, framing: Framing, frames: FrameType = FrameType.AUTO) -> Encoding:
+        """Return the one encoding of a dialect in a framing, for channels with a type of frame."""
+        # Of text the hub has left out what is not; the rest is the same as of either type.
+        key = (dialect.name, framing.name, frames is FrameType.BINARY)
         found = self._made.get(key)
         if found is None:
-            found = self._made[key] = Encoding(dialect, framing)
+            found = self._made[key] = Encoding(dialect, framing, frames)
         return found

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -77,7 +78,15 @@ class Node:
         self.registry = ClientRegistry()
         self.pending_credentials = PendingCredentials(max_pending_credentials)
         self._broker = broker
-        self._hub = Hub(clock.callLater, clock.seconds, self._send_failed, self._on_pressure, self._policy)
+        self._hub = Hub(
+            clock.callLater,
+            clock.seconds,
+            self._send_failed,
+            self._on_pressure,
+            self._policy,
+            self._is_text_only,
+            self._not_text,
+        )
         self._gaps = GapNotifier(clock, rng, counters)
         self.subscriptions = ChannelSubscriptions(broker, self._hub, self._gaps, namespaces, clock)
         self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers, counters)
@@ -159,6 +168,14 @@ class Node:
     def _policy(self, channel: str) -> SlowPolicy:
         namespace = self.namespaces.rule(channel)
         return SlowPolicy.CLOSE if namespace is None else namespace.slow_consumer_policy
+
+    def _is_text_only(self, channel: str) -> bool:
+        namespace = self.namespaces.rule(channel)
+        return namespace is not None and namespace.frames is FrameType.TEXT
+
+    def _not_text(self, channel: str, count: int) -> None:
+        self.counters.publications_not_text += count
+        self.rejections.record_not_text(channel)
 
     def _send_failed(self, subscriber: Subscriber) -> None:
         self.counters.send_failures += 1

@@ -61,6 +61,13 @@ class RejectionLog:
         """
         self._lines.write(detail, f"rejected (detail): {detail}")
 
+    def record_not_text(self, channel: str) -> None:
+        """Log that a publication is not sent because its namespace is for text; one line in a minute."""
+        self._lines.write(
+            "not text",
+            f"a publication is not valid UTF-8 and not sent, as frames = text asks{_shown({'channel': channel})}",
+        )
+
     def record_close(self, code: int, reason: str, channels: Iterable[str]) -> None:
         """Record that the relay closes a connection. The close of a drain has a line of its own already.
 

@@ -57,6 +57,7 @@ class Topic:
     Args:
         channel: The channel's name.
         policy: What its subscribers get that are behind.
+        is_text_only: Whether its publications have to be valid UTF-8.
 
     Attributes:
         audiences: The subscribers, by their encoding.
@@ -76,6 +77,7 @@ class Topic:
         "audiences",
         "channel",
         "fan_out",
+        "is_text_only",
         "joining",
         "pending",
         "pending_bytes",
@@ -84,9 +86,10 @@ class Topic:
         "removed",
     )
 
-    def __init__(self, channel: str, policy: SlowPolicy) -> None:
+    def __init__(self, channel: str, policy: SlowPolicy, *, is_text_only: bool = False) -> None:
         self.channel = channel
         self.policy = policy
+        self.is_text_only = is_text_only
         self.audiences: dict[Encoding, dict[Subscriber, None]] = {}
         self.pending: list[ChannelEvent] = []
         self.pending_bytes = 0

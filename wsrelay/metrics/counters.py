@@ -49,6 +49,9 @@ class Counters:
     broker_messages: int = _count("Messages that the broker delivered to this process.")
     deliveries: int = _count("Messages delivered to subscribers: one for each message and subscriber.")
     batches_dropped: int = _count("Batches that a slow subscriber did not get, by the policy of its namespace.")
+    publications_not_text: int = _count(
+        "Publications not sent because their namespace has frames = text and they are not valid UTF-8."
+    )
     broker_interruptions: int = _count("Times that messages may have been lost between the broker and this process.")
     gap_notices: int = _count("Subscribers notified of possible message loss.")
     send_failures: int = _count("Subscribers whose send raised an exception.")

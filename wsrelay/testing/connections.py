@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, Framing, WebSocketFraming
 from wsrelay.core.wire.http_response import ErrorResponse
@@ -44,11 +45,10 @@ class RecordingConnection(RecordingSubscriber):
         self.responses: list[ErrorResponse] = []
         self._client: Client | None = None
 
-    @property
-    def encoding(self) -> Encoding:
+    def encoding(self, frames: FrameType = FrameType.AUTO) -> Encoding:
         """See `Connection.encoding`."""
         framing: Framing = _DEFLATED if self.is_compressed else PLAIN
-        return ENCODINGS.get(self.dialect, framing)
+        return ENCODINGS.get(self.dialect, framing, frames)
 
     @property
     def writer(self) -> Subscriber:

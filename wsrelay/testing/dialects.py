@@ -8,6 +8,7 @@ from zope.interface import implementer
 
 from wsrelay.core.access.credentials import read_credential
 from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message, MessagePair
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
@@ -66,7 +67,7 @@ class LineDialect:
             raise ProtocolViolation(Disconnect.PROTOCOL_ERROR)
         return [Publish(0, None, message.data) if is_connected else Connect(0, read_credential(message.data))]
 
-    def encode(self, events: Sequence[ChannelEvent]) -> Sequence[Message]:
+    def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[Message]:
         """See `IDialect.encode`. Joins and leaves have no form."""
         self.batches += 1
         if self.is_broken:

@@ -13,6 +13,7 @@ from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message
 from wsrelay.core.messaging.namespaces import Namespace
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -34,6 +35,27 @@ class HandshakeTests(EdgeCase):
         frames = client.read()
         self.assertEqual([frame.opcode for frame in frames], [FrameOpcode.TEXT, FrameOpcode.BINARY])
         self.assertEqual([bytes(frame.data) for frame in frames], [b"hello", b"\xff"])
+
+    def test_namespace_decides_the_type_of_frame(self) -> None:
+        messages = (b"\x08\x01", b"\x08\x96\x01", b"")
+        for frames, opcodes in (
+            (FrameType.AUTO, [FrameOpcode.TEXT, FrameOpcode.BINARY, FrameOpcode.TEXT]),
+            (FrameType.TEXT, [FrameOpcode.TEXT, FrameOpcode.TEXT]),
+            (FrameType.BINARY, [FrameOpcode.BINARY] * 3),
+        ):
+            relay = self.relay(frames=frames)
+            client = WebSocketClient(relay).connect()
+            relay.publish(*messages)
+            self.assertEqual([frame.opcode for frame in client.read()], opcodes)
+            self.assertEqual(relay.node.counters.publications_not_text, int(frames is FrameType.TEXT))
+
+    def test_binary_message_of_a_client_stays_binary_where_frames_are(self) -> None:
+        relay = self.relay(frames=FrameType.BINARY, publish=("room",))
+        client = WebSocketClient(relay).connect()
+        client.protocol.send_binary(b"\x08\x01")
+        client.flush()
+        relay.turn()
+        self.assertEqual([frame.opcode for frame in client.read()], [FrameOpcode.BINARY])
 
     def test_101_names_no_server_no_extension_and_no_subprotocol(self) -> None:
         wire = ClientWire(self.relay())

@@ -8,6 +8,7 @@ from enum import Enum
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.channel_names import PERSONAL, check_channel, check_pattern
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.outcomes.errors import ChannelError
 
 __all__ = ["Access", "Namespace", "Namespaces"]
@@ -42,6 +43,7 @@ class Namespace:
         slow_consumer_policy: The treatment of clients that do not read fast enough.
         notify_gaps: Whether clients are told when messages may have been lost on their way to this process.
         compress: Whether messages are compressed for clients that support it. If None, the setting decides.
+        frames: The type of frame that messages are sent in. If None, the setting decides.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Namespace:
     slow_consumer_policy: SlowPolicy = SlowPolicy.CLOSE
     notify_gaps: bool = True
     compress: bool | None = None
+    frames: FrameType | None = None
 
 
 class Namespaces:

@@ -30,6 +30,7 @@ from wsrelay import __version__
 from wsrelay.core.access.credentials import Credential, CredentialKind, check_credential
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import (
@@ -86,8 +87,8 @@ class JSONDialect:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
         return [_read_command(line) for line in lines]
 
-    def encode(self, events: Sequence[ChannelEvent]) -> Sequence[Message]:
-        """Make one message of all publications. Joins and leaves have no form yet."""
+    def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[Message]:
+        """Make one message of all publications, which are JSON inside it. Joins and leaves have no form yet."""
         pushes = [_publication(each) for each in events if isinstance(each, Publication)]
         return (Message(b"\n".join(pushes)),) if pushes else ()
 

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
@@ -104,9 +105,9 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         """See `ConnectionContext.client`."""
         return self._make_client(connection)
 
-    def encoding(self, dialect: IDialect, *, is_compressed: bool) -> Encoding:
+    def encoding(self, dialect: IDialect, frames: FrameType, *, is_compressed: bool) -> Encoding:
         """See `ConnectionContext.encoding`."""
-        return self._encodings.get(dialect, self._framings[is_compressed])
+        return self._encodings.get(dialect, self._framings[is_compressed], frames)
 
     def next_ping_interval(self) -> float:
         """See `ConnectionContext.next_ping_interval`."""

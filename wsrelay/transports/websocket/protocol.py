@@ -32,6 +32,7 @@ from zope.interface import implementer
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame
@@ -89,8 +90,8 @@ class ConnectionContext(Protocol):
     def client(self, connection: Connection) -> Client:
         """Make the client of a connection."""
 
-    def encoding(self, dialect: IDialect, *, is_compressed: bool) -> Encoding:
-        """Return the encoding that all connections of a dialect share, compressed or not."""
+    def encoding(self, dialect: IDialect, frames: FrameType, *, is_compressed: bool) -> Encoding:
+        """Return the encoding that all subscriptions of a dialect share, compressed or not."""
 
     def next_ping_interval(self) -> float:
         """Return how often one more connection is pinged, in seconds."""
@@ -134,12 +135,11 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     # Connection
 
-    @property
-    def encoding(self) -> Encoding:
+    def encoding(self, frames: FrameType = FrameType.AUTO) -> Encoding:
         """See `Connection.encoding`."""
         # The second one is what the handshake leaves of the first.
         is_compressed = self._compression is not None or self._perMessageCompress is not None
-        return self.factory.encoding(self.dialect, is_compressed=is_compressed)
+        return self.factory.encoding(self.dialect, frames, is_compressed=is_compressed)
 
     @property
     def ping_seconds(self) -> int:
@@ -174,7 +174,7 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.writer.shut()
             if farewell.messages:
                 # Behind what is begun and before the close frame, and never too much for the outbox.
-                self.writer.send_control(self.encoding.frame(farewell.messages))
+                self.writer.send_control(self.encoding().frame(farewell.messages))
             self.sendCloseFrame(farewell.code, farewell.reason.encode())
             if disconnect is Disconnect.CREDENTIAL:
                 # Without waiting for an answer: a client that has not authenticated does not keep its place by silence.
@@ -310,7 +310,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         self.autoPingPendingCall = None
         self.autoPingPending = _DIALECT_PING
         # Like the WebSocket's own, it always fits: whether a client is behind is for its messages to find out.
-        self.writer.send_control(self.encoding.frame((ping,)))
+        self.writer.send_control(self.encoding().frame((ping,)))
         # Any message of the client cancels it (`autoPingRestartOnAnyTraffic`), its pong among them.
         self.autoPingTimeoutCall = self.factory.timers.call_later(self.autoPingTimeout, self.onAutoPingTimeout)
 
