@@ -34,7 +34,7 @@ def main() -> int:
             return 0
         print(f"conformance: the Autobahn test suite on {python}", flush=True)
         install(python)
-        promised = fuzz(python, options.cases, options.seconds, _print_group)
+        promised = fuzz(python, options.cases, options.seconds, _print_group, compress=options.compression)
     except SuiteError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
@@ -65,12 +65,16 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devtools.conformance", description="Run the Autobahn test suite.")
     parser.add_argument("--compression", action="store_true", help="run 12.* and 13.* as well, which takes hours")
-    parser.add_argument("--cases", dest="patterns", nargs="+", metavar="PATTERN", help="run only these, such as '7.*'")
+    parser.add_argument(
+        "--cases", dest="patterns", nargs="+", metavar="PATTERN", help="run only these, such as '7.*' '12.1.*'"
+    )
     parser.add_argument("--write", nargs="?", type=Path, const=PAGE, metavar="FILE", help="write docs/conformance.md")
     parser.add_argument("--seconds", type=float, help="how long the suite may take")
     options = parser.parse_args()
     if options.patterns and options.write:
         parser.error("--write is for all cases: leave --cases out")
+    # Their own cases are about nothing where it is not agreed on.
+    options.compression |= any(pattern.startswith(("12.", "13.")) for pattern in options.patterns or ())
     options.cases = options.patterns or [*CASES, *(COMPRESSION if options.compression else [])]
     options.seconds = options.seconds or (COMPRESSION_SECONDS if options.compression else SECONDS)
     return options

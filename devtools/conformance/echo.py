@@ -10,6 +10,7 @@ Run as a child process: it prints its port, and ends at SIGTERM or when its time
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from random import Random
 from typing import Any
@@ -22,13 +23,16 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings
-from wsrelay.core.wire.frames import Opcode, frame
+from wsrelay.core.messaging.messages import Message
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 
-__all__ = ["HOST", "PATH", "SETTINGS", "EchoService"]
+__all__ = ["COMPRESS", "HOST", "PATH", "SETTINGS", "EchoService"]
 
 HOST = "127.0.0.1"
 PATH = "/ws/echo"
+
+COMPRESS = "--compress"
+"""The argument behind the time that turns compression on."""
 
 LARGEST = 64 * 1024 * 1024
 
@@ -50,8 +54,8 @@ SETTINGS = Settings(
 
 
 def _echo(self: WebSocketConnection, payload: bytes, is_binary: bool) -> None:
-    """Send a message back, in place of `WebSocketConnection.onMessage`."""
-    self.writer.send(frame(Opcode.BINARY if is_binary else Opcode.TEXT, payload))
+    """Send a message back, in place of `WebSocketConnection.onMessage`; compressed if that was agreed on."""
+    self.writer.send(self.encoding().frame((Message(payload, is_binary),)))
 
 
 class EchoService(RelayService):
@@ -64,9 +68,10 @@ class EchoService(RelayService):
         websockets.protocol = type("EchoConnection", (websockets.protocol,), {"onMessage": _echo})
 
 
-async def _run(reactor: Any, seconds: str) -> None:
+async def _run(reactor: Any, seconds: str, *options: str) -> None:
     endpoint = TCP4ServerEndpoint(reactor, 0, interface=HOST)
-    service = EchoService(SETTINGS, MemoryBroker(reactor), [endpoint], reactor, Random(0))  # noqa: S311 -- ping jitter
+    settings = dataclasses.replace(SETTINGS, compress=COMPRESS in options)
+    service = EchoService(settings, MemoryBroker(reactor), [endpoint], reactor, Random(0))  # noqa: S311 -- ping jitter
     service.privilegedStartService()
     service.startService()
     print(service.addresses[0].port, flush=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from devtools.conformance.echo import HOST, PATH
+from devtools.conformance.echo import COMPRESS, HOST, PATH
 from devtools.harness.processes import ChildProcess
 
 __all__ = ["CACHE", "REPORT", "SuiteError", "fuzz", "install", "pinned", "python27", "tracebacks"]
@@ -96,7 +96,7 @@ def install(python: str) -> None:
     stamp.write_text(content, encoding="ascii")
 
 
-def fuzz(python: str, cases: Sequence[str], seconds: float, say: Callable[[str], None]) -> int:
+def fuzz(python: str, cases: Sequence[str], seconds: float, say: Callable[[str], None], *, compress: bool) -> int:
     """Run the fuzzing client against the echoing relay; the report is in `REPORT` afterwards.
 
     Args:
@@ -104,6 +104,7 @@ def fuzz(python: str, cases: Sequence[str], seconds: float, say: Callable[[str],
         cases: Patterns of case numbers such as "9.*".
         seconds: How long it may take.
         say: Called with the number of each group that begins.
+        compress: Whether the relay agrees to compression, without which the cases about it test nothing.
 
     Returns:
         The number of cases to be reported on.
@@ -116,7 +117,7 @@ def fuzz(python: str, cases: Sequence[str], seconds: float, say: Callable[[str],
     server = ChildProcess("echo", log=ECHO_LOG)
     try:
         server.spawn(
-            [sys.executable, "-m", "devtools.conformance.echo", str(seconds + START_SECONDS)],
+            [sys.executable, "-m", "devtools.conformance.echo", str(seconds + START_SECONDS), *[COMPRESS] * compress],
             piped=True,
             cwd=HERE.parents[1],
         )

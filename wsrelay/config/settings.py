@@ -164,8 +164,9 @@ class Settings:
     compress: bool = _channels(
         SWITCH,
         False,
-        "Compress messages (permessage-deflate) for clients that support it: once for all of them. Never use it for "
-        "messages that hold both a secret and text that an attacker can choose.",
+        "Compress messages (permessage-deflate) for clients that support it: once for all of them. Safari, which breaks "
+        "what it agrees to, gets them as they are. Never use it for messages that hold both a secret and text that an "
+        "attacker can choose.",
     )
     frames: FrameType = _channels(
         FRAME_TYPE,

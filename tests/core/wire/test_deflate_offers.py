@@ -69,6 +69,25 @@ class AcceptableOfferTests(SynchronousTestCase):
         self.assertEqual(acceptable_offer([b"foo", b"permessage-deflate"]), PLAIN)
         self.assertIsNone(acceptable_offer([]))
 
+    def test_client_that_is_known_to_break_what_it_agrees_to_is_declined(self) -> None:
+        """Safari compresses with context although client_no_context_takeover was agreed on."""
+        webkit = b"Mozilla/5.0 (%b) AppleWebKit/605.1.15 (KHTML, like Gecko) %b"
+        for agent in (
+            webkit % (b"Macintosh; Intel Mac OS X 10_15_7", b"Version/16.5 Safari/605.1.15"),
+            webkit % (b"iPhone; CPU iPhone OS 15_0 like Mac OS X", b"CriOS/94.0 Mobile/15E148 Safari/604.1"),
+            webkit % (b"iPhone; CPU iPhone OS 15_0 like Mac OS X", b"Mobile/15E148"),
+            b"App/1 CFNetwork/1333.0.4 Darwin/21.5.0",
+        ):
+            self.assertIsNone(acceptable_offer([PLAIN], agent), agent)
+        for agent in (
+            webkit % (b"X11; Linux x86_64", b"Chrome/126.0.0.0 Safari/537.36"),
+            webkit % (b"X11; Linux x86_64", b"Chromium/126.0.0.0 Safari/537.36"),
+            webkit % (b"Windows NT 10.0", b"Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"),
+            b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+            b"",
+        ):
+            self.assertEqual(acceptable_offer([PLAIN], agent), PLAIN, agent)
+
     @given(st.text('permsag-dfl;=, \\t"_contkvwib1258x', max_size=200))
     def test_any_field_is_answered_with_an_offer_or_none(self, text: str) -> None:
         self.assertIn((acceptable_offer([text.encode()]) or PLAIN)[: len(PLAIN)], (PLAIN,))

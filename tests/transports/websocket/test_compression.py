@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,6 +10,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from devtools.harness.http import client_frame, upgrade
 from tests.support.edge import EdgeCase
+from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.messaging.namespaces import Namespace
 from wsrelay.transports.websocket.compression import accept_offer
@@ -71,6 +73,37 @@ class ConversationTests(EdgeCase):
             relay.turn()
             self.assertEqual(client.messages(), [TEXT])
         self.assertIsNone(client.wire.connection._perMessageCompress._decompressor)
+
+    def test_client_that_compresses_with_context_is_closed_with_1007_and_told_so(self) -> None:
+        relay = self.relay(compress=True, publish=("room",))
+        client = WebSocketClient(relay, extensions=OFFER).connect()
+        compressor = zlib.compressobj(wbits=-15)
+        for _ in range(2):
+            data = compressor.compress(TEXT) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            client.wire.send(client_frame(0xC1, data[:-4]))
+            relay.turn()
+        self.assertEqual(client.messages(), [TEXT])
+        self.assertEqual(
+            client.close_received,
+            (1007, "the message cannot be decompressed without those before it (client_no_context_takeover)"),
+        )
+
+    def test_garbled_message_is_closed_with_1007(self) -> None:
+        client = WebSocketClient(self.relay(compress=True), extensions=OFFER).connect()
+        client.wire.send(client_frame(0xC1, b"\xff\xff\xff"))
+        client.read()
+        self.assertEqual((client.close_received or (0, ""))[0], 1007)
+
+    def test_safari_gets_no_compression(self) -> None:
+        relay = self.relay(compress=True)
+        wire = ClientWire(relay)
+        agent = (
+            "User-Agent: Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.5 Safari/605.1.15"
+        )
+        wire.send(upgrade("/ws/room", "Sec-WebSocket-Extensions: permessage-deflate", agent))
+        answer = wire.read()
+        self.assertIn(b" 101 ", answer)
+        self.assertNotIn(b"permessage-deflate", answer)
 
     def test_message_that_inflates_beyond_the_limit_closes_with_1009(self) -> None:
         relay = self.relay(compress=True, publish=("room",), max_message_bytes=1000)

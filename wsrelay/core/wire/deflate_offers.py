@@ -20,7 +20,14 @@ _EXTENSION = re.compile(rb"\s*(%b)((?:%b)*)\s*" % (_TOKEN, _PARAMETER.pattern))
 _WINDOW_BITS = re.compile(rb"8|9|1[0-5]")
 
 
-def acceptable_offer(values: Iterable[bytes]) -> bytes | None:
+# Safari 15 to 17 and apps with URLSession accept client_no_context_takeover and compress with context all the same, so
+# that every message but the first is garbled (https://github.com/uNetworking/uWebSockets/issues/1347,
+# https://github.com/TheThingsNetwork/lorawan-stack/issues/6782). On iOS every browser is Safari. Chrome and its
+# descendants name AppleWebKit, too.
+_BREAKS_CONTEXT_RULE = re.compile(rb"AppleWebKit/(?!.*\bChrom(?:e|ium)/)|\bCFNetwork/")
+
+
+def acceptable_offer(values: Iterable[bytes], user_agent: bytes = b"") -> bytes | None:
     """Return the first offer that the relay can accept.
 
     An offer that is malformed, unknown or asks for what the relay does not do is declined, and the next one is looked
@@ -28,10 +35,13 @@ def acceptable_offer(values: Iterable[bytes]) -> bytes | None:
 
     Args:
         values: The values of the header field, one for each line of it.
+        user_agent: The client's User-Agent field. Those that are known to break what they agree to are declined.
 
     Returns:
         The offer with the parameters that the answer depends on, or None.
     """
+    if _BREAKS_CONTEXT_RULE.search(user_agent) is not None:
+        return None
     for value in values:
         # A comma cannot stand in a token, quoted or not.
         for text in value.split(b","):

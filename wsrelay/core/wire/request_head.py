@@ -129,6 +129,7 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
     singletons: dict[bytes, bytes] = {}
     lists: dict[bytes, list[bytes]] = {}
     is_upgrade = False
+    user_agent = b""
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or _TOKEN.fullmatch(name) is None:
@@ -144,6 +145,8 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
                 is_upgrade = True
         elif key in _LIST_FIELDS:
             lists.setdefault(key, []).append(value.strip())
+        elif key == b"user-agent":
+            user_agent = value
     if (coding := singletons.get(b"transfer-encoding")) is not None:
         if b"content-length" in singletons:
             raise HTTPError(_TWO_BODY_LENGTHS)
@@ -164,7 +167,8 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         offered = _items(protocols)
         if known := [item for item in offered if item in subprotocols]:
             kept.append(b"Sec-WebSocket-Protocol: " + ", ".join(known).encode("latin-1"))
-    if with_extensions and (offer := acceptable_offer(lists.get(b"sec-websocket-extensions", ()))) is not None:
+    offers = lists.get(b"sec-websocket-extensions", ()) if with_extensions else ()
+    if (offer := acceptable_offer(offers, user_agent)) is not None:
         kept.append(b"Sec-WebSocket-Extensions: " + offer)
     # Without the query, which may contain a ticket: the WebSocket parser needs no credential.
     websocket_head = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD

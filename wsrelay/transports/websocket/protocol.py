@@ -285,6 +285,13 @@ class WebSocketConnection(WebSocketServerProtocol):
         # A connection that has failed waits for the client's close frame, of which the type is enough.
         return None if self.failedByMe else super().onFrameData(payload)
 
+    def _invalid_payload(self, reason: str) -> bool:
+        if self.__dict__.get("_isMessageCompressed") and "decompressed" in reason:
+            # Nearly always a client that refers to an earlier message, though it agreed not to.
+            reason = "the message cannot be decompressed without those before it (client_no_context_takeover)"
+        stop: bool = super()._invalid_payload(reason)
+        return stop
+
     def onMessageFrameData(self, payload: bytes) -> None:
         if payload:
             super().onMessageFrameData(payload)
