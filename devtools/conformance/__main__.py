@@ -65,9 +65,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m devtools.conformance", description="Run the Autobahn test suite.")
     parser.add_argument("--compression", action="store_true", help="run 12.* and 13.* as well, which takes hours")
-    parser.add_argument(
-        "--cases", dest="patterns", nargs="+", metavar="PATTERN", help="run only these, such as '7.*' '12.1.*'"
-    )
+    cases_help = "run only these, such as '7.*' '12.1.*'"
+    parser.add_argument("--cases", dest="patterns", nargs="+", metavar="PATTERN", help=cases_help)
     parser.add_argument("--write", nargs="?", type=Path, const=PAGE, metavar="FILE", help="write docs/conformance.md")
     parser.add_argument("--seconds", type=float, help="how long the suite may take")
     options = parser.parse_args()

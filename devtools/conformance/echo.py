@@ -84,4 +84,4 @@ async def _run(reactor: Any, seconds: str, *options: str) -> None:
 if __name__ == "__main__":
     # Exceptions on the server's side of a case are searched for in this log.
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    react(lambda reactor, seconds: Deferred.fromCoroutine(_run(reactor, seconds)), sys.argv[1:])
+    react(lambda reactor, *arguments: Deferred.fromCoroutine(_run(reactor, *arguments)), sys.argv[1:])

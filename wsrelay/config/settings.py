@@ -164,8 +164,8 @@ class Settings:
     compress: bool = _channels(
         SWITCH,
         False,
-        "Compress messages (permessage-deflate) for clients that support it: once for all of them. Safari, which breaks "
-        "what it agrees to, gets them as they are. Never use it for messages that hold both a secret and text that an "
+        "Compress messages (permessage-deflate) for clients that support it: once for all of them. Safari breaks what "
+        "it agrees to, and gets them as they are. Never use it for messages that hold both a secret and text that an "
         "attacker can choose.",
     )
     frames: FrameType = _channels(
