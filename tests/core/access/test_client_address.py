@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.client_address import UNREADABLE, client_address, rate_limit_key
+from wsrelay.core.access.client_address import UNREADABLE, client_address, peer_address, rate_limit_key
+
+
+class PeerAddressTests(SynchronousTestCase):
+    """`peer_address`."""
+
+    def test_ipv4_mapped_address_becomes_the_ipv4_address(self) -> None:
+        for host in ("::ffff:192.0.2.7", "::FFFF:c000:207", "0:0:0:0:0:ffff:192.0.2.7"):
+            self.assertEqual(peer_address(host), "192.0.2.7")
+
+    def test_any_other_text_is_unchanged(self) -> None:
+        for host in ("192.0.2.7", "::1", "2001:DB8::1", "fe80::1%eth0", "::192.0.2.7", "unix", ""):
+            self.assertEqual(peer_address(host), host)
 
 
 class RateLimitKeyTests(SynchronousTestCase):

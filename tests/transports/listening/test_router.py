@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv6Address, UNIXAddress
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
@@ -210,6 +210,13 @@ class RouterTests(EdgeCase):
         self.assertEqual(handshake.peer, "unix")
         relay.node.subscribed("room")
         self.assertIn(_ACCEPT, wire.read())
+
+    def test_ipv4_client_of_a_port_for_both_protocols_has_its_ipv4_address(self) -> None:
+        wire = ClientWire(self.relay(FakeBroker()))
+        wire.transport.peerAddr = IPv6Address("TCP", "::ffff:192.0.2.7", 1234)
+        wire.send(upgrade())
+        handshake: Any = wire.connection._handshake
+        self.assertEqual(handshake.peer, "192.0.2.7")
 
     def test_rejected_client_that_ends_its_direction_is_closed_in_order(self) -> None:
         _, wire = self.connect(upgrade("/nowhere"))

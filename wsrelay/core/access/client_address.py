@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
-__all__ = ["UNREADABLE", "client_address", "client_is_secure", "rate_limit_key"]
+__all__ = ["UNREADABLE", "client_address", "client_is_secure", "peer_address", "rate_limit_key"]
 
 UNREADABLE = "unknown"
 """Stands for the address of a client if the entry that should name it cannot be read. It is nobody's: the address of
@@ -28,6 +28,19 @@ def rate_limit_key(address: str) -> str:
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
     return str(IPv6Address(int(found) >> _INTERFACE_BITS << _INTERFACE_BITS))
+
+
+def peer_address(host: str) -> str:
+    """Return the address of a peer as the operator and the application write it.
+
+    A socket that listens on :: accepts IPv4 connections too, and reports their peers as IPv6 addresses with the IPv4
+    one inside (RFC 4291 section 2.5.5.2): `::ffff:192.0.2.1` becomes `192.0.2.1`. Any other text is unchanged.
+    """
+    try:
+        mapped = IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
 
 
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
@@ -62,11 +75,9 @@ def _read_hop(text: str) -> str:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ip_address(text)
+        return peer_address(str(ip_address(text)))
     except ValueError:
         return UNREADABLE
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return str(mapped or found)
 
 
 def client_is_secure(is_tls: bool, forwarded_proto: str, trusted_proxies: int) -> bool | None:

@@ -21,7 +21,7 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from wsrelay.config import Settings
-from wsrelay.core.access.client_address import UNREADABLE, client_address, client_is_secure
+from wsrelay.core.access.client_address import UNREADABLE, client_address, client_is_secure, peer_address
 from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.outcomes.errors import HTTPError, RejectedError
@@ -288,7 +288,7 @@ class ConnectionRouterFactory(Factory):
         self.counters.requests_rejected[503] += 1
 
     def _make_handshake(self, transport: Any, request: RequestHead) -> Handshake:
-        peer = getattr(transport.getPeer(), "host", "unix")
+        peer = peer_address(getattr(transport.getPeer(), "host", "unix"))
         proxies = self.settings.trusted_proxies
         fields = request.fields
         address = client_address(peer, request.forwarded_for, proxies)
