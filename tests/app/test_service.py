@@ -7,11 +7,11 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.http import answers, head
@@ -116,13 +116,28 @@ class ServiceTests(SynchronousTestCase):
             self.service.privilegedStartService()
 
     def test_bind_error_without_strerror_is_reported_as_far_as_known(self) -> None:
-        self.endpoint.failure = CannotListenError("", "/run/x", ValueError("no"))
-        with self.assertRaisesRegex(ConfigError, r"^cannot listen on \*:/run/x: no$"):
+        for port, where in ((8080, r"\*:8080"), (b"/run/x", "/run/x")):
+            self.endpoint.failure = CannotListenError("", port, ValueError("no"))  # type: ignore[arg-type]
+            with self.assertRaisesRegex(ConfigError, f"^cannot listen on {where}: no$"):
+                self.service.privilegedStartService()
+
+    def test_ipv6_address_is_in_brackets_in_errors_and_in_the_log(self) -> None:
+        self.endpoint.failure = CannotListenError("::1", 8080, OSError(98, "Address already in use"))
+        with self.assertRaisesRegex(ConfigError, r"^cannot listen on \[::1\]:8080: "):
             self.service.privilegedStartService()
+        self.endpoint.failure = None
+        self.endpoint.port = Port(IPv6Address("TCP", "::", 8080))
+        self.assertIn("wsrelay listening on http://[::]:8080/ with the fake broker", self.start_log())
+
+    def start_log(self) -> list[str | None]:
+        """Start, and return the texts that are logged."""
+        with capturedLogs() as events:
+            self.start()
+        return [formatEvent(event) for event in events]
 
     def test_port_without_a_number_is_supported(self) -> None:
         self.endpoint.port = Port(UNIXAddress("/run/x"))
-        self.start()
+        self.assertIn("wsrelay listening on unix:/run/x with the fake broker", self.start_log())
         self.assertEqual(self.get("/readyz"), (200, "ready\n"))
 
     def test_readiness_follows_the_broker_and_ends_with_the_drain(self) -> None:
@@ -238,8 +253,22 @@ class ServiceTests(SynchronousTestCase):
 
     def test_failed_drain_is_logged_and_does_not_keep_the_process(self) -> None:
         self.start()
-        self.endpoint.port.stopListening = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
+        self.broker.stop = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
         self.successResultOf(self.service.stopService())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_port_that_cannot_be_closed_does_not_keep_clients_from_their_close(self) -> None:
+        self.start()
+        client = self.client()
+        self.confirm()
+        self.endpoint.port.stopListening = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
+        stopped = self.service.stopService()
+        client.read()
+        self.assertEqual(client.close_received, (1012, "service restart"))
+        client.flush()
+        self.pass_time(0.1)
+        self.successResultOf(stopped)
+        self.assertFalse(self.broker.started)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_certificates_are_watched_while_the_service_runs_and_reloaded_on_request(self) -> None:
@@ -280,10 +309,11 @@ class ServiceTests(SynchronousTestCase):
             logged = [event for event in events if "clients cannot get one" in (event["log_format"] or "")]
             self.assertEqual(len(logged), count, more)
 
-    def test_os_error_of_an_endpoint_is_a_config_error(self) -> None:
-        self.endpoint.failure = FileNotFoundError(2, "No such file or directory")
-        with self.assertRaisesRegex(ConfigError, "^cannot listen: "):
-            self.service.privilegedStartService()
+    def test_any_other_error_of_an_endpoint_is_a_config_error(self) -> None:
+        for failure in (FileNotFoundError(2, "No such file or directory"), OverflowError("port must be 0-65535.")):
+            self.endpoint.failure = failure
+            with self.assertRaisesRegex(ConfigError, "^cannot listen: "):
+                self.service.privilegedStartService()
 
     def test_requests_under_way_may_end_before_the_broker_stops(self) -> None:
         self.start()

@@ -7,11 +7,13 @@ disconnect from Redis last, so that messages flow until the end. All of it withi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
@@ -91,18 +93,13 @@ class RelayService(Service):
         """Listen; ports below 1024 need the privileges that twistd is about to give up.
 
         Raises:
-            ConfigError: The address is taken or not ours.
+            ConfigError: The address is taken or not ours, or cannot be used for another reason.
         """
         failures: list[Failure] = []
         for endpoint in self._endpoints:
             endpoint.listen(self.relay.router).addCallbacks(self._listening, failures.append)
         if failures:
-            if failures[0].check(OSError):
-                raise ConfigError(f"cannot listen: {failures[0].getErrorMessage()}")
-            failures[0].trap(CannotListenError)
-            error: Any = failures[0].value
-            reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise ConfigError(f"cannot listen on {error.interface or '*'}:{error.port}: {reason}")
+            raise ConfigError(_listen_error(failures[0].value))
 
     def startService(self) -> None:
         """Connect to the broker."""
@@ -153,7 +150,10 @@ class RelayService(Service):
         address: Any = port.getHost()
         # Endpoints fire in their order, and those with TLS come last.
         scheme = "https" if len(self._ports) > len(self._endpoints) - len(self.relay.settings.listen_tls) else "http"
-        where = f"{scheme}://{address.host}:{address.port}/" if hasattr(address, "port") else str(address)
+        if isinstance(address, UNIXAddress):
+            where = f"unix:{os.fsdecode(address.name or b'')}"
+        else:
+            where = f"{scheme}://{_host_and_port(address.host, address.port)}/"
         self.log.info(
             "wsrelay listening on {where} with the {broker} broker", where=where, broker=self.relay.broker.name
         )
@@ -163,7 +163,7 @@ class RelayService(Service):
         connections = relay.websockets.connections
         deadline = self._clock.seconds() + settings.drain_timeout_seconds
         for port in self._ports:
-            await _maybe(port.stopListening())
+            await self._stop_listening(port)
         open_connections = connections.open_connections()
         self.log.info("draining {count} connections", count=len(open_connections))
         connections.reject_handshakes()
@@ -191,8 +191,26 @@ class RelayService(Service):
         relay.node.stop()
         relay.lag.stop()
 
+    async def _stop_listening(self, port: IListeningPort) -> None:
+        try:
+            result = port.stopListening()
+            if isinstance(result, Deferred):
+                await result
+        except Exception:  # noqa: BLE001 -- ports may be plugins', and clients are to be closed in any case
+            self.log.failure("a port cannot be closed before the process ends")
 
-async def _maybe(result: Any) -> None:
-    """Await a result that may be a Deferred."""
-    if isinstance(result, Deferred):
-        await result
+
+def _listen_error(error: BaseException | None) -> str:
+    """Return one line about an endpoint that cannot be used. Endpoints, which may be plugins, fail with anything."""
+    if not isinstance(error, CannotListenError):
+        return f"cannot listen: {error}"
+    where: Any = error.port
+    reason = getattr(error.socketError, "strerror", None) or error.socketError
+    # The port of a unix socket is its path.
+    named = _host_and_port(error.interface or "*", where) if isinstance(where, int) else os.fsdecode(where)
+    return f"cannot listen on {named}: {reason}"
+
+
+def _host_and_port(host: str, port: int) -> str:
+    """Return an address as in a URL, where that of IPv6 is in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
