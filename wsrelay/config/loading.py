@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wsrelay.config.setting import Setting
+from wsrelay.config.environment import own_variables
 from wsrelay.config.settings import Settings, setting_table
 from wsrelay.config.suggestions import suggestion
 from wsrelay.config.toml_file import read_file, read_namespaces
@@ -29,9 +29,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         ConfigError: A value cannot be used. The text says what, where, and what to do.
     """
     collected = _Collected()
-    # Kubernetes gives every container the addresses of services under their names; one may have our name.
-    environ = {name: text for name, text in environ.items() if name != "WSRELAY_PORT" or "://" not in text}
-    _check_environ(environ, collected.rows.values())
+    rows = collected.rows.values()
+    environ = own_variables(environ, {name for row in rows for name in (*row.environ, row.environ_file) if name})
     variables = {row.name: name for row in collected.rows.values() for name in reversed(row.environ)
                  if environ.get(name)}  # fmt: skip
     # From the weakest source to the strongest: each replaces what was read before.
@@ -103,12 +102,3 @@ def _read_secret(variable: str, path: Path) -> str:
         raise ConfigError(f"the file that {variable} names cannot be read: {error.strerror}: {path}") from None
     except ValueError:
         raise ConfigError(f"the file that {variable} names is not text: {path}") from None
-
-
-def _check_environ(environ: Mapping[str, str], rows: Iterable[Setting]) -> None:
-    known = {name for row in rows for name in (*row.environ, row.environ_file) if name is not None}
-    for name in environ:
-        if name.startswith(("WSRELAY_SERVICE_", "WSRELAY_PORT_")):
-            continue
-        if name.startswith("WSRELAY_") and name not in known:
-            raise ConfigError(f"unknown environment variable {name}{suggestion(name, known)}")
