@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import trustme
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.defer import fail
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.logger import capturedLogs
 from twisted.plugin import getPlugins
@@ -20,6 +21,7 @@ from wsrelay import tap
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
+from wsrelay.transports.listening.unix_sockets import UnixReactor
 
 REACTOR: Any = reactor
 ADD_TRIGGER = REACTOR.addSystemEventTrigger
@@ -98,6 +100,27 @@ class TapTests(SynchronousTestCase):
             self.service("--listen", f"ssl:0:privateKey={path}")
         self.assertIn("listen_tls", "".join(event["log_format"] or "" for event in events))
 
+    def test_ipv6_address_of_host_may_be_in_brackets(self) -> None:
+        for host in ("::1", "[::1]"):
+            self.assertEqual(self.service("--host", host)._endpoints[0]._interface, "::1")
+
+    def test_unix_sockets_are_the_relay_s_own_in_any_wrapping(self) -> None:
+        endpoint: Any
+        (endpoint,) = self.service("--listen", "unix:relay")._endpoints
+        self.assertIsInstance(endpoint._reactor, UnixReactor)
+        (endpoint,) = self.service("--listen", "haproxy:unix:relay")._endpoints
+        self.assertIsInstance(endpoint._below._reactor, UnixReactor)
+        flags = ("--listen-tls", "unix:relay", "--tls-certificates", self.certificate())
+        (endpoint,) = self.service(*flags)._endpoints
+        (below,) = (each for each in vars(endpoint).values() if isinstance(each, UNIXServerEndpoint))
+        self.assertIsInstance(below._reactor, UnixReactor)
+
+    def test_variables_that_belong_to_others_are_named_in_one_line(self) -> None:
+        with capturedLogs() as events:
+            self.service(WSRELAY_VERSION="1", WSRELAY_REDIS_SERVICE_HOST="10.0.0.1")
+        (named,) = (event["names"] for event in events if "names" in event)
+        self.assertEqual(named, "WSRELAY_VERSION, WSRELAY_REDIS_SERVICE_HOST")
+
     def test_help_lists_no_flag_for_a_secret_but_its_variables(self) -> None:
         text = f"{self.options()}"
         for name in ("token-keys", "hook-secret", "api-keys", "redis-url"):
@@ -175,6 +198,7 @@ class TapTests(SynchronousTestCase):
         self.assertEqual(caught.exception.code, 0)
 
     def test_port_in_use_is_one_line(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
         service = self.service()
         taken = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
         service._endpoints[0].listen = lambda _factory: fail(taken)

@@ -17,16 +17,20 @@ from twisted.python import usage
 from wsrelay import __version__
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
-from wsrelay.config import Setting, Settings, load, setting_table, suggestion
+from wsrelay.config import Setting, Settings, foreign_variables, load, setting_table, suggestion
 from wsrelay.config.usage_text import usage_text
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
 from wsrelay.process.clock import use_monotonic_clock, wall_clock
 from wsrelay.process.garbage_collection import tune_garbage_collector
 from wsrelay.process.limits import client_capacity, raise_open_file_limit
-from wsrelay.process.signals import ignore_further_signals, reload_on_hangup
+from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
+from wsrelay.process.standard_streams import open_missing_streams
+from wsrelay.process.start_report import StartReport
+from wsrelay.process.twistd_paths import check_twistd_paths
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
+from wsrelay.transports.listening.unix_sockets import UnixReactor
 
 __all__ = ["Options", "makeService"]
 
@@ -47,6 +51,7 @@ class Options(usage.Options):
 
     Attributes:
         settings: The settings that flags, environment and file set together, once they are parsed.
+        ignored: The variables of the environment that look like settings and belong to others.
     """
 
     synopsis = "[options]"
@@ -59,6 +64,7 @@ class Options(usage.Options):
         self._environ = environ
         super().__init__()
         self.settings = Settings()
+        self.ignored: list[str] = []
 
     def parseOptions(self, options: list[str] | None = None) -> None:
         """Read flags, environment and file.
@@ -69,6 +75,8 @@ class Options(usage.Options):
         Raises:
             SystemExit: Something cannot be used; one line says what. The status is 1.
         """
+        # Before the reactor, which is made when it is first imported, takes the place of a stream.
+        open_missing_streams()
         try:
             _check_flags(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
@@ -85,6 +93,7 @@ class Options(usage.Options):
         flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
             self.settings = load(flags, self._environ)
+            self.ignored = foreign_variables(self._environ)
         except ConfigError as error:
             raise SystemExit(f"wsrelay: {error}") from None
 
@@ -138,48 +147,77 @@ def _hint(name: str) -> str:
     return suggestion(name, [*_FLAGS, *_OTHER_FLAGS])
 
 
-class _StartFailed(SystemExit):
-    """The process cannot start: one line instead of a traceback, and status 1."""
-
-
 class _Relay(RelayService):
-    """The service as twistd runs it: an error of the operator ends the process with one line."""
+    """The service as twistd runs it: an error of the operator ends the process with one line.
+
+    Attributes:
+        report: Reports how the start ended.
+    """
+
+    report: StartReport
 
     def privilegedStartService(self) -> None:
+        self.report.forked()
+        # Not later: as soon as the prompt is back somebody may send it.
+        reload_on_hangup(self._clock, self.reload)
         try:
             super().privilegedStartService()
         except ConfigError as error:
-            raise _StartFailed(f"wsrelay: {error}") from None
+            self.report.fail(str(error))
+
+    def startService(self) -> None:
+        super().startService()
+        self.report.started()
 
 
 def makeService(options: Options) -> IService:
     """Build the service from checked options, bottom up."""
+    report = StartReport(options.parent)
+    report.begin()
+    try:
+        return _make_relay(options, report)
+    except ConfigError as error:
+        report.fail(str(error))
+
+
+def _make_relay(options: Options, report: StartReport) -> IService:
     from twisted.internet import reactor  # noqa: TID251 -- the one place
 
+    check_twistd_paths(options.parent or {})
     use_monotonic_clock(reactor)
     settings = options.settings
     rng = SystemRandom()
-    reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
-    # After the start: what exists then stays for the life of the process.
-    reactor.callWhenRunning(tune_garbage_collector)
     capacity = client_capacity(raise_open_file_limit())
     if capacity < 1:
-        raise _StartFailed("wsrelay: the limit of open files is too low for even one client: raise ulimit -n")
-    if settings.max_connections > capacity:
-        Logger("wsrelay").warn(
+        raise ConfigError("the limit of open files is too low for even one client: raise ulimit -n")
+    certificates = _certificates(reactor, settings)
+    broker = _broker(reactor, settings, rng)
+    listening = _endpoints(reactor, settings, certificates)
+    relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
+    relay.report = report
+    _log_doubts(options, capacity)
+    reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
+    reactor.callWhenRunning(report.complete)
+    # After the start: what exists then stays for the life of the process.
+    reactor.callWhenRunning(tune_garbage_collector)
+    # The reactor has installed its own handler by then.
+    reactor.callWhenRunning(reap_orphans)
+    return relay
+
+
+def _log_doubts(options: Options, capacity: int) -> None:
+    """Log what is accepted although the operator may have meant something else."""
+    log = Logger("wsrelay")
+    if options.settings.max_connections > capacity:
+        log.warn(
             "max_connections is reduced to {capacity} by the limit of open files: raise ulimit -n", capacity=capacity
         )
-    try:
-        certificates = _certificates(reactor, settings)
-        broker = _broker(reactor, settings, rng)
-        listening = _endpoints(reactor, settings, certificates)
-        relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
-    except ConfigError as error:
-        raise _StartFailed(f"wsrelay: {error}") from None
-    if not sys.stdin.isatty():
-        # On a terminal SIGHUP means that the terminal is closed, and ends the process as usual.
-        reactor.callWhenRunning(reload_on_hangup, reactor, relay.reload)
-    return relay
+    if options.ignored:
+        log.warn(
+            "ignored environment variables that begin with WSRELAY_ and are no settings: {names}. Kubernetes sets "
+            "those of services unless enableServiceLinks is false",
+            names=", ".join(options.ignored),
+        )
 
 
 def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
@@ -210,7 +248,9 @@ def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | No
     """Return the endpoints to listen on. Those with TLS come last: the service tells them apart by that for its log."""
     found = [_endpoint(reactor, "listen", text) for text in settings.listen]
     if settings.listens_on_port:
-        found.append(endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, settings.host))
+        # An address of IPv6 may be in brackets, as in a URL.
+        host = (settings.host or "").removeprefix("[").removesuffix("]")
+        found.append(endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, host))
     if certificates is not None:
         found += [under_tls(certificates, _endpoint(reactor, "listen_tls", text)) for text in settings.listen_tls]
     return found
@@ -226,7 +266,8 @@ def _endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
         )
     inner = text.removeprefix("haproxy:")
     try:
-        endpoint = cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, inner))
+        using = UnixReactor(reactor) if inner.startswith("unix:") else reactor
+        endpoint = cast(IStreamServerEndpoint, endpoints.serverFromString(using, inner))
         return endpoint if inner == text else behind_proxy(endpoint)
     except Exception as error:  # noqa: BLE001 -- endpoint parsers, which may be plugins, raise any exception
         raise ConfigError(f"{setting}: {text!r} is not an endpoint that can be used: {error}") from None

@@ -117,7 +117,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_bind_error_without_strerror_is_reported_as_far_as_known(self) -> None:
         for port, where in ((8080, r"\*:8080"), (b"/run/x", "/run/x")):
-            self.endpoint.failure = CannotListenError("", port, ValueError("no"))  # type: ignore[arg-type]
+            self.endpoint.failure = CannotListenError("", port, ValueError("no"))
             with self.assertRaisesRegex(ConfigError, f"^cannot listen on {where}: no$"):
                 self.service.privilegedStartService()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 from typing import Any
 
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.process.signals import ignore_further_signals, reload_on_hangup
+from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
 
 
 class SignalTests(SynchronousTestCase):
@@ -27,11 +29,29 @@ class SignalTests(SynchronousTestCase):
         class Reactor:
             callFromThread = staticmethod(scheduled.append)
 
-        reload_on_hangup(Reactor(), lambda: reloads.append(None))
+        # The descriptor of a closed stream: it is no terminal either.
+        reload_on_hangup(Reactor(), lambda: reloads.append(None), stdin=-1)
         signal.raise_signal(signal.SIGHUP)
         self.assertEqual(reloads, [])
         scheduled[0]()
         self.assertEqual(reloads, [None])
+
+    def test_hangup_of_the_terminal_ends_the_process_as_usual(self) -> None:
+        self.restore_later(signal.SIGHUP)
+        before = signal.getsignal(signal.SIGHUP)
+        terminal, stdin = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        self.addCleanup(os.close, stdin)
+        reload_on_hangup(None, self.fail, stdin)
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
+
+    def test_pid_1_lets_the_kernel_reap_orphans_and_other_processes_do_not(self) -> None:
+        self.restore_later(signal.SIGCHLD)
+        before = signal.getsignal(signal.SIGCHLD)
+        reap_orphans()
+        self.assertIs(signal.getsignal(signal.SIGCHLD), before)
+        reap_orphans(lambda: 1)
+        self.assertEqual(signal.getsignal(signal.SIGCHLD), signal.SIG_IGN)
 
     def test_further_signals_are_logged_and_change_nothing(self) -> None:
         self.restore_later(signal.SIGTERM, signal.SIGINT)

@@ -198,7 +198,7 @@ class UnixSocketTests(TestCase):
 
     async def test_abstract_socket_leaves_no_file(self) -> None:
         name = f"\0wsrelay-{self.folder.name}"
-        port = UnixReactor(REACTOR).listenUNIX(name.encode(), Factory.forProtocol(Protocol))
+        port: Any = UnixReactor(REACTOR).listenUNIX(name.encode(), Factory.forProtocol(Protocol))
         self.assertIsInstance(port, UnixPort)
         await port.stopListening()
         self.assertEqual(list(self.folder.iterdir()), [])

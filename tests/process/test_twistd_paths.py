@@ -1,0 +1,55 @@
+"""Tests of `wsrelay.process.twistd_paths`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from wsrelay.core.outcomes.errors import ConfigError
+from wsrelay.process.twistd_paths import check_twistd_paths
+
+
+class PathTests(SynchronousTestCase):
+    """Paths among the options of twistd."""
+
+    def error(self, **options: Any) -> str:
+        """Return the error about options, or "nothing"."""
+        try:
+            check_twistd_paths({"nodaemon": True, **options})
+        except ConfigError as error:
+            return str(error)
+        return "nothing"
+
+    def test_paths_that_can_be_used_are_accepted(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "old.log").touch()
+        for name in ("old.log", "new.log"):
+            file = str(folder / name)
+            self.assertEqual(self.error(rundir=str(folder), pidfile=file, logfile=file), "nothing")
+        self.assertEqual(self.error(rundir=".", pidfile="", logfile="-"), "nothing")
+        check_twistd_paths({})
+
+    def test_missing_directory_is_named(self) -> None:
+        for option in ("pidfile", "logfile"):
+            self.assertEqual(
+                self.error(**{option: "/nonexistent/x"}), f"twistd --{option}: there is no directory /nonexistent"
+            )
+        self.assertEqual(self.error(rundir="/nonexistent"), "twistd --rundir: there is no directory /nonexistent")
+
+    def test_file_that_cannot_be_written_is_named(self) -> None:
+        folder = self.mktemp()
+        Path(folder).mkdir()
+        self.assertEqual(self.error(logfile=folder), f"twistd --logfile: {folder} cannot be written")
+        self.patch(os, "access", lambda *_given: False)
+        self.assertEqual(self.error(nodaemon=False), "twistd --logfile: twistd.log cannot be written")
+
+    def test_log_file_is_not_needed_where_the_log_goes_elsewhere(self) -> None:
+        for elsewhere in ({"syslog": True}, {"logger": print}):
+            self.assertEqual(self.error(logfile="/nonexistent/x", **elsewhere), "nothing")
+
+    def test_paths_inside_another_root_are_not_checked(self) -> None:
+        self.assertEqual(self.error(chroot="/nonexistent", rundir="/inside"), "nothing")
