@@ -177,6 +177,9 @@ class TapTests(SynchronousTestCase):
     def test_help_is_wrapped_to_the_columns_of_the_terminal(self) -> None:
         narrow, wide = self.options(COLUMNS="60").getUsage(), self.options(COLUMNS="200").getUsage()
         self.assertGreater(narrow.count("\n"), wide.count("\n"))
+        for columns in ("", "x", "-1"):
+            self.assertEqual(self.options(COLUMNS=columns).getUsage(), self.options(COLUMNS="80").getUsage())
+        self.assertEqual(self.options(COLUMNS="0").getUsage(), self.options(COLUMNS="40").getUsage())
 
     def test_limit_of_open_files_without_room_for_a_client_is_one_line(self) -> None:
         self.patch(tap, "raise_open_file_limit", lambda: 100)

@@ -27,7 +27,7 @@ from wsrelay.process.limits import client_capacity, raise_open_file_limit
 from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
 from wsrelay.process.standard_streams import open_missing_streams
 from wsrelay.process.start_report import StartReport
-from wsrelay.process.twistd_paths import check_twistd_paths
+from wsrelay.process.twistd_paths import check_twistd_paths, remove_own_pidfile
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 from wsrelay.transports.listening.unix_sockets import UnixReactor
@@ -36,6 +36,9 @@ __all__ = ["Options", "makeService"]
 
 BACKLOG = 1024
 """Connections that the kernel queues: after a deploy thousands arrive at once (Twisted's default is 50)."""
+
+MIN_COLUMNS = 40
+"""The narrowest usage text."""
 
 _FLAGS = {f"--{row.flag}": row for row in setting_table() if row.flag is not None}
 """The setting behind each flag; all of them take a value."""
@@ -90,6 +93,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the other sources, and check all settings together."""
+        remove_own_pidfile(self.parent or {})
         flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
             self.settings = load(flags, self._environ)
@@ -99,7 +103,8 @@ class Options(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""
-        return usage_text(setting_table(), width or int(self._environ.get("COLUMNS") or 80))
+        columns = self._environ.get("COLUMNS", "")
+        return usage_text(setting_table(), width or max(MIN_COLUMNS, int(columns) if columns.isdecimal() else 80))
 
     def opt_version(self) -> None:
         """Show the version and exit."""

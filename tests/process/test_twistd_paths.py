@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.process.twistd_paths import check_twistd_paths
+from wsrelay.process.twistd_paths import check_twistd_paths, remove_own_pidfile
 
 
 class PathTests(SynchronousTestCase):
@@ -53,3 +53,26 @@ class PathTests(SynchronousTestCase):
 
     def test_paths_inside_another_root_are_not_checked(self) -> None:
         self.assertEqual(self.error(chroot="/nonexistent", rundir="/inside"), "nothing")
+
+
+class PidFileTests(SynchronousTestCase):
+    """A pid file from before."""
+
+    def remains(self, text: str, **more: Any) -> bool:
+        """Return whether a pid file with a text is still there."""
+        file = Path(self.mktemp())
+        file.write_text(text)
+        remove_own_pidfile({"pidfile": str(file), **more})
+        return file.exists()
+
+    def test_pid_file_with_this_process_id_is_stale(self) -> None:
+        self.assertFalse(self.remains(f"{os.getpid()}\n"))
+
+    def test_any_other_pid_file_is_left_to_twistd(self) -> None:
+        for text in ("1", "nonsense", ""):
+            self.assertTrue(self.remains(text))
+        self.assertTrue(self.remains(str(os.getpid()), chroot="/"))
+
+    def test_missing_pid_file_is_no_error(self) -> None:
+        for options in ({}, {"pidfile": ""}, {"pidfile": "/nonexistent"}):
+            remove_own_pidfile(options)

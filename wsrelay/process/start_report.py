@@ -14,10 +14,11 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.logger import Logger
+
+from wsrelay.process.twistd_paths import remove_own_pidfile
 
 __all__ = ["StartReport"]
 
@@ -115,8 +116,5 @@ class StartReport:
             # The process at the prompt may be gone.
             with suppress(OSError):
                 os.write(self._pipe, b"1 " + (text if len(text) <= room else text[: room - 3] + b"..."))
-        if self._twistd is not None and (path := self._twistd.get("pidfile")):
-            with suppress(OSError, ValueError):
-                # Not that of another process, in whose place this one was started by mistake.
-                if int(Path(path).read_text(encoding="ascii")) == os.getpid():
-                    Path(path).unlink()
+        # That of another process stays, in whose place this one was started by mistake.
+        remove_own_pidfile(self._twistd or {})

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from wsrelay.core.outcomes.errors import ConfigError
 
-__all__ = ["check_twistd_paths"]
+__all__ = ["check_twistd_paths", "remove_own_pidfile"]
+
+
+def remove_own_pidfile(twistd: Mapping[str, Any]) -> None:
+    """Remove a pid file with the ID of this very process. Call this before twistd reads it.
+
+    An earlier process that was killed has left it: in a container each has the same ID. twistd would find that a
+    process with it is alive, and not start.
+
+    Args:
+        twistd: The options of twistd; empty if something else starts the service.
+    """
+    if (file := twistd.get("pidfile")) and twistd.get("chroot") is None:
+        with suppress(OSError, ValueError):
+            if int(Path(file).read_text(encoding="ascii")) == os.getpid():
+                os.unlink(file)
 
 
 def check_twistd_paths(twistd: Mapping[str, Any]) -> None:
