@@ -19,6 +19,19 @@ Each setting is taken from its flag, else its environment variable (the first on
 by `--config` or `WSRELAY_CONFIG`, else its default. An unknown flag, variable or key is an error, with the nearest name
 as a hint; flags cannot be abbreviated. Flags that take a list may be given several times.
 
+A variable that is empty counts as not set, except where the relay would then be more open, or without Redis, although
+something else was meant: `REDIS_URL`, `WSRELAY_CONFIG`, `WSRELAY_ACCESS`, `WSRELAY_HOOK_URL`, `WSRELAY_TOKEN_ISSUER`
+and `WSRELAY_REQUIRE_ORIGIN` must not be empty, and neither must a list of `channels`, in any source. Without a Redis
+URL the relay starts with the memory broker and, if other machines can reach it, warns; `WSRELAY_BROKER=memory` says
+that it is meant.
+
+Names that begin with `WSRELAY_` and are not meant for the relay are ignored, with a warning: the variables that
+Kubernetes and Docker make of services and links, such as `WSRELAY_REDIS_SERVICE_HOST`, and labels such as
+`WSRELAY_VERSION`, `WSRELAY_IMAGE_TAG` and `WSRELAY_GIT_SHA`.
+
+Relative paths are relative to the directory in which twistd is started, those of unix sockets in `listen` to its
+`--rundir`. A unix socket that a killed process has left behind is taken over if no process accepts connections on it.
+
 Settings that may hold a credential have no flag, because the arguments of a process are public. For these, a variable
 with `_FILE` appended may hold the path of a file with the value, as in `WSRELAY_API_KEYS_FILE`.
 

@@ -20,6 +20,7 @@ from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.app.service import RelayService
 from wsrelay.config import Settings
+from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.namespaces import Access
 from wsrelay.core.messaging.publications import Publication
@@ -308,6 +309,32 @@ class ServiceTests(SynchronousTestCase):
                 self.start()
             logged = [event for event in events if "clients cannot get one" in (event["log_format"] or "")]
             self.assertEqual(len(logged), count, more)
+
+    def test_redis_in_use_is_logged_without_credentials(self) -> None:
+        self.make(Settings(host="127.0.0.1", redis_url=RedisURL.parse("redis://app:hunter2@cache")))
+        log = self.start_log()
+        self.assertIn("publications travel through Redis at redis://cache:6379", log)
+        self.assertNotIn("hunter2", f"{log}")
+
+    def test_missing_redis_is_warned_about_where_other_machines_reach_the_relay(self) -> None:
+        for more, is_warned in (
+            ({"host": "0.0.0.0"}, True),
+            ({"host": "::"}, True),
+            ({"host": "relay.example"}, True),
+            ({"listen": ("tcp:8080",)}, True),
+            ({"host": "0.0.0.0", "broker": "memory"}, False),
+            ({"host": "127.0.0.1"}, False),
+            ({"host": "::1"}, False),
+            ({"host": "[::1]"}, False),
+            ({"host": "localhost"}, False),
+        ):
+            given: dict[str, Any] = more
+            self.make(Settings(**given))
+            warnings = [text or "" for text in self.start_log() if "no redis_url is set" in (text or "")]
+            self.assertEqual(len(warnings), is_warned, more)
+        for has_page in (True, False):
+            self.make(Settings(host="::", chat_page=has_page))
+            self.assertEqual("may use the chat page" in f"{self.start_log()}", has_page)
 
     def test_any_other_error_of_an_endpoint_is_a_config_error(self) -> None:
         for failure in (FileNotFoundError(2, "No such file or directory"), OverflowError("port must be 0-65535.")):

@@ -43,7 +43,10 @@ class SourceTests(SynchronousTestCase):
         one, two = self.file("port = 1"), self.file("port = 2")
         self.assertEqual(load({"config": one}, {"WSRELAY_CONFIG": two}).port, 1)
         settings = load_env(WSRELAY_CONFIG=two)
-        self.assertEqual((settings.port, settings.config), (2, Path(two)))
+        self.assertEqual((settings.port, settings.config), (2, Path(two).absolute()))
+
+    def test_empty_config_flag_is_an_error_and_not_no_file(self) -> None:
+        self.assertIn("Is a directory", config_error({"config": ""}, {}))
 
     def test_host_is_loopback_unless_the_port_comes_from_the_platform(self) -> None:
         path = self.file("port = 1")

@@ -87,7 +87,7 @@ class TypeTests(FileCase):
         self.assertEqual(
             settings,
             Settings(
-                config=self.path,
+                config=self.path.absolute(),
                 host="::1",
                 port=1,
                 drain_timeout_seconds=2.0,
@@ -95,7 +95,7 @@ class TypeTests(FileCase):
                 chat_page=False,
                 channels=("a", "b*"),
                 redis_url=RedisURL(host="h", password="pw", tls=True),
-                redis_tls_ca_file=Path("ca.pem"),
+                redis_tls_ca_file=Path("ca.pem").absolute(),
             ),
         )
         self.assertIs(type(settings.drain_timeout_seconds), float)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.loading_helpers import config_error, load_env
@@ -20,6 +22,37 @@ class ValidationTests(SynchronousTestCase):
         self.assertEqual(
             config_error({"broker": "redis"}, {}), "broker is redis but there is no redis_url: set REDIS_URL"
         )
+
+    def test_empty_redis_url_is_rejected_unless_it_is_not_needed(self) -> None:
+        for name in ("REDIS_URL", "WSRELAY_REDIS_URL", "WSRELAY_REDIS_URL_FILE"):
+            expected = f"{name} is set but empty: set it to the URL of the Redis server, or set WSRELAY_BROKER=memory"
+            self.assertIn(expected, config_error({}, {name: ""}))
+            self.assertEqual(config_error({}, {name: "", "WSRELAY_BROKER": "memory"}), "nothing")
+            self.assertEqual(config_error({}, {name: "", "REDIS_TLS_URL": "rediss://h"}), "nothing")
+        self.assertEqual(config_error({}, {"REDIS_URL": "redis://h", "WSRELAY_REDIS_URL": ""}), "nothing")
+
+    def test_empty_variable_in_place_of_a_protection_is_rejected(self) -> None:
+        for name in ("CONFIG", "ACCESS", "HOOK_URL", "TOKEN_ISSUER", "REQUIRE_ORIGIN"):
+            error = config_error({}, {f"WSRELAY_{name}": ""})
+            self.assertEqual(error, f"WSRELAY_{name} is set but empty: give it a value, or unset it to do without")
+        self.assertEqual(config_error({"access": "token"}, {"WSRELAY_ACCESS": ""}), "nothing")
+
+    def test_empty_list_of_channels_does_not_open_every_channel(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("channels = []\n")
+        sources: list[tuple[dict[str, str], dict[str, str], str]] = [
+            ({"channels": ""}, {}, "--channels"),
+            ({"channels": ", "}, {}, "--channels"),
+            ({}, {"WSRELAY_CHANNELS": ""}, "WSRELAY_CHANNELS"),
+            ({}, {"WSRELAY_CHANNELS": ","}, "WSRELAY_CHANNELS"),
+            ({"config": str(path)}, {}, "channels in the file"),
+        ]
+        for flags, environ, named in sources:
+            expected = f"{named} is empty, which would open every channel: name channels (* for all), or leave it out"
+            self.assertEqual(config_error(flags, environ), expected)
+            self.assertEqual(config_error({**flags, "publish": "chat"}, environ), "nothing")
+        self.assertEqual(config_error({"channels": "*"}, {}), "nothing")
+        self.assertEqual(config_error({"publish": ""}, {}), "nothing")
 
     def test_listen_excludes_host_and_port_but_not_the_platform_port(self) -> None:
         text = "listen says where to listen, and so do host and port: set only one of them"

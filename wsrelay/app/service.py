@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from random import Random
 from typing import Any
 
@@ -105,6 +106,7 @@ class RelayService(Service):
         """Connect to the broker."""
         super().startService()
         settings, authentication = self.relay.settings, self.relay.authentication
+        self._log_broker(settings)
         if settings.requires_authentication and not (authentication.can_authenticate or settings.uses_redis):
             self.log.warn(
                 "some channels need a credential, and clients cannot get one: set token_keys, token_jwks_url, "
@@ -119,6 +121,18 @@ class RelayService(Service):
         if self._certificates is not None:
             self._certificates.start()
         self.relay.broker.start()
+
+    def _log_broker(self, settings: Settings) -> None:
+        """Log which Redis is used, or that none is where one may have been meant, as with a forgotten add-on."""
+        if settings.uses_redis:
+            # Its text has no credentials.
+            self.log.info("publications travel through Redis at {url}", url=f"{settings.redis_url}")
+        elif settings.broker == "auto" and not _is_on_loopback(settings):
+            self.log.warn(
+                "no redis_url is set: what other programs PUBLISH does not reach the clients of this process{chat}. "
+                "Set REDIS_URL, or WSRELAY_BROKER=memory if one process without Redis is meant",
+                chat=", and everybody who reaches it may use the chat page" if settings.has_chat_page else "",
+            )
 
     @property
     def addresses(self) -> list[Any]:
@@ -198,6 +212,16 @@ class RelayService(Service):
                 await result
         except Exception:  # noqa: BLE001 -- ports may be plugins', and clients are to be closed in any case
             self.log.failure("a port cannot be closed before the process ends")
+
+
+def _is_on_loopback(settings: Settings) -> bool:
+    """Return whether only programs on this machine reach the relay, as far as the settings say."""
+    if settings.listen or settings.listen_tls:
+        return False
+    try:
+        return ip_address((settings.host or "").strip("[]")).is_loopback
+    except ValueError:
+        return settings.host == "localhost"
 
 
 def _listen_error(error: BaseException | None) -> str:

@@ -34,8 +34,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     variables = {row.name: name for row in collected.rows.values() for name in reversed(row.environ)
                  if environ.get(name)}  # fmt: skip
     # From the weakest source to the strongest: each replaces what was read before.
-    path = flags.get("config") or environ.get(variables.get("config", ""))
-    if path:
+    path = flags.get("config", environ.get(variables.get("config", "")))
+    if path is not None:
         collected.read_file(Path(path))
     collected.read_secret_files(environ, variables)
     for name, variable in variables.items():
@@ -47,7 +47,9 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
         collected.read("flag", name, text)
     if collected.sources.get("port") == "PORT":
         collected.values.setdefault("host", "0.0.0.0")  # noqa: S104 -- a dyno's router connects from outside
-    return validate(Settings(**collected.values), collected.sources)
+    empty = {row.name: name for row in rows for name in (*row.environ, row.environ_file)
+             if name is not None and name in environ and not environ[name].strip()}  # fmt: skip
+    return validate(Settings(**collected.values), collected.sources, empty)
 
 
 class _Collected:

@@ -69,7 +69,8 @@ class Settings:
     host: str | None = _listening(
         TEXT,
         None,
-        "The address to listen on. If not set, 127.0.0.1, or 0.0.0.0 if the port comes from PORT, as on Heroku.",
+        "The address to listen on, such as :: for every IPv4 and IPv6 address. If not set, 127.0.0.1, or 0.0.0.0 if "
+        "the port comes from PORT, as on Heroku.",
     )
     port: int = _listening(
         INTEGER, 8080, "The port to listen on. 0: any free port.", "", "PORT", minimum=0, maximum=65535

@@ -19,17 +19,23 @@ MIN_API_KEY_CHARACTERS = 16
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def validate(settings: Settings, sources: Mapping[str, str]) -> Settings:
+_PROTECTIVE = ("config", "access", "hook_url", "token_issuer", "require_origin")
+"""Settings without which more is open than with them."""
+
+
+def validate(settings: Settings, sources: Mapping[str, str], empty: Mapping[str, str]) -> Settings:
     """Return settings that fit together, with the host to listen on filled in.
 
     Args:
         settings: Settings of which each is valid by itself.
         sources: Where each setting that is not a default came from, by its name: "flag", "file" or the name of an
             environment variable.
+        empty: The environment variables that are set but empty, by the setting's name.
 
     Raises:
         ConfigError: Some contradict each other, or have no effect. The text says which, and what to do.
     """
+    _check_empty(settings, sources, empty)
     _check_broker(settings)
     _check_listening(settings, sources)
     _check_limits(settings)
@@ -38,6 +44,27 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> Settings:
     if settings.host or (settings.listen_tls and "port" not in sources):
         return settings
     return dataclasses.replace(settings, host="127.0.0.1")
+
+
+def _check_empty(settings: Settings, sources: Mapping[str, str], empty: Mapping[str, str]) -> None:
+    """Reject nothing in the place of a value. A deployment that takes it from elsewhere may not have found it there.
+
+    Other variables that are empty count as not set: templates list those that are optional.
+    """
+    if "redis_url" in empty and settings.redis_url is None and settings.broker == "auto":
+        raise ConfigError(
+            f"{empty['redis_url']} is set but empty: set it to the URL of the Redis server, or set "
+            "WSRELAY_BROKER=memory to run one process without Redis"
+        )
+    for name in _PROTECTIVE:
+        if name in empty and name not in sources:
+            raise ConfigError(f"{empty[name]} is set but empty: give it a value, or unset it to do without")
+    names_no_channel = not (settings.channels or settings.publish or settings.namespaces)
+    if names_no_channel and (source := sources.get("channels", empty.get("channels"))):
+        named = {"flag": "--channels", "file": "channels in the file"}.get(source, source)
+        raise ConfigError(
+            f"{named} is empty, which would open every channel: name channels (* for all), or leave it out"
+        )
 
 
 def _check_broker(settings: Settings) -> None:
