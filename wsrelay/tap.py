@@ -27,7 +27,7 @@ from wsrelay.process.limits import client_capacity, raise_open_file_limit
 from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
 from wsrelay.process.standard_streams import open_missing_streams
 from wsrelay.process.start_report import StartReport
-from wsrelay.process.twistd_paths import check_twistd_paths, remove_own_pidfile
+from wsrelay.process.twistd_options import check_twistd_options, remove_own_pidfile
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 from wsrelay.transports.listening.unix_sockets import UnixReactor
@@ -69,6 +69,11 @@ class Options(usage.Options):
         self.settings = Settings()
         self.ignored: list[str] = []
 
+    @property
+    def twistd(self) -> Mapping[str, Any] | None:
+        """The options of twistd, or None if something else starts the service."""
+        return self.parent if self.parent is not None and "nodaemon" in self.parent else None
+
     def parseOptions(self, options: list[str] | None = None) -> None:
         """Read flags, environment and file.
 
@@ -93,7 +98,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the other sources, and check all settings together."""
-        remove_own_pidfile(self.parent or {})
+        remove_own_pidfile(self.twistd or {})
         flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
             self.settings = load(flags, self._environ)
@@ -160,8 +165,10 @@ class _Relay(RelayService):
     """
 
     report: StartReport
+    _has_listened = False
 
     def privilegedStartService(self) -> None:
+        self._has_listened = True
         self.report.forked()
         # Not later: as soon as the prompt is back somebody may send it.
         reload_on_hangup(self._clock, self.reload)
@@ -171,13 +178,16 @@ class _Relay(RelayService):
             self.report.fail(str(error))
 
     def startService(self) -> None:
+        # `twist`, Twisted's other runner, leaves the first step out.
+        if not self._has_listened:
+            self.privilegedStartService()
         super().startService()
         self.report.started()
 
 
 def makeService(options: Options) -> IService:
     """Build the service from checked options, bottom up."""
-    report = StartReport(options.parent)
+    report = StartReport(options.twistd)
     report.begin()
     try:
         return _make_relay(options, report)
@@ -188,7 +198,7 @@ def makeService(options: Options) -> IService:
 def _make_relay(options: Options, report: StartReport) -> IService:
     from twisted.internet import reactor  # noqa: TID251 -- the one place
 
-    check_twistd_paths(options.parent or {})
+    check_twistd_options(options.twistd or {})
     use_monotonic_clock(reactor)
     settings = options.settings
     rng = SystemRandom()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from devtools.harness.ports import free_port
-from devtools.harness.relay import Relay
+from devtools.harness.processes import ChildProcess, wait_until_listening
+from devtools.harness.relay import Relay, clean_environ
 from tests.support.daemon import Daemon
 
 NODAEMON = ("--nodaemon", "--pidfile=twistd.pid")
@@ -169,6 +172,20 @@ class FailedStartTests(DaemonCase):
         self.assertEqual(ended.returncode, 1)
         self.assertIn("Another twistd server is running", ended.stdout)
         self.assertEqual(self.daemon.pid, pid)
+
+
+class OtherRunnerTests(SynchronousTestCase):
+    """`twist`, Twisted's other runner, which starts services in one step."""
+
+    def test_relay_listens(self) -> None:
+        relay = self.enterContext(contextlib.closing(ChildProcess("twist")))
+        port = free_port()
+        relay.spawn([sys.executable, "-m", "twisted", "wsrelay", "--port", str(port)], clean_environ())
+        wait_until_listening(relay, port)
+        self.assertTrue(answers(port))
+        relay.signal()
+        relay.wait()
+        self.assertIn("draining", relay.log())
 
 
 class SignalTests(SynchronousTestCase):

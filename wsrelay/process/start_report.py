@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from twisted.logger import Logger
 
-from wsrelay.process.twistd_paths import remove_own_pidfile
+from wsrelay.process.twistd_options import remove_own_pidfile
 
 __all__ = ["StartReport"]
 
@@ -110,11 +110,12 @@ class StartReport:
         os._exit(128 + number)
 
     def _clean_up(self) -> None:
-        text = self._reason.encode("ascii", "backslashreplace")
-        room = MAX_LINE_BYTES - len(b"1 ")
+        # That of another process stays, in whose place this one was started by mistake.
+        remove_own_pidfile(self._twistd or {})
+        # The prompt is back as soon as this is read.
         if self._pipe is not None:
+            text = self._reason.encode("ascii", "backslashreplace")
+            room = MAX_LINE_BYTES - len(b"1 ")
             # The process at the prompt may be gone.
             with suppress(OSError):
                 os.write(self._pipe, b"1 " + (text if len(text) <= room else text[: room - 3] + b"..."))
-        # That of another process stays, in whose place this one was started by mistake.
-        remove_own_pidfile(self._twistd or {})

@@ -1,24 +1,25 @@
-"""Tests of `wsrelay.process.twistd_paths`."""
+"""Tests of `wsrelay.process.twistd_options`."""
 
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.process.twistd_paths import check_twistd_paths, remove_own_pidfile
+from wsrelay.process.twistd_options import check_twistd_options, remove_own_pidfile
 
 
-class PathTests(SynchronousTestCase):
-    """Paths among the options of twistd."""
+class OptionTests(SynchronousTestCase):
+    """Options that twistd can use, and others."""
 
     def error(self, **options: Any) -> str:
         """Return the error about options, or "nothing"."""
         try:
-            check_twistd_paths({"nodaemon": True, **options})
+            check_twistd_options({"nodaemon": True, **options})
         except ConfigError as error:
             return str(error)
         return "nothing"
@@ -31,7 +32,7 @@ class PathTests(SynchronousTestCase):
             file = str(folder / name)
             self.assertEqual(self.error(rundir=str(folder), pidfile=file, logfile=file), "nothing")
         self.assertEqual(self.error(rundir=".", pidfile="", logfile="-"), "nothing")
-        check_twistd_paths({})
+        check_twistd_options({})
 
     def test_missing_directory_is_named(self) -> None:
         for option in ("pidfile", "logfile"):
@@ -52,7 +53,20 @@ class PathTests(SynchronousTestCase):
             self.assertEqual(self.error(logfile="/nonexistent/x", **elsewhere), "nothing")
 
     def test_paths_inside_another_root_are_not_checked(self) -> None:
-        self.assertEqual(self.error(chroot="/nonexistent", rundir="/inside"), "nothing")
+        self.patch(os, "geteuid", lambda: 0)
+        self.assertEqual(self.error(chroot="/", rundir="/nonexistent"), "nothing")
+        self.assertEqual(self.error(chroot="/nonexistent"), "twistd --chroot: there is no directory /nonexistent")
+        self.patch(os, "geteuid", lambda: 1)
+        self.assertEqual(self.error(chroot="/"), "twistd --chroot: only root may do this")
+
+    def test_user_without_an_entry_needs_a_group(self) -> None:
+        def no_entry(_uid: int) -> None:
+            raise KeyError
+
+        self.assertEqual(self.error(uid=os.getuid()), "nothing")
+        self.patch(pwd, "getpwuid", no_entry)
+        self.assertEqual(self.error(uid=99999), "twistd --uid: there is no user 99999 that has a group; set --gid, too")
+        self.assertEqual(self.error(uid=99999, gid=99999), "nothing")
 
 
 class PidFileTests(SynchronousTestCase):

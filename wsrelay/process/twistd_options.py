@@ -1,8 +1,9 @@
-"""The paths among twistd's own options. twistd ends with a traceback if one of them cannot be used."""
+"""twistd's own options. It ends with a traceback, in its log at the worst, if it cannot use one of these."""
 
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from wsrelay.core.outcomes.errors import ConfigError
 
-__all__ = ["check_twistd_paths", "remove_own_pidfile"]
+__all__ = ["check_twistd_options", "remove_own_pidfile"]
 
 
 def remove_own_pidfile(twistd: Mapping[str, Any]) -> None:
@@ -28,8 +29,8 @@ def remove_own_pidfile(twistd: Mapping[str, Any]) -> None:
                 os.unlink(file)
 
 
-def check_twistd_paths(twistd: Mapping[str, Any]) -> None:
-    """Check that twistd can use the paths that it was given. Call this before it does.
+def check_twistd_options(twistd: Mapping[str, Any]) -> None:
+    """Check that twistd can use the paths and the user that it was given. Call this before it does.
 
     Args:
         twistd: The options of twistd; empty if something else starts the service.
@@ -37,22 +38,38 @@ def check_twistd_paths(twistd: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: One cannot be used.
     """
-    if twistd.get("chroot") is not None:
+    if (root := twistd.get("chroot")) is not None:
+        if os.geteuid() != 0:
+            raise ConfigError("twistd --chroot: only root may do this")
+        _check_directory("--chroot", root)
         return  # its other paths are inside
-    if (folder := twistd.get("rundir")) and not os.path.isdir(folder):
-        raise ConfigError(f"twistd --rundir: there is no directory {folder}")
+    _check_user(twistd.get("uid"), twistd.get("gid"))
+    if folder := twistd.get("rundir"):
+        _check_directory("--rundir", folder)
     if file := twistd.get("pidfile"):
         _check_writable("--pidfile", file)
-    logs_to_file = not twistd.get("syslog") and not twistd.get("logger")
     # Without --nodaemon, and without a name, twistd logs to this file.
-    file = twistd.get("logfile") or (None if twistd.get("nodaemon") else "twistd.log")
-    if logs_to_file and file and file != "-":
+    file = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else "twistd.log")
+    if file != "-" and not twistd.get("syslog") and not twistd.get("logger"):
         _check_writable("--logfile", file)
+
+
+def _check_user(uid: int | None, gid: int | None) -> None:
+    if uid is None or gid is not None:
+        return
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise ConfigError(f"twistd --uid: there is no user {uid} that has a group; set --gid, too") from None
+
+
+def _check_directory(option: str, folder: str) -> None:
+    if not os.path.isdir(folder):
+        raise ConfigError(f"twistd {option}: there is no directory {folder}")
 
 
 def _check_writable(option: str, file: str) -> None:
     folder = os.path.dirname(os.path.abspath(file))
-    if not os.path.isdir(folder):
-        raise ConfigError(f"twistd {option}: there is no directory {folder}")
+    _check_directory(option, folder)
     if os.path.isdir(file) or not os.access(file if os.path.exists(file) else folder, os.W_OK):
         raise ConfigError(f"twistd {option}: {file} cannot be written")
