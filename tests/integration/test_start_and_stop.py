@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.relay import Relay, clean_environ
-from tests.support.daemon import Daemon
+from tests.support.daemon import DEADLINE_SECONDS, Daemon
 
 NODAEMON = ("--nodaemon", "--pidfile=twistd.pid")
 ALL_CLOSED = "<&- >&- 2>&-"
@@ -31,6 +32,17 @@ def answers(port: int) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+def open_when_read(pipe: Path, relay: Relay) -> int:
+    """Return a descriptor to write to a named pipe, as soon as a relay waits for what is written."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while relay.is_running and time.monotonic() < deadline:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads
+            time.sleep(0.02)
+    raise TimeoutError(f"the relay does not read the pipe: {relay.log()}")
 
 
 class DaemonCase(SynchronousTestCase):
@@ -159,11 +171,11 @@ class FailedStartTests(DaemonCase):
             self.assertEqual(ended.stdout.count("\n"), 1, ended.stdout)
 
     def test_unusable_paths_of_twistd_are_one_line(self) -> None:
-        for option in ("--rundir=missing", "--pidfile=missing/x", "--logfile=missing/x"):
-            for mode in ((), ("--nodaemon",)):
-                ended = self.daemon.start("--port", str(free_port()), twistd=(*mode, option))
-                self.assert_fails(ended, f"wsrelay: twistd {option.partition('=')[0]}: there is no directory")
-                self.assertEqual(ended.stdout.count("\n"), 1, ended.stdout)
+        cases = (("--rundir=missing", ()), ("--pidfile=missing/x", ()), ("--logfile=missing/x", ("--nodaemon",)))
+        for option, mode in cases:
+            ended = self.daemon.start("--port", str(free_port()), twistd=(*mode, option))
+            self.assert_fails(ended, f"wsrelay: twistd {option.partition('=')[0]}: there is no directory")
+            self.assertEqual(ended.stdout.count("\n"), 1, ended.stdout)
 
     def test_second_start_in_one_directory_leaves_the_pid_file_of_the_first(self) -> None:
         self.daemon.start("--port", str(free_port()))
@@ -198,10 +210,10 @@ class SignalTests(SynchronousTestCase):
             pipe = relay.folder / "pipe"
             os.mkfifo(pipe)
             relay._spawn_relay()
-            # The start goes no further than to this pipe, which can be opened as soon as it is read from.
-            with pipe.open("wb"):
-                relay.signal(number)
-                self.assertEqual(relay.wait(), -number)
+            # The start goes no further than to this pipe.
+            self.addCleanup(os.close, open_when_read(pipe, relay))
+            relay.signal(number)
+            self.assertEqual(relay.wait(), -number)
             self.assertNotIn("Traceback", relay.log())
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from devtools.harness.relay import clean_environ
 
-__all__ = ["Daemon"]
+__all__ = ["DEADLINE_SECONDS", "Daemon"]
 
 DEADLINE_SECONDS = 60.0
 
@@ -90,6 +90,9 @@ class Daemon:
                 **popen,
             )
             printed.seek(0)
+            if ended.returncode:
+                # The prompt is back before the daemon has ended, which may have to write down what it covered.
+                self.wait_for(lambda: set(self._pids()) <= self._pid_of_file())
             return subprocess.CompletedProcess(ended.args, ended.returncode, printed.read(), "")
 
     @property
@@ -129,6 +132,9 @@ class Daemon:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"never true; the log: {self.log()}")
             time.sleep(_POLL_SECONDS)
+
+    def _pid_of_file(self) -> set[int]:
+        return {self.pid} if self.pidfile.exists() else set()
 
     def _pids(self) -> list[int]:
         """Return the processes that were started here. A zombie has no environment any more."""
