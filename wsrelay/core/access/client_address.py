@@ -36,6 +36,8 @@ def peer_address(host: str) -> str:
     A socket that listens on :: accepts IPv4 connections too, and reports their peers as IPv6 addresses with the IPv4
     one inside (RFC 4291 section 2.5.5.2): `::ffff:192.0.2.1` becomes `192.0.2.1`. Any other text is unchanged.
     """
+    if ":" not in host:
+        return host
     try:
         mapped = IPv6Address(host).ipv4_mapped
     except ValueError:
