@@ -9,8 +9,12 @@ from typing import Any
 from twisted.trial import unittest
 from websockets.sync.client import connect
 
+from devtools.harness.ports import free_port
+from devtools.harness.proxy import Direction
 from devtools.harness.relay import Relay
+from devtools.harness.stub_application import ThreadedStubApplication
 from tests.support.browser import Browser, Page, find_browser
+from tests.support.threaded_proxy import ThreadedProxy
 
 NO_BROWSER = "no Chromium or Chrome found on PATH"
 
@@ -51,20 +55,205 @@ def require_browser() -> None:
         raise unittest.SkipTest(NO_BROWSER)
 
 
-class ChatPageTests(unittest.SynchronousTestCase):
+def _notices(page: Page) -> list[str]:
+    """Return every notice that is shown outside the list of messages."""
+    notices: list[str] = page.evaluate(
+        "[...document.querySelectorAll('#why, #problem, .read-only')]"
+        ".filter(e => e.checkVisibility() && e.textContent).map(e => e.textContent)"
+    )
+    return notices
+
+
+def _pending(page: Page) -> list[list[str]]:
+    """Return text and state of each own message that is not delivered."""
+    rows: list[list[str]] = page.evaluate(
+        "[...document.querySelectorAll('li.pending, li.unsent')].map(li =>"
+        " [li.querySelector('.body').textContent, li.querySelector('time').textContent])"
+    )
+    return rows
+
+
+class _BrowserCase(unittest.SynchronousTestCase):
+    """A test with a browser."""
+
+    def setUp(self) -> None:
+        """Start a browser, ended with the test."""
+        require_browser()
+        self.browser = self.enterContext(Browser())
+
+    def show(self, url: str, state: str = "open") -> Page:
+        """Return a new tab that shows the page, in a state."""
+        page = self.browser.open(url + "/")
+        self.wait_for_state(page, state)
+        return page
+
+    def wait_for_state(self, page: Page, state: str, seconds: float = 15.0) -> None:
+        """Wait until the page is in a state and says so."""
+        page.wait_for(f"document.querySelector('#status').dataset.state === '{state}'", seconds)
+
+    def wait_for_notice(self, page: Page, text: str) -> None:
+        """Wait for the reason that the page shows, and check that it is the only one."""
+        page.wait_for(f"document.querySelector('#why').textContent.includes({json.dumps(text)})", 20.0)
+        self.assertEqual(len(_notices(page)), 1)
+
+
+class RejectedPageTests(_BrowserCase):
+    """The page where it may not connect, or not publish: it says why, once."""
+
+    def test_rejected_handshake_shows_the_sentence_of_the_relay(self) -> None:
+        for flags, sentence in (
+            (["--origins", "https://other.example"], "Pages of this origin may not connect"),
+            (["--channels", "news", "--chat-page", "true"], "This channel does not exist for clients"),
+            (["--publish", "chat", "--access", "token", "--chat-page", "true"], "This channel needs a credential"),
+        ):
+            with Relay(*flags) as relay:
+                page = self.show(relay.url, "stopped")
+                (notice,) = _notices(page)
+                self.assertIn(sentence, notice)
+
+    def test_draft_stays_in_the_field_of_a_page_that_has_stopped(self) -> None:
+        with Relay("--origins", "https://other.example") as relay:
+            page = self.show(relay.url, "stopped")
+            page.evaluate("document.querySelector('#text').focus()")
+            page.type("a draft")
+            page.press_enter()
+            self.assertEqual(page.evaluate("document.querySelector('#text').value"), "a draft")
+            self.assertIn("not sent", page.evaluate("document.querySelector('#problem').textContent"))
+
+    def test_relay_without_redis_shows_its_sentence_and_keeps_trying(self) -> None:
+        flags = ["--chat-page", "true"]
+        with Relay(*flags, env={"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}, ready=False) as relay:
+            page = self.browser.open(relay.url + "/")
+            self.wait_for_notice(page, "no working connection to Redis")
+            self.wait_for_state(page, "waiting")
+
+    def test_relay_that_is_gone_cannot_be_reached(self) -> None:
+        with Relay() as relay:
+            page = self.show(relay.url)
+        self.wait_for_notice(page, "The relay cannot be reached")
+        self.assertIn(page.evaluate("document.querySelector('#status').dataset.state"), ("waiting", "connecting"))
+
+    def test_proxy_that_drops_the_upgrade_is_named(self) -> None:
+        with Relay() as relay, ThreadedProxy(relay.port) as proxy:
+            drop = proxy.proxy.mangled(Direction.UP, lambda data: data.replace(b"Upgrade: websocket\r\n", b""))
+            with drop:
+                page = self.browser.open(proxy.url + "/")
+                self.wait_for_notice(page, "does not pass the Upgrade header on")
+            self.wait_for_state(page, "open", 30.0)
+            self.assertEqual(_notices(page), [])
+
+    def test_read_only_channel_has_no_composer(self) -> None:
+        with Relay("--channels", "chat", "--chat-page", "true") as relay:
+            page = self.show(relay.url)
+            self.assertEqual(_notices(page), ["Read-only: clients may not publish on this channel."])
+            self.assertFalse(page.evaluate("document.querySelector('#composer').checkVisibility()"))
+
+    def test_message_that_may_not_be_published_is_marked_and_the_reason_shown_once(self) -> None:
+        application = ThreadedStubApplication(
+            lambda request: (403 if request.json()["event"] == "publish" else 204, None)
+        )
+        self.addCleanup(application.close)
+        with Relay("--hook-url", application.url, "--hook-publish", "true") as relay:
+            page = self.show(relay.url)
+            _send(page, "Ada", "hello")
+            self.wait_for_state(page, "stopped")
+            self.assertEqual(_notices(page), ["publishing not permitted (code 4503)"])
+            self.assertEqual(_pending(page), [["hello", "not sent"]])
+            page.click("#again")
+            self.wait_for_state(page, "open")
+            self.assertEqual(_notices(page), [])
+            self.assertEqual(page.evaluate("document.activeElement.id"), "text")
+
+
+class LinkTests(_BrowserCase):
+    """The page on a link that fails."""
+
+    def setUp(self) -> None:
+        """Start a relay, a proxy in front of it, and the browser."""
+        super().setUp()
+        self.relay = self.enterContext(Relay())
+        self.proxy = self.enterContext(ThreadedProxy(self.relay.port))
+
+    def test_message_on_a_dead_link_is_shown_as_pending_and_sent_after_the_reconnect(self) -> None:
+        """It is shown once, also to pages that had received it before the link broke."""
+        other = self.show(self.relay.url)
+        for directions, text in (((Direction.UP, Direction.DOWN), "lost"), ((Direction.DOWN,), "echo lost")):
+            page = self.show(self.proxy.url)
+            with self.proxy.proxy.stall(*directions):
+                _send(page, "Ada", text)
+                self.assertEqual(_pending(page), [[text, "sending"]])
+                if directions == (Direction.DOWN,):
+                    other.wait_for(f"document.body.textContent.includes({json.dumps(text)})")
+                self.proxy.cut()
+                self.wait_for_state(page, "waiting")
+                self.assertEqual(_pending(page), [[text, "not sent yet"]])
+            self.wait_for_state(page, "open", 30.0)
+            expected = {"kind": "own", "who": "Ada (you)", "text": text}
+            self.assertEqual(_wait_for_rows(page, 1), [expected])
+            self.assertEqual(_pending(page), [])
+        _send(other, "Ben", "the last one")
+        texts = [row["text"] for row in _wait_for_rows(other, 3)]
+        self.assertEqual(texts, ["lost", "echo lost", "the last one"])
+
+    def test_silent_link_is_given_up_although_it_seems_open(self) -> None:
+        page = self.show(self.proxy.url)
+        with self.proxy.proxy.stall(Direction.DOWN):
+            _send(page, "Ada", "hello")
+            self.wait_for_notice(page, "The relay stopped responding")
+        self.wait_for_state(page, "open", 30.0)
+        self.assertEqual([row["text"] for row in _wait_for_rows(page, 1)], ["hello"])
+
+    def test_messages_written_while_disconnected_wait_in_order_and_are_bounded(self) -> None:
+        page = self.show(self.proxy.url)
+        with self.proxy.proxy.closing_at_once():
+            self.proxy.cut()
+            page.wait_for(f"!({_CONNECTED})")
+            page.evaluate("document.querySelector('#text').focus()")
+            for number in range(21):
+                page.type(f"message {number}")
+                page.press_enter()
+            self.assertEqual(len(_pending(page)), 20)
+            self.assertEqual(page.evaluate("document.querySelector('#text').value"), "message 20")
+        page.wait_for(_CONNECTED, 30.0)
+        rows = _wait_for_rows(page, 20)
+        self.assertEqual([row["text"] for row in rows], [f"message {number}" for number in range(20)])
+
+    def test_offline_page_says_so_and_is_back_as_soon_as_it_is_online(self) -> None:
+        page = self.show(self.proxy.url)
+        with self.proxy.proxy.closing_at_once():
+            page.set_offline(True)
+            self.proxy.cut()
+            self.wait_for_notice(page, "This device is offline")
+        page.set_offline(False)
+        self.wait_for_state(page, "open")
+        self.assertEqual(_notices(page), [])
+
+    def test_focus_stays_in_the_field(self) -> None:
+        page = self.show(self.proxy.url)
+        page.evaluate("document.querySelector('#text').value = 'hello'")
+        page.click("#send")
+        self.assertEqual(page.evaluate("document.activeElement.id"), "text")
+        with self.proxy.proxy.closing_at_once():
+            self.proxy.cut()
+            page.wait_for("!document.querySelector('#notice').hidden")
+            self.assertEqual(page.evaluate("document.activeElement.id"), "text")
+            # A keyboard user stands on the button when the page connects by itself.
+            page.evaluate("document.querySelector('#again').focus()")
+        self.wait_for_state(page, "open", 30.0)
+        self.assertEqual(page.evaluate("document.activeElement.id"), "text")
+
+
+class ChatPageTests(_BrowserCase):
     """The chat page as its visitors use it."""
 
     def setUp(self) -> None:
-        """Start a relay and a browser, both ended with the test."""
-        require_browser()
+        """Start a relay and the browser."""
+        super().setUp()
         self.relay = self.enterContext(Relay())
-        self.browser = self.enterContext(Browser())
 
     def visit(self) -> Page:
         """Return a new tab that shows the page, connected."""
-        page = self.browser.open(self.relay.url + "/")
-        page.wait_for(_CONNECTED)
-        return page
+        return self.show(self.relay.url)
 
     def publish(self, message: str | bytes) -> None:
         """Publish a message as a client that does not use the page."""
@@ -125,11 +314,9 @@ class ChatPageTests(unittest.SynchronousTestCase):
         port = self.relay.port
         self.relay.stop()
         page.wait_for(f"!({_CONNECTED})")
-        self.assertTrue(page.evaluate("document.querySelector('#send').disabled"))
-        page.press_enter()
-        self.assertEqual(page.evaluate("document.querySelector('#text').value"), "a draft")
         self.relay = self.enterContext(Relay(port=port))
         page.wait_for(_CONNECTED, 30.0)
+        self.assertEqual(page.evaluate("document.querySelector('#text').value"), "a draft")
         page.press_enter()
         self.assertEqual([row["text"] for row in _wait_for_rows(page, 1)], ["a draft"])
 

@@ -113,6 +113,25 @@ class Page:
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile},
         )
 
+    def set_offline(self, offline: bool) -> None:
+        """Take the page's network away, or give it back; the page gets the event `offline` or `online`."""
+        self._session.call("Network.enable")
+        self._session.call(
+            "Network.emulateNetworkConditions",
+            {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+        )
+
+    def click(self, selector: str) -> None:
+        """Click the middle of an element with the mouse, which moves the focus as a visitor's click does."""
+        x, y = self.evaluate(
+            f"(r => [r.x + r.width / 2, r.y + r.height / 2])"
+            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self._session.call(
+                "Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+            )
+
     def color_scheme(self, scheme: str) -> None:
         """Make prefers-color-scheme match `scheme`, "light" or "dark"."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]

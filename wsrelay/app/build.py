@@ -14,8 +14,12 @@ from twisted.internet.interfaces import IReactorTime
 from wsrelay.app.health import Health
 from wsrelay.auth.build import Authentication
 from wsrelay.config import Settings
+from wsrelay.config.short_form import CHAT_CHANNEL
+from wsrelay.core.access.identity import ANONYMOUS
 from wsrelay.core.access.origin import OriginPolicy
+from wsrelay.core.access.permissions import check_publish
 from wsrelay.core.flow.admission import Admission
+from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.dialects import CENTRIFUGO, RAW, Route
 from wsrelay.engine.node import Node
 from wsrelay.engine.operations import Operations
@@ -27,7 +31,10 @@ from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 from wsrelay.web.api.keys import APIKeys
 from wsrelay.web.api.relay_api import RelayAPI
+from wsrelay.web.chat_page import ChatPage
+from wsrelay.web.handshake_check import HandshakeCheck
 from wsrelay.web.site import build_site
+from wsrelay.web.websocket_hint import WebSocketHint
 
 __all__ = ["DEFAULT_MAX_CONNECTIONS", "Relay", "build_relay"]
 
@@ -62,6 +69,21 @@ class Relay:
 def routes(settings: Settings) -> tuple[Route, ...]:
     """Return the routes that the settings switch on."""
     return (RAW, CENTRIFUGO) if settings.centrifugo else (RAW,)
+
+
+def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:
+    """Return what the chat page shows; None if it is not served."""
+    if not settings.has_chat_page:
+        return None
+    # A cookie that its visitors have from another page is the only credential that this page sends.
+    sends_credentials = settings.token_cookie is not None or settings.hook_url is not None
+    return ChatPage(
+        CHAT_CHANNEL,
+        settings.prefix + CHAT_CHANNEL if settings.uses_redis else None,
+        is_read_only=not sends_credentials and check_publish(namespaces, ANONYMOUS, CHAT_CHANNEL) is not None,
+        has_api=bool(settings.api_keys),
+        max_message_bytes=settings.max_message_bytes,
+    )
 
 
 def build_relay(
@@ -126,13 +148,18 @@ def build_relay(
     api: RelayAPI | None = None
     if settings.api_keys:
         api = RelayAPI(Operations(broker, namespaces, now), APIKeys(settings.api_keys), rejections, clock)
+    spoken = routes(settings)
+    origins = OriginPolicy(settings.origins, require=settings.require_origin)
+    check = HandshakeCheck(spoken, origins, namespaces, authentication.authenticator, lambda: broker.ready)
     site = build_site(
         liveness=health.liveness,
         readiness=health.readiness,
         metrics=health.metrics if settings.metrics else None,
         api=api,
         max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
-        has_chat_page=settings.has_chat_page,
+        websocket_hint=WebSocketHint(check, settings.trusted_proxies),
+        websocket_paths=[route.path for route in spoken],
+        chat_page=chat_page(settings, namespaces),
         body_timeout_seconds=settings.handshake_timeout_seconds,
         clock=clock,
     )
@@ -140,10 +167,10 @@ def build_relay(
         websockets,
         site,
         settings,
-        routes=routes(settings),
+        routes=spoken,
         admission=admission,
         counters=counters,
-        origins=OriginPolicy(settings.origins, require=settings.require_origin),
+        origins=origins,
         rejections=rejections,
         timers=node.timers,
     )

@@ -18,19 +18,27 @@ class TextResource(Resource):
     Args:
         get_response: Returns HTTP status and text; called for each request.
         any_method: Whether other methods than GET, HEAD and OPTIONS get the same response, as at unknown paths.
+        policy: The Content-Security-Policy. If None, that of every response.
     """
 
     isLeaf = True
 
-    def __init__(self, get_response: Callable[[], TextResponse], *, any_method: bool = False) -> None:
+    def __init__(
+        self, get_response: Callable[[], TextResponse], *, any_method: bool = False, policy: bytes | None = None
+    ) -> None:
         super().__init__()
         self._get_response = get_response
         self._any_method = any_method
+        self._policy = policy
 
     def render(self, request: Request) -> bytes:
         """Respond to GET, HEAD and OPTIONS, and reject other methods unless all are allowed."""
         rejection = None if self._any_method else respond_method_not_allowed(request)
-        return respond_text(request, *self._get_response()) if rejection is None else rejection
+        if rejection is not None:
+            return rejection
+        if self._policy is not None:
+            request.setHeader(b"content-security-policy", self._policy)
+        return respond_text(request, *self._get_response())
 
 
 class MetricsResource(Resource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from wsrelay.web.api.relay_api import RelayAPI
-from wsrelay.web.chat_page import chat_page_files
+from wsrelay.web.chat_page import CONTENT_SECURITY_POLICY, ChatPage, chat_page_files
 from wsrelay.web.one_request import MAX_DROPPED_BYTES, OneRequest, OneRequestChannel
 from wsrelay.web.probes import MetricsResource, TextResource
 from wsrelay.web.responses import TextResponse, add_security_headers
@@ -96,7 +96,9 @@ def build_site(
     metrics: Callable[[], bytes] | None = None,
     api: RelayAPI | None = None,
     max_body_bytes: int = MAX_DROPPED_BYTES,
-    has_chat_page: bool,
+    websocket_hint: WebSocketHint,
+    websocket_paths: Iterable[str],
+    chat_page: ChatPage | None,
     body_timeout_seconds: float,
     clock: IReactorTime,
 ) -> Site:
@@ -108,7 +110,9 @@ def build_site(
         metrics: Returns the content of ``/metrics``. If None, there is no such path.
         api: The resource at ``/api``. If None, requests there are told that the API is disabled.
         max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
-        has_chat_page: Whether to serve the chat page.
+        websocket_hint: Responds to plain requests at the paths of WebSockets.
+        websocket_paths: These paths, such as ``/ws/``, which stands for every path below it.
+        chat_page: What the chat page shows. If None, there is no such page.
         body_timeout_seconds: The time within which a request's body has to arrive.
         clock: Runs the timeouts.
     """
@@ -118,14 +122,26 @@ def build_site(
     if metrics is not None:
         root.putChild(b"metrics", MetricsResource(metrics))
     root.putChild(b"api", _API_DISABLED if api is None else api)
-    root.putChild(b"ws", WebSocketHint())
-    if has_chat_page:
-        page = chat_page_files()
-        root.putChild(b"", page.pop(""))
+    for path in websocket_paths:
+        _put_at(root, path, websocket_hint)
+    if chat_page is not None:
         static = _Folder()
-        for name, file in page.items():
-            static.putChild(name.encode(), file)
+        for file_name, file in chat_page_files(chat_page).items():
+            (static if file_name else root).putChild(file_name.encode(), file)
         root.putChild(b"static", static)
     else:
-        root.putChild(b"", TextResource(lambda: (200, "wsrelay: WebSockets are at /ws/<channel>.")))
+        # Visitors use the console of this page as well to try the relay.
+        text = "wsrelay: WebSockets are at /ws/<channel>."
+        root.putChild(b"", TextResource(lambda: (200, text), policy=CONTENT_SECURITY_POLICY))
     return _Site(root, api, max(max_body_bytes, MAX_DROPPED_BYTES), body_timeout_seconds, clock)
+
+
+def _put_at(root: Resource, path: str, resource: Resource) -> None:
+    """Put a resource at a path, in folders of its own."""
+    *names, last = path.strip("/").encode().split(b"/")
+    folder = root
+    for name in names:
+        inner = _Folder()
+        folder.putChild(name, inner)
+        folder = inner
+    folder.putChild(last, resource)
