@@ -48,7 +48,7 @@ If no channels are configured, clients may subscribe to every channel and publis
 configured, no others exist. The short form is two lists:
 
 ```sh
-twistd wsrelay --channels 'news,room:*' --publish 'room:*'
+twistd --nodaemon --pidfile= wsrelay --channels 'news,room:*' --publish 'room:*'
 ```
 
 The long form is a table for each namespace in the file:
