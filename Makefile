@@ -4,6 +4,8 @@
 #   make test           the tests
 #   make test COVER=1   the tests, and the coverage that must hold
 #   make test-clients   the tests with third-party clients; those need Node
+#   make docs-test      the commands and examples of README.md and docs/, as printed; those of proxies and browsers are
+#                       skipped unless nginx, haproxy, caddy, chromium and curl are installed
 #   make lint           formatting, types, and the layers of imports
 #   make bench          costs of the relay beside other servers: tables, JSON and a picture; a quarter of an hour
 #   make faults         real relays, real Redis, and everything that can break between them: three minutes
@@ -20,7 +22,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients lint audit bench faults attack conformance docs pins clean
+.PHONY: run test test-clients docs-test lint audit bench faults attack conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -43,6 +45,9 @@ test-clients: .venv/dev
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'test-clients needs node and npm'; exit 1; }
 	npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
 	$(BIN)/trial tests.clients
+
+docs-test: .venv/dev
+	$(BIN)/trial tests.docs
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

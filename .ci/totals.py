@@ -1,14 +1,20 @@
 """Prints the totals of trial's logs in one line: `N passed, N failed, N skipped`.
 
 Each argument is the log of one run. The status is 1 if a test failed, if a run has no summary, or if a test was skipped
-that must run: without a real Redis server, a real browser and the clients of others the tests prove little. Such a skip
-counts as a failure.
+that must run: without a real Redis server, a real browser, real proxies and the clients of others the tests prove
+little. Such a skip counts as a failure.
 """
 
 import re
 import sys
 
-MUST_RUN = ("no Redis server", "no Chromium or Chrome", "Node.js is not installed", "the SDK is not installed")
+MUST_RUN = (
+    "no Redis server",
+    "no Chromium or Chrome",
+    "Node.js is not installed",
+    "the SDK is not installed",
+    *(f"{program} is not installed" for program in ("nginx", "haproxy", "caddy", "curl")),
+)
 """Beginnings of the reasons for which no test may be skipped."""
 
 _RULE = re.compile(r"^(?:={79}|-{79})$", re.MULTILINE)

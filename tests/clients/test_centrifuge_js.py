@@ -31,7 +31,7 @@ FLAGS = (
 )
 
 
-def _reason_to_skip() -> str:
+def reason_to_skip() -> str:
     """Return why these tests cannot run, or an empty text."""
     if shutil.which("node") is None:
         return "Node.js is not installed"
@@ -97,7 +97,7 @@ class NodeClient:
 class CentrifugeJSTests(SynchronousTestCase):
     """One conversation, from the first connect over a restart of the relay to the end."""
 
-    skip = _reason_to_skip() or None
+    skip = reason_to_skip() or None
     timeout = 60
 
     def setUp(self) -> None:

@@ -42,12 +42,13 @@ class TotalsTests(SynchronousTestCase):
         for log in ("tests.a\n", "test-clients needs node and npm\n", ""):
             self.assertEqual(self.totals(GOOD, log), (1, "3 passed, 1 failed, 0 skipped"))
 
-    def test_skip_without_redis_browser_or_the_clients_of_others_is_a_failure(self) -> None:
+    def test_skip_without_redis_browser_proxies_or_the_clients_of_others_is_a_failure(self) -> None:
         for reason in (
             "no Redis server: neither ...",
             "no Chromium or Chrome found on PATH",
             "Node.js is not installed",
             "the SDK is not installed: npm ci --prefix tests/clients",
+            "nginx is not installed",
         ):
             self.assertEqual(self.totals(skipping(reason)), (1, "3 passed, 2 failed, 0 skipped"))
 

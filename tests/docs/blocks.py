@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from twisted.trial.unittest import SkipTest
+
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.relay import clean_environ
 
-__all__ = ["ROOT", "DocumentedRelay", "Shell", "code_block", "code_blocks", "substitute"]
+__all__ = ["ROOT", "DocumentedRelay", "Shell", "code_block", "code_blocks", "require_program", "substitute"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +66,22 @@ def substitute(text: str, replacements: Mapping[str, str]) -> str:
             raise AssertionError(f"{printed!r} is not in:\n{text}")
         text = text.replace(printed, value)
     return text
+
+
+def require_program(name: str) -> str:
+    """Return the path of a program.
+
+    Raises:
+        SkipTest: It is not installed.
+        AssertionError: It is not installed in continuous integration (CI is set), where a skip would go unnoticed.
+    """
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        text = f"{name} is not installed"
+        if os.environ.get("CI"):
+            raise AssertionError(text)
+        raise SkipTest(text)
+    return found
 
 
 class Shell:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import ssl
 import time
@@ -13,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -22,7 +21,7 @@ from devtools.harness.certificates import Issuer
 from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.relay import Relay
-from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, substitute
+from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, require_program, substitute
 from wsrelay.config import Settings
 
 DEADLINE = 20.0
@@ -35,22 +34,6 @@ KEY = "a key of sixteen bytes"
 AnyRelay: TypeAlias = Relay | DocumentedRelay
 
 CHANNEL = ("--publish", "room", "--access", "token")
-
-
-def require_program(name: str) -> str:
-    """Return the path of a program.
-
-    Raises:
-        SkipTest: It is not installed.
-        AssertionError: It is not installed in continuous integration (CI is set), where a skip would go unnoticed.
-    """
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
-    if found is None:
-        text = f"{name} is not installed"
-        if os.environ.get("CI"):
-            raise AssertionError(text)
-        raise SkipTest(text)
-    return found
 
 
 class _ProxyCase(SynchronousTestCase):
