@@ -158,7 +158,7 @@ class RejectedPageTests(_BrowserCase):
             _send(page, "Ada", "hello")
             self.wait_for_state(page, "stopped")
             self.assertEqual(_notices(page), ["publishing not permitted (code 4503)"])
-            self.assertEqual(_pending(page), [["hello", "not sent"]])
+            self.assertEqual(_pending(page), [["hello", "may not have arrived"]])
             page.click("#again")
             self.wait_for_state(page, "open")
             self.assertEqual(_notices(page), [])

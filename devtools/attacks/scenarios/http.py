@@ -109,7 +109,7 @@ async def responses_are_split(context: AttackContext) -> None:
         (upgrade(f"/ws/news{split}"), "400"),
         (upgrade(f"/ws/{split}"), "400"),
         (head(f"GET /{split} HTTP/1.1", HOST), "404"),
-        (head(f"GET /ws/{split} HTTP/1.1", HOST), "426"),
+        (head(f"GET /ws/{split} HTTP/1.1", HOST), "400"),
         (upgrade("/ws/news", f"Sec-WebSocket-Protocol: wsrelay{split}"), "101"),
         (upgrade(f"/ws/news?{split}"), "101"),
     ):

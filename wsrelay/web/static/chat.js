@@ -179,7 +179,7 @@ function giveUp() {
 
 function markUnsent(message) {
   message.isUnsent = true;
-  label(message.row, "not sent");
+  label(message.row, message.tries ? "may not have arrived" : "not sent");
   message.row.classList.replace("pending", "unsent");
   ui.messages.append(message.row);
 }
