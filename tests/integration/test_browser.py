@@ -110,6 +110,8 @@ class RejectedPageTests(_BrowserCase):
                 page = self.show(relay.url, "stopped")
                 (notice,) = _notices(page)
                 self.assertIn(sentence, notice)
+                page.resize(320, 568, mobile=True)
+                self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 320)
 
     def test_draft_stays_in_the_field_of_a_page_that_has_stopped(self) -> None:
         with Relay("--origins", "https://other.example") as relay:
@@ -327,6 +329,15 @@ class ChatPageTests(_BrowserCase):
         self.assertIn("Too long", page.evaluate("document.querySelector('#problem').textContent"))
         self.assertEqual(page.evaluate("document.querySelector('#text').value.length"), 32768)
         self.assertTrue(page.evaluate(_CONNECTED))
+
+    def test_every_control_has_a_name_and_is_reached_by_the_keyboard(self) -> None:
+        page = self.visit()
+        page.evaluate("document.querySelector('#log').focus()")
+        self.assertEqual([page.press_tab() for _ in range(3)], ["name", "text", "send"])
+        self.assertEqual(
+            sorted(page.controls()),
+            [("button", "Send"), ("log", "Messages"), ("textbox", "Message"), ("textbox", "Name")],
+        )
 
     def test_nothing_is_wider_than_a_screen_of_320_pixels(self) -> None:
         page = self.visit()

@@ -121,6 +121,23 @@ class Page:
             {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
         )
 
+    def controls(self) -> list[tuple[str, str]]:
+        """Return role and accessible name of every field and button, as screen readers get them."""
+        nodes = self._session.call("Accessibility.getFullAXTree")["nodes"]
+        return [
+            (node["role"]["value"], node["name"]["value"])
+            for node in nodes
+            if node.get("role", {}).get("value") in ("textbox", "button", "log") and not node["ignored"]
+        ]
+
+    def press_tab(self) -> str:
+        """Press Tab and return the id of the element that has the focus then."""
+        key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+        self._session.call("Input.dispatchKeyEvent", {"type": "keyDown", **key})
+        self._session.call("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+        focused: str = self.evaluate("document.activeElement.id")
+        return focused
+
     def click(self, selector: str) -> None:
         """Click the middle of an element with the mouse, which moves the focus as a visitor's click does."""
         x, y = self.evaluate(
