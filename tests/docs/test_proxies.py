@@ -190,7 +190,10 @@ class HAProxyTests(_ProxyCase):
             time.sleep(0.05)
 
     def check_status(self, stats: Path) -> str:
-        """Return the result of the latest health check."""
+        """Return the result of the latest health check; empty as long as there is none."""
+        # HAProxy listens on its ports a moment before this socket has its name.
+        if not stats.exists():
+            return ""
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(stats))
             control.sendall(b"show stat\n")
