@@ -31,12 +31,13 @@ MAX_DROPPED_BYTES = 64 * 1024
 """The largest body that is read and dropped where no route needs it, so that the client sees its response."""
 
 _UNEXPECTED_BODY = ErrorResponse(413, "The request body is too large: this request needs none.")
+_BODY_TOO_LATE = ErrorResponse(408, "The request body did not arrive in time.")
 _MALFORMED_REQUEST = ErrorResponse(400, "The request is malformed (RFC 9112).")
 
 
 @implementer(IHalfCloseableProtocol)
 class OneRequestChannel(HTTPChannel):
-    """One connection. It is reset if its request does not arrive, or its response is not read, in time."""
+    """One connection. It ends if its request does not arrive, or its response is not read, in time."""
 
     site: Any
     _on_lost: Callable[[], None] | None = None
@@ -52,7 +53,7 @@ class OneRequestChannel(HTTPChannel):
     def connectionMade(self) -> None:
         super().connectionMade()
         # A deadline for the whole body. The site's own timeout would begin anew with each byte of it.
-        self._start_timer(self.site.timeOut)
+        self._timer = self.callLater(self.site.timeOut, self._body_timed_out)
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing is not None:
@@ -114,14 +115,9 @@ class OneRequestChannel(HTTPChannel):
         # Its own response is empty.
         self.reject(_MALFORMED_REQUEST)
 
-    def _abort(self) -> None:
+    def _body_timed_out(self) -> None:
         self._timer = None
-        transport: Any = self.transport
-        transport.abortConnection()
-
-    def _start_timer(self, seconds: float) -> None:
-        self._cancel_timer()
-        self._timer = self.callLater(seconds, self._abort)
+        self.reject(_BODY_TOO_LATE)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

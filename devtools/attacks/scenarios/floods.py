@@ -53,7 +53,7 @@ async def bytes_flood(context: AttackContext) -> None:
     connection = await context.open_websocket(RelayName.OPEN, "/ws/talk:bytes")
     flooding = asyncio.get_running_loop().create_task(connection.flood(client_frame(TEXT, b"x" * 60_000), 400))
     # It receives its own messages, and may be closed as a slow consumer first.
-    context.assert_rejected("too much", await connection.close_code(), "1008", "4008", "reset")
+    context.assert_rejected("too much", await connection.close_code(), "1008", "4008")
     await flooding
 
 
@@ -142,7 +142,7 @@ async def offers_are_strange(context: AttackContext) -> None:
         "permessage-bzip2; permessage-snappy",
     ):
         seen = await context.handshake(RelayName.OPEN, "/ws/talk:offers", f"Sec-WebSocket-Extensions: {offer}")
-        context.assert_harmless(seen, seen in ("101", "400"), f"{offer[:40]!r} came to {seen}")
+        context.assert_harmless(seen, seen == "101", f"{offer[:40]!r} came to {seen}")
 
 
 @attack()

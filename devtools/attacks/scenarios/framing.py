@@ -49,9 +49,7 @@ async def request_behind_a_request(context: AttackContext) -> None:
             await connection.wait_for_data(pause)
             connection.send(second)
             context.control("the first one", outcome_of(connection, await connection.response()), "200")
-            context.assert_rejected(
-                f"{second[:20]!r}", outcome_of(connection, await connection.response(2)), "closed", "reset"
-            )
+            context.assert_rejected(f"{second[:20]!r}", outcome_of(connection, await connection.response(2)), "closed")
 
 
 @attack()
@@ -114,9 +112,7 @@ async def request_in_a_chunk(context: AttackContext) -> None:
         b"5\r\nhello\n",
     ):
         await _hide(context, f"{body!r}", chunked + body + end + HIDDEN, "400")
-    await assert_rejected(
-        context, "a size beyond all", chunked + b"100000000000000000\r\nhello", "400", "413", "closed", "reset"
-    )
+    await assert_rejected(context, "a size beyond all", chunked + b"100000000000000000\r\nhello", "400", "408", "413")
     old = head("GET /healthz HTTP/1.0", HOST, CHUNKED) + b"5\r\nhello\r\n" + end + HIDDEN
     connection, _ = await context.exchange(RelayName.OPEN, old)
     ended = await connection.wait_for_end(1)
@@ -127,7 +123,7 @@ async def request_in_a_chunk(context: AttackContext) -> None:
 
 @attack()
 async def fields_twice(context: AttackContext) -> None:
-    """Send two Host, Origin, Authorization, Cookie, Sec-WebSocket-Key or -Version, equal or not."""
+    """Send two Host, Origin, Authorization, Sec-WebSocket-Key or -Version, equal or not."""
     await honest(context)
     for field in (
         HOST,
@@ -140,7 +136,6 @@ async def fields_twice(context: AttackContext) -> None:
     for name, first, second in (
         ("Origin", "http://relay.example", "https://evil.example"),
         ("Authorization", "Bearer one", "Bearer two"),
-        ("Cookie", "a=b", "a=c"),
     ):
         both = upgrade("/ws/news", f"{name}: {first}", f"{name.lower()}: {second}")
         await assert_rejected(context, f"two {name}", both, "400")

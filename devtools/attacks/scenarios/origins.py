@@ -111,12 +111,13 @@ async def cookie_of_a_foreign_page(context: AttackContext) -> None:
 
 @attack()
 async def cookie_is_another_one(context: AttackContext) -> None:
-    """Send two cookies of the name, one of another name, and one with an invalid token."""
-    good = context.secret(forge.signed())
+    """Send two tokens in cookies of the name, one of another name, and one with an invalid token."""
+    good, other = context.secret(forge.signed()), context.secret(forge.signed(sub="another"))
     context.control("the cookie", await context.handshake(RelayName.GUARDED, ROOM, f"Cookie: {COOKIE}={good}", ALLOWED))
     for cookies, expected in (
-        (f"{COOKIE}={good}; {COOKIE}={good}", "400 ambiguous"),
-        (f"{COOKIE}=; {COOKIE}={good}", "400 ambiguous"),
+        (f"{COOKIE}={good}; {COOKIE}={other}", "400 ambiguous"),
+        (f"{COOKIE}={other}; a=b; {COOKIE}={good}", "400 ambiguous"),
+        (f"{COOKIE}={good}\r\nCookie: {COOKIE}={other}", "400 ambiguous"),
         (f"{COOKIE.upper()}={good}", "401 no_credential"),
         (f"__Host-{COOKIE}={good}", "401 no_credential"),
         (f"a={COOKIE}={good}", "401 no_credential"),

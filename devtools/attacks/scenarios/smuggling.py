@@ -133,6 +133,19 @@ async def forged_forwarded_for(context: AttackContext) -> None:
 
 
 @attack()
+async def address_is_unreadable(context: AttackContext) -> None:
+    """Use tickets bound to the proxy's address, where the entry that the proxy wrote is no address or has a port."""
+    proxy = "127.0.0.1"
+    for entry in (f"{HERE}:51234", f'"{HERE}"'):
+        path = f"{ROOM}{await context.ticket(ip=HERE)}"
+        context.control(entry, await context.handshake(RelayName.PROXIED, path, _from(entry)))
+    for entry in (f"{HERE}:51234", "unknown", "_hidden", "[::1", "for=127.0.0.1", ",", "127.0.0.1:1:2", f"{HERE}, "):
+        path = f"{ROOM}{await context.ticket(ip=proxy)}"
+        seen = await context.handshake(RelayName.PROXIED, path, _from(entry))
+        context.assert_rejected(entry, seen, "401 ticket")
+
+
+@attack()
 async def folded_forwarded_for(context: AttackContext) -> None:
     """Put a folded line behind the field that the proxy wrote."""
     there = f"{ROOM}{await context.ticket(ip=ELSEWHERE)}"
