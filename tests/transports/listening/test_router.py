@@ -274,7 +274,7 @@ class OneRequestTests(EdgeCase):
         relay.pass_time(RESPONSE_LINGER_SECONDS)
         self.assertTrue(wire.transport.aborted)
 
-    def test_incomplete_body_is_aborted_after_the_timeout_however_slowly_it_arrives(self) -> None:
+    def test_incomplete_body_is_rejected_with_408_after_the_timeout_however_slowly_it_arrives(self) -> None:
         for head_lines in (("Content-Length: 100",), ("Transfer-Encoding: chunked",)):
             relay = self.relay(handshake_timeout_seconds=5)
             wire = ClientWire(relay)
@@ -282,7 +282,9 @@ class OneRequestTests(EdgeCase):
             for _ in range(5):
                 relay.pass_time(1)
                 wire.send(b"1")
-            self.assertTrue(wire.transport.aborted)
+            (answer,) = answers(wire.read())
+            self.assertEqual((answer.status, answer.body), (408, b"The request body did not arrive in time.\n"))
+            self.assertTrue(wire.closed)
 
 
 class EvictionTests(EdgeCase):
