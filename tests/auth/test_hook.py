@@ -143,8 +143,8 @@ class AllowTests(HookCase):
                 self.identity_after(answer, identity).expires, None if expected is None else EPOCH + expected
             )
 
-    def test_status_200_or_204_permits_a_message_whatever_the_body(self) -> None:
-        for answer in (response(200), response(200, b"ok"), response(204)):
+    def test_status_204_or_200_with_a_json_object_permits_a_message(self) -> None:
+        for answer in (response(200, b"{}"), response(200, b'{"sub": 7, "colour": "blue"}'), response(204)):
             self.endpoint.answers.append(answer)
             self.assertIsNone(self.successResultOf(self.publish()))
         self.assertEqual(self.counters, {"allowed": 3})
@@ -185,7 +185,9 @@ class RejectTests(HookCase):
         for body in (b"", b"ok", b"true", b"[]", b'"7"', b"null", b"\xff", b"{", b'{"sub": 7}x', b"[" * 100_000):
             self.make()
             self.assertEqual(self.error_after(response(200, body)), ClientError.NOT_CHECKED)
-            self.assertIn("its answer is no JSON object", self.log_lines()[-1])
+            self.assertIn("its answer with status 200 is not a JSON object", self.log_lines()[-1])
+            self.endpoint.answers.append(response(200, body))
+            self.assertEqual(self.client_error(self.publish()), ClientError.NOT_CHECKED)
 
     def test_unreadable_claim_is_no_answer_and_is_logged_without_its_value(self) -> None:
         for name, value in (("sub", "x" * 300), ("channels", "room"), ("publish", ["no/channel"]), ("exp", "soon")):

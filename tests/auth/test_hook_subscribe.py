@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,14 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import FetchError, FetchTimeoutError, RejectedError
 from wsrelay.outgoing.http_client import HTTPResponse
+
+
+def is_json_object(body: bytes) -> bool:
+    """Return whether a body is one JSON object."""
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class SubscribeTests(HookCase):
@@ -61,8 +70,8 @@ class SubscribeTests(HookCase):
         self.assertEqual(known.question, expected)
         self.assertEqual(anonymous.question, {**expected, "channel": "lobby", "user": None})
 
-    def test_status_200_or_204_permits_whatever_the_body(self) -> None:
-        for answer in (response(200), response(200, b"ok"), allow(channels=[]), response(204)):
+    def test_status_204_or_200_with_a_json_object_permits_whatever_is_in_it(self) -> None:
+        for answer in (response(200, b"{}"), allow(colour="blue"), allow(channels=[]), response(204)):
             for identity in (USER, ANONYMOUS):
                 self.endpoint.answers.append(answer)
                 self.assertIsNone(self.successResultOf(self.subscribe(self.connected(identity))))
@@ -74,6 +83,12 @@ class SubscribeTests(HookCase):
         self.assertEqual(self.subscribe_error(response(403), self.connected(ANONYMOUS)), ClientError.HOOK)
         self.assertEqual(self.subscribe_error(response(403)), ClientError.HOOK)
         self.assertEqual((self.counters, self.log_lines()), ({"denied": 4}, []))
+
+    def test_status_200_without_a_json_object_is_no_answer(self) -> None:
+        for body in (b"", b"ok", b"<html>", b"true", b"{"):
+            self.make()
+            self.assertEqual(self.subscribe_error(response(200, body)), ClientError.NOT_CHECKED)
+            self.assertEqual(self.counters, {"failed": 1})
 
     def test_other_statuses_are_no_answer(self) -> None:
         for status in OTHER_STATUSES:
@@ -90,12 +105,12 @@ class SubscribeTests(HookCase):
         self.assertEqual(self.counters, {"failed": 4})
 
     @given(st.sampled_from([200, 204, 401, 403, 500]) | st.integers(0, 999), BODIES)
-    def test_only_200_and_204_permit(self, status: int, body: bytes) -> None:
+    def test_only_204_and_200_with_a_json_object_permit(self, status: int, body: bytes) -> None:
         self.make()
         self.endpoint.answers.append(response(status, body))
         outcomes: list[Any] = []
         self.subscribe().addBoth(outcomes.append)
-        self.assertEqual(outcomes[0] is None, status in (200, 204))
+        self.assertEqual(outcomes[0] is None, status == 204 or (status == 200 and is_json_object(body)))
         if outcomes[0] is not None:
             outcomes[0].trap(RejectedError)
 

@@ -20,7 +20,6 @@ from wsrelay.auth.answer_cache import AnswerCache
 from wsrelay.auth.hook_answers import (
     CONNECT_VERDICTS,
     PUBLISH_VERDICTS,
-    SUBSCRIBE_VERDICTS,
     Verdict,
     VerdictsByStatus,
     allowed_identity,
@@ -120,7 +119,7 @@ class Hook:
             headers={name: value for name, value in fields.items() if value and name in self._forward_headers},
         )
         verdict = self._connect_answers.get(
-            question, lambda: self._ask(question, CONNECT_VERDICTS, _party(handshake.peer))
+            question, lambda: self._ask(question, CONNECT_VERDICTS, _party(handshake.peer), with_identity=True)
         )
         verdict.addCallback(_verdict_for, identity)
         outcome = verdict.addCallback(lambda answer: merge_identity(identity, allowed_identity(answer)))
@@ -148,7 +147,7 @@ class Hook:
             connection=self._connection(identity.connection),
         )
         verdict = self._subscribe_answers.get(
-            question, lambda: self._ask(question, SUBSCRIBE_VERDICTS, _party(identity.address))
+            question, lambda: self._ask(question, CONNECT_VERDICTS, _party(identity.address))
         )
         verdict.addCallback(_verdict_for, identity)
         return verdict.addCallback(_require_allowed)
@@ -180,20 +179,23 @@ class Hook:
         self._connect_answers.clear()
         self._subscribe_answers.clear()
 
-    def _ask(self, question: bytes, verdicts: VerdictsByStatus, party: str) -> Deferred[Verdict]:
+    def _ask(
+        self, question: bytes, verdicts: VerdictsByStatus, party: str, *, with_identity: bool = False
+    ) -> Deferred[Verdict]:
         """Ask the endpoint. Whatever goes wrong is `ClientError.NOT_CHECKED`; fails only when it is cancelled."""
-        return Deferred.fromCoroutine(self._verdict(question, verdicts, party))
 
-    async def _verdict(self, question: bytes, verdicts: VerdictsByStatus, party: str) -> Verdict:
-        verdict = await self._client.ask(question, party, lambda response: self._read(response, verdicts))
+        def read(response: HTTPResponse) -> Verdict:
+            verdict = read_verdict(response, verdicts, with_identity=with_identity)
+            return ClientError.NO_CREDENTIAL if self._is_expired(verdict) else verdict
+
+        return Deferred.fromCoroutine(self._verdict(question, party, read))
+
+    async def _verdict(self, question: bytes, party: str, read: Callable[[HTTPResponse], Verdict]) -> Verdict:
+        verdict = await self._client.ask(question, party, read)
         if verdict is None:
             return ClientError.NOT_CHECKED
         self._counters["denied" if isinstance(verdict, ClientError) else "allowed"] += 1
         return verdict
-
-    def _read(self, response: HTTPResponse, verdicts: VerdictsByStatus) -> Verdict:
-        verdict = read_verdict(response, verdicts)
-        return ClientError.NO_CREDENTIAL if self._is_expired(verdict) else verdict
 
     def _is_expired(self, verdict: Verdict) -> bool:
         return isinstance(verdict, Identity) and verdict.expires is not None and verdict.expires <= self._now()

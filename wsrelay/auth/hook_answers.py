@@ -17,7 +17,6 @@ from wsrelay.outgoing.http_client import HTTPResponse
 __all__ = [
     "CONNECT_VERDICTS",
     "PUBLISH_VERDICTS",
-    "SUBSCRIBE_VERDICTS",
     "Verdict",
     "VerdictsByStatus",
     "allowed_identity",
@@ -29,28 +28,30 @@ Verdict: TypeAlias = Identity | ClientError
 """The identity that the application gives a client that it allows, or why it rejects the client."""
 
 VerdictsByStatus: TypeAlias = Mapping[int, Verdict]
-"""Verdicts by status. A body is read only for a status 200 that is not among them."""
+"""Verdicts by status. None of them is 200, which allows with a JSON object in the body, whatever the event."""
 
 CONNECT_VERDICTS: VerdictsByStatus = MappingProxyType(
     {204: ANONYMOUS, 401: ClientError.NO_CREDENTIAL, 403: ClientError.HOOK}
 )
-"""Statuses that answer the event ``connect`` without a body."""
-
-SUBSCRIBE_VERDICTS: VerdictsByStatus = MappingProxyType({200: ANONYMOUS, **CONNECT_VERDICTS})
-"""Statuses that answer the event ``subscribe``. The body is ignored: the identity has been established before."""
+"""Statuses that answer the events ``connect`` and ``subscribe`` without a body."""
 
 PUBLISH_VERDICTS: VerdictsByStatus = MappingProxyType(
-    {200: ANONYMOUS, 204: ANONYMOUS, 401: ClientError.PUBLISH_DENIED, 403: ClientError.PUBLISH_DENIED}
+    {204: ANONYMOUS, 401: ClientError.PUBLISH_DENIED, 403: ClientError.PUBLISH_DENIED}
 )
-"""Statuses that answer the event ``publish``. The body is ignored."""
+"""Statuses that answer the event ``publish`` without a body."""
 
 
-def read_verdict(response: HTTPResponse, verdicts: VerdictsByStatus) -> Verdict:
+def read_verdict(response: HTTPResponse, verdicts: VerdictsByStatus, *, with_identity: bool) -> Verdict:
     """Read the verdict from a response of the application.
+
+    A 200 has to carry a JSON object. Login pages, error pages and half responses come with that status, too, and must
+    not allow anything.
 
     Args:
         response: The response.
         verdicts: Statuses that need no body.
+        with_identity: Whether the object says who the client is. If False, that has been established before, and what
+            is in the object is ignored.
 
     Raises:
         FetchError: The application is overloaded, or the response is not an answer.
@@ -61,6 +62,8 @@ def read_verdict(response: HTTPResponse, verdicts: VerdictsByStatus) -> Verdict:
     if response.status != 200:
         check_status(response.status)
     claims = _decode(response.body)
+    if not with_identity:
+        return ANONYMOUS
     reject_unknown_claims(claims, ("sub", "channels", "publish", "exp"))
     return read_identity(claims)
 
@@ -99,5 +102,5 @@ def _decode(body: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise InvalidHookResponseError("its answer is no JSON object")
+        raise InvalidHookResponseError("its answer with status 200 is not a JSON object; 204 allows without one")
     return document

@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.ssl import VerificationError
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HostnameCachingHTTPSPolicy
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
@@ -48,7 +47,6 @@ _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (VerificationError, "its certificate is for another name"),
     (SSL.Error, "it does not speak TLS, or its certificate is not trusted"),
     (ConnectionClosed, "the connection ended in the middle"),
-    (PotentialDataLoss, "nothing says where its answer ends: it needs Content-Length, or chunks"),
 )
 
 _T = TypeVar("_T")

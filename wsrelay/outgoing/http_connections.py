@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
+from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
@@ -91,8 +92,10 @@ class BodyReader(Protocol):
     when the connection then ends by itself.
 
     Attributes:
-        done: Fires with the body. Fails with `FetchError` if it is too long, and with the reason if the connection ends
-            before the body does. Cancelling it aborts the connection.
+        done: Fires with the body. A body without a length ends with the connection, as in HTTP/1.0 (RFC 9112 section
+            6.3); a whole one cannot be told from half of one, which its reader has to do. Fails with `FetchError` if
+            it is too long, and with the reason if the connection ends before the body does. Cancelling it aborts the
+            connection.
     """
 
     def __init__(self) -> None:
@@ -110,7 +113,7 @@ class BodyReader(Protocol):
         """Handle the end of the body, or of the connection."""
         if self.done.called:
             return
-        if reason.check(ResponseDone):
+        if reason.check(ResponseDone, PotentialDataLoss):
             self.done.callback(bytes(self._body))
         else:
             self.done.errback(reason)
