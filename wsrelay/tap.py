@@ -30,6 +30,7 @@ from wsrelay.process.start_report import StartReport
 from wsrelay.process.twistd_options import check_twistd_options, remove_own_pidfile
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
+from wsrelay.transports.listening.tls_policy import TLSPolicy
 from wsrelay.transports.listening.unix_sockets import UnixReactor
 
 __all__ = ["Options", "makeService"]
@@ -256,7 +257,9 @@ def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
 def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:
     if not settings.tls_certificates:
         return None
-    return ReloadingTLS(settings.tls_certificates, settings.tls_min_version, reactor, wall_clock)
+    return ReloadingTLS(
+        settings.tls_certificates, TLSPolicy(settings.tls_min_version, settings.tls_ciphers), reactor, wall_clock
+    )
 
 
 def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | None) -> list[IStreamServerEndpoint]:

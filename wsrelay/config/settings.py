@@ -97,6 +97,12 @@ class Settings:
         "changes, and on SIGHUP.",
     )
     tls_min_version: str = _listening(TLS_VERSION, "1.2", "The oldest TLS version that clients may use.")
+    tls_ciphers: tuple[str, ...] = _listening(
+        LIST,
+        (),
+        "Cipher suites of TLS 1.2 that clients may use, by their names in OpenSSL. If not set, those with ECDHE of "
+        "Mozilla's intermediate configuration. TLS 1.3 has none that need a choice.",
+    )
     trusted_proxies: int = _listening(
         INTEGER,
         0,

@@ -100,8 +100,9 @@ def _check_listening(settings: Settings, sources: Mapping[str, str]) -> None:
         raise ConfigError("listen says where to listen, and so do host and port: set only one of them")
     if bool(settings.listen_tls) != bool(settings.tls_certificates):
         raise ConfigError("listen_tls and tls_certificates belong together: set both or none")
-    if "tls_min_version" in sources and not settings.listen_tls:
-        raise ConfigError("tls_min_version has no effect without listen_tls")
+    for name in ("tls_min_version", "tls_ciphers"):
+        if name in sources and not settings.listen_tls:
+            raise ConfigError(f"{name} has no effect without listen_tls")
     endpoints = (*settings.listen, *settings.listen_tls)
     if settings.trusted_proxies and any(text.startswith("haproxy:") for text in endpoints):
         raise ConfigError(

@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devtools.harness.certificates import CERTBOT, Issuer, chain_of, key_of
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.transports.listening.certificates import Certificates, file_stamps, load_certificates
+from wsrelay.transports.listening.tls_policy import TLSPolicy
 
 __all__ = []
 
@@ -77,7 +78,7 @@ class CertificatesCase(SynchronousTestCase):
 
     def load(self, *paths: Path, min_version: str = "1.2") -> Certificates:
         """Load certificates from these paths."""
-        return load_certificates(paths, min_version, select_nothing)
+        return load_certificates(paths, TLSPolicy(min_version), select_nothing)
 
     def error_text(self, *paths: Path) -> str:
         """Return the error about these paths, with short file names and without its prefix."""

@@ -41,6 +41,7 @@ from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 from wsrelay.transports.listening.proxy_protocol import ProxyHeaderFactory, behind_proxy
 from wsrelay.transports.listening.socket_options import underlying
 from wsrelay.transports.listening.tls import CHECK_INTERVAL_SECONDS, ReloadingTLS, under_tls
+from wsrelay.transports.listening.tls_policy import INTERMEDIATE, TLSPolicy
 
 PROXY_HEADER = b"PROXY TCP4 198.51.100.7 203.0.113.9 1234 443\r\n"
 """Sent by a proxy in front of TLS."""
@@ -130,10 +131,11 @@ class TLSCase(SynchronousTestCase):
         lines = [f"{event['log_level'].name}: {formatEvent(event)}" for event in events]
         return [line.replace(f"{self.folder}/", "") for line in lines]
 
-    def creator(self, *paths: Path, min_version: str = "1.2") -> ReloadingTLS:
+    def creator(self, *paths: Path, min_version: str = "1.2", ciphers: tuple[str, ...] = ()) -> ReloadingTLS:
         """Load certificates of these paths, by default of the whole folder."""
         given: Any = self.clock
-        return ReloadingTLS(paths or [self.folder], min_version, given, datetime.now(UTC).timestamp)
+        policy = TLSPolicy(min_version, ciphers)
+        return ReloadingTLS(paths or [self.folder], policy, given, datetime.now(UTC).timestamp)
 
     def watching(self, *paths: Path) -> ReloadingTLS:
         """Load certificates, watch their files, and empty the log."""
@@ -209,6 +211,32 @@ class HandshakeTests(TLSCase):
         for creator, version in ((both, ssl.TLSVersion.TLSv1_1), (newest, ssl.TLSVersion.TLSv1_2)):
             with self.assertRaisesRegex(ssl.SSLError, "(?i)protocol.version"):
                 self.negotiate(creator, version)
+
+    def cipher(self, creator: ReloadingTLS, *names: str) -> str:
+        """Return the cipher suite agreed on with a client that supports TLS 1.2 with these alone."""
+        context = self.client_context()
+        context.set_ciphers(":".join(names))
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        found = self.connect(creator, "a.example", context).handshake().tls.cipher()
+        return "" if found is None else found[0]
+
+    def test_cipher_suites_are_mozillas_intermediate_ones_by_default(self) -> None:
+        self.issuer.pem("a.pem", "a.example")
+        creator = self.creator()
+        for name in INTERMEDIATE:
+            if "ECDSA" in name:
+                self.assertEqual(self.cipher(creator, name), name)
+        for name in ("ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA", "ECDHE-ECDSA-AES128-CCM"):
+            with self.assertRaises(ssl.SSLError, msg=name):
+                self.cipher(creator, name)
+
+    def test_cipher_suites_that_are_set_replace_the_default_ones(self) -> None:
+        self.issuer.pem("a.pem", "a.example")
+        other = "ECDHE-ECDSA-AES128-SHA256"
+        creator = self.creator(ciphers=(other,))
+        self.assertEqual(self.cipher(creator, other, *INTERMEDIATE), other)
+        with self.assertRaises(ssl.SSLError):
+            self.cipher(creator, *INTERMEDIATE)
 
     def test_alpn_selects_http11_or_fails(self) -> None:
         """A client without ALPN is accepted."""
@@ -484,7 +512,9 @@ class SilentTests(EdgeCase):
         folder.mkdir()
         issuer = Issuer(folder)
         relay = self.relay(handshake_timeout_seconds=5)
-        creator = ReloadingTLS([issuer.pem("a.pem", "a.example")], "1.2", relay.clock, datetime.now(UTC).timestamp)
+        creator = ReloadingTLS(
+            [issuer.pem("a.pem", "a.example")], TLSPolicy(), relay.clock, datetime.now(UTC).timestamp
+        )
         factory = ProxyHeaderFactory(TLSMemoryBIOFactory(creator, False, relay.router, relay.clock))
         context = ssl.create_default_context()
         issuer.authority.configure_trust(context)
@@ -535,7 +565,7 @@ class RealTLSTests(RealEdgeCase):
         self.issuer.authority.configure_trust(self.context)
         self.issuer.pem("1.pem", "a.example")
         self.issuer.pem("2.pem", "b.example")
-        self.creator = ReloadingTLS([folder], "1.2", REACTOR, datetime.now(UTC).timestamp)
+        self.creator = ReloadingTLS([folder], TLSPolicy(), REACTOR, datetime.now(UTC).timestamp)
 
     async def listen(self, below: IStreamServerEndpoint, broker: Any = None) -> InMemoryRelay:
         """Return a relay under TLS on an endpoint, until the test is over."""

@@ -21,9 +21,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
-from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.internet.ssl import CertificateOptions
 
 from wsrelay.core.outcomes.errors import ConfigError
+from wsrelay.transports.listening.tls_policy import TLSPolicy
 
 __all__ = ["Certificates", "ContextSelector", "ServerCertificate", "file_stamps", "load_certificates"]
 
@@ -34,7 +35,6 @@ _PAIRS = (("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key"), ("cert.pem",
 """File names of certificates and private key, as certbot, Kubernetes and people choose them; the first pair found is
 used."""
 
-_TLS_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 
 _KEY_BEGIN = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
 _CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
@@ -97,12 +97,12 @@ class Certificates:
         return self.wildcard.get(rest, self.default) if label else self.default
 
 
-def load_certificates(paths: Iterable[Path], min_version: str, select_context: ContextSelector) -> Certificates:
+def load_certificates(paths: Iterable[Path], policy: TLSPolicy, select_context: ContextSelector) -> Certificates:
     """Read certificates and private keys. This takes half a millisecond for each certificate.
 
     Args:
         paths: Files and directories, at least one; the first certificate of the first one is the default.
-        min_version: The lowest version of TLS to accept: "1.2" or "1.3".
+        policy: The versions and cipher suites to accept.
         select_context: Called in each handshake for the context to continue with.
 
     Raises:
@@ -115,7 +115,7 @@ def load_certificates(paths: Iterable[Path], min_version: str, select_context: C
     paths = list(paths)
     try:
         for chain_path, key_path in [pair for path in paths for pair in _file_pairs(path)]:
-            certificate, context = _load_pair(chain_path, key_path, min_version, select_context)
+            certificate, context = _load_pair(chain_path, key_path, policy, select_context)
             certificates.append(certificate)
             contexts.append(context)
             for name in certificate.names:
@@ -188,7 +188,7 @@ def _known_pair(directory: Path) -> tuple[Path, Path] | None:
 
 
 def _load_pair(
-    chain_path: Path, key_path: Path, min_version: str, select_context: ContextSelector
+    chain_path: Path, key_path: Path, policy: TLSPolicy, select_context: ContextSelector
 ) -> tuple[ServerCertificate, SSL.Context]:
     chain = _read_chain(chain_path)
     key = _read_key(key_path)
@@ -202,7 +202,7 @@ def _load_pair(
             key_path, f"contains a private key that does not belong to the first certificate of {chain_path}"
         )
     begins, expires = chain[0].not_valid_before_utc.timestamp(), chain[0].not_valid_after_utc.timestamp()
-    context = _make_context(chain_path, chain, key, min_version, select_context)
+    context = _make_context(chain_path, chain, key, policy, select_context)
     return ServerCertificate(chain_path, names, begins, expires), context
 
 
@@ -238,7 +238,7 @@ def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def _make_context(
-    path: Path, chain: Sequence[x509.Certificate], key: Any, min_version: str, select_context: ContextSelector
+    path: Path, chain: Sequence[x509.Certificate], key: Any, policy: TLSPolicy, select_context: ContextSelector
 ) -> SSL.Context:
     # No session tickets. Their keys are made with the context, so they are useless after a deploy, when all clients
     # reconnect, and at another process. A client that reconnects to the same process would save it 0.07 ms of 0.35 with
@@ -252,7 +252,8 @@ def _make_context(
             privateKey=key,
             certificate=leaf,
             extraCertChain=rest,
-            raiseMinimumTo=_TLS_VERSIONS[min_version],
+            raiseMinimumTo=policy.min_version,
+            acceptableCiphers=policy.ciphers,
             acceptableProtocols=[b"http/1.1"],
             contextForServerName=select_context,
         ).getContext()

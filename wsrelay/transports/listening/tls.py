@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.transports.listening.certificates import ServerCertificate, file_stamps, load_certificates
+from wsrelay.transports.listening.tls_policy import TLSPolicy
 
 __all__ = ["CHECK_INTERVAL_SECONDS", "ReloadingTLS", "under_tls"]
 
@@ -41,7 +42,7 @@ class ReloadingTLS:
 
     Args:
         paths: Files and directories of certificates; see `wsrelay.transports.listening.certificates`.
-        min_version: The lowest version of TLS to accept: "1.2" or "1.3".
+        policy: The versions and cipher suites to accept.
         clock: Runs the checks for changed files.
         now: Returns the wall clock time in seconds since the epoch, which the validity of certificates refers to.
 
@@ -51,9 +52,9 @@ class ReloadingTLS:
 
     log = Logger()
 
-    def __init__(self, paths: Iterable[Path], min_version: str, clock: IReactorTime, now: Callable[[], float]) -> None:
+    def __init__(self, paths: Iterable[Path], policy: TLSPolicy, clock: IReactorTime, now: Callable[[], float]) -> None:
         self._paths = tuple(paths)
-        self._min_version = min_version
+        self._policy = policy
         self._now = now
         self._timer: IDelayedCall | None = None
         self.clock = clock
@@ -96,7 +97,7 @@ class ReloadingTLS:
         # Taken before the files are read, so that a change made meanwhile is found by the next check; and kept if they
         # cannot be used, so that a lasting mistake is logged once.
         self._loaded_stamps = file_stamps(self._paths)
-        certificates = load_certificates(self._paths, self._min_version, self._select_context)
+        certificates = load_certificates(self._paths, self._policy, self._select_context)
         if certificates.expires <= self._now() < self._valid_until:
             raise ConfigError("tls_certificates: a new certificate has expired, and those in use are all still valid")
         self._certificates, self._valid_until = certificates, certificates.expires
