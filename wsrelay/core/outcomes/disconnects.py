@@ -43,8 +43,8 @@ class Disconnect(Enum):
         1007,
         "invalid UTF-8 in a text message",
         False,
-        "A text message was not valid UTF-8: send it as a binary message. Or a compressed one refers to those before it, "
-        "though the client agreed to `client_no_context_takeover`; the reason says so.",
+        "A text message was not valid UTF-8: send it as a binary message. Or a compressed one refers to those before "
+        "it, though the client agreed to `client_no_context_takeover`; the reason says so.",
     )
     TOO_FAST = (
         1008,
