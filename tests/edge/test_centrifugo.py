@@ -368,9 +368,11 @@ class LimitTests(CentrifugoCase):
         self.assert_closed(client, 1009)
 
     def test_frames_over_the_rate_close_with_3013(self) -> None:
-        client = CentrifugoClient(self.relay()).subscribe("room")
+        relay = self.relay()
+        client = CentrifugoClient(relay).subscribe("room")
         client.wire.send(client_frame(0x81, b"{}") * 10_000)
         self.assert_closed(client, 3013, "rate limit exceeded")
+        relay.pass_time(2)
         self.assertTrue(client.wire.closed)
 
     def test_commands_over_the_rate_close_with_3013_also_in_one_frame(self) -> None:

@@ -8,6 +8,7 @@ import trustme
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.task import deferLater
@@ -45,12 +46,14 @@ class TCPClient(Protocol):
     Attributes:
         data: The bytes received since the last `until`.
         ended: Fires with None when the connection is lost, within `DEADLINE_SECONDS`.
+        was_reset: Whether it ended in any other way than in order.
     """
 
     transport: Any
 
     def __init__(self) -> None:
         self.data = b""
+        self.was_reset = False
         self.ended: Deferred[None] = Deferred()
         self.ended.addTimeout(DEADLINE_SECONDS, REACTOR)
         self._end = b""
@@ -65,6 +68,7 @@ class TCPClient(Protocol):
         self._check_end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.was_reset = reason.check(ConnectionDone) is None
         if not self.ended.called:
             self.ended.callback(None)
 

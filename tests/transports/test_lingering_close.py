@@ -47,6 +47,28 @@ class LingeringCloseTests(SynchronousTestCase):
         closing.cancel()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_end_of_the_relays_direction_can_wait_for_slow_programs(self) -> None:
+        transport = _Peer()
+        self.close(transport, delay=1.0)
+        self.clock.advance(0.9)
+        self.assertFalse(transport.half_closed)
+        self.clock.advance(0.1)
+        self.assertEqual((transport.half_closed, transport.connected), (True, True))
+        self.clock.advance(5.0)
+        self.assertTrue(transport.aborted)
+
+    def test_peer_that_ends_its_direction_is_not_waited_for(self) -> None:
+        transport = _Peer()
+        closing = self.close(transport, delay=1.0)
+        closing.peer_ended()
+        closing.peer_ended()
+        self.assertEqual((transport.connected, transport.aborted), (False, False))
+        closing.cancel()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        transport = _Peer()
+        self.close(transport, delay=1.0, peer_has_ended=True)
+        self.assertEqual((transport.connected, transport.aborted), (False, False))
+
     def test_peer_that_has_ended_already_is_closed_at_once(self) -> None:
         transport = _Peer()
         self.close(transport, peer_has_ended=True)

@@ -412,6 +412,30 @@ class RealConnectionTests(RealEdgeCase):
             (answer,) = answers(client.data)
             self.assertEqual(answer.status, status)
 
+    async def test_close_code_reaches_a_client_that_sends_before_it_reads(self) -> None:
+        """The kernel would discard the close frame with the connection if that were reset."""
+        small, too_big = client_frame(0x81, b"x") * 5000, client_frame(0x82, b"x" * 4_000_000)
+        for tls in (False, True):
+            for flood, publish, code in ((small, ("room",), 1008), (small, (), 4503), (too_big, ("room",), 1009)):
+                relay = await self.open(tls=tls, publish=publish, channels=("room",))
+                client = await self.connect()
+                client.write(upgrade())
+                await client.until(b"\r\n\r\n")
+                client.transport.pauseProducing()
+                client.write(flood)
+                await self.wait_until_closing(relay)
+                client.transport.resumeProducing()
+                await client.ended
+                self.assertIn(b"\x88", client.data[-125:])
+                self.assertIn(code.to_bytes(2), client.data[-125:])
+                self.assertFalse(client.was_reset, (tls, code))
+
+    async def wait_until_closing(self, relay: InMemoryRelay) -> None:
+        """Wait until the one WebSocket of a relay is no longer open."""
+        (socket,) = relay.open_websockets
+        while socket.state == socket.STATE_OPEN:
+            await self.next_turn()
+
     async def test_client_that_never_reads_is_closed_with_4008_within_the_close_timeout(self) -> None:
         """Its outbox is bounded meanwhile."""
         relay = await self.open(max_outbox_bytes=65536, close_timeout_seconds=1)

@@ -14,6 +14,7 @@ from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.messaging.namespaces import Namespace
 from wsrelay.transports.websocket.compression import accept_offer
+from wsrelay.transports.websocket.protocol import UNANSWERED_CLOSE_SECONDS
 
 OFFER = [ClientPerMessageDeflateFactory(client_max_window_bits=True)]
 TEXT = b"the same words again and again, " * 40
@@ -137,9 +138,11 @@ class FloodTests(EdgeCase):
 
     def flooded(self, data: bytes, **settings: Any) -> WebSocketClient:
         """Return a client that sent this at once."""
-        client = WebSocketClient(self.relay(publish=("room",), **settings)).connect()
+        relay = self.relay(publish=("room",), **settings)
+        client = WebSocketClient(relay).connect()
         client.wire.send(data)
         client.read()
+        relay.pass_time(UNANSWERED_CLOSE_SECONDS + 0.5)
         return client
 
     def test_flood_of_empty_frames_of_any_kind_closes_with_1008_unread(self) -> None:
@@ -155,10 +158,12 @@ class FloodTests(EdgeCase):
         self.assertEqual(client.close_received, (1008, "rate limit exceeded"))
 
     def test_rate_limit_holds_after_the_close_frame(self) -> None:
-        client = WebSocketClient(self.relay()).connect()
+        relay = self.relay()
+        client = WebSocketClient(relay).connect()
         client.wire.send(client_frame(0x81, b"not permitted"))
         client.wire.send(client_frame(0x89) * 1000)
         client.read()
+        relay.pass_time(UNANSWERED_CLOSE_SECONDS + 0.5)
         self.assertEqual((client.close_received or (0, ""))[0], 4503)
         self.assertTrue(client.wire.closed)
 

@@ -23,6 +23,7 @@ from wsrelay.dialects.raw import RawDialect
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.lingering_close import MAX_DISCARDED_BYTES
 from wsrelay.transports.websocket.factory import PING_JITTER
+from wsrelay.transports.websocket.protocol import UNANSWERED_CLOSE_SECONDS
 
 
 class HandshakeTests(EdgeCase):
@@ -281,9 +282,12 @@ class ConversationTests(EdgeCase):
             client.wire.transport.ends_with_relay = False
             for _ in range(100):
                 client.wire.send(flood)
-            self.assertEqual((client.wire.closed, client.wire.transport.half_closed), (False, True))
+            self.assertEqual((client.wire.closed, client.wire.transport.half_closed), (False, False))
             client.read()
             self.assertIsNotNone(client.close_received)
+            relay.pass_time(UNANSWERED_CLOSE_SECONDS + 0.5)
+            client.wire.send(flood)
+            self.assertEqual((client.wire.closed, client.wire.transport.half_closed), (False, True))
             client.wire.half_close()
             self.assertEqual((client.wire.closed, client.wire.transport.aborted), (True, False))
 

@@ -135,6 +135,7 @@ class SharedAttributesTests(LifeCase):
             assert client.close_received is not None
             self.assertEqual(client.close_received[0], code)
             client.flush()
+            relay.pass_time(2)
             self.assertTrue(client.wire.closed)
         relay.publish(b"still here")
         self.assertEqual(stays.messages(), [b"still here"])

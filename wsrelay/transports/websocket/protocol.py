@@ -58,6 +58,9 @@ __all__ = ["ConnectionContext", "WebSocketConnection"]
 PONG_GRACE_SECONDS = 1.0
 """How long a missing pong is looked for once more."""
 
+UNANSWERED_CLOSE_SECONDS = 1.0
+"""How long a client has to look at our close frame before its connection ends, if its answer is not waited for."""
+
 _DIALECT_PING = b"dialect"
 """Stands for the payload of a ping that is the dialect's own: any message of the client answers it."""
 
@@ -351,9 +354,13 @@ class WebSocketConnection(WebSocketServerProtocol):
         if abort:
             self.transport.abortConnection()
             return
-        seconds = self.factory.settings.close_timeout_seconds
         self._closing = LingeringClose(
-            self.transport, self.factory.timers.call_later, seconds, peer_has_ended=self._peer_has_ended
+            self.transport,
+            self.factory.timers.call_later,
+            self.factory.settings.close_timeout_seconds,
+            # Nothing needs to be waited for once both close frames have passed, nor behind an HTTP response.
+            delay=UNANSWERED_CLOSE_SECONDS if self.closedByMe and not self.wasClean else 0.0,
+            peer_has_ended=self._peer_has_ended,
         )
         self._closing.start()
 
