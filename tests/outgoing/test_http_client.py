@@ -21,7 +21,7 @@ from twisted.internet.error import (
     DNSLookupError,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import PrivateCertificate, VerificationError
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -37,10 +37,12 @@ from twisted.web.server import Request, Site
 from zope.interface import directlyProvides, implementer, providedBy
 
 from devtools.harness.odd_certificates import ODD_NAMES, odd_certificate, pem
+from tests.support.resolver import resolve_to_loopback
 from wsrelay import __version__
 from wsrelay.core.outcomes.errors import ConfigError, FetchError
 from wsrelay.outgoing.http_client import HTTPClient
 from wsrelay.outgoing.http_connections import MAX_BODY_BYTES
+from wsrelay.outgoing.tls import RejectedCertificateError
 from wsrelay.outgoing.urls import check_url
 
 reactor: Any = global_reactor
@@ -478,7 +480,7 @@ class SecureTests(NetworkCase):
 
     async def test_unknown_authority_is_rejected_before_anything_is_sent(self) -> None:
         server, url = self.serve_tls(EMPTY)
-        self.assertIn("its certificate is not trusted", await self.problem(url))
+        self.assertEqual(await self.problem(url), "its certificate is not trusted: its authority is not trusted")
         self.assertEqual([peer.received for peer in server.peers], [b""])
 
     async def test_certificate_of_another_host_is_rejected(self) -> None:
@@ -500,6 +502,21 @@ class SecureTests(NetworkCase):
             _server, url = self.serve_tls(EMPTY, chain=pem(*odd_certificate(self.authority, (odd, "IP:127.0.0.1"))))
             self.assertEqual((await self.client().fetch("GET", url)).status, 200, odd)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_name_of_a_container_is_resolved_and_verified(self) -> None:
+        """IDNA does not allow it, and every resolver knows it."""
+        resolve_to_loopback(self, "my--app", "redis_cache", "other_cache", "app_1")
+        self.trust()
+        chain = pem(*odd_certificate(self.authority, ("DNS:my--app", "DNS:redis_cache")))
+        _server, url = self.serve_tls(EMPTY, chain=chain)
+        for host in ("my--app", "redis_cache"):
+            self.assertEqual((await self.client().fetch("GET", url.replace("127.0.0.1", host))).status, 200)
+        self.assertEqual(
+            await self.problem(url.replace("127.0.0.1", "other_cache")), "its certificate is for another name"
+        )
+        _server, url = self.serve_bytes(EMPTY)
+        self.assertEqual((await self.client().fetch("GET", url.replace("127.0.0.1", "app_1"))).status, 200)
+        self.assertEqual(await self.problem(url.replace("127.0.0.1", "app_2")), "its name cannot be resolved")
 
     async def test_server_without_tls_is_reported_as_such(self) -> None:
         _server, url = self.serve_bytes(b"", greeting=b"220 welcome\r\n")
@@ -541,8 +558,9 @@ class ExplainTests(SynchronousTestCase):
             (DNSLookupError("topsecret"), "its name cannot be resolved"),
             (ConnectionRefusedError(), "it refuses the connection"),
             (ConnectError(string="topsecret"), "it cannot be reached"),
-            (VerificationError([]), "its certificate is for another name"),
-            (SSL.Error([("topsecret", "", "")]), "it does not speak TLS, or its certificate is not trusted"),
+            (RejectedCertificateError("its certificate is for another name"), "its certificate is for another name"),
+            (SSL.Error([("topsecret", "", "topsecret")]), "the TLS handshake failed"),
+            (SSL.Error([("SSL routines", "", "wrong version number")]), "it does not speak TLS on this port"),
             (ResponseNeverReceived([Failure(ConnectionLost("topsecret"))]), "the connection ended in the middle"),
             (
                 ResponseFailed([Failure(ResponseFailed([Failure(ConnectionDone())]))]),
@@ -613,6 +631,8 @@ class CheckUrlTests(SynchronousTestCase):
             "http://127.0.0.1:8080/hook",
             "http://127.255.255.254/",
             "http://[::1]:8080/",
+            "https://redis_cache/",
+            "https://my--app:8443/",
         ):
             self.assertEqual(check_url(url, "hook_url"), url)
 
@@ -624,6 +644,7 @@ class CheckUrlTests(SynchronousTestCase):
             ("ftp://topsecret.org/", "should look like"),
             ("https:///topsecret", "should look like"),
             ("https://topsecret.org:0/", "should look like"),
+            ("https://topsecret..org/", "should look like"),
             ("https://topsecret.org:x/", "should look like"),
             ("https://topsecret.org:65536/", "should look like"),
             ("https://[topsecret/", "should look like"),

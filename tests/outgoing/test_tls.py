@@ -6,7 +6,7 @@ import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.odd_certificates import ODD_NAMES, odd_certificate
-from wsrelay.outgoing.tls import is_issued_for
+from wsrelay.outgoing.tls import RejectedCertificateError, is_issued_for
 
 
 class NameTests(SynchronousTestCase):
@@ -48,6 +48,18 @@ class NameTests(SynchronousTestCase):
     def test_wildcard_stands_for_one_label(self) -> None:
         self.assertFalse(self.is_for("a.b.example.org", "DNS:*.example.org"))
         self.assertFalse(self.is_for("example.org", "DNS:*.example.org"))
+
+    def test_names_of_container_networks_are_compared_as_they_are(self) -> None:
+        for host in ("redis_cache", "my--redis", "redis_", "_x"):
+            self.assertTrue(self.is_for(host, "DNS:localhost", f"DNS:{host}"), host)
+            self.assertFalse(self.is_for(host, "DNS:rediscache", "DNS:*", "DNS:redis-cache"), host)
+        self.assertTrue(self.is_for("redis_cache.internal", "DNS:*.internal", "DNS:redis_cache.internal"))
+
+    def test_dot_at_the_end_of_the_host_counts_for_nothing(self) -> None:
+        self.assertTrue(self.is_for("redis.example.org.", "DNS:redis.example.org"))
+
+    def test_rejection_has_its_reason_as_its_text(self) -> None:
+        self.assertEqual(str(RejectedCertificateError("it has expired")), "it has expired")
 
     def test_host_that_cannot_be_encoded_is_rejected(self) -> None:
         self.assertFalse(self.is_for("a" * 70 + ".example.org", "DNS:*.example.org"))

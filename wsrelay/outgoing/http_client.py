@@ -17,7 +17,6 @@ from twisted.internet.error import (
     DNSLookupError,
 )
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.ssl import VerificationError
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HostnameCachingHTTPSPolicy
 from twisted.web.http_headers import Headers
@@ -25,8 +24,10 @@ from twisted.web.iweb import IAgent
 
 from wsrelay import __version__
 from wsrelay.core.outcomes.errors import FetchError, FetchTimeoutError
+from wsrelay.outgoing.endpoints import HTTPEndpoints
 from wsrelay.outgoing.http_connections import BodyReader, ConnectionPool, RequestBody
-from wsrelay.outgoing.tls import VerifiedHTTPS
+from wsrelay.outgoing.tls import RejectedCertificateError, VerifiedHTTPS
+from wsrelay.outgoing.tls_problems import tls_problem
 
 __all__ = ["HTTPClient", "HTTPResponse"]
 
@@ -44,8 +45,6 @@ _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     (DNSLookupError, "its name cannot be resolved"),
     (ConnectionRefusedError, "it refuses the connection"),
     (ConnectError, "it cannot be reached"),
-    (VerificationError, "its certificate is for another name"),
-    (SSL.Error, "it does not speak TLS, or its certificate is not trusted"),
     (ConnectionClosed, "the connection ended in the middle"),
 )
 
@@ -84,7 +83,8 @@ class HTTPClient:
         self._pool = ConnectionPool(reactor)
         # Without the cache each connection reads the certificates of the platform, which blocks the process for 5 ms.
         policy = HostnameCachingHTTPSPolicy(VerifiedHTTPS())
-        self._agent: IAgent = Agent(reactor, policy, pool=self._pool) if agent is None else agent
+        endpoints = HTTPEndpoints(reactor, policy)
+        self._agent: IAgent = agent or Agent.usingEndpointFactory(reactor, endpoints, self._pool)
         self._in_flight: set[Deferred[Any]] = set()
 
     def fetch(
@@ -169,6 +169,10 @@ def _raise_fetch_error(failure: Failure) -> NoReturn:
         raise error
     if isinstance(error, (CancelledError, ConnectingCancelledError)):
         raise CancelledError
+    if isinstance(error, RejectedCertificateError):
+        raise FetchError(error.problem)
+    if isinstance(error, SSL.Error):
+        raise FetchError(tls_problem(error))
     for kind, problem in _PROBLEMS:
         if isinstance(error, kind):
             raise FetchError(problem)

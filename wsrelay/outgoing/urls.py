@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from wsrelay.core.outcomes.errors import ConfigError
+from wsrelay.core.wire.host_name import ascii_host_name
 
 __all__ = ["check_url"]
 
@@ -28,6 +29,7 @@ def check_url(text: str, setting: str) -> str:
     try:
         parts = urlsplit(text)
         is_complete = bool(parts.hostname) and parts.port != 0
+        ascii_host_name(parts.hostname or "")
     except ValueError:
         is_complete = False
     if not is_complete or parts.scheme not in ("http", "https") or re.fullmatch(r"[!-~]+", text) is None:
