@@ -152,6 +152,26 @@ class PublicTests(SynchronousTestCase):
                 read_keys(text)
             self.assertNotIn(text.splitlines()[1], str(caught.exception))
 
+    def test_comments_around_blocks_are_ignored(self) -> None:
+        """In any encoding, and what openssl -text writes."""
+        block = pem(RSA.public_key())
+        for text in (
+            f"# Főtanúsítvány\n{block}",
+            f"\ufeff# {'x' * 60}\n{block}",
+            f"# Zertifikat f\udcfcr\n{block}",
+            f"Public-Key: (2048 bit)\nModulus:\n    00:{'c3:' * 14}\nExponent: 65537 (0x10001)\n{block}",
+            f"{block}\n# old\n{block}",
+            block.replace("\n", "\r\n"),
+        ):
+            self.assertTrue(all(key.algorithms == RSA_ALGORITHMS for key in read_keys(text)), text[:20])
+
+    def test_secret_beside_blocks_is_rejected(self) -> None:
+        """It would be taken for a comment, and nobody would notice."""
+        block = pem(RSA.public_key())
+        for text in (f"{SECRET}\n{block}", f"{block},{SECRET}", f"{block}\n{SECRET},x"):
+            with self.assertRaisesRegex(ConfigError, "no comment"):
+                read_keys(text)
+
     def test_damaged_block_is_rejected_and_not_repeated(self) -> None:
         whole = pem(RSA.public_key())
         lines = whole.splitlines()

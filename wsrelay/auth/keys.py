@@ -6,7 +6,6 @@ may know, is never used as a secret.
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certifica
 from twisted.internet.defer import Deferred, succeed
 
 from wsrelay.core.outcomes.errors import ConfigError
+from wsrelay.core.wire.pem import PEMBlock, read_pem
 
 __all__ = ["ALGORITHMS", "ASYMMETRIC", "FixedKeys", "Key", "Keys", "make_public_key", "matching_keys", "read_keys"]
 
@@ -36,8 +36,6 @@ ASYMMETRIC = frozenset({*_RSA, *_CURVES.values(), "EdDSA"})
 
 ALGORITHMS = frozenset({*_SECRET_BYTES, *ASYMMETRIC})
 """Every supported algorithm (RFC 7518 section 3.1, RFC 8037, RFC 8812)."""
-
-_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 Material: TypeAlias = bytes | RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 
@@ -83,6 +81,10 @@ class FixedKeys:
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
+        self.replace(keys)
+
+    def replace(self, keys: Iterable[Key]) -> None:
+        """Verify tokens with these keys from now on, and no others."""
         self._keys = tuple(keys)
 
     def find(self, kid: str | None, algorithm: str) -> Deferred[list[Key]]:
@@ -165,15 +167,25 @@ def _read_pem(text: str) -> tuple[Key, ...]:
             "this is a private key, which nobody but the issuer of tokens should have: give the public one "
             "(openssl pkey -in private.pem -pubout)"
         )
-    if _PEM.sub("", text).strip(", \t\r\n"):
-        raise ConfigError("there is text outside the PEM blocks, or one of them has no END line")
-    return tuple(_read_block(block[1], block[0].encode("utf-8", "replace")) for block in _PEM.finditer(text))
+    found = read_pem(text.encode("utf-8", "surrogateescape"))
+    if b"-----" in found.rest or any(map(_may_be_secret, found.rest.splitlines())):
+        raise ConfigError("there is text outside the PEM blocks that is no comment: give public keys, or secrets")
+    return tuple(map(_read_block, found.blocks))
 
 
-def _read_block(label: str, block: bytes) -> Key:
+def _may_be_secret(line: bytes) -> bool:
+    """Return whether a line outside of the PEM blocks is more than a comment, or what openssl says about a key.
+
+    Nobody is to believe that a secret is in use while it is taken for a comment.
+    """
+    words = [] if line.lstrip(b"\xef\xbb\xbf").startswith(b"#") else line.replace(b",", b" ").split()
+    return any(len(word) >= min(_SECRET_BYTES.values()) and b":" not in word for word in words)
+
+
+def _read_block(block: PEMBlock) -> Key:
     try:
-        if label == "CERTIFICATE":
-            return make_public_key(load_pem_x509_certificate(block).public_key())
-        return make_public_key(load_pem_public_key(block))
+        if block.label == "CERTIFICATE":
+            return make_public_key(load_pem_x509_certificate(block.data).public_key())
+        return make_public_key(load_pem_public_key(block.data))
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError("a PEM block is no public key or certificate, or is damaged") from None

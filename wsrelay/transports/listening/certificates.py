@@ -10,20 +10,18 @@ Error texts name files and never show their content: one of the two is a private
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions
 
+from wsrelay.config.pem_files import file_error, read_pair
 from wsrelay.core.outcomes.errors import ConfigError
+from wsrelay.outgoing.tls_problems import openssl_reasons
 from wsrelay.transports.listening.tls_policy import TLSPolicy
 
 __all__ = ["Certificates", "ContextSelector", "ServerCertificate", "file_stamps", "load_certificates"]
@@ -34,10 +32,6 @@ ContextSelector = Callable[[bytes | None], SSL.Context]
 _PAIRS = (("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key"), ("cert.pem", "key.pem"))
 """File names of certificates and private key, as certbot, Kubernetes and people choose them; the first pair found is
 used."""
-
-
-_KEY_BEGIN = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
-_CERTIFICATE_BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,43 +184,14 @@ def _known_pair(directory: Path) -> tuple[Path, Path] | None:
 def _load_pair(
     chain_path: Path, key_path: Path, policy: TLSPolicy, select_context: ContextSelector
 ) -> tuple[ServerCertificate, SSL.Context]:
-    chain = _read_chain(chain_path)
-    key = _read_key(key_path)
+    chain, key = read_pair("tls_certificates", chain_path, key_path)
     try:
-        key_matches = chain[0].public_key() == key.public_key()
         names = _dns_names(chain[0])
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise _config_error(chain_path, "contains a certificate that cannot be parsed") from None
-    if not key_matches:
-        raise _config_error(
-            key_path, f"contains a private key that does not belong to the first certificate of {chain_path}"
-        )
     begins, expires = chain[0].not_valid_before_utc.timestamp(), chain[0].not_valid_after_utc.timestamp()
     context = _make_context(chain_path, chain, key, policy, select_context)
     return ServerCertificate(chain_path, names, begins, expires), context
-
-
-def _read_chain(path: Path) -> list[x509.Certificate]:
-    data = path.read_bytes()
-    if _CERTIFICATE_BEGIN not in data:
-        raise _config_error(path, "contains no certificate")
-    try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError:
-        raise _config_error(path, "contains a malformed certificate") from None
-
-
-def _read_key(path: Path) -> PrivateKeyTypes:
-    data = path.read_bytes()
-    begin = _KEY_BEGIN.search(data)
-    if begin is None:
-        raise _config_error(path, "contains no private key")
-    try:
-        return load_pem_private_key(data[begin.start() :], password=None)
-    except TypeError:
-        raise _config_error(path, "contains an encrypted private key: store it without a password") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise _config_error(path, "contains a malformed private key") from None
 
 
 def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -261,9 +226,8 @@ def _make_context(
         # ML-DSA: cryptography reads it, pyOpenSSL does not accept it.
         raise _config_error(path, "contains a certificate of an unsupported kind") from None
     except SSL.Error as error:
-        reasons = ", ".join(entry[-1] for entry in error.args[0])
-        raise _config_error(path, f"is rejected by OpenSSL: {reasons}") from None
+        raise _config_error(path, f"is rejected by OpenSSL: {openssl_reasons(error)}") from None
 
 
 def _config_error(path: object, problem: str) -> ConfigError:
-    return ConfigError(f"tls_certificates: {path} {problem}")
+    return file_error("tls_certificates", path, problem)
