@@ -25,7 +25,7 @@ START_SECONDS = 30.0
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment without variables that would configure a relay, and with those given."""
     # PYTHONPATH, because a parallel test run sets it and the source tree would come before an installation.
-    mine = ("PORT", "REDIS_URL", "REDIS_TLS_URL", "PYTHONPATH")
+    mine = ("PORT", "REDIS_URL", "REDIS_URL_FILE", "REDIS_TLS_URL", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in mine and not name.startswith("WSRELAY_")}
     return {**kept, **(more or {})}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.loading_helpers import config_error, load_env
@@ -34,10 +35,46 @@ class SourceTests(SynchronousTestCase):
             config_error({"port": "1"}, {"WSRELAY_PORT": "x"}), "WSRELAY_PORT must be a whole number, not 'x'"
         )
 
-    def test_platform_variable_overrides_our_own(self) -> None:
+    def test_port_of_the_platform_overrides_our_own(self) -> None:
+        """A platform connects to the port that it assigns, and to no other one."""
         self.assertEqual(load_env(PORT="1", WSRELAY_PORT="2").port, 1)
-        url = load_env(REDIS_URL="redis://platform", WSRELAY_REDIS_URL="redis://ours").redis_url
-        self.assertEqual(str(url), "redis://platform:6379")
+
+    def test_url_for_the_relay_overrides_those_for_every_program(self) -> None:
+        ours, theirs, garbage = "redis://ours", "redis://theirs", "postgres://x"
+        own_file, file = self.file(f"{ours}\n"), self.file(f"{theirs}\n")
+        for environ, used in (
+            ({"REDIS_URL": theirs, "WSRELAY_REDIS_URL": ours}, "ours"),
+            ({"REDIS_URL": garbage, "WSRELAY_REDIS_URL": ours}, "ours"),
+            ({"REDIS_URL": theirs, "WSRELAY_REDIS_URL": ""}, "theirs"),
+            ({"REDIS_URL": theirs, "WSRELAY_REDIS_URL_FILE": own_file}, "ours"),
+            ({"REDIS_TLS_URL": "rediss://tls", "WSRELAY_REDIS_URL": ours}, "ours"),
+            ({"REDIS_TLS_URL": "rediss://tls", "WSRELAY_REDIS_URL_FILE": own_file}, "ours"),
+            ({"REDIS_URL_FILE": file}, "theirs"),
+            ({"REDIS_URL_FILE": file, "WSRELAY_REDIS_URL": ours}, "ours"),
+            ({"REDIS_URL_FILE": file, "REDIS_TLS_URL": "rediss://tls"}, "tls"),
+        ):
+            self.assertEqual(getattr(load({}, environ).redis_url, "host", None), used, environ)
+
+    def test_used_and_ignored_variables_are_logged_without_their_values(self) -> None:
+        for environ, used, ignored in (
+            ({"REDIS_URL": "redis://:pw@a", "WSRELAY_REDIS_URL": "redis://:pw@b"}, "WSRELAY_REDIS_URL", "REDIS_URL"),
+            ({"REDIS_URL": "redis://:pw@a", "REDIS_TLS_URL": "rediss://:pw@b"}, "REDIS_TLS_URL", "REDIS_URL"),
+            (
+                {"WSRELAY_REDIS_URL": "redis://:pw@a", "REDIS_TLS_URL": "rediss://b"},
+                "WSRELAY_REDIS_URL",
+                "REDIS_TLS_URL",
+            ),
+        ):
+            with capturedLogs() as events:
+                load({}, environ)
+            [text] = [formatEvent(event) for event in events]
+            self.assertEqual(text, f"redis_url is taken from {used}; ignored: {ignored}")
+        with capturedLogs() as events:
+            load({}, {"PORT": "1", "WSRELAY_PORT": "2"})
+        self.assertEqual([formatEvent(event) for event in events], ["port is taken from PORT; ignored: WSRELAY_PORT"])
+        with capturedLogs() as events:
+            load({}, {"REDIS_URL": "redis://a"})
+        self.assertEqual(events, [])
 
     def test_config_flag_overrides_config_variable(self) -> None:
         one, two = self.file("port = 1"), self.file("port = 2")
@@ -121,6 +158,9 @@ class SecretTests(SynchronousTestCase):
         self.assertEqual(
             error, f"the file that WSRELAY_TOKEN_KEYS_FILE names cannot be read: No such file or directory: {path}"
         )
+        path.write_bytes(b"\xef\xbb\xbf" + b"k" * 40 + b"\r\n")
+        keys = load_env(WSRELAY_TOKEN_KEYS_FILE=str(path)).token_keys
+        self.assertEqual(keys and keys.reveal(), "k" * 40)
         path.write_bytes(b"\xff")
         self.assertIn("is not text", config_error({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path)}))
         error = config_error({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path), "WSRELAY_TOKEN_KEYS": SECRET})

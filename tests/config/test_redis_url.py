@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from urllib.parse import quote
 
 from hypothesis import assume, example, given
@@ -16,7 +17,7 @@ SECRET = "hunter2"
 
 # Surrogates have no bytes, so no URL can hold them. An empty name or password counts as none.
 CREDENTIALS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True) | st.ip_addresses().map(str)
+HOSTS = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,10}\.?[a-z0-9])?", fullmatch=True) | st.ip_addresses().map(str)
 
 
 def credentials(username: str | None, password: str | None) -> str:
@@ -47,11 +48,20 @@ class ParseTests(SynchronousTestCase):
             "redis://H.example": RedisURL(host="h.example"),
             "redis://h/3": RedisURL(host="h", database=3),
             "redis://h?db=4": RedisURL(host="h", database=4),
-            "redis://h/3?db=4": RedisURL(host="h", database=3),
+            "redis://h/3?db=3": RedisURL(host="h", database=3),
             "rediss://h": RedisURL(host="h", tls=True),
             "redis://:pw@h": RedisURL(host="h", password="pw"),
             "redis://user:pw@h": RedisURL(host="h", username="user", password="pw"),
-            "redis://user@h": RedisURL(host="h", username="user"),
+            "redis://user@h": RedisURL(host="h", username="user", password=""),
+            "redis://user:@h": RedisURL(host="h", username="user", password=""),
+            "redis://default@h": RedisURL(host="h"),
+            "redis://default:@h": RedisURL(host="h"),
+            "redis://:@h": RedisURL(host="h"),
+            "REDIS://h": RedisURL(host="h"),
+            "valkey://h": RedisURL(host="h"),
+            "valkeys://h": RedisURL(host="h", tls=True),
+            "redis://redis_cache": RedisURL(host="redis_cache"),
+            "redis://my--redis.internal.": RedisURL(host="my--redis.internal."),
             "redis://user:p%40%3A%2F%23@h": RedisURL(host="h", username="user", password="p@:/#"),
             "redis://[::1]:7000/1": RedisURL(host="::1", port=7000, database=1),
             "unix:///run/redis.sock": RedisURL(host="", path="/run/redis.sock"),
@@ -62,6 +72,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_each_malformed_url_is_rejected_with_the_form_to_use(self) -> None:
         looks, broken = f"it should look like {FORMS}", f"its host or port is malformed; it should look like {FORMS}"
+        known = "it has parameters that are not known here; "
         parameters = "it has unknown parameters after ? (1); only db is known"
         unix = "a unix URL has three slashes and a path, without an unescaped @: unix:///path/to/socket"
         number = "the database after the last slash is not a number"
@@ -80,8 +91,25 @@ class ParseTests(SynchronousTestCase):
             "redis://h/\u0663": number,
             "redis://h/" + "1" * 5000: number,
             "redis://h?db=x": number,
-            "redis://h?ssl_cert_reqs=none": parameters,
-            "redis://h?timeout": parameters,
+            "redis://h?unknown=none": parameters,
+            "redis://h?ssl_cert_reqs=none": known + "ssl_cert_reqs: set redis_tls_verify instead",
+            "redis://h?SSL_CA_CERTS=/x": known + "ssl_ca_certs: set redis_tls_ca_file instead",
+            "redis://h?family=0": known + "family: leave it out, IPv4 and IPv6 are both tried",
+            "redis://h/0?timeout": known + "timeout: leave it out, the relay has deadlines and retries of its own",
+            "redis://h?socket_timeout=5&x=1&ssl_certfile=/c&timeout=1": known
+            + "socket_timeout, timeout: leave it out, the relay has deadlines and retries of its own; "
+            "ssl_certfile: set redis_tls_client_certificate instead",
+            "redis://h/1?db=2": "it names two databases, one behind the host and one as db: leave one of them out",
+            "redis://h:0": "its port is 0, on which no server listens; leave it out for 6379",
+            "redis://a..b": "its host is no name that can be looked up",
+            f"redis://{'a' * 64}": "its host is no name that can be looked up",
+            "redis://h:1,h:2": "it names several hosts: give the URL of one server, or of a proxy before several",
+            '"redis://h"': "there are quotes around it: remove them",
+            "redis+sentinel://:pw@h:26379/mymaster": "Redis Sentinel is not supported: "
+            "give the URL of the primary, or of a proxy that follows it",
+            "sentinel://h:1,h:2": "Redis Sentinel is not supported: "
+            "give the URL of the primary, or of a proxy that follows it",
+            "redis-cluster://h": "a cluster of several nodes is not supported: give the URL of one server",
             "redis://h/0#x": "it has a part after #; write %23 for a # in a password",
             "unix://run/redis.sock": unix,
             "unix:///": unix,
@@ -104,10 +132,10 @@ class ParseTests(SynchronousTestCase):
             f"{'rediss' if tls else 'redis'}://{credentials(username, password)}{where}"
             f"{'' if port is None else f':{port}'}/{database}"
         )
-        self.assertEqual(
-            RedisURL.parse(text),
-            RedisURL(host=host, port=port or 6379, tls=tls, database=database, username=username, password=password),
-        )
+        if password is None and username is not None:
+            username, password = (None, None) if username == "default" else (username, "")
+        expected = RedisURL(host=host, port=port or 6379, tls=tls, database=database)
+        self.assertEqual(RedisURL.parse(text), dataclasses.replace(expected, username=username, password=password))
 
     @given(st.text() | st.text().map("redis://".__add__) | st.text(":/@?#[]%1a").map("redis://".__add__))
     def test_any_text_is_a_url_or_a_config_error(self, text: str) -> None:

@@ -25,7 +25,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual([*ROWS, "namespaces"], list(Settings.__dataclass_fields__))
 
     def test_each_setting_has_its_own_variable_and_two_have_a_platform_variable_first(self) -> None:
-        special = {"port": ("PORT", "WSRELAY_PORT"), "redis_url": ("REDIS_URL", "WSRELAY_REDIS_URL")}
+        special = {"port": ("PORT", "WSRELAY_PORT"), "redis_url": ("WSRELAY_REDIS_URL", "REDIS_URL")}
         self.assertEqual(
             {name: row.environ for name, row in ROWS.items()},
             {name: special.get(name, (f"WSRELAY_{name.upper()}",)) for name in ROWS},

@@ -104,10 +104,21 @@ class ValidationTests(SynchronousTestCase):
             self.assertEqual(config_error(flags, {}), "nothing")
 
     def test_pinned_certificate_needs_an_encrypted_url(self) -> None:
-        for name, value in (("REDIS_TLS_FINGERPRINT", "00" * 32), ("REDIS_TLS_CA_FILE", "ca.pem")):
+        for name, value in (
+            ("REDIS_TLS_FINGERPRINT", "00" * 32),
+            ("REDIS_TLS_CA_FILE", "ca.pem"),
+            ("REDIS_TLS_CLIENT_CERTIFICATE", "relay.pem"),
+        ):
             with self.assertRaisesRegex(ConfigError, "not encrypted"):
                 load({}, {"REDIS_URL": "redis://h", f"WSRELAY_{name}": value})
             load({}, {"REDIS_URL": "rediss://h", f"WSRELAY_{name}": value})
+
+    def test_client_key_needs_a_client_certificate(self) -> None:
+        for flags, text in (
+            ({"redis_tls_client_key": "x"}, "redis_tls_client_key has no effect without redis_tls_client_certificate"),
+            ({"redis_tls_client_key": "x", "redis_tls_client_certificate": "y"}, "nothing"),
+        ):
+            self.assertEqual(config_error(flags, {}), text)
 
     def test_fingerprint_is_64_hex_digits_and_excludes_other_trust_settings(self) -> None:
         colons = ":".join(["AB"] * 32)

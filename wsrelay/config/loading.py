@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import Logger
+
 from wsrelay.config.environment import own_variables
+from wsrelay.config.setting import Setting
 from wsrelay.config.settings import Settings, setting_table
 from wsrelay.config.suggestions import suggestion
 from wsrelay.config.toml_file import read_file, read_namespaces
@@ -14,6 +17,8 @@ from wsrelay.config.validation import validate
 from wsrelay.core.outcomes.errors import ConfigError
 
 __all__ = ["load"]
+
+_log = Logger("wsrelay")
 
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
@@ -31,18 +36,29 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     collected = _Collected()
     rows = collected.rows.values()
     environ = own_variables(environ, {name for row in rows for name in (*row.environ, row.environ_file) if name})
-    variables = {row.name: name for row in collected.rows.values() for name in reversed(row.environ)
-                 if environ.get(name)}  # fmt: skip
+    variables = {row.name: names for row in rows if (names := _set_variables(row, environ))}
     # From the weakest source to the strongest: each replaces what was read before.
-    path = flags.get("config", environ.get(variables.get("config", "")))
+    path = flags.get("config", environ.get(variables.get("config", [""])[0]))
     if path is not None:
         collected.read_file(Path(path))
-    collected.read_secret_files(environ, variables)
-    for name, variable in variables.items():
-        collected.read(variable, name, environ[variable])
-    # Older applications on Heroku have both variables; the URL with TLS is the one to use.
-    if (tls := environ.get("REDIS_TLS_URL")) and not getattr(collected.values.get("redis_url"), "tls", False):
-        collected.read("REDIS_TLS_URL", "redis_url", tls)
+    for name, names in variables.items():
+        collected.read_variable(names[0], name, environ[names[0]])
+    tls = environ.get("REDIS_TLS_URL")
+    if tls and not collected.sources.get("redis_url", "").startswith("WSRELAY_"):
+        # Older applications on Heroku have both variables; the URL with TLS is the one to use.
+        if not getattr(collected.values.get("redis_url"), "tls", False):
+            collected.read("REDIS_TLS_URL", "redis_url", tls)
+            variables["redis_url"] = ["REDIS_TLS_URL", *variables.get("redis_url", ())]
+    elif tls:
+        variables["redis_url"].append("REDIS_TLS_URL")
+    for name, names in variables.items():
+        if len(names) > 1:
+            _log.info(
+                "{setting} is taken from {used}; ignored: {ignored}",
+                setting=name,
+                used=names[0],
+                ignored=", ".join(names[1:]),
+            )
     for name, text in flags.items():
         collected.read("flag", name, text)
     if collected.sources.get("port") == "PORT":
@@ -82,24 +98,31 @@ class _Collected:
             else:
                 self.read("file", key, value)
 
-    def read_secret_files(self, environ: Mapping[str, str], variables: Mapping[str, str]) -> None:
-        """Read the files that variables ending in _FILE name.
+    def read_variable(self, variable: str, name: str, text: str) -> None:
+        """Read the value of a variable, or of the file that a variable ending in _FILE names."""
+        is_file = variable not in self.rows[name].environ
+        self.read(variable, name, _read_secret(variable, Path(text)) if is_file else text)
 
-        Args:
-            environ: The environment.
-            variables: The variable of each setting whose value itself is in the environment.
-        """
-        for row in self.rows.values():
-            if row.environ_file is not None and (path := environ.get(row.environ_file)):
-                if row.name in variables:
-                    both = f"{row.environ_file} and {variables[row.name]}"
-                    raise ConfigError(f"{both} both set {row.name}: use only one of them")
-                self.read(row.environ_file, row.name, _read_secret(row.environ_file, Path(path)))
+
+def _set_variables(row: Setting, environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that set a setting, the strongest first.
+
+    What is meant for the relay alone is stronger than what an environment holds for several programs; a port that a
+    platform assigns is the only one at which it connects.
+    """
+    found: list[str] = []
+    for name in row.environ:
+        names = [each for each in (name, f"{name}_FILE" if row.secret else "") if environ.get(each)]
+        if len(names) > 1:
+            raise ConfigError(f"{names[1]} and {names[0]} both set {row.name}: use only one of them")
+        found += names
+    return found
 
 
 def _read_secret(variable: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        # With the byte order mark that some editors write.
+        return path.read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise ConfigError(f"the file that {variable} names cannot be read: {error.strerror}: {path}") from None
     except ValueError:

@@ -47,9 +47,14 @@ class Setting:
         return None if self.secret else self.name.replace("_", "-")
 
     @property
+    def variable(self) -> str:
+        """The environment variable that is for the relay alone."""
+        return f"WSRELAY_{self.name.upper()}"
+
+    @property
     def environ_file(self) -> str | None:
         """The environment variable that names a file with the value, as containers do it, or None unless secret."""
-        return f"{self.environ[-1]}_FILE" if self.secret else None
+        return f"{self.variable}_FILE" if self.secret else None
 
     @property
     def is_list(self) -> bool:

@@ -73,7 +73,15 @@ class Settings:
         "the port comes from PORT, as on Heroku.",
     )
     port: int = _listening(
-        INTEGER, 8080, "The port to listen on. 0: any free port.", "", "PORT", minimum=0, maximum=65535
+        INTEGER,
+        8080,
+        "The port to listen on. 0: any free port. PORT goes before WSRELAY_PORT: a platform that sets it connects to "
+        "no other one.",
+        "",
+        "PORT",
+        platform_decides=True,
+        minimum=0,
+        maximum=65535,
     )
     listen: tuple[str, ...] = _listening(
         LIST,
@@ -126,7 +134,8 @@ class Settings:
         REDIS_URL,
         None,
         "The Redis server: redis://[[user]:password@]host[:port][/database], rediss://... for TLS, or "
-        "unix:///path. If not set, Redis is not used. REDIS_TLS_URL takes precedence over a REDIS_URL without TLS.",
+        "unix:///path; valkey:// and valkeys:// are the same. If not set, Redis is not used. WSRELAY_REDIS_URL goes "
+        "before REDIS_URL, and REDIS_TLS_URL before a REDIS_URL without TLS.",
         "",
         "REDIS_URL",
         secret=True,
@@ -145,6 +154,17 @@ class Settings:
         None,
         "SHA-256 fingerprint of the only certificate to accept from a rediss:// server, in hex, with or without "
         "colons. Nothing else about that certificate is verified. If not set, no certificate is pinned.",
+    )
+    redis_tls_client_certificate: Path | None = _redis(
+        PATH,
+        None,
+        "PEM file with the certificate that the relay shows to a rediss:// server, and those of its issuers. It is "
+        "read again for each connection. If not set, none is shown.",
+    )
+    redis_tls_client_key: Path | None = _redis(
+        PATH,
+        None,
+        "PEM file with the private key of redis_tls_client_certificate. If not set, the key is in the same file.",
     )
     prefix: str = _redis(
         TEXT,
@@ -432,7 +452,9 @@ def setting_table() -> Iterator[Setting]:
     """Return the rows of the table, in the order in which the operator reads them: the rows of a group together."""
     for row in fields(Settings):
         if "kind" in row.metadata:
-            environ = (*row.metadata["environ"], f"WSRELAY_{row.name.upper()}")
+            more = dict(row.metadata["more"])
+            own, general = (f"WSRELAY_{row.name.upper()}",), row.metadata["environ"]
+            environ = (*general, *own) if more.pop("platform_decides", False) else (*own, *general)
             yield Setting(
                 row.name,
                 row.metadata["kind"],
@@ -440,5 +462,5 @@ def setting_table() -> Iterator[Setting]:
                 row.metadata["help"],
                 row.metadata["unit"],
                 environ,
-                **row.metadata["more"],
+                **more,
             )

@@ -75,11 +75,12 @@ def _check_broker(settings: Settings) -> None:
             "redis_tls_ca_file says which CAs to trust, redis_tls_verify=false trusts every server: set only one of "
             "them"
         )
-    pins = settings.redis_tls_fingerprint is not None or settings.redis_tls_ca_file is not None
-    if pins and settings.redis_url is not None and not settings.redis_url.tls:
-        raise ConfigError(
-            "redis_tls_fingerprint and redis_tls_ca_file are for rediss:// URLs; this one is not encrypted"
-        )
+    for_tls = ("redis_tls_fingerprint", "redis_tls_ca_file", "redis_tls_client_certificate", "redis_tls_client_key")
+    useless = [name for name in for_tls if getattr(settings, name) is not None]
+    if useless and settings.redis_url is not None and not settings.redis_url.tls:
+        raise ConfigError(f"{useless[0]} is for rediss:// URLs; this one is not encrypted")
+    if settings.redis_tls_client_key is not None and settings.redis_tls_client_certificate is None:
+        raise ConfigError("redis_tls_client_key has no effect without redis_tls_client_certificate")
     if settings.redis_tls_fingerprint is not None:
         if not re.fullmatch("[0-9a-f]{64}", settings.redis_tls_fingerprint.replace(":", "").lower()):
             raise ConfigError("redis_tls_fingerprint must be 64 hexadecimal digits: openssl x509 -fingerprint -sha256")
