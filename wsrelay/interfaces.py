@@ -67,7 +67,10 @@ class IBroker(Interface):
     name = Attribute("The kind of broker, as the operator writes it: a short str.")
     node_id = Attribute("The name of this process among those that share the broker: a str that is unique and random.")
     ready = Attribute("Whether messages flow both ways at this moment: a bool.")
-    problem = Attribute("Why not, as one line for the operator without credentials; an empty str when ready.")
+    problem = Attribute(
+        "Why not, in words that strangers may read: they name no host, user or channel, and repeat nothing that a "
+        "server sent; an empty str when ready. The broker logs the details."
+    )
     credentials = Attribute("Keeps what processes share about credentials: an `ICredentialStore`.")
     history = Attribute("Reads the entries of channels with history: an `IHistory`. None if the broker keeps none.")
 
@@ -161,6 +164,16 @@ class ICredentialStore(Interface):
 
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) It cannot be stored now.
+        """
+
+    def read(ticket: str) -> Deferred[bytes | None]:
+        """Look a ticket up and leave it in the store.
+
+        Returns:
+            Fires with the ticket's document. If None, there is no such ticket.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be looked up now.
         """
 
     def redeem(ticket: str) -> Deferred[bytes | None]:

@@ -130,6 +130,22 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertEqual(self.authenticate(self.make(), handshake).subject, "7")
         self.assertIs(self.authenticate(self.make(), handshake), ClientError.TICKET)
 
+    def test_ticket_is_spent_by_a_rejection_of_the_hook_and_not_by_its_silence(self) -> None:
+        """A client that is told to try again still can."""
+        handshake = dataclasses.replace(HANDSHAKE, query=f"ticket={TICKET}")
+        authenticator = self.make(hook=True)
+        self.store.create(TICKET, json.dumps({"sub": "7"}).encode(), 30)
+        self.hook.answer = ClientError.NOT_CHECKED
+        self.assertIs(self.authenticate(authenticator, handshake), ClientError.NOT_CHECKED)
+        self.hook.answer = None
+        self.assertEqual(self.authenticate(authenticator, handshake).subject, "7")
+        self.assertIs(self.authenticate(authenticator, handshake), ClientError.TICKET)
+        self.store.create(TICKET, json.dumps({"sub": "7"}).encode(), 30)
+        self.hook.answer = ClientError.HOOK
+        self.assertIs(self.authenticate(authenticator, handshake), ClientError.HOOK)
+        self.hook.answer = None
+        self.assertIs(self.authenticate(authenticator, handshake), ClientError.TICKET)
+
     def test_token_in_the_url_is_ignored(self) -> None:
         """URLs are written to logs."""
         for query in (f"token={TOKEN}", f"access_token={TOKEN}", f"Authorization={TOKEN}"):

@@ -17,6 +17,7 @@ from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.testing.credential_stores import FakeCredentialStore
 
 TICKET = "t" * 32
 HERE = "192.0.2.7"
@@ -29,7 +30,7 @@ class UnavailableStore(MemoryCredentialStore):
         super().__init__(lambda: 0.0)
         self.reason = reason
 
-    def redeem(self, ticket: str) -> Deferred[bytes | None]:
+    def read(self, ticket: str) -> Deferred[bytes | None]:
         """Fail."""
         return fail(BrokerUnavailable(self.reason))
 
@@ -47,8 +48,32 @@ class TicketVerifierTests(SynchronousTestCase):
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.store.create(TICKET, data, 30)
         verifier = TicketVerifier(store or self.store, self.details.append, lambda: 1000.0)
-        found: Identity | ClientError = outcome(Deferred.fromCoroutine(verifier.redeem(Secret(TICKET), address)))
+
+        async def check_and_spend() -> Identity:
+            identity = await verifier.check(Secret(TICKET), address, "c1")
+            await verifier.spend(Secret(TICKET))
+            return identity
+
+        found: Identity | ClientError = outcome(Deferred.fromCoroutine(check_and_spend()))
         return found
+
+    def test_ticket_stays_good_while_revocations_cannot_be_looked_up(self) -> None:
+        store = FakeCredentialStore()
+        store.failure = BrokerUnavailable("CROSSSLOT Keys in request don't hash to the same slot")
+        store.create(TICKET, b'{"sub": "42"}', 30)
+        self.assertIs(self.redeem(store=store), ClientError.NOT_CHECKED)
+        self.assertEqual(store.lookups, [["connection:c1", "user:42", f"ticket:{TICKET}"]])
+        self.assertEqual(self.details, ["it cannot be known whether a ticket is revoked: CROSSSLOT"])
+        store.failure = None
+        self.assertIsInstance(self.redeem(store=store), Identity)
+
+    def test_one_of_two_clients_that_were_checked_gets_in(self) -> None:
+        self.store.create(TICKET, b"{}", 30)
+        verifier = TicketVerifier(self.store, self.details.append, lambda: 1000.0)
+        for _ in range(2):
+            self.successResultOf(Deferred.fromCoroutine(verifier.check(Secret(TICKET), HERE, "c1")))
+        self.successResultOf(Deferred.fromCoroutine(verifier.spend(Secret(TICKET))))
+        self.assertIs(outcome(Deferred.fromCoroutine(verifier.spend(Secret(TICKET)))), ClientError.TICKET)
 
     def test_ticket_is_redeemed_once(self) -> None:
         identity = self.redeem({"sub": "42", "channels": ["room:*"], "publish": ["room:1"]})

@@ -316,6 +316,12 @@ class StoreContract(unittest.TestCase):
         again = [await store.redeem(f"ticket-{number}") for number in range(len(documents))]
         self.assertEqual((redeemed, again), (documents, [None] * len(documents)))
 
+    async def test_ticket_that_was_read_is_still_redeemed(self) -> None:
+        store = await self.store()
+        await store.create("ticket", b"\xff007", 30)
+        self.assertEqual([await store.read("ticket") for _ in range(2)], [b"\xff007"] * 2)
+        self.assertEqual([await store.redeem("ticket"), await store.read("ticket")], [b"\xff007", None])
+
     async def test_unknown_ticket_is_not_redeemed(self) -> None:
         store = await self.store()
         await store.create("ticket", b"{}", 30)

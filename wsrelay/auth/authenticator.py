@@ -106,14 +106,23 @@ class Authenticator:
         on_identity: Callable[[Identity], None],
     ) -> Identity:
         identity = ANONYMOUS if credential is None else await self._verify(credential, handshake)
+        ticket = credential.secret if credential is not None and credential.kind is CredentialKind.TICKET else None
         if self._hook is not None:
             on_identity(identity)
-            identity = await self._hook.connect(identity, handshake, channels)
+            try:
+                identity = await self._hook.connect(identity, handshake, channels)
+            except RejectedError as error:
+                if ticket is not None and error.client_error is not ClientError.NOT_CHECKED:
+                    await self._ticket_verifier.spend(ticket)
+                raise
+        if ticket is not None:
+            # Last, so that a client that is told to try again still can.
+            await self._ticket_verifier.spend(ticket)
         return identity
 
     async def _verify(self, credential: Credential, handshake: Handshake) -> Identity:
         if credential.kind is CredentialKind.TICKET:
-            return await self._ticket_verifier.redeem(credential.secret, handshake.peer)
+            return await self._ticket_verifier.check(credential.secret, handshake.peer, handshake.connection)
         if self._token_verifier is None:
             self._log_detail("a token came, and there are neither token_keys nor token_jwks_url to check it with")
             raise RejectedError(ClientError.TOKEN)

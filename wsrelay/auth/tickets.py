@@ -7,7 +7,9 @@ wrote to its log is worthless by then.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
@@ -18,9 +20,11 @@ from wsrelay.interfaces import ICredentialStore
 
 __all__ = ["TicketVerifier"]
 
+_T = TypeVar("_T")
+
 
 class TicketVerifier:
-    """Redeems tickets.
+    """Checks tickets, and spends them.
 
     Args:
         store: Keeps the tickets.
@@ -33,24 +37,23 @@ class TicketVerifier:
         self._log_detail = log_detail
         self._now = now
 
-    async def redeem(self, ticket: Secret, address: str) -> Identity:
-        """Redeem a ticket. Nobody can use it again, even if it is rejected here.
+    async def check(self, ticket: Secret, address: str, connection: str) -> Identity:
+        """Read a ticket, and make sure that it can be known now what has been revoked.
+
+        It is not spent yet: an answer that says "try again" must leave it good. One that is not valid is spent.
 
         Args:
             ticket: The ticket, inside its grammar.
             address: The address of the client that sent it.
+            connection: The name of the client's connection.
 
         Returns:
-            The identity of the client.
+            The identity of the client, for whom the ticket has to be spent before it is let in.
 
         Raises:
             RejectedError: The ticket is not valid, or cannot be looked up now.
         """
-        try:
-            document = await self._store.redeem(ticket.reveal())
-        except BrokerUnavailable as error:
-            self._log_detail(f"a ticket cannot be looked up: {error.code}")
-            raise RejectedError(ClientError.NOT_CHECKED) from None
+        document = await self._ask(self._store.read(ticket.reveal()), "a ticket cannot be looked up")
         if document is None:
             raise RejectedError(ClientError.TICKET)
         try:
@@ -59,9 +62,29 @@ class TicketVerifier:
             self._check(claims, identity, address)
         except ClaimError as error:
             self._log_detail(f"a ticket: {error}")
+            await self.spend(ticket)
             raise RejectedError(ClientError.TICKET) from None
+        # The answer counts later, when the client is registered and a revocation finds it; here, that there is one.
+        targets = identity.revocation_targets(connection)
+        await self._ask(self._store.are_revoked(targets), "it cannot be known whether a ticket is revoked")
         # Without `expires`: that is the end of the ticket, and the connection outlives it.
         return Identity(identity.subject, identity.channels, identity.publish, credential_id=identity.credential_id)
+
+    async def spend(self, ticket: Secret) -> None:
+        """Take a ticket out of the store: nobody can use it again.
+
+        Raises:
+            RejectedError: Another client was faster, or the store does not answer now.
+        """
+        if await self._ask(self._store.redeem(ticket.reveal()), "a ticket cannot be redeemed") is None:
+            raise RejectedError(ClientError.TICKET)
+
+    async def _ask(self, answer: Deferred[_T], what: str) -> _T:
+        try:
+            return await answer
+        except BrokerUnavailable as error:
+            self._log_detail(f"{what}: {error.code}")
+            raise RejectedError(ClientError.NOT_CHECKED) from None
 
     def _check(self, claims: dict[str, Any], identity: Identity, address: str) -> None:
         if identity.expires is not None and identity.expires <= self._now():

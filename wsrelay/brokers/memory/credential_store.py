@@ -38,6 +38,10 @@ class MemoryCredentialStore:
             return fail(BrokerUnavailable("too many tickets have not been redeemed yet"))
         return succeed(True)
 
+    def read(self, ticket: str) -> Deferred[bytes | None]:
+        """See `ICredentialStore.read`."""
+        return succeed(self._tickets.get(ticket, self._seconds()))
+
     def redeem(self, ticket: str) -> Deferred[bytes | None]:
         """See `ICredentialStore.redeem`."""
         return succeed(self._tickets.take(ticket, self._seconds()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from zope.interface import implementer
 
 from wsrelay.core.outcomes.errors import BrokerUnavailable
@@ -38,11 +38,17 @@ class RedisCredentialStore:
         self._revocations = prefix + b"revoked:"
         self._command = command
         self._has_getdel = True
+        self._has_many_slots = False
 
     def create(self, ticket: str, document: bytes, seconds: int) -> Deferred[bool]:
         """See `ICredentialStore.create`."""
         created = self._command(b"SET", self._tickets + ticket.encode(), document, b"EX", b"%d" % seconds, b"NX")
         return created.addCallback(lambda reply: reply is not None)
+
+    def read(self, ticket: str) -> Deferred[bytes | None]:
+        """See `ICredentialStore.read`."""
+        found = Deferred.fromCoroutine(self._find([self._tickets + ticket.encode()]))
+        return found.addCallback(lambda values: values[0])
 
     def redeem(self, ticket: str) -> Deferred[bytes | None]:
         """See `ICredentialStore.redeem`."""
@@ -61,8 +67,31 @@ class RedisCredentialStore:
         """See `ICredentialStore.are_revoked`."""
         if not targets:
             return succeed([])
-        found = self._command(b"MGET", *(self._revocations + target.encode() for target in targets))
+        found = Deferred.fromCoroutine(self._find([self._revocations + target.encode() for target in targets]))
         return found.addCallback(lambda values: [value is not None for value in values])
+
+    async def _find(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the values of keys, each None if there is none or it is no string.
+
+        By MGET even where it is one key: an ACL has to allow only that.
+        """
+        if not self._has_many_slots or len(keys) < 2:
+            try:
+                found: Sequence[bytes | None] = await self._command(b"MGET", *keys)
+            except BrokerUnavailable as error:
+                if error.code != "CROSSSLOT":
+                    raise
+                # Redis in cluster mode, be it one node: a command may name keys of one slot only.
+                self._has_many_slots = True
+            else:
+                return found
+        # Sent together; each is awaited, and the first failure is the answer.
+        replies = [self._command(b"MGET", key) for key in keys]
+        outcomes = await DeferredList(replies, consumeErrors=True)
+        for is_answer, outcome in outcomes:
+            if not is_answer:
+                raise outcome.value
+        return [outcome[0] for _is_answer, outcome in outcomes]
 
     async def _take(self, key: bytes) -> bytes | None:
         found: Any = None
