@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.engine.harness import make_node
 from wsrelay import interfaces
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.brokers.redis.endpoint import redis_endpoint
 from wsrelay.config.redis_url import RedisURL
@@ -43,7 +45,7 @@ def redis_broker() -> RedisBroker:
     """Return a Redis broker that was never started."""
     reactor: Any = MemoryReactorClock()
     url = RedisURL.parse("redis://localhost")
-    return RedisBroker(redis_endpoint(reactor, url), url, "wsrelay:", reactor, Random(1))
+    return RedisBroker(RedisAddress(url, partial(redis_endpoint, reactor)), "wsrelay:", reactor, Random(1))
 
 
 class InterfaceTests(SynchronousTestCase):

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from wsrelay import __version__
+from wsrelay.app.reloading import SecretReloader, SecretUser, secret_users
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Setting, Settings, foreign_variables, load, setting_table, suggestion
@@ -66,6 +67,7 @@ class Options(usage.Options):
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
+        self._flags: dict[str, str] = {}
         super().__init__()
         self.settings = Settings()
         self.ignored: list[str] = []
@@ -100,12 +102,20 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the other sources, and check all settings together."""
         remove_own_pidfile(self.twistd or {})
-        flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        self._flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
-            self.settings = load(flags, self._environ)
+            self.settings = self.load()
             self.ignored = foreign_variables(self._environ)
         except ConfigError as error:
             raise SystemExit(f"wsrelay: {error}") from None
+
+    def load(self) -> Settings:
+        """Return the settings as all sources have them now: files may have changed.
+
+        Raises:
+            ConfigError: Something cannot be used.
+        """
+        return load(self._flags, self._environ)
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""
@@ -154,7 +164,7 @@ def _hint(name: str) -> str:
     key = name.removeprefix("--").replace("-", "_")
     for row in setting_table():
         if row.secret and key == row.name:
-            return f": {key} has no flag, for it may hold a credential; set {row.environ[-1]} or {row.environ_file}"
+            return f": {key} has no flag, for it may hold a credential; set {row.variable} or {row.environ_file}"
     return suggestion(name, [*_FLAGS, *_OTHER_FLAGS])
 
 
@@ -207,10 +217,13 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     if capacity < 1:
         raise ConfigError("the limit of open files is too low for even one client: raise ulimit -n")
     certificates = _certificates(reactor, settings)
-    broker = _broker(reactor, settings, rng)
+    secrets: list[SecretUser] = []
+    broker = _broker(reactor, settings, rng, secrets)
     listening = _endpoints(reactor, settings, certificates)
     relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
     relay.report = report
+    secrets += secret_users(relay.relay)
+    relay.reloads.append(SecretReloader(settings, options.load, secrets).reload)
     _log_doubts(options, capacity)
     reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
     reactor.callWhenRunning(report.complete)
@@ -236,22 +249,25 @@ def _log_doubts(options: Options, capacity: int) -> None:
         )
 
 
-def _broker(reactor: Any, settings: Settings, rng: Random) -> IBroker:
+def _broker(reactor: Any, settings: Settings, rng: Random, secrets: list[SecretUser]) -> IBroker:
+    """Return the broker, and append what uses a secret of it."""
     if not settings.uses_redis or settings.redis_url is None:
         return MemoryBroker(reactor)
     # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
+    from wsrelay.brokers.redis.address import RedisAddress
     from wsrelay.brokers.redis.broker import RedisBroker
-    from wsrelay.brokers.redis.endpoint import redis_endpoint
+    from wsrelay.brokers.redis.endpoint import RedisTLS, redis_endpoint
 
-    url = settings.redis_url
-    endpoint = redis_endpoint(
-        reactor,
-        url,
+    tls = RedisTLS(
         verify=settings.redis_tls_verify,
         ca_file=settings.redis_tls_ca_file,
         fingerprint=settings.redis_tls_fingerprint,
+        client_certificate=settings.redis_tls_client_certificate,
+        client_key=settings.redis_tls_client_key,
     )
-    return RedisBroker(endpoint, url, settings.prefix, reactor, rng)
+    address = RedisAddress(settings.redis_url, lambda url: redis_endpoint(reactor, url, tls))
+    secrets.append(lambda found: address.prepare(found.redis_url or address.url))
+    return RedisBroker(address, settings.prefix, reactor, rng)
 
 
 def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 __all__ = ["ODD_NAMES", "names", "odd_certificate", "pem"]
@@ -69,6 +69,6 @@ def odd_certificate(
     return builder.sign(issuer_key, hashes.SHA256()), key
 
 
-def pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
     """Return private key and certificate in one PEM text."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,38 @@ class RedisTests(SynchronousTestCase):
             self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
             self.assertEqual(client.recv(DEADLINE), "again")
 
+    def test_rotated_password_and_keys_are_read_on_sighup_and_nobody_is_disconnected(self) -> None:
+        url, keys, old, new = Path(self.mktemp()), Path(self.mktemp()), "o" * 40, "n" * 40
+        config = Path(self.mktemp())
+        config.write_text('[namespaces.all]\nchannels = ["*"]\nnotify_gaps = false\n')
+        keys.write_text(old)
+        url.write_text(f"{self.redis.url}\n")
+        files = {"WSRELAY_REDIS_URL_FILE": str(url.absolute()), "WSRELAY_API_KEYS_FILE": str(keys.absolute())}
+        relay = self.enterContext(Relay("--config", str(config.absolute()), env=files))
+        with socket_to(relay.ws("chat")) as client, self.redis.client() as redis:
+            redis.config_set("requirepass", new)
+            redis.client_kill_filter(_type="pubsub")
+            redis.client_kill_filter(_type="normal", skipme=True)
+            relay.wait_for("/readyz", 503)
+            keys.write_text(new)
+            url.write_text(f"{self.redis.url.replace('://', f'://:{new}@')}\n")
+            relay.signal(signal.SIGHUP)
+            relay.wait_for("/readyz")
+            self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
+            self.assertEqual(client.recv(DEADLINE), "again")
+        for key, status in ((old, 401), (new, 200)):
+            request = urllib.request.Request(
+                f"{relay.url}/api/publish/chat", b"x", {"Authorization": f"Bearer {key}"}, method="POST"
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=DEADLINE) as response:
+                    found = response.status
+            except urllib.error.HTTPError as error:
+                found = error.code
+                error.close()
+            self.assertEqual(found, status)
+        self.assertNotIn(new, relay.log())
+
     def test_connections_survive_a_restart_of_redis_without_gap_notices(self) -> None:
         config = Path(self.mktemp())
         config.write_text('[namespaces.all]\nchannels = ["*"]\nnotify_gaps = false\n')
@@ -349,7 +383,7 @@ class InvalidSettingsTests(SynchronousTestCase):
             (
                 (),
                 {"REDIS_URL": "rediss://x", "WSRELAY_REDIS_TLS_CA_FILE": "/nonexistent"},
-                "redis_tls_ca_file cannot be read",
+                "redis_tls_ca_file: /nonexistent cannot be read",
             ),
         ]
         for flags, env, expected in cases:

@@ -54,6 +54,7 @@ class Relay:
         authentication: Authenticates clients; has to be started and stopped.
         lag: Measures how late the reactor is; has to be started and stopped.
         counters: What has happened.
+        api_keys: The keys of the API. If None, there is no API.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Relay:
     authentication: Authentication
     lag: LagMeter
     counters: Counters
+    api_keys: APIKeys | None
 
 
 def routes(settings: Settings) -> tuple[Route, ...]:
@@ -146,8 +148,9 @@ def build_relay(
     lag = LagMeter(clock)
     health = Health(broker, node, websockets.connections, counters, lag, certificate_expiry)
     api: RelayAPI | None = None
-    if settings.api_keys:
-        api = RelayAPI(Operations(broker, namespaces, now), APIKeys(settings.api_keys), rejections, clock)
+    api_keys = APIKeys(settings.api_keys) if settings.api_keys else None
+    if api_keys is not None:
+        api = RelayAPI(Operations(broker, namespaces, now), api_keys, rejections, clock)
     spoken = routes(settings)
     origins = OriginPolicy(settings.origins, require=settings.require_origin)
     check = HandshakeCheck(spoken, origins, namespaces, authentication.authenticator, lambda: broker.ready)
@@ -174,4 +177,4 @@ def build_relay(
         rejections=rejections,
         timers=node.timers,
     )
-    return Relay(settings, broker, node, websockets, router, authentication, lag, counters)
+    return Relay(settings, broker, node, websockets, router, authentication, lag, counters, api_keys)

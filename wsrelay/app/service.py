@@ -58,6 +58,10 @@ class RelayService(Service):
         certificates: The certificates of endpoints with TLS. If None, there are none.
         now: The wall clock, in seconds since the epoch. If None, the reactor's clock is one.
 
+    Attributes:
+        relay: The objects of the process.
+        reloads: What else `reload` calls, in this order; see `wsrelay.app.reloading`.
+
     Raises:
         ConfigError: The keys for tokens, or a URL, cannot be used.
     """
@@ -89,6 +93,7 @@ class RelayService(Service):
             now=now,
         )
         self._ports: list[IListeningPort] = []
+        self.reloads: list[Callable[[], None]] = []
 
     def privilegedStartService(self) -> None:
         """Listen; ports below 1024 need the privileges that twistd is about to give up.
@@ -140,11 +145,11 @@ class RelayService(Service):
         return [port.getHost() for port in self._ports]
 
     def reload(self) -> None:
-        """Read the certificates again. Connections stay open, and files that cannot be used change nothing."""
-        if self._certificates is None:
-            self.log.info("there is nothing to read again: no certificates are configured")
-        else:
+        """Read certificates and secrets again. Connections stay open, and files that cannot be used change nothing."""
+        if self._certificates is not None:
             self._certificates.reload()
+        for reload in self.reloads:
+            reload()
 
     def stopService(self) -> Deferred[None]:
         """Drain.

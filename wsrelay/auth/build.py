@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -11,10 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 from wsrelay.auth.authenticator import Authenticator
 from wsrelay.auth.hook import Hook
 from wsrelay.auth.jwks import RemoteKeys
-from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Keys, read_keys
+from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Key, Keys, read_keys
 from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
 from wsrelay.config import Settings
+from wsrelay.core.access.secret import Secret
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import ICredentialStore
 from wsrelay.metrics.counters import Counters
@@ -63,15 +64,36 @@ class Authentication:
         self._now = now
         self._http_clients: list[HTTPClient] = []
         self._remote_keys: RemoteKeys | None = None
+        self._fixed_keys: FixedKeys | None = None
+        self._hook = self._make_hook(counters)
         self.authenticator = Authenticator(
             TicketVerifier(store, log_detail, now),
             self._make_token_verifier(),
-            self._make_hook(counters),
+            self._hook,
             cookie=settings.token_cookie,
             forwards_cookies="cookie" in settings.hook_forward_headers,
             asks_to_publish=settings.hook_publish,
             log_detail=log_detail,
         )
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Check the secrets of other settings.
+
+        Returns:
+            A function that uses them from now on: token_keys and hook_secret. Nobody is disconnected.
+
+        Raises:
+            ConfigError: A key cannot be used.
+        """
+        keys = () if settings.token_keys is None else _read_token_keys(settings.token_keys, settings.token_algorithms)
+
+        def use() -> None:
+            if self._fixed_keys is not None:
+                self._fixed_keys.replace(keys)
+            if self._hook is not None:
+                self._hook.use_secret(settings.hook_secret)
+
+        return use
 
     @property
     def accepts_tokens(self) -> bool:
@@ -112,13 +134,8 @@ class Authentication:
         if settings.token_jwks_url is not None:
             keys = self._remote_keys = self._make_remote_keys(settings.token_jwks_url, algorithms)
         elif settings.token_keys is not None:
-            try:
-                configured = read_keys(settings.token_keys.reveal())
-            except ConfigError as error:
-                raise ConfigError(f"token_keys cannot be used: {error}") from None
-            if algorithms is not None and not any(key.algorithms & algorithms for key in configured):
-                raise ConfigError("token_algorithms names none that token_keys can be used with")
-            keys = FixedKeys(configured)
+            configured = _read_token_keys(settings.token_keys, settings.token_algorithms)
+            keys = self._fixed_keys = FixedKeys(configured)
         else:
             return None
         return TokenVerifier(
@@ -153,3 +170,13 @@ class Authentication:
             counters=counters.hook_requests,
             now=self._now,
         )
+
+
+def _read_token_keys(text: Secret, algorithms: Sequence[str]) -> tuple[Key, ...]:
+    try:
+        keys = read_keys(text.reveal())
+    except ConfigError as error:
+        raise ConfigError(f"token_keys cannot be used: {error}") from None
+    if algorithms and not any(key.algorithms & frozenset(algorithms) for key in keys):
+        raise ConfigError("token_algorithms names none that token_keys can be used with")
+    return keys

@@ -77,6 +77,10 @@ class Hook:
         )
         self._names_connections = cache_seconds <= 0
 
+    def use_secret(self, secret: Secret | None) -> None:
+        """Send another secret from the next question on. If None, none is sent."""
+        self._client.secret = secret
+
     @property
     def is_open(self) -> bool:
         """True while the circuit breaker is open: the endpoint fails and is not asked."""

@@ -81,6 +81,9 @@ class HookClient:
         clock: The clock.
         rng: Randomness for the pauses of the circuit breaker.
         counters: Counts requests without an answer as `failed`, and questions that were not asked as `skipped`.
+
+    Attributes:
+        secret: The bearer token of the next question. If None, none is sent.
     """
 
     log = Logger()
@@ -96,7 +99,7 @@ class HookClient:
     ) -> None:
         self._http_client = http_client
         self._url = url
-        self._secret = secret
+        self.secret = secret
         self._clock = clock
         self._counters = counters
         self._breaker = CircuitBreaker(rng)
@@ -150,8 +153,8 @@ class HookClient:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
-        if self._secret is not None:
-            headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        if self.secret is not None:
+            headers["Authorization"] = f"Bearer {self.secret.reveal()}"
         return headers
 
     def _record_success(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, eventAsText
 
+from devtools.harness.ports import free_port
 from devtools.harness.redis_server import RedisServer
 from tests.brokers import contract
 from tests.brokers.contract import WaitingSink, until
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.brokers.redis.endpoint import redis_endpoint
 from wsrelay.config.redis_url import RedisURL
@@ -38,7 +41,7 @@ class OnRedis(contract.BrokerContract if TYPE_CHECKING else object):  # type: ig
     def make_broker(self, prefix: str = PREFIX) -> IBroker:
         url = RedisURL.parse(self.url_of_server.format(port=self.server.port, path=self.server.path))
         clock: Any = reactor
-        return RedisBroker(redis_endpoint(reactor, url), url, prefix, clock, Random(1))
+        return RedisBroker(RedisAddress(url, partial(redis_endpoint, reactor)), prefix, clock, Random(1))
 
     def redis(self) -> valkey.Valkey:
         """Return an independent client."""
@@ -134,7 +137,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         self.server.kill()
         broker, sink = self.connected()
         broker.subscribe(["chat"])
-        await until(lambda: "refused" in broker.problem)
+        await until(lambda: "refuses the connection" in broker.problem)
         self.server.start()
         await sink.when(lambda: sink.confirmations == ["chat"])
         await until(lambda: broker.ready)
@@ -217,13 +220,55 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
         await sink.when(lambda: sink.confirmations[2:] == ["a3", "a4"] and sink.responses == ["b"])
         self.assertEqual((broker.ready, sink.interruptions), (True, 0))
 
+    async def test_user_without_a_password_is_signed_in(self) -> None:
+        """And not the default user in its place."""
+        self.redis().execute_command(
+            *("ACL", "SETUSER", "app", "on", "nopass", "allchannels", "-@all", "+auth", "+client|setname"),
+            *("+ping", "+role", "+@pubsub"),
+        )
+        for credentials in ("app", "app:"):
+            self.url_of_server = f"redis://{credentials}@127.0.0.1:{{port}}"
+            broker, _ = self.connected()
+            await until(partial(getattr, broker, "ready"))
+            self.assertEqual({each["user"] for each in self.connections()}, {"app"})
+            await broker.stop()
+
+    async def test_refusal_of_more_clients_is_the_problem(self) -> None:
+        client = self.redis()
+        client.config_set("maxclients", 1)
+        without, _ = self.connected()
+        self.url_of_server = "redis://:pw@127.0.0.1:{port}"
+        with_password, _ = self.connected()
+        for broker in (without, with_password):
+            await until(partial(self.is_told_of_too_many_clients, broker))
+
+    def is_told_of_too_many_clients(self, broker: IBroker) -> bool:
+        return "max number of clients reached" in broker.problem
+
+    async def test_problem_names_neither_user_nor_channel(self) -> None:
+        """For anybody may read it. The log has what Redis said."""
+        self.redis().execute_command(
+            *("ACL", "SETUSER", "svc-relay", "on", ">pw", "allchannels", "-@all", "+auth", "+ping", "+subscribe"),
+        )
+        self.url_of_server = "redis://svc-relay:pw@127.0.0.1:{port}"
+        with capturedLogs() as events:
+            broker, _ = self.connected()
+            await until(lambda: "NOPERM" in broker.problem)
+        self.assertEqual(broker.problem, "the ACL user may not do what the relay needs (NOPERM)")
+        self.assertIn("publish", " ".join(str(event.get("problem")) for event in events))
+
+    async def test_database_that_does_not_exist_is_the_problem(self) -> None:
+        self.url_of_server = "redis://127.0.0.1:{port}/9999"
+        broker, _ = self.connected()
+        await until(lambda: broker.problem == "it has no database of the number in the URL")
+
     async def test_password_is_not_repeated_where_the_server_repeats_it(self) -> None:
         self.server.close()
         self.server = RedisServer("--rename-command", "AUTH", "").start()
         self.addCleanup(self.server.close)
         self.url_of_server = "redis://:s3cret@127.0.0.1:{port}"
         broker, _ = self.connected()
-        await until(lambda: "rejected AUTH (ERR)" in broker.problem)
+        await until(lambda: broker.problem == "it does not know the command AUTH")
 
     async def test_missing_password_is_the_problem(self) -> None:
         self.redis().config_set("requirepass", "right")
@@ -256,7 +301,7 @@ class RedisBrokerTests(OnRedis, contract.BrokerContract):
     async def test_reconnected_is_called_once_after_a_restart_however_often_it_was_tried(self) -> None:
         broker, sink = await self.subscribed("chat")
         self.server.kill()
-        await until(lambda: "refused" in broker.problem)
+        await until(lambda: "refuses the connection" in broker.problem)
         self.assertEqual(sink.resumptions, 0)
         was_ready: list[bool] = []
 
@@ -367,7 +412,7 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
         client.hset("wsrelay:ticket:hash", "sub", "42")
         client.sadd("wsrelay:ticket:set", "{}")
         for name in ("list", "hash", "set"):
-            self.assertIsNone(await store.redeem(name))
+            self.assertEqual([await store.read(name), await store.redeem(name)], [None, None])
             self.assertEqual(client.exists(f"wsrelay:ticket:{name}"), 1)
         # And the next one is redeemed as ever.
         await store.create("ticket", b"{}", 30)
@@ -379,10 +424,12 @@ class OnRedisStore(OnRedis, contract.StoreContract if TYPE_CHECKING else object)
         self.server.kill()
         for ask in (
             lambda: store.create("ticket", b"{}", 30),
+            lambda: store.read("ticket"),
             lambda: store.redeem("ticket"),
             lambda: store.delete("ticket"),
             lambda: store.revoke("user:42", 30),
             lambda: store.are_revoked(["user:42"]),
+            lambda: store.are_revoked(["user:42", "connection:1"]),
         ):
             with self.assertRaises(BrokerUnavailable):
                 await ask()
@@ -404,6 +451,36 @@ class RedisStoreTests(OnRedisStore, contract.StoreContract):
                 await ask()
             self.assertIn("NOPERM", str(caught.exception))
         self.assertEqual(client.get("wsrelay:ticket:ticket"), b"{}")
+
+
+class RedisInClusterModeTests(OnRedisStore, contract.StoreContract):
+    """The contract of the store on a cluster of one node, as hosters offer it: a command names keys of one slot."""
+
+    def setUp(self) -> None:
+        # Its bus listens 10000 above its port.
+        port = free_port()
+        while port > 55_000:
+            port = free_port()
+        self.server = RedisServer("--cluster-enabled", "yes", port=port).start()
+        self.addCleanup(self.server.close)
+        self.redis().execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+
+    async def store(self) -> ICredentialStore:
+        """Wait until the node takes keys."""
+        client = self.redis()
+        await until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
+        return await super().store()
+
+    async def test_keys_of_another_node_are_unavailable_and_no_ticket_is_spent(self) -> None:
+        store = await self.store()
+        await store.create("ticket", b"{}", 30)
+        self.redis().execute_command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        slot: Any = self.redis().execute_command("CLUSTER", "KEYSLOT", "wsrelay:revoked:user:42")
+        self.redis().execute_command("CLUSTER", "DELSLOTS", slot)
+        with self.assertRaises(BrokerUnavailable) as caught:
+            await store.are_revoked(["connection:1", "user:42"])
+        self.assertEqual(caught.exception.code, "CLUSTERDOWN")
+        self.assertEqual([await store.read("ticket"), await store.redeem("ticket")], [b"{}", b"{}"])
 
 
 class RedisWithoutGetdelTests(OnRedisStore, contract.StoreContract):

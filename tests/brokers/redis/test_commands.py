@@ -9,10 +9,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import MAX_BYTES_IN_FLIGHT, MAX_COMMANDS_IN_FLIGHT, Commands
+from wsrelay.brokers.redis.problems import Problem
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.testing.transports import MemoryTransport
@@ -38,10 +41,10 @@ class CommandsTests(SynchronousTestCase):
     def setUp(self) -> None:
         endpoint: Any = Endpoint()
         clock: Any = Clock()
+        self.clock = clock
         self.endpoint = endpoint
         self.commands = Commands(
-            endpoint,
-            RedisURL.parse("redis://h"),
+            RedisAddress(RedisURL.parse("redis://h"), lambda _url: endpoint),
             on_up=lambda: None,
             on_down=lambda: None,
             clock=clock,
@@ -49,7 +52,7 @@ class CommandsTests(SynchronousTestCase):
         )
         self.commands.link.start()
         self.addCleanup(self.commands.link.stop)
-        self.receive(b"+OK\r\n+PONG\r\n")
+        self.receive(b"+OK\r\n+PONG\r\n-ERR This instance has cluster support disabled\r\n")
 
     def receive(self, data: bytes) -> None:
         """Let data of Redis arrive."""
@@ -94,3 +97,19 @@ class CommandsTests(SynchronousTestCase):
         self.failureResultOf(reply, BrokerUnavailable)
         self.assertEqual(self.in_flight, (0, 0))
         self.failureResultOf(self.commands.send(b"GET", b"a"), BrokerUnavailable)
+
+    def test_several_nodes_of_a_cluster_are_logged_once(self) -> None:
+        for description, warnings in (
+            (b"cluster_enabled:1\r\ncluster_size:1\r\n", 0),
+            (b"cluster_state:ok\r\ncluster_size:3\r\n", 1),
+            (b"cluster_state:ok\r\ncluster_size:3\r\n", 0),
+            (b"nothing", 0),
+        ):
+            self.commands.link.restart(Problem("test"))
+            self.endpoint.transport.protocol.connectionLost(Failure(ConnectionLost()))
+            self.clock.pump([0.1] * 20)
+            with capturedLogs() as events:
+                self.receive(b"+OK\r\n+PONG\r\n$%d\r\n%s\r\n" % (len(description), description))
+            self.assertTrue(self.commands.link.is_up)
+            found = [event for event in events if "is a cluster of" in event["log_format"]]
+            self.assertEqual(len(found), warnings, description)

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.brokers.redis.connection import NullListener, RedisConnection
 from wsrelay.brokers.redis.link import ReconnectingConnection
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem
 from wsrelay.testing.transports import MemoryTransport
 
 GARBAGE = (
@@ -88,6 +89,7 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         self.endpoint = Endpoint()
         self.events: list[str] = []
         self.listener = RecordingListener()
+        self.harmless = False
         self.password: bytes | None = None
         self.setup_error: Exception | None = None
         self.down_error: Exception | None = None
@@ -108,9 +110,11 @@ class ReconnectingConnectionTests(SynchronousTestCase):
     async def set_up_connection(self, connection: RedisConnection) -> None:
         if self.setup_error is not None:
             raise self.setup_error
+        if self.harmless:
+            connection.command(b"CLIENT").addErrback(lambda _failure: None)
         if self.password is not None:
             await connection.command(b"AUTH", self.password)
-        await connection.command(b"PING")
+        await connection.ping()
 
     def on_down(self) -> None:
         self.events.append("down")
@@ -144,13 +148,13 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         self.assertEqual(self.endpoint.transports[0].value(), b"*1\r\n$4\r\nPING\r\n")
         self.receive(b"+PONG\r\n")
         self.assertTrue(self.link.is_up)
-        self.assertEqual((self.events, self.link.problem), (["up"], ""))
+        self.assertEqual((self.events, self.link.problem), (["up"], NO_PROBLEM))
 
     def test_silent_server_is_abandoned_at_the_deadline_and_retried(self) -> None:
         self.link.start()
         self.wait(5.1)
         self.assertTrue(self.endpoint.transports[0].aborted)
-        self.assertEqual(self.link.problem, "Redis does not answer")
+        self.assertEqual(self.link.problem, Problem("Redis does not answer"))
         self.wait(1)
         self.assertEqual(self.endpoint.attempts, 2)
 
@@ -282,19 +286,64 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         self.receive(b"+PONG\r\n")
         self.assertTrue(self.link.is_up)
 
-    def test_rejected_password_is_the_problem_in_the_words_of_redis(self) -> None:
-        """And is retried."""
-        self.password = b"secret"
+    def test_error_reply_of_the_setup_is_the_problem_and_retried(self) -> None:
         self.link.start()
-        self.receive(b"-WRONGPASS invalid username-password pair\r\n")
-        self.assertEqual(self.link.problem, "WRONGPASS invalid username-password pair")
+        self.receive(b"-LOADING Redis is loading the dataset in memory\r\n")
+        self.assertEqual(self.link.problem.summary, "it is loading its data (LOADING)")
+        self.assertEqual(self.link.problem.detail, "LOADING Redis is loading the dataset in memory")
         self.wait(1)
         self.assertEqual(self.endpoint.attempts, 2)
+
+    def test_error_before_the_end_is_the_problem(self) -> None:
+        """The reply to a command whose failure does no harm, followed by the end of the connection."""
+        for reply, summary in (
+            (b"-ERR max number of clients reached\r\n", "it rejects the connection: max number of clients reached"),
+            (b"-DENIED Redis is in protected mode\r\n", "it rejects the connection: it is in protected mode (DENIED)"),
+            (b"-ERR upstream failure\r\n", "it replied with an error (ERR)"),
+        ):
+            self.harmless = True
+            self.link.start()
+            self.receive(reply)
+            self.lose()
+            self.assertEqual(self.link.problem.summary, summary)
+            self.assertIn(reply[1:-2].decode(), self.link.problem.detail)
+            self.link.stop()
+            self.setUp()
+
+    def test_error_is_the_problem_if_nothing_follows_it_at_all(self) -> None:
+        self.harmless = True
+        self.link.start()
+        self.receive(b"-ERR max number of clients reached\r\n")
+        self.wait(6)
+        self.assertIn("max number of clients", self.link.problem.summary)
+
+    def test_error_that_other_replies_followed_is_not_the_problem(self) -> None:
+        self.harmless = True
+        self.link.start()
+        self.receive(b"-NOPERM no\r\n+PONG\r\n")
+        self.lose()
+        self.assertEqual(self.link.problem.summary, "the connection ended")
+
+    def test_error_to_no_command_ends_the_connection(self) -> None:
+        """A later reply would be taken for that to another command."""
+        self.come_up()
+        self.receive(b"-ERR Protocol error: invalid bulk length\r\n")
+        self.assertTrue(self.endpoint.transports[0].aborted)
+        self.lose()
+        self.assertEqual(self.link.problem.detail, "ERR Protocol error: invalid bulk length")
+
+    def test_end_before_the_first_reply_points_at_tls(self) -> None:
+        self.link.start()
+        self.lose()
+        self.assertEqual(
+            self.link.problem.summary,
+            "it ended the connection before its first reply: a port with TLS needs a rediss:// URL",
+        )
 
     def test_server_of_another_protocol_is_the_problem(self) -> None:
         self.link.start()
         self.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        self.assertEqual(self.link.problem, "the server does not speak the Redis protocol")
+        self.assertEqual(self.link.problem, Problem("the server does not speak the Redis protocol"))
         self.assertTrue(self.endpoint.transports[0].aborted)
 
     def test_outage_is_one_log_line_and_its_end_another(self) -> None:
@@ -325,7 +374,7 @@ class ReconnectingConnectionTests(SynchronousTestCase):
             self.link.stop()
             self.assertEqual(self.clock.getDelayedCalls(), [])
             self.assertFalse(self.link.is_up)
-            self.assertEqual(self.link.problem, "stopped")
+            self.assertEqual(self.link.problem, Problem("stopped"))
         self.setUp()
         self.come_up()
         self.link.stop()
@@ -362,7 +411,7 @@ class ReconnectingConnectionTests(SynchronousTestCase):
 
         self.setup_error = RuntimeError("bug")
         self.link.start()
-        self.assertEqual(self.link.problem, "bug")
+        self.assertEqual(self.link.problem, Problem("the connection failed", "bug"))
         self.wait(1)
         self.assertGreater(self.endpoint.attempts, 1)
 
@@ -387,12 +436,12 @@ class ReconnectingConnectionTests(SynchronousTestCase):
         self.assertEqual(self.events, ["up", "down", "up"])
 
     def test_restarted_connection_ends_with_the_given_problem(self) -> None:
-        self.link.restart("nothing to restart yet")
+        self.link.restart(Problem("nothing to restart yet"))
         self.come_up()
-        self.link.restart("no reply to the probe")
+        self.link.restart(Problem("no reply to the probe"))
         self.assertTrue(self.endpoint.transports[0].aborted)
         self.lose()
-        self.assertEqual((self.events, self.link.problem), (["up", "down"], "no reply to the probe"))
+        self.assertEqual((self.events, self.link.problem), (["up", "down"], Problem("no reply to the probe")))
 
 
 class StreamTests(SynchronousTestCase):

@@ -8,7 +8,9 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.probe import GRACE_SECONDS, INTERVAL_SECONDS, TIMEOUT_SECONDS, Probe
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, RedisProblemError
 
 
 class ProbeTests(SynchronousTestCase):
@@ -17,7 +19,7 @@ class ProbeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.sent: list[bytes] = []
-        self.failures: list[str] = []
+        self.failures: list[Problem] = []
         self.replies = 0
         self.send_error: Exception | None = None
         clock: Any = self.clock
@@ -34,9 +36,9 @@ class ProbeTests(SynchronousTestCase):
     def test_reply_makes_the_probe_healthy_and_the_next_payload_follows_after_the_interval(self) -> None:
         self.probe.start()
         self.assertFalse(self.probe.is_healthy)
-        self.assertNotEqual(self.probe.problem, "")
+        self.assertNotEqual(self.probe.problem, NO_PROBLEM)
         self.probe.reply_received(self.sent[0])
-        self.assertEqual((self.probe.is_healthy, self.probe.problem, self.replies), (True, "", 1))
+        self.assertEqual((self.probe.is_healthy, self.probe.problem, self.replies), (True, NO_PROBLEM, 1))
         self.clock.advance(INTERVAL_SECONDS)
         self.assertEqual(len(set(self.sent)), 2)
         self.assertTrue(self.probe.is_healthy)
@@ -58,7 +60,7 @@ class ProbeTests(SynchronousTestCase):
     def test_missing_reply_is_a_failure_and_nothing_more_is_sent(self) -> None:
         self.probe.start()
         self.pass_deadline()
-        self.assertEqual(self.failures, ["a probe message did not come back through Redis"])
+        self.assertEqual(self.failures, [Problem("a probe message did not come back through Redis")])
         self.assertFalse(self.probe.is_healthy)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -79,12 +81,17 @@ class ProbeTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_failure_to_send_is_the_problem(self) -> None:
-        self.send_error = RuntimeError("this server is a replica")
-        self.probe.start()
-        self.assertEqual(
-            (self.failures, self.probe.problem), (["this server is a replica"], "this server is a replica")
-        )
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        """Without what the server said of its user."""
+        replica = Problem("it is a replica")
+        forbidden = ResponseError("NOPERM User svc-relay has no permissions to run the 'publish' command")
+        for error, problem in (
+            (RedisProblemError(replica), replica),
+            (forbidden, Problem("the ACL user may not do what the relay needs (NOPERM)", str(forbidden))),
+        ):
+            self.send_error = error
+            self.probe.start()
+            self.assertEqual((self.failures.pop(), self.probe.problem), (problem, problem))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_missing_reply_while_paused_is_no_failure(self) -> None:
         """After `resume` a new payload has all its time."""

@@ -11,15 +11,16 @@ from random import Random
 from secrets import token_hex
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
 from wsrelay.brokers.redis.credential_store import RedisCredentialStore
 from wsrelay.brokers.redis.internal_channels import InternalChannels
 from wsrelay.brokers.redis.probe import Probe
+from wsrelay.brokers.redis.problems import Problem
 from wsrelay.brokers.redis.subscriber import Subscriber
-from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.interfaces import IBroker, IBrokerSink
 
@@ -33,8 +34,7 @@ class RedisBroker:
     """Publishes to and subscribes at one Redis server.
 
     Args:
-        endpoint: How Redis is reached.
-        url: How to sign in. Its host and port are the endpoint's affair.
+        address: How Redis is reached, and how to sign in.
         prefix: The beginning of every channel's name and key in Redis. No client can reach a name without it.
         clock: Time.
         rng: Randomness for the back-off.
@@ -43,9 +43,7 @@ class RedisBroker:
     name = "redis"
     history = None
 
-    def __init__(
-        self, endpoint: IStreamClientEndpoint, url: RedisURL, prefix: str, clock: IReactorTime, rng: Random
-    ) -> None:
+    def __init__(self, address: RedisAddress, prefix: str, clock: IReactorTime, rng: Random) -> None:
         self.node_id = token_hex(8)
         self._prefix = prefix.encode()
         self._sink: IBrokerSink | None = None
@@ -53,8 +51,7 @@ class RedisBroker:
         self._probe = Probe(self._send_probe, self._probe_replied, self._probe_failed, clock, rng)
         self._internal = InternalChannels(self._prefix, self.node_id, self._probe.name)
         self._subscriber = Subscriber(
-            endpoint,
-            url,
+            address,
             self._prefix,
             self._internal,
             on_probe=self._probe.reply_received,
@@ -63,9 +60,7 @@ class RedisBroker:
             clock=clock,
             rng=rng,
         )
-        self._commands = Commands(
-            endpoint, url, on_up=self._connection_up, on_down=self._probe.stop, clock=clock, rng=rng
-        )
+        self._commands = Commands(address, on_up=self._connection_up, on_down=self._probe.stop, clock=clock, rng=rng)
         self.credentials = RedisCredentialStore(self._prefix, self._commands.send)
 
     @property
@@ -76,8 +71,10 @@ class RedisBroker:
     @property
     def problem(self) -> str:
         """See `IBroker.problem`."""
-        of_connections = self._subscriber.link.problem or self._commands.link.problem
-        return of_connections or ("" if self.ready else self._probe.problem)
+        for problem in (self._subscriber.link.problem, self._commands.link.problem):
+            if problem.summary:
+                return problem.summary
+        return "" if self.ready else self._probe.problem.summary
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -144,6 +141,6 @@ class RedisBroker:
             self._was_disconnected = False
             self._sink.reconnected()
 
-    def _probe_failed(self, problem: str) -> None:
+    def _probe_failed(self, problem: Problem) -> None:
         self._subscriber.link.restart(problem)
         self._commands.link.restart(problem)

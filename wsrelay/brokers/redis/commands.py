@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.connection import RedisConnection, ResponseError
 from wsrelay.brokers.redis.link import ReconnectingConnection
+from wsrelay.brokers.redis.problems import Problem, RedisProblemError
 from wsrelay.brokers.redis.sign_in import sign_in
-from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 
 __all__ = ["Commands"]
@@ -27,8 +30,7 @@ class Commands:
     """Sends commands to Redis, a bounded number at a time.
 
     Args:
-        endpoint: How Redis is reached.
-        url: How to sign in, and the database.
+        address: How Redis is reached, and how to sign in.
         on_up: Called when the connection came up.
         on_down: Called when a connection ended, even if it was never up.
         clock: Time.
@@ -40,21 +42,23 @@ class Commands:
         bytes_in_flight: The sum of the lengths of their words.
     """
 
+    log = Logger()
+
     def __init__(
         self,
-        endpoint: IStreamClientEndpoint,
-        url: RedisURL,
+        address: RedisAddress,
         *,
         on_up: Callable[[], None],
         on_down: Callable[[], None],
         clock: IReactorTime,
         rng: Random,
     ) -> None:
-        self._url = url
+        self._address = address
+        self._logged_nodes = 0
         self.in_flight = 0
         self.bytes_in_flight = 0
         self.link = ReconnectingConnection(
-            "command connection", endpoint, self._set_up, on_up=on_up, on_down=on_down, clock=clock, rng=rng
+            "command connection", address, self._set_up, on_up=on_up, on_down=on_down, clock=clock, rng=rng
         )
 
     def send(self, *words: bytes) -> Deferred[Any]:
@@ -73,7 +77,7 @@ class Commands:
         link = self.link
         connection = link.current
         if connection is None or not link.is_up or not connection.connected:
-            return fail(BrokerUnavailable(link.problem))
+            return fail(BrokerUnavailable(link.problem.summary))
         size = sum(map(len, words))
         if self.in_flight >= MAX_COMMANDS_IN_FLIGHT or self.bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
             return fail(BrokerUnavailable("Redis is too slow: too many commands wait for its reply"))
@@ -93,7 +97,7 @@ class Commands:
         """Publish a probe message, outside the bounds and on a master only. Without a connection, do nothing.
 
         Raises:
-            BrokerUnavailable: The server is a replica.
+            RedisProblemError: The server is a replica.
             ResponseError: Redis rejects the message.
             NotConnectedError: The connection was lost.
         """
@@ -103,10 +107,24 @@ class Commands:
             await connection.command(b"PUBLISH", name, payload)
 
     async def _set_up(self, connection: RedisConnection) -> None:
-        await sign_in(connection, self._url, b"commands")
-        if self._url.database:
-            await connection.command(b"SELECT", str(self._url.database).encode())
+        await sign_in(connection, self._address.url, b"commands")
+        if self._address.url.database:
+            await connection.command(b"SELECT", str(self._address.url.database).encode())
         await connection.ping()
+        # Not awaited: an ACL or a proxy may reject it, and nothing depends on it but a line in the log.
+        connection.command(b"CLUSTER", b"INFO").addCallbacks(self._cluster_described, lambda _failure: None)
+
+    def _cluster_described(self, description: object) -> None:
+        found = re.search(rb"cluster_size:(\d+)", description) if isinstance(description, bytes) else None
+        nodes = int(found[1]) if found is not None else 0
+        if nodes > 1 and nodes != self._logged_nodes:
+            self.log.warn(
+                "Redis is a cluster of {nodes} primaries, which is not supported: channels work, but tickets and "
+                "revocations whose keys are on another one do not, so that clients with a credential are turned away; "
+                "use a server, or a cluster with one primary",
+                nodes=nodes,
+            )
+        self._logged_nodes = nodes
 
     async def _reject_replica(self, connection: RedisConnection) -> None:
         """Raise on a replica, which takes PUBLISH and delivers to its own subscribers only (valkey#1780)."""
@@ -116,4 +134,4 @@ class Commands:
             # An ACL may forbid the command. The probe still proves the way there and back.
             return
         if role[0] == b"slave":
-            raise BrokerUnavailable("this Redis server is a replica: messages published to it reach nobody else")
+            raise RedisProblemError(Problem("it is a replica: messages published to it reach nobody else"))

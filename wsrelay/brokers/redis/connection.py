@@ -18,9 +18,14 @@ from typing import Any, Protocol
 import hiredis
 import txredisapi
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.error import ConnectionClosed
+from twisted.internet.interfaces import IAddress, IHandshakeListener
 from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
 
 __all__ = [
     "NotConnectedError",
@@ -75,6 +80,7 @@ class NullListener:
         """See `PubSubListener.read_finished`."""
 
 
+@implementer(IHandshakeListener)
 class RedisConnection(txredisapi.SubscriberProtocol):
     """The protocol of one connection. Its user calls `command`, a listener receives the messages.
 
@@ -84,7 +90,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
 
     Attributes:
         reads: The number of reads that brought anything.
-        problem: Why the connection ended, as one line; an empty str while it is open.
+        problem: Why the connection ended; `NO_PROBLEM` while it is open.
     """
 
     def __init__(self, listener: PubSubListener, on_lost: Callable[[RedisConnection], None]) -> None:
@@ -98,13 +104,53 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         # their replies that are missing, or None for any other command.
         self._expected: deque[list[Any] | None] = deque()
         self.reads = 0
-        self.problem = ""
+        self.problem = NO_PROBLEM
+        self._is_in_tls_handshake = False
+        self._is_authenticating = False
+        # What an error reply meant that nothing but the end has followed yet, before the first reply to a PING.
+        self._farewell = NO_PROBLEM
+        self._is_settled = False
+
+    @property
+    def silence(self) -> Problem:
+        """The meaning of a server that does not answer."""
+        if self._farewell.summary:
+            return self._farewell
+        if self._is_in_tls_handshake:
+            return Problem("it does not answer the TLS handshake: does this port speak TLS? (redis:// is without)")
+        return Problem("Redis does not answer")
 
     def connectionMade(self) -> None:
+        self._is_in_tls_handshake = isinstance(self.transport, TLSMemoryBIOProtocol)
         # Without it a PUBLISH waits for the acknowledgement of the one before. A unix socket has no such switch.
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
         super().connectionMade()
+
+    def handshakeCompleted(self) -> None:  # noqa: N802 -- Twisted's name
+        """See `twisted.internet.interfaces.IHandshakeListener`."""
+        self._is_in_tls_handshake = False
+
+    def authenticate(self, *words: bytes) -> Deferred[Any]:
+        """Send AUTH. Nothing else may be in flight.
+
+        Args:
+            words: Its arguments.
+
+        Returns:
+            Fires with any value when the server has accepted them.
+
+        Raises:
+            ResponseError: (Failure of the Deferred.) It has not. Its text may repeat the arguments.
+            NotConnectedError: As for `command`.
+        """
+
+        def finished(result: Any) -> Any:
+            self._is_authenticating = False
+            return result
+
+        self._is_authenticating = True
+        return self.command(b"AUTH", *words).addBoth(finished)
 
     def command(self, *words: bytes) -> Deferred[Any]:
         """Send a command.
@@ -139,7 +185,10 @@ class RedisConnection(txredisapi.SubscriberProtocol):
             if not failure.getErrorMessage().startswith("MISCONF"):
                 failure.raiseException()
 
-        return self.command(b"PING").addErrback(failed)
+        def replied(_reply: object) -> None:
+            self._is_settled, self._farewell = True, NO_PROBLEM
+
+        return self.command(b"PING").addErrback(failed).addCallback(replied)
 
     def send_subscribe(self, *names: bytes) -> None:
         """Send SUBSCRIBE. The listener receives the replies, one for each channel."""
@@ -149,13 +198,14 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         """Send UNSUBSCRIBE; without names, for all channels of the connection."""
         self._send_for_channels(b"UNSUBSCRIBE", names)
 
-    def abort(self, problem: str = "") -> None:
+    def abort(self, problem: Problem = NO_PROBLEM) -> None:
         """End the connection at once, without waiting for the peer.
 
         Args:
             problem: The reason, if the connection cannot detect it itself.
         """
-        self.problem = problem or self.problem
+        if problem.summary:
+            self.problem = problem
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
@@ -173,14 +223,30 @@ class RedisConnection(txredisapi.SubscriberProtocol):
                         continue
                 self._reply_received(reply)
         except hiredis.ProtocolError:
-            self.abort("the server does not speak the Redis protocol")
+            self.abort(Problem("the server does not speak the Redis protocol"))
         finally:
             self._listener.read_finished()
 
     def connectionLost(self, why: Failure) -> None:
-        self.problem = self.problem or why.getErrorMessage()
+        if not self.problem.summary:
+            self.problem = self._ending(why.value)
         super().connectionLost(why)
         self._on_lost(self)
+
+    def _ending(self, error: BaseException | None) -> Problem:
+        """Return what it means that the connection ended by itself."""
+        if self._farewell.summary:
+            return self._farewell
+        if isinstance(error, ConnectionClosed) and self._is_in_tls_handshake:
+            return Problem(
+                "it ended the connection during the TLS handshake: this port has no TLS, or it has too many clients",
+                str(error),
+            )
+        if isinstance(error, ConnectionClosed) and not self.reads:
+            return Problem(
+                "it ended the connection before its first reply: a port with TLS needs a rediss:// URL", str(error)
+            )
+        return problem_of(error)
 
     def _send_for_channels(self, verb: bytes, names: tuple[bytes, ...]) -> None:
         # Not a `command`: each channel has a reply, not each command.
@@ -197,11 +263,20 @@ class RedisConnection(txredisapi.SubscriberProtocol):
             self._listener.subscribed(name)
 
     def _reply_received(self, reply: Any) -> None:
+        is_error = isinstance(reply, ResponseError)
+        if not self._is_settled:
+            self._farewell = (
+                reply_problem(str(reply), with_detail=not self._is_authenticating) if is_error else NO_PROBLEM
+            )
+        if is_error and not self._expected:
+            # To no command of ours: later replies would be taken for those to other commands.
+            self.abort(reply_problem(str(reply)))
+            return
         expected = self._expected.popleft() if self._expected else None
         if expected is None:
             # Not by `replyReceived`, which keeps only the last three parts of a reply that is a list.
             self.replyQueue.put(reply)
-        elif isinstance(reply, ResponseError):
+        elif is_error:
             self._listener.subscribe_failed(expected[0], str(reply))
 
 

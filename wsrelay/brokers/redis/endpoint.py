@@ -2,106 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from OpenSSL import SSL, crypto
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
-from twisted.internet.ssl import (
-    Certificate,
-    CertificateOptions,
-    TLSVersion,
-    trustRootFromCertificates,
-)
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
+from wsrelay.config.pem_files import file_error, read_certificates, read_pair
 from wsrelay.config.redis_url import RedisURL
-from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.outgoing.tls import verified_tls
+from wsrelay.outgoing.endpoints import NamedHostEndpoint
+from wsrelay.outgoing.tls import ClientCertificate, pinned_tls, unverified_tls, verified_tls
+from wsrelay.outgoing.tls_problems import openssl_reasons
 
-__all__ = ["redis_endpoint"]
+__all__ = ["RedisTLS", "redis_endpoint"]
 
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def redis_endpoint(
-    reactor: object,
-    url: RedisURL,
-    *,
-    verify: bool = True,
-    ca_file: Path | None = None,
-    fingerprint: str | None = None,
-) -> IStreamClientEndpoint:
-    """Return the endpoint for a Redis URL.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisTLS:
+    """How a ``rediss://`` server is trusted, and what the relay shows to it.
+
+    Attributes:
+        verify: True to verify the server's certificate. Hosters with self-signed certificates, Heroku among them, leave
+            no other choice than False: encrypted, but a man in the middle can pose as the server.
+        ca_file: A file of PEM certificates to trust. If None, those of the platform are trusted.
+        fingerprint: SHA-256 of the one certificate to trust, in hex, with or without colons. Nothing else in the
+            certificate is verified. If None, no certificate is pinned.
+        client_certificate: A file of the relay's own PEM certificate and those of its issuers. If None, it shows none.
+        client_key: The file of its private key. If None, it is in the same file.
+    """
+
+    verify: bool = True
+    ca_file: Path | None = None
+    fingerprint: str | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+
+
+def redis_endpoint(reactor: object, url: RedisURL, tls: RedisTLS | None = None) -> IStreamClientEndpoint:
+    """Return the endpoint for a Redis URL. The files of `tls` are read now.
 
     Args:
         reactor: The reactor to connect with.
         url: The address of Redis.
-        verify: True to verify the certificate of a ``rediss://`` server. Hosters with self-signed certificates,
-            Heroku among them, leave no other choice than False: encrypted, but a man in the middle can pose as the
-            server.
-        ca_file: A file of PEM certificates to trust instead of the platform's.
-        fingerprint: SHA-256 of the one certificate to trust, in hex, with or without colons. Nothing else in the
-            certificate is verified.
+        tls: Whom to trust. If None, what the defaults of `RedisTLS` say. Of no effect unless the URL is ``rediss://``.
 
     Raises:
-        ConfigError: `ca_file` cannot be read, or holds no valid certificate.
+        ConfigError: A file cannot be read, or does not hold what it should.
     """
     if url.path:
         return UNIXClientEndpoint(reactor, url.path, timeout=CONNECT_TIMEOUT_SECONDS)
-    plain = HostnameEndpoint(reactor, url.host, url.port, timeout=CONNECT_TIMEOUT_SECONDS)
-    if not url.tls:
-        return plain
-    if fingerprint is not None:
-        return wrapClientTLS(_PinnedTLS(url.host, fingerprint), plain)
-    if not verify:
-        return wrapClientTLS(_UnverifiedTLS(url.host), plain)
-    trust = trustRootFromCertificates(_certificates(ca_file)) if ca_file is not None else None
-    return wrapClientTLS(verified_tls(url.host, trust), plain)
+    plain = NamedHostEndpoint(reactor, url.host, url.port, timeout=CONNECT_TIMEOUT_SECONDS)
+    return wrapClientTLS(_client_tls(url.host, tls or RedisTLS()), plain) if url.tls else plain
 
 
-def _certificates(path: Path) -> list[Certificate]:
+def _client_tls(host: str, tls: RedisTLS) -> IOpenSSLClientConnectionCreator:
+    client = None
+    if (path := tls.client_certificate) is not None:
+        key_setting = None if tls.client_key is None else "redis_tls_client_key"
+        chain, key = read_pair("redis_tls_client_certificate", path, tls.client_key or path, key_setting)
+        client = ClientCertificate(key, chain)
+    trust = None
+    if tls.ca_file is not None:
+        found = read_certificates("redis_tls_ca_file", tls.ca_file)
+        trust = trustRootFromCertificates([Certificate(crypto.X509.from_cryptography(each)) for each in found])
     try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"redis_tls_ca_file cannot be read: {error}") from None
-    end = "-----END CERTIFICATE-----"
-    blocks = [block + end for block in text.split(end)[:-1]]
-    if not blocks:
-        raise ConfigError(f"redis_tls_ca_file: {path} holds no PEM certificate")
-    try:
-        return [Certificate.loadPEM(block.encode()) for block in blocks]
-    except (crypto.Error, ValueError):
-        raise ConfigError(f"redis_tls_ca_file: {path} holds a malformed certificate") from None
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _UnverifiedTLS:
-    """TLS without verification of the certificate, but with the server name, which shared front ends route by."""
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self._context = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2).getContext()
-
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
-        # RFC 6066 section 3: a server name is never an IP address.
-        if not isIPAddress(self._host) and not isIPv6Address(self._host):
-            connection.set_tlsext_host_name(self._host.encode("idna"))
-        return connection
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _PinnedTLS(_UnverifiedTLS):
-    """TLS that trusts the one certificate with a given fingerprint, and no issuer."""
-
-    def __init__(self, host: str, fingerprint: str) -> None:
-        super().__init__(host)
-        self._fingerprint = fingerprint.replace(":", "").lower()
-        self._context.set_verify(SSL.VERIFY_PEER, self._is_pinned)
-
-    def _is_pinned(self, _connection: object, shown: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
-        # Depth 0 is the server's own certificate. Those of its issuers prove nothing here.
-        return depth > 0 or shown.digest("sha256").decode().replace(":", "").lower() == self._fingerprint
+        if tls.fingerprint is not None:
+            return pinned_tls(host, tls.fingerprint, client)
+        return verified_tls(host, trust, client) if tls.verify else unverified_tls(host, client)
+    except (SSL.Error, TypeError) as error:
+        # TypeError: a kind that pyOpenSSL does not accept, such as ML-DSA.
+        reasons = openssl_reasons(error) if isinstance(error, SSL.Error) else "its kind is not supported"
+        raise file_error("redis_tls_client_certificate", path, f"is rejected by OpenSSL: {reasons}") from None

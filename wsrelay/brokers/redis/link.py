@@ -11,7 +11,6 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from twisted.internet import defer
-from twisted.internet import error as errors
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater
@@ -24,7 +23,9 @@ from wsrelay.brokers.redis.connection import (
     PubSubListener,
     RedisConnection,
     RedisConnectionFactory,
+    ResponseError,
 )
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
 from wsrelay.core.flow.backoff import FullJitter
 
 __all__ = ["ReconnectingConnection"]
@@ -50,12 +51,16 @@ Shorter than the interval between probes, so that the second successful one rese
 _T = TypeVar("_T")
 
 
+class _ConnectionEnded(Exception):  # noqa: N818 -- an event; the connection has the reason
+    """The connection ended between two commands."""
+
+
 class ReconnectingConnection:
     """Keeps one connection to Redis: connects, sets up, pings, and after any failure does it again, for ever.
 
     Args:
         name: What the connection is for, in the log.
-        endpoint: How Redis is reached.
+        endpoint: How Redis is reached. Its str is the address in the log.
         on_connect: Sets a new connection up. The connection is up when it has finished, and made again if it fails.
         on_up: Called when the connection came up.
         on_down: Called when a connection ended, even if it was never up.
@@ -66,7 +71,7 @@ class ReconnectingConnection:
     Attributes:
         current: The connection of this moment, up or not; None while there is none.
         is_up: True while it is up.
-        problem: Why not, as one line; an empty str when up.
+        problem: Why not; `NO_PROBLEM` when up.
     """
 
     log = Logger()
@@ -97,10 +102,10 @@ class ReconnectingConnection:
         self._is_paused = False
         self._was_paused_since_ping = False
         self._up_since = 0.0
-        self._logged_problem = ""
+        self._logged_problem = NO_PROBLEM
         self.current: RedisConnection | None = None
         self.is_up = False
-        self.problem = "not connected yet"
+        self.problem = Problem("not connected yet")
 
     def start(self) -> None:
         """Begin to connect."""
@@ -110,7 +115,7 @@ class ReconnectingConnection:
     def stop(self) -> None:
         """Disconnect for good. Nothing is left running when this returns."""
         self._is_stopping = True
-        self.problem = "stopped"
+        self.problem = Problem("stopped")
         if self._running is not None:
             self._running.cancel()
 
@@ -122,15 +127,15 @@ class ReconnectingConnection:
         """
         if self._clock.seconds() - self._up_since >= SETTLED_SECONDS:
             self._backoff.reset()
-        if self._logged_problem:
+        if self._logged_problem.summary:
             self.log.info("{name}: works again", name=self._name)
-            self._logged_problem = ""
+            self._logged_problem = NO_PROBLEM
 
-    def restart(self, problem: str) -> None:
+    def restart(self, problem: Problem) -> None:
         """Replace the connection, which is broken in a way that it cannot detect itself.
 
         Args:
-            problem: The reason, as one line for the operator.
+            problem: The reason.
         """
         if self.current is not None:
             self.current.abort(problem)
@@ -163,7 +168,7 @@ class ReconnectingConnection:
         protocol = await self._within(CONNECT_TIMEOUT_SECONDS, self._endpoint.connect(self._factory))
         connection = self.current = cast(RedisConnection, protocol)
         await self._within(SETUP_TIMEOUT_SECONDS, Deferred.fromCoroutine(self._on_connect(connection)))
-        self.is_up, self.problem = True, ""
+        self.is_up, self.problem = True, NO_PROBLEM
         self._up_since = self._clock.seconds()
         self._on_up()
         self._apply_pause()
@@ -199,13 +204,13 @@ class ReconnectingConnection:
         """Wait; if the connection is lost meanwhile, end the wait at once with an exception."""
         connection = self.current
         if connection is not None and not connection.connected:
-            raise ConnectionError(connection.problem)
+            raise _ConnectionEnded
         self._sleeping = deferLater(self._clock, seconds)
         try:
             await self._sleeping
         except CancelledError:
             if connection is not None and not connection.connected:
-                raise ConnectionError(connection.problem) from None
+                raise _ConnectionEnded from None
             raise
         finally:
             self._sleeping = None
@@ -217,16 +222,23 @@ class ReconnectingConnection:
 
     def _report(self, error: Exception) -> None:
         connection = self.current
-        if isinstance(error, (defer.TimeoutError, errors.TimeoutError)):
-            self.problem = "Redis does not answer"
-        elif isinstance(error, NotConnectedError) and connection is not None:
+        if connection is not None and isinstance(error, (NotConnectedError, _ConnectionEnded)):
             self.problem = connection.problem
+        elif connection is not None and isinstance(error, defer.TimeoutError):
+            self.problem = connection.silence
+        elif isinstance(error, ResponseError):
+            self.problem = reply_problem(str(error))
         else:
-            self.problem = str(error) or type(error).__name__
+            self.problem = problem_of(error)
         # A server that is away for an hour is one event, not a line for every retry.
         if self.problem != self._logged_problem:
             self._logged_problem = self.problem
-            self.log.warn("{name}: {problem}; reconnecting until it works", name=self._name, problem=self.problem)
+            self.log.warn(
+                "{name} to {address}: {problem}; reconnecting until it works",
+                name=self._name,
+                address=str(self._endpoint),
+                problem=str(self.problem),
+            )
 
     def _disconnect(self) -> None:
         connection, self.current = self.current, None

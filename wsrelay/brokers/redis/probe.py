@@ -15,6 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from wsrelay.brokers.redis.connection import ResponseError
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
+
 __all__ = ["Probe"]
 
 INTERVAL_SECONDS = 5.0
@@ -39,14 +42,14 @@ class Probe:
     Attributes:
         name: A random name, different in every process: 16 hexadecimal digits.
         is_healthy: True if the last payload came back, on the connections of this moment.
-        problem: Why not, as one line for the operator; an empty str when healthy.
+        problem: Why not; `NO_PROBLEM` when healthy.
     """
 
     def __init__(
         self,
         send: Callable[[bytes], Coroutine[Deferred[Any], Any, None]],
         on_reply: Callable[[], None],
-        on_failure: Callable[[str], None],
+        on_failure: Callable[[Problem], None],
         clock: IReactorTime,
         rng: Random,
     ) -> None:
@@ -60,7 +63,7 @@ class Probe:
         self._timer: IDelayedCall | None = None
         self.name = b"%016x" % rng.getrandbits(64)
         self.is_healthy = False
-        self.problem = "no probe message has come back through Redis yet"
+        self.problem = Problem("no probe message has come back through Redis yet")
 
     def start(self) -> None:
         """Send a payload now. Called when both connections are up and one of them is new."""
@@ -86,7 +89,7 @@ class Probe:
     def reply_received(self, payload: bytes) -> None:
         """Take a message of the probe's channel. Any payload but the last one is ignored."""
         if payload == self._payload and self._timer is not None:
-            self.is_healthy, self.problem, self._is_waiting = True, "", False
+            self.is_healthy, self.problem, self._is_waiting = True, NO_PROBLEM, False
             # Before the call, which may stop the probe.
             self._wait(INTERVAL_SECONDS, self._send_next)
             self._on_reply()
@@ -104,7 +107,8 @@ class Probe:
     def _send_failed(self, failure: Failure, number: int) -> None:
         # If a connection was lost meanwhile, its end was reported, and another payload is sent or will be.
         if number == self._number and self._timer is not None:
-            self._fail(failure.getErrorMessage())
+            error = failure.value
+            self._fail(reply_problem(str(error)) if isinstance(error, ResponseError) else problem_of(error))
 
     def _wait_longer(self) -> None:
         # A busy reactor runs timers before it reads: a late reply may have arrived already.
@@ -114,9 +118,9 @@ class Probe:
         if self._is_paused:
             self._send_next()
         else:
-            self._fail("a probe message did not come back through Redis")
+            self._fail(Problem("a probe message did not come back through Redis"))
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: Problem) -> None:
         self.stop()
         self.problem = problem
         self._on_failure(problem)

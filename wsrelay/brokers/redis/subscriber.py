@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from random import Random
 
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.internal_channels import CONTROL, InternalChannels
 from wsrelay.brokers.redis.link import ReconnectingConnection
+from wsrelay.brokers.redis.problems import reply_problem
 from wsrelay.brokers.redis.sign_in import sign_in
-from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.flow.desired_subscriptions import DesiredSubscriptions
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.interfaces import IBrokerSink
@@ -27,8 +28,7 @@ class Subscriber:
     """Keeps subscriptions, and passes messages on. Implements `PubSubListener` for its own connection.
 
     Args:
-        endpoint: How Redis is reached.
-        url: How to sign in.
+        address: How Redis is reached, and how to sign in.
         prefix: The beginning of every channel's name in Redis.
         internal: The relay's own channels, to which every connection is subscribed.
         on_probe: Called with the payload of each message of the probe's channel.
@@ -45,8 +45,7 @@ class Subscriber:
 
     def __init__(
         self,
-        endpoint: IStreamClientEndpoint,
-        url: RedisURL,
+        address: RedisAddress,
         prefix: bytes,
         internal: InternalChannels,
         *,
@@ -56,7 +55,7 @@ class Subscriber:
         clock: IReactorTime,
         rng: Random,
     ) -> None:
-        self._url = url
+        self._address = address
         self._prefix = prefix
         self._internal = internal
         self._on_probe = on_probe
@@ -74,7 +73,7 @@ class Subscriber:
         self._flush_is_scheduled = False
         self.link = ReconnectingConnection(
             "subscriber connection",
-            endpoint,
+            address,
             self._set_up,
             on_up=self._came_up,
             on_down=self._went_down,
@@ -133,7 +132,7 @@ class Subscriber:
         connection = self.link.current
         if self._internal.probe in names or not why.startswith("NOPERM"):
             # Not about one channel: the prefix as a whole, or a server that understood something else than was sent.
-            self.link.restart(f"Redis rejected SUBSCRIBE: {why}")
+            self.link.restart(reply_problem(why))
         elif len(names) > 1 and connection is not None:
             # One channel that an ACL forbids has the whole command rejected: try them one by one.
             for name in names:
@@ -152,7 +151,7 @@ class Subscriber:
     # The connection
 
     async def _set_up(self, connection: RedisConnection) -> None:
-        await sign_in(connection, self._url, b"subscriber")
+        await sign_in(connection, self._address.url, b"subscriber")
         # Each in a command of its own, for an ACL may allow the one and not the other.
         connection.send_subscribe(self._internal.probe)
         connection.send_subscribe(self._internal.control)

@@ -19,6 +19,10 @@ class APIKeys:
     """
 
     def __init__(self, keys: Iterable[Secret]) -> None:
+        self.replace(keys)
+
+    def replace(self, keys: Iterable[Secret]) -> None:
+        """Accept these keys from now on, and no others."""
         self._keys = tuple(keys)
 
     def accepts(self, request: Request) -> bool:
