@@ -33,7 +33,13 @@ Relative paths are relative to the directory in which twistd is started, those o
 `--rundir`. A unix socket that a killed process has left behind is taken over if no process accepts connections on it.
 
 Settings that may hold a credential have no flag, because the arguments of a process are public. For these, a variable
-with `_FILE` appended may hold the path of a file with the value, as in `WSRELAY_API_KEYS_FILE`.
+with `_FILE` appended may hold the path of a file with the value, as in `WSRELAY_API_KEYS_FILE`. They are read again on
+SIGHUP: a password or a key is rotated without a restart, and nobody is disconnected. A new `redis_url` is for the next
+connection to Redis. If any source cannot be used, the log says why, and everything stays as it was.
+
+Where several variables set the same, the log says which is used. `WSRELAY_REDIS_URL` is for the relay alone and goes
+before `REDIS_URL`, which an environment may hold for several programs. `PORT` is the exception, and goes before
+`WSRELAY_PORT`: a platform that assigns a port connects to no other one.
 
 This page is made from the table in `wsrelay/config/settings.py` by `make docs`.
 """
@@ -79,6 +85,28 @@ namespaces.
 """
 
 
+_REDIS = """\
+### Which Redis
+
+Redis, Valkey, and what speaks their protocol. A server before 6.0 has no users: a user name in the URL is ignored
+there, and the log says so. `redis://app@host` signs in as `app` with an empty password.
+
+A cluster with one primary works, as hosters offer it. One with several is not supported: channels work, but a ticket or
+a revocation whose key is on another primary is unavailable, so that clients with a credential are turned away (503); no
+ticket is spent by that. The log says so when the relay connects. Redis Sentinel is not supported: give the URL of the
+primary, or of a proxy that follows it.
+
+A host may have any name that the resolver knows, `redis_cache` of a network of containers too. With `rediss://` its
+certificate must be for that name.
+
+### When Redis cannot be used
+
+The log says why, once for each reason: what Redis or OpenSSL said, what it means, and the address. `/readyz` says the
+reason in words that name no host, user or channel, because strangers may read it.
+
+"""
+
+
 def configuration() -> str:
     """Return the text of docs/configuration.md."""
     groups = [(name, list(rows)) for name, rows in groupby(setting_table(), lambda row: row.group)]
@@ -102,6 +130,8 @@ def _section(name: str, rows: list[Setting]) -> str:
     parts = [f"## {name}\n", *map(_entry, rows)]
     if name == CHANNELS_GROUP:
         parts.append(_NAMESPACES)
+    if name == "Redis":
+        parts.append(_REDIS)
     return "\n".join(parts)
 
 
