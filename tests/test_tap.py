@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from zope.interface.verify import verifyObject
 from wsrelay import tap
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.brokers.redis.broker import RedisBroker
+from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.unix_sockets import UnixReactor
 
@@ -51,6 +53,32 @@ class TapTests(SynchronousTestCase):
         finally:
             for trigger in triggers:
                 REACTOR.removeSystemEventTrigger(trigger)
+
+    def test_relative_paths_still_refer_to_the_directory_of_the_start_when_settings_are_read_again(self) -> None:
+        """With `--rundir` twistd changes its directory."""
+        started, elsewhere = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        for folder in (started, elsewhere):
+            folder.mkdir()
+        (started / "c.toml").write_text('channels = ["news"]\n')
+        (started / "keys").write_text("the-first-key-of-the-api")
+        with contextlib.chdir(started):
+            options = self.options("--config", "c.toml", WSRELAY_API_KEYS_FILE="keys")
+        (started / "keys").write_text("the-second-key-of-the-api")
+        with contextlib.chdir(elsewhere):
+            found = options.load()
+        self.assertEqual(
+            ([key.reveal() for key in found.api_keys], found.channels), (["the-second-key-of-the-api"], ("news",))
+        )
+        self.assertEqual(found.config, options.settings.config)
+
+    def test_settings_cannot_be_read_again_where_the_directory_of_the_start_is_gone(self) -> None:
+        started = Path(self.mktemp()).absolute()
+        started.mkdir()
+        with contextlib.chdir(started):
+            options = self.options()
+        started.rmdir()
+        error = self.assertRaises(ConfigError, options.load)
+        self.assertEqual(str(error), "the directory of the start cannot be entered: No such file or directory")
 
     def test_twistd_finds_the_plugin_and_its_options(self) -> None:
         names = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}

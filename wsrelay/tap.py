@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,8 @@ class Options(usage.Options):
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
         self._flags: dict[str, str] = {}
+        # Relative paths refer to it, also after twistd has changed its directory (`--rundir`).
+        self._directory = os.getcwd()
         super().__init__()
         self.settings = Settings()
         self.ignored: list[str] = []
@@ -115,7 +118,11 @@ class Options(usage.Options):
         Raises:
             ConfigError: Something cannot be used.
         """
-        return load(self._flags, self._environ)
+        try:
+            with contextlib.chdir(self._directory):
+                return load(self._flags, self._environ)
+        except OSError as error:
+            raise ConfigError(f"the directory of the start cannot be entered: {error.strerror}") from None
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""

@@ -71,7 +71,7 @@ class DaemonTests(DaemonCase):
         port = free_port()
         self.assertEqual(self.daemon.start("--port", str(port), stdin=stdin).returncode, 0)
         os.kill(self.daemon.pid, signal.SIGHUP)
-        self.daemon.wait_for(lambda: "there is nothing to read again" in self.daemon.log())
+        self.daemon.wait_for(lambda: "read again: no setting has changed" in self.daemon.log())
         self.assertTrue(answers(port))
 
     def test_stale_unix_socket_is_taken_over_behind_a_proxy_and_a_live_one_is_not(self) -> None:

@@ -27,7 +27,7 @@ _VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 
 
 class TLSPolicy:
-    """What clients may use.
+    """The versions of TLS and the cipher suites that clients may use.
 
     Args:
         min_version: The lowest version of TLS to accept: "1.2" or "1.3".
