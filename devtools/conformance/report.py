@@ -46,6 +46,14 @@ EXPLANATIONS = {
 }
 """Why a case is not simply passed, and why that is as it should be."""
 
+_SMALL_WINDOWS = "13.3.", "13.5."
+"""The groups whose only offer asks for a window of 512 bytes."""
+
+_DECLINED = (
+    "Declined: one compressor with a window of 4 KiB serves all clients, and this client could not decompress what it\n"
+    "  sends (RFC 7692 section 7.1.2.1 lets a server decline). The messages were not compressed."
+)
+
 _SILENT = (
     "The connection ended without a close frame with a code, which RFC 6455 section 7.1.7 recommends (SHOULD). The\n"
     "  suite itself accepts this."
@@ -98,8 +106,15 @@ class Case:
         return self.silent and self.number == "7.1.6"
 
     @property
+    def is_declined(self) -> bool:
+        """True if the relay declined an offer that it is right to decline."""
+        return self.behavior == "UNIMPLEMENTED" and self.number.startswith(_SMALL_WINDOWS)
+
+    @property
     def verdict(self) -> Verdict:
         """The verdict, stricter than the suite's, which accepts a wrong close code or none."""
+        if self.is_declined and self.behavior_close == "OK":
+            return Verdict.INFORMATIONAL
         if self.unanswered or self.behavior not in _MESSAGES or self.behavior_close not in _CONNECTION:
             return Verdict.FAILED
         if self.behavior == "INFORMATIONAL" and not self.silent:
@@ -115,6 +130,8 @@ class Case:
 
     def explanation(self) -> str:
         """Return why the case neither passed nor failed."""
+        if self.is_declined:
+            return _DECLINED
         return _SILENT if self.silent else EXPLANATIONS.get(self.number) or self.detail("result")
 
     def explain_failure(self) -> str:
