@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
 
@@ -70,7 +70,7 @@ class Options(usage.Options):
         self._environ = environ
         self._flags: dict[str, str] = {}
         # Relative paths refer to it, also after twistd has changed its directory (`--rundir`).
-        self._directory = os.getcwd()
+        self._directory = _working_directory()
         super().__init__()
         self.settings = Settings()
         self.ignored: list[str] = []
@@ -118,11 +118,7 @@ class Options(usage.Options):
         Raises:
             ConfigError: Something cannot be used.
         """
-        try:
-            with contextlib.chdir(self._directory):
-                return load(self._flags, self._environ)
-        except OSError as error:
-            raise ConfigError(f"the directory of the start cannot be entered: {error.strerror}") from None
+        return load(self._flags, self._environ, self._directory)
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""
@@ -133,6 +129,14 @@ class Options(usage.Options):
         """Show the version and exit."""
         sys.stdout.write(f"wsrelay {__version__}\n")
         raise SystemExit(0)
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        # It has been deleted. Absolute paths work all the same.
+        return Path()
 
 
 def _repeatable(row: Setting) -> Callable[[Options, str], None]:

@@ -17,6 +17,7 @@ from tests.auth.outcome import outcome
 from wsrelay.app.build import build_relay
 from wsrelay.app.reloading import SecretReloader, secret_users
 from wsrelay.brokers.redis.address import RedisAddress
+from wsrelay.brokers.redis.connection import NullListener, RedisConnection
 from wsrelay.config import Settings
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.credentials import Credential, CredentialKind
@@ -151,6 +152,18 @@ class ReloadTests(SynchronousTestCase):
 
 class AddressTests(SynchronousTestCase):
     """`RedisAddress`, whose files may be broken when a connection is made."""
+
+    def test_connection_gets_the_url_that_it_was_made_with_though_another_is_set_meanwhile(self) -> None:
+        connecting: Deferred[Any] = Deferred()
+        endpoint: Any = type("Endpoint", (), {"connect": lambda _self, _factory: connecting})()
+        address = RedisAddress(RedisURL.parse("redis://:old@h"), lambda _url: endpoint)
+        factory: Any = None
+        connected = address.connect(factory)
+        address.prepare(RedisURL.parse("redis://:new@h"))()
+        connection: Any = RedisConnection(NullListener(), lambda _connection: None)
+        connecting.callback(connection)
+        self.assertEqual(self.successResultOf(connected).url, RedisURL.parse("redis://:old@h"))
+        self.assertEqual(address.url, RedisURL.parse("redis://:new@h"))
 
     def test_broken_file_leaves_the_last_endpoint_in_use_and_is_logged_once(self) -> None:
         made: list[Any] = []

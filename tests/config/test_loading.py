@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.loading_helpers import config_error, load_env
 from wsrelay.config import load, setting_table
+from wsrelay.config.files import _read_once
 
 SECRET = "hunter2"
 ROWS = {row.name: row for row in setting_table()}
@@ -152,8 +154,30 @@ class SecretTests(SynchronousTestCase):
         url = load_env(WSRELAY_REDIS_URL_FILE=str(path)).redis_url
         self.assertEqual(getattr(url, "password", None), SECRET)
 
+    def test_pipe_is_read_once_and_its_content_kept(self) -> None:
+        """As the shell makes one of `<(command)`: read again, it would block the process."""
+        reading, writing = os.pipe()
+        os.write(writing, b"k" * 40)
+        os.close(writing)
+        for _ in range(2):
+            keys = load_env(WSRELAY_TOKEN_KEYS_FILE=f"/dev/fd/{reading}").token_keys
+            self.assertEqual(keys and keys.reveal(), "k" * 40)
+        os.close(reading)
+        _read_once.cache_clear()
+
+    def test_relative_paths_refer_to_the_given_directory_in_every_source(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "key").write_text("k" * 40)
+        (folder / "c.toml").write_text('tls_certificates = ["a.pem", "/b.pem"]\nlisten_tls = ["tcp:1"]\n')
+        environ = {"WSRELAY_TOKEN_KEYS_FILE": "key", "WSRELAY_REDIS_URL": "rediss://h"}
+        settings = load({"config": "c.toml", "redis_tls_ca_file": "ca.pem"}, environ, folder)
+        self.assertEqual(settings.tls_certificates, (folder / "a.pem", Path("/b.pem")))
+        self.assertEqual((settings.config, settings.redis_tls_ca_file), (folder / "c.toml", folder / "ca.pem"))
+        self.assertEqual(settings.token_keys and settings.token_keys.reveal(), "k" * 40)
+
     def test_unreadable_or_redundant_secret_file_is_named_by_its_variable(self) -> None:
-        path = Path(self.mktemp())
+        path = Path(self.mktemp()).absolute()
         error = config_error({}, {"WSRELAY_TOKEN_KEYS_FILE": str(path)})
         self.assertEqual(
             error, f"the file that WSRELAY_TOKEN_KEYS_FILE names cannot be read: No such file or directory: {path}"

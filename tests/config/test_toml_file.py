@@ -23,7 +23,7 @@ class FileCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Choose a path."""
-        self.path = Path(self.mktemp())
+        self.path = Path(self.mktemp()).absolute()
 
     def load(self, text: str | bytes) -> Settings:
         """Return the settings that a file sets."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
-from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
+from cryptography.x509 import InvalidVersion, load_der_x509_certificate, load_pem_x509_certificate
 from twisted.internet.defer import Deferred, succeed
 
 from wsrelay.core.outcomes.errors import ConfigError
@@ -187,5 +187,5 @@ def _read_block(block: PEMBlock) -> Key:
         if block.label == "CERTIFICATE":
             return make_public_key(load_pem_x509_certificate(block.data).public_key())
         return make_public_key(load_pem_public_key(block.data))
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         raise ConfigError("a PEM block is no public key or certificate, or is damaged") from None

@@ -9,10 +9,11 @@ from typing import Any
 from twisted.logger import Logger
 
 from wsrelay.config.environment import own_variables
+from wsrelay.config.files import read_file
 from wsrelay.config.setting import Setting
 from wsrelay.config.settings import Settings, setting_table
 from wsrelay.config.suggestions import suggestion
-from wsrelay.config.toml_file import read_file, read_namespaces
+from wsrelay.config.toml_file import read_namespaces, read_toml
 from wsrelay.config.validation import validate
 from wsrelay.core.outcomes.errors import ConfigError
 
@@ -21,7 +22,7 @@ __all__ = ["load"]
 _log = Logger("wsrelay")
 
 
-def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path | None = None) -> Settings:
     """Return the settings that flags, environment and TOML file set together.
 
     A value is checked even if a stronger source overrides it.
@@ -29,11 +30,12 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     Args:
         flags: The flags of the command line, by setting name.
         environ: The environment of the process.
+        directory: The directory that relative paths refer to. If None, that of the process.
 
     Raises:
         ConfigError: A value cannot be used. The text says what, where, and what to do.
     """
-    collected = _Collected()
+    collected = _Collected(Path.cwd() if directory is None else directory)
     rows = collected.rows.values()
     environ = own_variables(environ, {name for row in rows for name in (*row.environ, row.environ_file) if name})
     variables = {row.name: names for row in rows if (names := _set_variables(row, environ))}
@@ -71,26 +73,31 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 class _Collected:
     """The values that have been read so far.
 
+    Args:
+        directory: The directory that relative paths refer to.
+
     Attributes:
         rows: The table, by setting name.
         values: The values, by setting name.
         sources: Where each came from: "flag", "file" or the name of a variable. The namespaces have none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self.rows = {row.name: row for row in setting_table()}
         self.values: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
 
     def read(self, source: str, name: str, value: object) -> None:
         """Read a value of a setting, which replaces that of a weaker source."""
-        self.values[name] = self.rows[name].read(source, value)
+        self.values[name] = self._absolute(self.rows[name].read(source, value))
         self.sources[name] = source
 
     def read_file(self, path: Path) -> None:
         """Read all keys of a TOML file. It cannot name another file."""
+        path = self._directory / path
         keys = [*(name for name in self.rows if name != "config"), "namespaces"]
-        for key, value in read_file(path).items():
+        for key, value in read_toml(path).items():
             if key not in keys:
                 raise ConfigError(f"{path}: unknown key {key!r}{suggestion(key, keys)}")
             if key == "namespaces":
@@ -101,7 +108,15 @@ class _Collected:
     def read_variable(self, variable: str, name: str, text: str) -> None:
         """Read the value of a variable, or of the file that a variable ending in _FILE names."""
         is_file = variable not in self.rows[name].environ
-        self.read(variable, name, _read_secret(variable, Path(text)) if is_file else text)
+        self.read(variable, name, _read_secret(variable, self._directory / text) if is_file else text)
+
+    def _absolute(self, value: Any) -> Any:
+        """Return paths as absolute ones: they are read again after twistd has changed its directory (`--rundir`)."""
+        if isinstance(value, Path):
+            return self._directory / value
+        if isinstance(value, tuple) and value and isinstance(value[0], Path):
+            return tuple(self._directory / each for each in value)
+        return value
 
 
 def _set_variables(row: Setting, environ: Mapping[str, str]) -> list[str]:
@@ -122,7 +137,7 @@ def _set_variables(row: Setting, environ: Mapping[str, str]) -> list[str]:
 def _read_secret(variable: str, path: Path) -> str:
     try:
         # With the byte order mark that some editors write.
-        return path.read_text(encoding="utf-8-sig").strip()
+        return read_file(path).decode("utf-8-sig").strip()
     except OSError as error:
         raise ConfigError(f"the file that {variable} names cannot be read: {error.strerror}: {path}") from None
     except ValueError:

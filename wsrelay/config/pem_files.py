@@ -12,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from wsrelay.config.files import read_file
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.core.wire.pem import PEMText, read_pem
 
@@ -44,7 +45,7 @@ def read_certificates(setting: str, path: Path) -> list[x509.Certificate]:
         raise file_error(setting, path, "contains no certificate")
     try:
         return [x509.load_pem_x509_certificate(block) for block in found]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise file_error(setting, path, "contains a malformed certificate") from None
 
 
@@ -76,7 +77,7 @@ def read_pair(
 
 def _read(setting: str, path: Path) -> PEMText:
     try:
-        return read_pem(path.read_bytes())
+        return read_pem(read_file(path))
     except OSError as error:
         raise file_error(setting, path, f"cannot be read: {error.strerror}") from None
 

@@ -71,11 +71,6 @@ def _parse_switch(text: str) -> bool:
         raise ValueError(text) from None
 
 
-def _path(text: str) -> Path:
-    """Return an absolute path: files are read again after twistd has changed its directory (`--rundir`)."""
-    return Path(text).absolute()
-
-
 def _split(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
@@ -131,13 +126,13 @@ FRAME_TYPE = SettingType("auto, text or binary", "auto|text|binary", (str,), Fra
 BROKER = _choice("auto", "memory", "redis")
 TLS_VERSION = _choice("1.2", "1.3")
 REDIS_URL = SettingType("a Redis URL", "URL", (str,), RedisURL.parse, RedisURL.parse)
-PATH = SettingType("a path", "PATH", (str,), _path, _path)
+PATH = SettingType("a path", "PATH", (str,), Path, Path)
 PATHS = SettingType(
     "a list of paths (commas between them)",
     "PATHS",
     (list,),
-    lambda text: tuple(map(_path, _split(text))),
-    lambda items: tuple(map(_path, _check_texts(items))),
+    lambda text: tuple(map(Path, _split(text))),
+    lambda items: tuple(map(Path, _check_texts(items))),
 )
 SECRET = SettingType("a secret text", "SECRET", (str,), Secret, lambda text: Secret(text.strip()))
 SECRETS = SettingType(

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from wsrelay.config.files import read_file
 from wsrelay.config.setting import Setting
 from wsrelay.config.setting_types import ACCESS_OR_SWITCH, FRAME_TYPE, LIST, SLOW_POLICY, SWITCH
 from wsrelay.config.suggestions import suggestion
@@ -13,7 +14,7 @@ from wsrelay.core.messaging.channel_names import PERSONAL
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.outcomes.errors import ConfigError
 
-__all__ = ["read_file", "read_namespaces"]
+__all__ = ["read_namespaces", "read_toml"]
 
 _NAMESPACE_KEYS = {
     "channels": LIST,
@@ -27,14 +28,14 @@ _NAMESPACE_KEYS = {
 """The keys of a namespace's table, and their types."""
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     """Return the keys of a TOML file.
 
     Raises:
         ConfigError: The file cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_file(path).decode())
     except OSError as error:
         raise ConfigError(f"the configuration file cannot be read: {error.strerror}: {path}") from None
     except ValueError as error:  # bad TOML, bad UTF-8, or a number of more digits than Python reads

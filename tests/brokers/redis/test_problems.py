@@ -9,7 +9,7 @@ from twisted.internet import error as errors
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.brokers.redis.problems import Problem, RedisProblemError, problem_of, reply_problem
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, RedisProblemError, problem_of, reply_problem
 from wsrelay.outgoing.tls import RejectedCertificateError
 
 
@@ -39,7 +39,7 @@ class ReplyTests(SynchronousTestCase):
             "several nodes": ("MOVED 5798 10.0.0.7:7001",),
             "(CLUSTERDOWN)": ("CLUSTERDOWN Hash slot not served",),
             "error (ERR)": ("ERR something",),
-            "without a code": ("something", "", "svc-relay:secret ERR"),
+            "with an error": ("something", "", "svc-relay:secret ERR", "SECRET is not known"),
         }.items():
             for reply in replies:
                 problem = reply_problem(reply)
@@ -48,9 +48,23 @@ class ReplyTests(SynchronousTestCase):
 
     @given(st.text(st.characters(codec="ascii")))
     def test_text_that_may_repeat_a_password_is_repeated_nowhere(self, text: str) -> None:
-        for secret in (f"ERR {text}hunter2", f"WRONGPASS {text}hunter2", f"{text}hunter2"):
-            self.assertNotIn("hunter2", str(reply_problem(secret, with_detail=False)))
-            self.assertNotIn("hunter2", reply_problem(secret).summary)
+        for secret in ("hunter2", "HUNTERX"):
+            for reply in (f"ERR {text}{secret}", f"WRONGPASS {text}{secret}", f"{text}{secret}", f"{secret} {text}"):
+                self.assertNotIn(secret, str(reply_problem(reply, with_detail=False)))
+                self.assertNotIn(secret, reply_problem(reply).summary)
+
+    def test_problems_that_differ_in_numbers_only_are_alike(self) -> None:
+        """A renamed PUBLISH repeats the number of each probe."""
+        first, second = (Problem("it replied with an error (ERR)", f"unknown command, with '{n}'") for n in (1, 22))
+        self.assertTrue(first.is_like(second))
+        self.assertFalse(first.is_like(Problem(first.summary, "another")))
+        self.assertFalse(first.is_like(NO_PROBLEM))
+
+    def test_detail_that_holds_a_secret_is_left_out(self) -> None:
+        problem = Problem("it replied with an error", "you sent hunter2")
+        self.assertEqual(problem.without("hunter2"), Problem(problem.summary))
+        for other in (None, "", "hunter3"):
+            self.assertIs(problem.without(other), problem)
 
 
 class ErrorTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.connection import NullListener, RedisConnection
 from wsrelay.brokers.redis.problems import RedisProblemError
 from wsrelay.brokers.redis.sign_in import sign_in
@@ -22,12 +23,18 @@ ONE_ARGUMENT = b"-ERR wrong number of arguments for 'auth' command\r\n"
 class SignInTests(SynchronousTestCase):
     """`sign_in`."""
 
-    def sign_in(self, url: str, *replies: bytes) -> tuple[list[bytes], Deferred[None]]:
-        """Return what was sent after each reply, and the outcome."""
+    def address(self, url: str) -> RedisAddress:
+        """Return the address of a URL, to which nothing connects."""
+        unused: Any = None
+        return RedisAddress(RedisURL.parse(url), lambda _url: unused)
+
+    def sign_in(self, url: str, *replies: bytes, address: RedisAddress | None = None) -> tuple[list[bytes], Any]:
+        """Return what was sent after each reply, and the outcome of signing in on a connection to a URL."""
         self.connection = RedisConnection(NullListener(), lambda _connection: None)
+        self.connection.url = RedisURL.parse(url)
         transport = MemoryTransport(self.connection)
         self.connection.makeConnection(transport)
-        outcome = Deferred.fromCoroutine(sign_in(self.connection, RedisURL.parse(url), b"test"))
+        outcome = Deferred.fromCoroutine(sign_in(self.connection, address or self.address(url), b"test"))
         sent: list[bytes] = []
         for reply in replies:
             sent.append(transport.drain())
@@ -55,10 +62,13 @@ class SignInTests(SynchronousTestCase):
 
     def test_server_without_users_gets_the_password_alone(self) -> None:
         """Redis before 6."""
+        address = self.address("redis://h:pw@h")
         with capturedLogs() as events:
-            sent, outcome = self.sign_in("redis://h:pw@h", ONE_ARGUMENT, b"+OK\r\n")
-        self.successResultOf(outcome)
-        self.assertEqual(sent[:2], [self.auth(b"h", b"pw"), self.auth(b"pw")])
+            for _ in range(3):
+                sent, outcome = self.sign_in("redis://h:pw@h", ONE_ARGUMENT, b"+OK\r\n", address=address)
+                self.successResultOf(outcome)
+                self.assertEqual(sent[:2], [self.auth(b"h", b"pw"), self.auth(b"pw")])
+        # Once, however often it connects.
         self.assertEqual(
             [formatEvent(event) for event in events],
             ["Redis has no users (it is older than 6.0): signing in by the password alone"],
@@ -73,17 +83,27 @@ class SignInTests(SynchronousTestCase):
         self.failureResultOf(outcome, RedisProblemError)
         self.assertEqual(sent[-1], b"")
 
+    def test_connection_signs_in_with_the_url_that_it_was_made_with(self) -> None:
+        """The password of another server, set while it was connecting, must not reach this one."""
+        address = self.address("redis://:old@h")
+        address.prepare(RedisURL.parse("rediss://:new@elsewhere"))()
+        sent, outcome = self.sign_in("redis://:old@h", b"+OK\r\n", address=address)
+        self.assertEqual(sent[0], self.auth(b"old"))
+        self.assertEqual(self.successResultOf(outcome).password, "old")
+
     def test_echoed_password_is_in_no_text(self) -> None:
-        for reply in (
-            b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2'\r\n",
-            b"-ERR hunter2\r\n",
-            b"-WRONGPASS hunter2\r\n",
-            b"-hunter2\r\n",
-        ):
-            _sent, outcome = self.sign_in("redis://:hunter2@h", reply)
-            error: Any = self.failureResultOf(outcome, RedisProblemError).value
-            self.connection.connectionLost(Failure(ConnectionDone()))
-            self.assertNotIn("hunter2", f"{error} {error.problem} {self.connection.problem}")
+        for password in ("hunter2", "HUNTER", "ERR"):
+            for reply in (
+                f"ERR unknown command 'AUTH', with args beginning with: '{password}x'",
+                f"ERR {password}x",
+                f"WRONGPASS {password}x",
+                f"{password}x is not known",
+                f"{password}x",
+            ):
+                _sent, outcome = self.sign_in(f"redis://:{password}x@h", f"-{reply}\r\n".encode())
+                error: Any = self.failureResultOf(outcome, RedisProblemError).value
+                self.connection.connectionLost(Failure(ConnectionDone()))
+                self.assertNotIn(f"{password}x", f"{error} {error.problem} {self.connection.problem}")
 
     def test_refusal_in_place_of_the_reply_to_auth_is_told_as_such(self) -> None:
         _sent, outcome = self.sign_in("redis://:pw@h", b"-ERR max number of clients reached\r\n")

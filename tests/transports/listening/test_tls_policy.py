@@ -24,16 +24,20 @@ class TLSPolicyTests(SynchronousTestCase):
     def test_names_and_aliases_are_accepted(self) -> None:
         self.assertEqual(self.names("ECDHE-RSA-AES128-GCM-SHA256"), {"ECDHE-RSA-AES128-GCM-SHA256"})
         self.assertLessEqual({"ECDHE-RSA-AES128-GCM-SHA256"}, self.names("ECDHE+AESGCM"))
-        self.assertNotIn("ADH-AES128-SHA256", self.names("HIGH", "!aNULL"))
+        for names in (("HIGH", "!aNULL"), ("HIGH:!aNULL",), ("HIGH !aNULL:@SECLEVEL=1",)):
+            self.assertNotIn("ADH-AES128-SHA256", self.names(*names))
+            self.assertIn("AES256-SHA", self.names(*names))
 
     def test_unknown_name_is_a_config_error_that_names_it(self) -> None:
         """OpenSSL skips it as long as it knows any other."""
         for name in ("nonsense", "!aNUL", "ECDHE-RSA-AES128-GCM-SHA265", "\u00e9", ""):
-            error = self.assertRaises(ConfigError, TLSPolicy, "1.2", (*INTERMEDIATE, name))
-            self.assertEqual(
-                str(error), f"tls_ciphers: OpenSSL knows no cipher suite {name!r}; see: openssl ciphers -v"
-            )
+            for ciphers in ((*INTERMEDIATE, name), (f"HIGH:{name}",), (f"{name} HIGH",)):
+                error = self.assertRaises(ConfigError, TLSPolicy, "1.2", ciphers)
+                self.assertEqual(
+                    str(error), f"tls_ciphers: OpenSSL knows no cipher suite {name!r}; see: openssl ciphers -v"
+                )
 
     def test_list_that_leaves_nothing_is_a_config_error(self) -> None:
-        error = self.assertRaises(ConfigError, TLSPolicy, "1.2", ("HIGH", "!HIGH"))
-        self.assertEqual(str(error), "tls_ciphers leaves no cipher suite")
+        for ciphers in (("HIGH", "!HIGH"), ("HIGH", "@nonsense")):
+            error = self.assertRaises(ConfigError, TLSPolicy, "1.2", ciphers)
+            self.assertEqual(str(error), "tls_ciphers leaves no cipher suite")

@@ -38,6 +38,7 @@ class RedisAddress:
         self._make_endpoint = make_endpoint
         self._endpoint = make_endpoint(url)
         self._logged_problem = ""
+        self._has_logged_fallback = False
         self.url = url
 
     def __str__(self) -> str:
@@ -59,13 +60,29 @@ class RedisAddress:
 
         return use
 
+    def log_fallback(self) -> None:
+        """Log that the server has no users, the first time only: it is tried anew for each connection."""
+        if not self._has_logged_fallback:
+            self._has_logged_fallback = True
+            self.log.info("Redis has no users (it is older than 6.0): signing in by the password alone")
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803 -- Twisted's name
-        """See `IStreamClientEndpoint.connect`. Where files cannot be used, what they held before is."""
+        """See `IStreamClientEndpoint.connect`. Where files cannot be used, what they held before is.
+
+        The connection gets the URL that it is made with, which may be replaced before it signs in: a new password must
+        not reach the old server.
+        """
+        url = self.url
         try:
-            self._endpoint = self._make_endpoint(self.url)
+            self._endpoint = self._make_endpoint(url)
             self._logged_problem = ""
         except ConfigError as error:
             if str(error) != self._logged_problem:
                 self._logged_problem = str(error)
                 self.log.error("not read again, the old file stays in use: {reason}", reason=str(error))  # noqa: TRY400 -- an operator's mistake
-        return self._endpoint.connect(protocolFactory)
+        return self._endpoint.connect(protocolFactory).addCallback(_bind, url)
+
+
+def _bind(connection: Any, url: RedisURL) -> Any:
+    connection.url = url
+    return connection

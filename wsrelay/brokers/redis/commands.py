@@ -107,9 +107,9 @@ class Commands:
             await connection.command(b"PUBLISH", name, payload)
 
     async def _set_up(self, connection: RedisConnection) -> None:
-        await sign_in(connection, self._address.url, b"commands")
-        if self._address.url.database:
-            await connection.command(b"SELECT", str(self._address.url.database).encode())
+        url = await sign_in(connection, self._address, b"commands")
+        if url.database:
+            await connection.command(b"SELECT", str(url.database).encode())
         await connection.ping()
         # Not awaited: an ACL or a proxy may reject it, and nothing depends on it but a line in the log.
         connection.command(b"CLUSTER", b"INFO").addCallbacks(self._cluster_described, lambda _failure: None)

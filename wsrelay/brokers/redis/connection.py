@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
+from wsrelay.config.redis_url import RedisURL
 
 __all__ = [
     "NotConnectedError",
@@ -89,6 +90,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         on_lost: Called with this connection when it is lost, after every waiting command has failed.
 
     Attributes:
+        url: The URL that it was made with: a later one may be for another server. If None, it has not been told yet.
         reads: The number of reads that brought anything.
         problem: Why the connection ended; `NO_PROBLEM` while it is open.
     """
@@ -103,6 +105,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         # One entry for each reply to come, in order: the channels of a SUBSCRIBE or UNSUBSCRIBE and the number of
         # their replies that are missing, or None for any other command.
         self._expected: deque[list[Any] | None] = deque()
+        self.url: RedisURL | None = None
         self.reads = 0
         self.problem = NO_PROBLEM
         self._is_in_tls_handshake = False

@@ -74,6 +74,8 @@ def _client_tls(host: str, tls: RedisTLS) -> IOpenSSLClientConnectionCreator:
             return pinned_tls(host, tls.fingerprint, client)
         return verified_tls(host, trust, client) if tls.verify else unverified_tls(host, client)
     except (SSL.Error, TypeError) as error:
+        if path is None:
+            raise
         # TypeError: a kind that pyOpenSSL does not accept, such as ML-DSA.
         reasons = openssl_reasons(error) if isinstance(error, SSL.Error) else "its kind is not supported"
         raise file_error("redis_tls_client_certificate", path, f"is rejected by OpenSSL: {reasons}") from None

@@ -230,8 +230,11 @@ class ReconnectingConnection:
             self.problem = reply_problem(str(error))
         else:
             self.problem = problem_of(error)
+        if connection is not None and connection.url is not None:
+            # A server may repeat anything that it was sent.
+            self.problem = self.problem.without(connection.url.password)
         # A server that is away for an hour is one event, not a line for every retry.
-        if self.problem != self._logged_problem:
+        if not self.problem.is_like(self._logged_problem):
             self._logged_problem = self.problem
             self.log.warn(
                 "{name} to {address}: {problem}; reconnecting until it works",

@@ -35,6 +35,16 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.summary} ({self.detail})" if self.detail else self.summary
 
+    def is_like(self, other: Problem) -> bool:
+        """Return whether another problem is the same but for numbers, such as those of ports and of probes."""
+        return self.summary == other.summary and _NUMBER.sub("", self.detail) == _NUMBER.sub("", other.detail)
+
+    def without(self, secret: str | None) -> Problem:
+        """Return the problem without its detail if a secret is in that."""
+        return Problem(self.summary) if secret and secret in self.detail else self
+
+
+_NUMBER = re.compile(r"\d+")
 
 NO_PROBLEM = Problem("")
 
@@ -88,7 +98,11 @@ _REPLIES = tuple(
     )
 )  # fmt: skip
 
-_CODE = re.compile(r"([A-Z]{2,20})(?: |$)")
+# A closed list: any other first word may be a part of what was sent.
+_CODE = re.compile(
+    r"(ERR|BUSYGROUP|BUSYKEY|CROSSSLOT|EXECABORT|INPROG|IOERR|NOGOODSLAVE|NOMASTERLINK|NOPROTO|NOQUORUM|NOREPLICAS|"
+    r"NOSCRIPT|NOTBUSY|TRYAGAIN|UNBLOCKED|UNKILLABLE|UNSTABLE|WRONGTYPE)(?: |$)"
+)
 
 _CONNECT_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (errors.DNSLookupError, "the name of its host cannot be resolved"),
@@ -109,7 +123,7 @@ def reply_problem(text: str, *, with_detail: bool = True) -> Problem:
         if pattern.search(text):
             return Problem(summary, "; ".join(filter(None, (detail, advice))))
     code = _CODE.match(text)
-    return Problem(f"it replied with an error ({code[1] if code else 'without a code'})", detail)
+    return Problem(f"it replied with an error{f' ({code[1]})' if code else ''}", detail)
 
 
 def problem_of(error: BaseException | None) -> Problem:

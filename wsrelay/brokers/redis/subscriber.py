@@ -151,7 +151,7 @@ class Subscriber:
     # The connection
 
     async def _set_up(self, connection: RedisConnection) -> None:
-        await sign_in(connection, self._address.url, b"subscriber")
+        await sign_in(connection, self._address, b"subscriber")
         # Each in a command of its own, for an ACL may allow the one and not the other.
         connection.send_subscribe(self._internal.probe)
         connection.send_subscribe(self._internal.control)

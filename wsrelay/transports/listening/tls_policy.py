@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from OpenSSL import SSL
 from twisted.internet.interfaces import IAcceptableCiphers
 from twisted.internet.ssl import AcceptableCiphers, TLSVersion
@@ -44,10 +46,12 @@ class TLSPolicy:
 
     def __init__(self, min_version: str = "1.2", ciphers: tuple[str, ...] = ()) -> None:
         self.min_version = _VERSIONS[min_version]
-        chosen = ciphers or INTERMEDIATE
+        # OpenSSL separates names by colons and by spaces, too.
+        chosen = [name for item in ciphers or INTERMEDIATE for name in re.split(r"[:\s]", item)]
         for name in chosen:
-            # An alias behind ! or - takes suites away, and is known if it gives some by itself.
-            if not _is_known(name.lstrip("!-+")):
+            # An alias behind ! or - takes suites away, and is known if it gives some by itself. A command such as
+            # @SECLEVEL=1 gives none; OpenSSL rejects the whole list for one that it does not know.
+            if not name.startswith("@") and not _is_known(name.lstrip("!-+")):
                 raise ConfigError(f"tls_ciphers: OpenSSL knows no cipher suite {name!r}; see: openssl ciphers -v")
         text = ":".join(chosen)
         if not _is_known(text):
