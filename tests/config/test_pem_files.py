@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.config.pem_files import read_certificates, read_pair
 from wsrelay.core.outcomes.errors import ConfigError
+
+
+def of_version_10(pem: bytes) -> bytes:
+    """Return a certificate that has an unknown version."""
+    der = load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    return DER_cert_to_PEM_cert(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09", 1)).encode()
 
 
 class PEMFileTests(SynchronousTestCase):
@@ -48,6 +57,7 @@ class PEMFileTests(SynchronousTestCase):
             (b"", "contains no certificate"),
             (self.key, "contains no certificate"),
             (self.chain[:200] + self.key, "contains a malformed certificate"),
+            (of_version_10(self.chain), "contains a malformed certificate"),
             (self.chain, "contains no private key"),
             (self.chain + self.key[:100], "contains a malformed private key"),
             (self.chain + other, "contains a private key that does not belong to the first certificate of"),
