@@ -16,7 +16,7 @@ from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.testing.credential_stores import FakeCredentialStore
 
 TICKET = "t" * 32
@@ -50,9 +50,10 @@ class TicketVerifierTests(SynchronousTestCase):
         verifier = TicketVerifier(store or self.store, self.details.append, lambda: 1000.0)
 
         async def check_and_spend() -> Identity:
-            identity = await verifier.check(Secret(TICKET), address, "c1")
-            await verifier.spend(Secret(TICKET))
-            return identity
+            with verifier.reserve(Secret(TICKET)):
+                identity = await verifier.check(Secret(TICKET), address, "c1")
+                await verifier.spend(Secret(TICKET))
+                return identity
 
         found: Identity | ClientError = outcome(Deferred.fromCoroutine(check_and_spend()))
         return found
@@ -68,12 +69,38 @@ class TicketVerifierTests(SynchronousTestCase):
         self.assertIsInstance(self.redeem(store=store), Identity)
 
     def test_one_of_two_clients_that_were_checked_gets_in(self) -> None:
+        """At two processes, as one refuses the second."""
         self.store.create(TICKET, b"{}", 30)
+        first, second = (TicketVerifier(self.store, self.details.append, lambda: 1000.0) for _ in range(2))
+        with first.reserve(Secret(TICKET)), second.reserve(Secret(TICKET)):
+            for verifier in (first, second):
+                self.successResultOf(Deferred.fromCoroutine(verifier.check(Secret(TICKET), HERE, "c1")))
+            self.successResultOf(Deferred.fromCoroutine(first.spend(Secret(TICKET))))
+            self.assertIs(outcome(Deferred.fromCoroutine(second.spend(Secret(TICKET)))), ClientError.TICKET)
+
+    def test_ticket_is_for_one_handshake_of_a_process_at_a_time(self) -> None:
+        """The application would be asked about each of them."""
         verifier = TicketVerifier(self.store, self.details.append, lambda: 1000.0)
-        for _ in range(2):
+
+        def reserve(name: str) -> None:
+            with verifier.reserve(Secret(name)):
+                pass
+
+        with verifier.reserve(Secret(TICKET)):
+            error = self.assertRaises(RejectedError, reserve, TICKET)
+            self.assertIs(error.client_error, ClientError.TICKET)
+            reserve("another-ticket-of-the-test")
+        self.assertEqual(self.details, ["a ticket: it is used twice at the same time"])
+        reserve(TICKET)
+
+    def test_ticket_that_was_written_anew_since_it_was_checked_is_not_the_same(self) -> None:
+        verifier = TicketVerifier(self.store, self.details.append, lambda: 1000.0)
+        self.store.create(TICKET, b'{"sub": "42"}', 30)
+        with verifier.reserve(Secret(TICKET)):
             self.successResultOf(Deferred.fromCoroutine(verifier.check(Secret(TICKET), HERE, "c1")))
-        self.successResultOf(Deferred.fromCoroutine(verifier.spend(Secret(TICKET))))
-        self.assertIs(outcome(Deferred.fromCoroutine(verifier.spend(Secret(TICKET)))), ClientError.TICKET)
+            self.store.redeem(TICKET)
+            self.store.create(TICKET, b'{"sub": "7"}', 30)
+            self.assertIs(outcome(Deferred.fromCoroutine(verifier.spend(Secret(TICKET)))), ClientError.TICKET)
 
     def test_ticket_is_redeemed_once(self) -> None:
         identity = self.redeem({"sub": "42", "channels": ["room:*"], "publish": ["room:1"]})

@@ -131,7 +131,8 @@ class BodyTests(EdgeCase):
         (answer,) = answers(wire.read())
         self.assertEqual(answer.status, 413)
         self.assertEqual(answer.headers["connection"], "close")
-        self.assertEqual(answer.body, b"The request body is too large: this request needs none.\n")
+        text = b"The request body is too large: this request needs none, or lacks a valid API key.\n"
+        self.assertEqual(answer.body, text)
         self.assertTrue(wire.closed)
 
     def test_small_body_is_read_and_dropped(self) -> None:
@@ -173,6 +174,13 @@ class BodyTests(EdgeCase):
                 wire.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
             wire.send(b"1\r\nx\r\n" + more)
             self.assert_too_large(wire)
+
+    def test_malformed_chunk_behind_the_rejection_gets_no_second_response(self) -> None:
+        wire = ClientWire(self.relay())
+        size = MAX_DROPPED_BYTES + 1
+        request = head("POST /healthz HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")
+        wire.send(request + b"%x\r\n" % size + b"x" * size + b"\r\nnonsense\r\n")
+        self.assert_too_large(wire)
 
     def test_input_behind_the_rejection_costs_nothing(self) -> None:
         """A transport under TLS keeps reading."""

@@ -27,6 +27,7 @@ from wsrelay.engine.reactor_lag import LagMeter
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
+from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
 from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 from wsrelay.web.api.keys import APIKeys
@@ -135,6 +136,9 @@ def build_relay(
         # Strangers that promise a credential and do not send it get a tenth of the places, and not all of them.
         max_pending_credentials=max(1, admission.max_connections // 10),
     )
+    http_connections = HTTPConnections(
+        admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, lambda: counters.requests_rejected.update((503,))
+    )
     websockets = WebSocketConnectionFactory(
         node.client,
         settings,
@@ -142,6 +146,7 @@ def build_relay(
         counters=counters,
         rejections=rejections,
         admission=admission,
+        http_connections=http_connections,
         clock=clock,
         rng=rng,
     )
@@ -172,6 +177,7 @@ def build_relay(
         settings,
         routes=spoken,
         admission=admission,
+        http_connections=http_connections,
         counters=counters,
         origins=origins,
         rejections=rejections,

@@ -105,24 +105,35 @@ class Authenticator:
         channels: Sequence[str],
         on_identity: Callable[[Identity], None],
     ) -> Identity:
-        identity = ANONYMOUS if credential is None else await self._verify(credential, handshake)
-        ticket = credential.secret if credential is not None and credential.kind is CredentialKind.TICKET else None
-        if self._hook is not None:
-            on_identity(identity)
+        if credential is None or credential.kind is not CredentialKind.TICKET:
+            identity = ANONYMOUS if credential is None else await self._verify_token(credential)
+            return await self._ask_hook(identity, handshake, channels, on_identity)
+        tickets, ticket = self._ticket_verifier, credential.secret
+        with tickets.reserve(ticket):
+            identity = await tickets.check(ticket, handshake.peer, handshake.connection)
             try:
-                identity = await self._hook.connect(identity, handshake, channels)
+                identity = await self._ask_hook(identity, handshake, channels, on_identity)
             except RejectedError as error:
-                if ticket is not None and error.client_error is not ClientError.NOT_CHECKED:
-                    await self._ticket_verifier.spend(ticket)
+                if error.client_error is not ClientError.NOT_CHECKED:
+                    await tickets.spend(ticket)
                 raise
-        if ticket is not None:
             # Last, so that a client that is told to try again still can.
-            await self._ticket_verifier.spend(ticket)
+            await tickets.spend(ticket)
         return identity
 
-    async def _verify(self, credential: Credential, handshake: Handshake) -> Identity:
-        if credential.kind is CredentialKind.TICKET:
-            return await self._ticket_verifier.check(credential.secret, handshake.peer, handshake.connection)
+    async def _ask_hook(
+        self,
+        identity: Identity,
+        handshake: Handshake,
+        channels: Sequence[str],
+        on_identity: Callable[[Identity], None],
+    ) -> Identity:
+        if self._hook is None:
+            return identity
+        on_identity(identity)
+        return await self._hook.connect(identity, handshake, channels)
+
+    async def _verify_token(self, credential: Credential) -> Identity:
         if self._token_verifier is None:
             self._log_detail("a token came, and there are neither token_keys nor token_jwks_url to check it with")
             raise RejectedError(ClientError.TOKEN)

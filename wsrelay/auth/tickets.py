@@ -6,7 +6,8 @@ wrote to its log is worthless by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -36,6 +37,27 @@ class TicketVerifier:
         self._store = store
         self._log_detail = log_detail
         self._now = now
+        # The tickets of handshakes that are under way in this process, with their documents once they are read.
+        self._in_use: dict[str, bytes | None] = {}
+
+    @contextmanager
+    def reserve(self, ticket: Secret) -> Iterator[None]:
+        """Keep a ticket for one handshake, from `check` to `spend`.
+
+        Without that a ticket that is replayed while the application is asked about it would have it asked again.
+
+        Raises:
+            RejectedError: Another handshake of this process has it.
+        """
+        name = ticket.reveal()
+        if name in self._in_use:
+            self._log_detail("a ticket: it is used twice at the same time")
+            raise RejectedError(ClientError.TICKET)
+        self._in_use[name] = None
+        try:
+            yield
+        finally:
+            del self._in_use[name]
 
     async def check(self, ticket: Secret, address: str, connection: str) -> Identity:
         """Read a ticket, and make sure that it can be known now what has been revoked.
@@ -43,7 +65,7 @@ class TicketVerifier:
         It is not spent yet: an answer that says "try again" must leave it good. One that is not valid is spent.
 
         Args:
-            ticket: The ticket, inside its grammar.
+            ticket: The ticket, inside its grammar; it is reserved.
             address: The address of the client that sent it.
             connection: The name of the client's connection.
 
@@ -56,6 +78,7 @@ class TicketVerifier:
         document = await self._ask(self._store.read(ticket.reveal()), "a ticket cannot be looked up")
         if document is None:
             raise RejectedError(ClientError.TICKET)
+        self._in_use[ticket.reveal()] = document
         try:
             claims = read_document(document)
             identity = check_ticket(claims, credential_id=f"ticket:{ticket.reveal()}")
@@ -74,9 +97,11 @@ class TicketVerifier:
         """Take a ticket out of the store: nobody can use it again.
 
         Raises:
-            RejectedError: Another client was faster, or the store does not answer now.
+            RejectedError: Another client was faster, the ticket is not the one that was checked, or the store does not
+                answer now.
         """
-        if await self._ask(self._store.redeem(ticket.reveal()), "a ticket cannot be redeemed") is None:
+        document = await self._ask(self._store.redeem(ticket.reveal()), "a ticket cannot be redeemed")
+        if document is None or document != self._in_use.get(ticket.reveal()):
             raise RejectedError(ClientError.TICKET)
 
     async def _ask(self, answer: Deferred[_T], what: str) -> _T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
@@ -82,9 +83,17 @@ class MemoryTransport(StringTransport):
         self.no_delay = enabled
 
     def _check_end(self) -> None:
-        is_ending = self.disconnecting or (self.half_closed and self.ends_with_relay)
-        if is_ending and self.producer is None and not self.value():
+        if self.producer is not None or self.value():
+            return
+        if self.disconnecting:
             self._end(ConnectionDone())
+        elif self.half_closed and self.ends_with_relay:
+            # As a reactor reports the end of the peer's direction: the protocol closes, or is told that it is lost.
+            half_closeable: Any = IHalfCloseableProtocol(self.protocol, None)
+            if half_closeable is None:
+                self._end(ConnectionDone())
+            else:
+                half_closeable.readConnectionLost()
 
     def _end(self, reason: Exception) -> None:
         if self.connected:

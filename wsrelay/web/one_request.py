@@ -30,7 +30,9 @@ RESPONSE_LINGER_SECONDS = 5.0
 MAX_DROPPED_BYTES = 64 * 1024
 """The largest body that is read and dropped where no route needs it, so that the client sees its response."""
 
-_UNEXPECTED_BODY = ErrorResponse(413, "The request body is too large: this request needs none.")
+_UNEXPECTED_BODY = ErrorResponse(
+    413, "The request body is too large: this request needs none, or lacks a valid API key."
+)
 _BODY_TOO_LATE = ErrorResponse(408, "The request body did not arrive in time.")
 _MALFORMED_REQUEST = ErrorResponse(400, "The request is malformed (RFC 9112).")
 
@@ -52,7 +54,8 @@ class OneRequestChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        # A deadline for the whole body. The site's own timeout would begin anew with each byte of it.
+        # A deadline for the whole body. The site's own timeout would begin anew with each byte of it, and logs a line.
+        self.setTimeout(None)
         self._timer = self.callLater(self.site.timeOut, self._body_timed_out)
 
     def dataReceived(self, data: bytes) -> None:
@@ -72,10 +75,11 @@ class OneRequestChannel(HTTPChannel):
         self._cancel_timer()
 
     def reject(self, response: ErrorResponse) -> None:
-        """Send a response before the request is complete, and end the connection."""
-        transport: Any = self.transport
-        transport.write(response.to_bytes())
-        self.loseConnection()
+        """Send a response before the request is complete, and end the connection; nothing if it is ending already."""
+        if self._closing is None:
+            transport: Any = self.transport
+            transport.write(response.to_bytes())
+            self.loseConnection()
 
     def loseConnection(self) -> None:
         # Not twisted.web's own, which resets a connection whose client still sends.

@@ -89,5 +89,6 @@ class ClientAddressTests(SynchronousTestCase):
 
     def test_entry_that_is_not_an_address_is_nobodys(self) -> None:
         """The connection's own is that of the proxy, and so everybody's."""
-        for text in ("unknown", "<script>", "for=203.0.113.1", "_hidden", "[", "[]:1", ",", "203.0.113.1:1:2", "a:1"):
+        odd = ("[", "[]:1", ",", "203.0.113.1:1:2", "a:1", "::1%a b")
+        for text in ("unknown", "<script>", "for=203.0.113.1", "_hidden", *odd):
             self.assert_addresses(((text, 1, UNREADABLE),))

@@ -135,6 +135,12 @@ class ListedTests(PolicyCase):
             ),
         )
 
+    def test_host_is_no_longer_than_a_name_can_be(self) -> None:
+        longest = "a." * 121 + "example.com"
+        policy = OriginPolicy(["https://*.example.com"])
+        too_long = f"https://a{longest}", f"https://{'a.' * 8000}example.com"
+        self.assert_permits(policy, (f"https://{longest}",), too_long)
+
     def test_null_stands_for_files_too(self) -> None:
         """Browsers send null for a file, Electron and Android's WebView send file://."""
         self.assert_permits(OriginPolicy(["null"]), ("null", "file://"), ("https://example.com", "file://x"))

@@ -82,6 +82,7 @@ class AcceptableOfferTests(SynchronousTestCase):
         for agent in (
             webkit % (b"X11; Linux x86_64", b"Chrome/126.0.0.0 Safari/537.36"),
             webkit % (b"X11; Linux x86_64", b"Chromium/126.0.0.0 Safari/537.36"),
+            webkit % (b"X11; Linux x86_64", b"HeadlessChrome/126.0.0.0 Safari/537.36"),
             webkit % (b"Windows NT 10.0", b"Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"),
             b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
             b"",

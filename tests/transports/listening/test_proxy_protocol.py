@@ -6,13 +6,16 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.in_memory_relay import InMemoryRelay
 from tests.support.proxy_headers import INVALID, VALID, addresses, header_v2
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.proxy_protocol import ProxyHeaderFactory, behind_proxy
@@ -51,6 +54,13 @@ class RecordingProtocol(Protocol):
         self.reasons.append(reason)
 
 
+class _NoFactory(Factory):
+    """Makes no protocols."""
+
+    def buildProtocol(self, _address: object) -> None:
+        """Return None: the connection is not wanted."""
+
+
 class ConnectionTests(SynchronousTestCase):
     """Connections through the wrapper."""
 
@@ -64,6 +74,29 @@ class ConnectionTests(SynchronousTestCase):
         transport.peerAddr = PROXY
         transport.protocol.makeConnection(transport)
         return transport, transport.protocol.wrappedProtocol
+
+    def test_end_of_the_clients_direction_is_passed_on_to_a_protocol_that_can_answer(self) -> None:
+        relay = InMemoryRelay()
+        transport = MemoryTransport(ProxyHeaderFactory(relay.router).buildProtocol(PROXY))
+        transport.peerAddr = PROXY
+        transport.protocol.makeConnection(transport)
+        transport.protocol.dataReceived(b"PROXY UNKNOWN\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        transport.protocol.readConnectionLost()
+        self.assertIn(b"HTTP/1.1 200 OK", transport.drain())
+        self.assertEqual((transport.connected, transport.aborted), (False, False))
+        self.assertEqual(relay.leftovers(), [])
+
+    def test_client_that_ends_its_direction_before_a_protocol_can_answer_is_closed(self) -> None:
+        transport, protocol = self.connect()
+        transport.protocol.readConnectionLost()
+        self.assertEqual((transport.connected, len(protocol.reasons)), (False, 1))
+
+    def test_connection_below_tls_ends_with_the_clients_direction(self) -> None:
+        """As it would without the header: each wrapper claims the interfaces of its transport."""
+        inner = ProxyHeaderFactory(TLSMemoryBIOFactory(optionsForClientTLS("a.example"), True, self.factory))
+        self.assertFalse(IHalfCloseableProtocol.providedBy(inner.buildProtocol(PROXY)))
+        self.assertTrue(IHalfCloseableProtocol.providedBy(self.factory.buildProtocol(PROXY)))
+        self.assertIsNone(ProxyHeaderFactory(_NoFactory()).buildProtocol(PROXY))
 
     def test_data_behind_the_header_arrives_with_the_peer_it_names(self) -> None:
         for header, source in VALID.items():

@@ -23,7 +23,7 @@ from wsrelay.dialects.raw import RawDialect
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.lingering_close import MAX_DISCARDED_BYTES
 from wsrelay.transports.websocket.factory import PING_JITTER
-from wsrelay.transports.websocket.protocol import UNANSWERED_CLOSE_SECONDS
+from wsrelay.transports.websocket.protocol import REJECTED_CLIENT_LINGER_SECONDS, UNANSWERED_CLOSE_SECONDS
 
 
 class HandshakeTests(EdgeCase):
@@ -317,6 +317,38 @@ class ConversationTests(EdgeCase):
         relay.node.subscribe_failed("room")
         self.assertTrue(wire.read().startswith(b"HTTP/1.1 503 "))
         self.assertEqual((wire.closed, wire.transport.aborted), (True, False))
+
+    def test_rejected_client_gives_up_its_place_before_it_leaves(self) -> None:
+        relay = self.relay(FakeBroker(), max_connections=1, max_connections_per_address=1)
+        wire = ClientWire(relay)
+        wire.transport.ends_with_relay = False
+        wire.send(upgrade())
+        relay.node.subscribe_failed("room")
+        self.assertEqual(relay.websockets.admission.count, 0)
+        self.assertEqual(len(relay.router.http_connections), 1)
+        relay.pass_time(REJECTED_CLIENT_LINGER_SECONDS + 0.5)
+        self.assertTrue(wire.transport.aborted)
+        self.assertEqual((relay.websockets.admission.count, len(relay.router.http_connections)), (0, 0))
+
+    def test_client_that_leaves_during_its_handshake_gives_up_its_place_at_once(self) -> None:
+        """As a page does that is loaded again; what it is to be answered may take seconds."""
+        relay = self.relay(FakeBroker(), max_connections=1)
+        wire = ClientWire(relay)
+        wire.send(upgrade())
+        wire.half_close()
+        self.assertEqual((relay.websockets.admission.count, len(relay.router.http_connections)), (0, 1))
+        relay.node.subscribed("room")
+        wire.read()
+        self.assertTrue(wire.closed)
+        self.assertEqual((relay.websockets.admission.count, len(relay.router.http_connections)), (0, 0))
+
+    def test_no_ping_follows_the_close_frame(self) -> None:
+        relay = self.relay(close_timeout_seconds=60)
+        client = WebSocketClient(relay).connect()
+        client.wire.connection.close(Disconnect.RESTART)
+        client.read()
+        relay.pass_time(50)
+        self.assertEqual(client.read(), [])
 
     def test_open_client_that_ends_its_direction_is_closed(self) -> None:
         """It can answer no ping."""

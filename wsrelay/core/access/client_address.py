@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address, ip_address
 
 __all__ = ["UNREADABLE", "client_address", "client_is_secure", "peer_address", "rate_limit_key"]
@@ -9,6 +10,8 @@ __all__ = ["UNREADABLE", "client_address", "client_is_secure", "peer_address", "
 UNREADABLE = "unknown"
 """Stands for the address of a client if the entry that should name it cannot be read. It is nobody's: the address of
 the proxy would be everybody's, and let everybody in with a ticket that is bound to it."""
+
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]+(?:%[\w.-]+)?", re.ASCII)
 
 _INTERFACE_BITS = 64
 
@@ -76,6 +79,9 @@ def _read_hop(text: str) -> str:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    # The zone of a link-local address may be any text for Python.
+    if _ADDRESS.fullmatch(text) is None:
+        return UNREADABLE
     try:
         return peer_address(str(ip_address(text)))
     except ValueError:

@@ -25,6 +25,9 @@ _WEB_PATTERN = re.compile(rf"(https?)://((?:\*\.)?{_NAME}|\[[0-9a-f:.]+\])(?::([
 # Of applications and extensions: any scheme, and a host of any form or none (file://, app://., moz-extension://<uuid>).
 _OTHER_ORIGIN = re.compile(r"(?!(?:https?|wss?):)[a-z][a-z0-9+.-]*://[a-z0-9_.:-]*")
 
+_MAX_HOST = 253
+"""The longest name of a host (RFC 1035 section 2.3.4)."""
+
 _FILE = "file://"
 _ANY_PORT = -1
 
@@ -136,6 +139,8 @@ def _port(scheme: str, text: str | None) -> int:
 def _is_valid(origin: _Origin) -> bool:
     """Return whether the parts of an origin are more than of the right form: its port, and its address in brackets."""
     _, host, port = origin
+    if len(host) > _MAX_HOST:
+        return False
     if host.startswith("["):
         try:
             IPv6Address(host[1:-1])

@@ -20,13 +20,6 @@ _EXTENSION = re.compile(rb"\s*(%b)((?:%b)*)\s*" % (_TOKEN, _PARAMETER.pattern))
 _WINDOW_BITS = re.compile(rb"8|9|1[0-5]")
 
 
-# Safari 15 to 17 and apps with URLSession accept client_no_context_takeover and compress with context all the same, so
-# that every message but the first is garbled (https://github.com/uNetworking/uWebSockets/issues/1347,
-# https://github.com/TheThingsNetwork/lorawan-stack/issues/6782). On iOS every browser is Safari. Chrome and its
-# descendants name AppleWebKit, too.
-_BREAKS_CONTEXT_RULE = re.compile(rb"AppleWebKit/(?!.*\bChrom(?:e|ium)/)|\bCFNetwork/")
-
-
 def acceptable_offer(values: Iterable[bytes], user_agent: bytes = b"") -> bytes | None:
     """Return the first offer that the relay can accept.
 
@@ -40,15 +33,25 @@ def acceptable_offer(values: Iterable[bytes], user_agent: bytes = b"") -> bytes 
     Returns:
         The offer with the parameters that the answer depends on, or None.
     """
-    if _BREAKS_CONTEXT_RULE.search(user_agent) is not None:
-        return None
     for value in values:
         # A comma cannot stand in a token, quoted or not.
         for text in value.split(b","):
             found = _EXTENSION.fullmatch(text)
             if found is not None and found[1] == _NAME and (parameters := _read_parameters(found[2])) is not None:
-                return b"; ".join((_NAME, *parameters))
+                return None if _breaks_context_rule(user_agent) else b"; ".join((_NAME, *parameters))
     return None
+
+
+def _breaks_context_rule(user_agent: bytes) -> bool:
+    """Return whether a client is known to compress with context although it agreed not to.
+
+    Safari 15 to 17 and apps with URLSession do, so that every message but the first is garbled
+    (https://github.com/uNetworking/uWebSockets/issues/1347,
+    https://github.com/TheThingsNetwork/lorawan-stack/issues/6782). On iOS every browser is Safari. Chrome and its
+    descendants name AppleWebKit, too.
+    """
+    is_chrome = b"Chrome/" in user_agent or b"Chromium/" in user_agent
+    return (b"AppleWebKit/" in user_agent and not is_chrome) or b"CFNetwork/" in user_agent
 
 
 def _read_parameters(text: bytes) -> list[bytes] | None:

@@ -123,6 +123,8 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
     host: bytes | None = None
     if not target.startswith(b"/") and target != b"*":
         host, target = _split_absolute_form(target)
+        # RFC 9112 section 3.2.2: it replaces the Host field.
+        lines = [b"Host: " + host if line[:5].lower() == b"host:" else line for line in lines]
         head = b"\r\n".join([b" ".join((method, target, version)), *lines]) + END_OF_HEAD
     path, _, query = target.partition(b"?")
     kept: list[bytes] = []
@@ -140,7 +142,7 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
                 raise HTTPError(DUPLICATE_FIELD)
             singletons[key] = value.strip()
         if key in _HANDSHAKE_FIELDS:
-            kept.append(line if key != b"host" or host is None else b"Host: " + host)
+            kept.append(line)
             if key == b"upgrade" and b"websocket" in value.lower():
                 is_upgrade = True
         elif key in _LIST_FIELDS:
@@ -154,7 +156,6 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         if coding.lower() != b"chunked":
             raise HTTPError(_UNSUPPORTED_CODING)
     if host is not None:
-        # RFC 9112 section 3.2.2: it replaces the Host field.
         singletons[b"host"] = host
     # Proxies that set Upgrade for every request mean a WebSocket only where the client sent these.
     is_upgrade = is_upgrade and not singletons.keys().isdisjoint((b"sec-websocket-key", b"sec-websocket-version"))

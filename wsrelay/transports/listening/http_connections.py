@@ -1,11 +1,18 @@
-"""The connections of this process that serve HTTP, or have not sent a complete request head."""
+"""The connections of this process that admission does not count.
+
+They serve HTTP, have not sent a complete request head, or belong to a rejected client that has not left yet.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["HTTPConnections"]
+__all__ = ["MIN_HTTP_CONNECTIONS", "HTTPConnections"]
+
+MIN_HTTP_CONNECTIONS = 64
+"""Slots for HTTP requests and unfinished handshakes, in addition to a tenth of the connections that admission permits.
+When all are in use the oldest connection is aborted to make room for the new one, which has had its time."""
 
 
 class HTTPConnections:

@@ -30,7 +30,6 @@ from wsrelay.core.wire.proxy_header import read_proxy_header
 __all__ = ["ProxyHeaderFactory", "ProxyHeaderProtocol", "behind_proxy"]
 
 
-@implementer(IHalfCloseableProtocol)
 class ProxyHeaderProtocol(ProtocolWrapper):
     """A connection that begins with a PROXY header."""
 
@@ -59,21 +58,25 @@ class ProxyHeaderProtocol(ProtocolWrapper):
             if header.rest:
                 self.wrappedProtocol.dataReceived(header.rest)
 
-    def readConnectionLost(self) -> None:
-        """See `IHalfCloseableProtocol.readConnectionLost`."""
-        inner: Any = IHalfCloseableProtocol(self.wrappedProtocol, None)
-        if inner is None:
-            # TLS, which has an end of its own.
-            self.loseConnection()
-        else:
-            inner.readConnectionLost()
-
-    def writeConnectionLost(self) -> None:
-        """See `IHalfCloseableProtocol.writeConnectionLost`."""
-
     def getPeer(self) -> IAddress:
         """Return the client's address, or the proxy's as long as no header has named the client."""
         return self._peer or super().getPeer()
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloseableProxyHeaderProtocol(ProxyHeaderProtocol):
+    """The same, whose client may end its direction and still be answered."""
+
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.readConnectionLost`."""
+        inner: Any = self.wrappedProtocol
+        if IHalfCloseableProtocol.providedBy(inner):
+            inner.readConnectionLost()
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
 
 class ProxyHeaderFactory(WrappingFactory[ProxyHeaderProtocol]):
@@ -88,6 +91,14 @@ class ProxyHeaderFactory(WrappingFactory[ProxyHeaderProtocol]):
     protocol = ProxyHeaderProtocol
 
     _has_logged = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        inner = self.wrappedFactory.buildProtocol(addr)
+        if inner is None:
+            return None
+        # TLS has an end of its own, and a connection below it ends with the peer's direction.
+        kind: Any = ProxyHeaderProtocol if isinstance(inner, ProtocolWrapper) else HalfCloseableProxyHeaderProtocol
+        return kind(self, inner)
 
     def log_rejection(self, peer: IAddress) -> None:
         """Log that a connection began with something else, the first time only."""

@@ -40,10 +40,6 @@ from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 
 __all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
 
-MIN_HTTP_CONNECTIONS = 64
-"""Slots for HTTP requests and unfinished handshakes, in addition to a tenth of the connections that admission permits.
-When all are in use the oldest connection is aborted to make room for the new one, which has had its time."""
-
 REJECTED_CLIENT_LINGER_SECONDS = 2.0
 """The time that a rejected client has to read the response before its connection is reset."""
 
@@ -177,6 +173,7 @@ class ConnectionRouterFactory(Factory):
         settings: Limits, timeouts and trusted proxies.
         routes: The dialects that are spoken, and where.
         admission: Counts the connections that are no short HTTP requests.
+        http_connections: The other ones.
         counters: Counts rejected requests.
         origins: Decides which origins may connect.
         rejections: Logs the clients that `origins` rejects.
@@ -196,6 +193,7 @@ class ConnectionRouterFactory(Factory):
         *,
         routes: Sequence[Route],
         admission: Admission,
+        http_connections: HTTPConnections,
         counters: Counters,
         origins: OriginPolicy,
         rejections: RejectionLog,
@@ -204,9 +202,7 @@ class ConnectionRouterFactory(Factory):
         self.settings = settings
         self.counters = counters
         self.timers = timers
-        self.http_connections = HTTPConnections(
-            admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, self._count_eviction
-        )
+        self.http_connections = http_connections
         self._routes = routes
         self._subprotocols = subprotocols(routes)
         self._websockets = websockets
@@ -283,9 +279,6 @@ class ConnectionRouterFactory(Factory):
             transport: The connection. It may have left the set already.
         """
         self.http_connections.remove(underlying(transport))
-
-    def _count_eviction(self) -> None:
-        self.counters.requests_rejected[503] += 1
 
     def _make_handshake(self, transport: Any, request: RequestHead) -> Handshake:
         peer = peer_address(getattr(transport.getPeer(), "host", "unix"))

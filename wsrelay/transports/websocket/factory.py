@@ -23,6 +23,7 @@ from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
+from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
@@ -43,6 +44,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         counters: Where what happens is counted.
         rejections: Counts and logs the closes.
         admission: Counts connections.
+        http_connections: Where the connections of rejected clients wait for their end.
         clock: Time, for Autobahn.
         rng: Randomness for the ping jitter.
 
@@ -63,6 +65,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         counters: Counters,
         rejections: RejectionLog,
         admission: Admission,
+        http_connections: HTTPConnections,
         clock: IReactorTime,
         rng: Random,
     ) -> None:
@@ -72,6 +75,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         self.counters = counters
         self.rejections = rejections
         self.admission = admission
+        self.http_connections = http_connections
         self.connections = ConnectionRegistry()
         self.rate_limits = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, timers)
         self._make_client = make_client

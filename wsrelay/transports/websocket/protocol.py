@@ -47,7 +47,8 @@ from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
 from wsrelay.transports.lingering_close import LingeringClose
-from wsrelay.transports.listening.socket_options import tune_socket
+from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.listening.socket_options import tune_socket, underlying
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES
@@ -57,6 +58,9 @@ __all__ = ["ConnectionContext", "WebSocketConnection"]
 
 PONG_GRACE_SECONDS = 1.0
 """How long a missing pong is looked for once more."""
+
+REJECTED_CLIENT_LINGER_SECONDS = 2.0
+"""The time that a rejected client has to read the response before its connection is reset, as in the router."""
 
 UNANSWERED_CLOSE_SECONDS = 1.0
 """How long a client has to look at our close frame before its connection ends, if its answer is not waited for."""
@@ -85,6 +89,7 @@ class ConnectionContext(Protocol):
     counters: Counters
     rejections: RejectionLog
     admission: Admission
+    http_connections: HTTPConnections
     rate_limits: RateLimits
     connections: ConnectionRegistry
     shares_attributes: bool
@@ -123,6 +128,7 @@ class WebSocketConnection(WebSocketServerProtocol):
     _handshake: Handshake | None = None
     _closing: LingeringClose | None = None
     _peer_has_ended = False
+    _is_rejected = False
     _compression: object = None
     _address = ""
 
@@ -167,6 +173,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         if self.state == self.STATE_CONNECTING:
             self.factory.counters.requests_rejected[response.status] += 1
             self.wasNotCleanReason = "rejected"
+            self._give_up_place()
             self.transport.write(response.to_bytes())
             self.dropConnection(abort=False)
 
@@ -181,6 +188,7 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.sendCloseFrame(farewell.code, farewell.reason.encode())
             if disconnect is Disconnect.CREDENTIAL:
                 # Without waiting for an answer: a client that has not authenticated does not keep its place by silence.
+                self._give_up_place()
                 self.dropConnection(abort=False)
             if self._client is not None:
                 self._client.connection_closing()
@@ -313,6 +321,9 @@ class WebSocketConnection(WebSocketServerProtocol):
         self.writer.send(frame(Opcode.PONG, payload))
 
     def _sendAutoPing(self) -> None:  # noqa: N802 -- Autobahn's name
+        if self.state != self.STATE_OPEN:
+            # Nothing may follow the close frame (RFC 6455 section 5.5.1).
+            return
         ping = self.dialect.ping()
         if ping is None:
             super()._sendAutoPing()
@@ -357,7 +368,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         self._closing = LingeringClose(
             self.transport,
             self.factory.timers.call_later,
-            self.factory.settings.close_timeout_seconds,
+            REJECTED_CLIENT_LINGER_SECONDS if self._is_rejected else self.factory.settings.close_timeout_seconds,
             # Nothing needs to be waited for once both close frames have passed, nor behind an HTTP response.
             delay=UNANSWERED_CLOSE_SECONDS if self.closedByMe and not self.wasClean else 0.0,
             peer_has_ended=self._peer_has_ended,
@@ -371,13 +382,19 @@ class WebSocketConnection(WebSocketServerProtocol):
             self._closing.peer_ended()
         elif self.state != self.STATE_CONNECTING:
             self.dropConnection(abort=False)
+        else:
+            # Nearly always a client that has left; it must not keep others out until the answer comes.
+            self._give_up_place()
 
     def writeConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
     def connectionLost(self, reason: Failure) -> None:
         self.factory.connections.closed(self)
-        self.factory.admission.release(self._address)
+        if self._is_rejected:
+            self.factory.http_connections.remove(underlying(self.transport))
+        else:
+            self.factory.admission.release(self._address)
         self.factory.rate_limits.remove(self)
         try:
             super().connectionLost(reason)
@@ -388,6 +405,16 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.writer.connection_lost()
             if self._client is not None:
                 self._client.connection_lost()
+
+    def _give_up_place(self) -> None:
+        """Be counted no more: a client that is turned away must not keep others out while it is read out.
+
+        Its connection is among those that can be aborted to make room.
+        """
+        if not self._is_rejected:
+            self._is_rejected = True
+            self.factory.admission.release(self._address)
+            self.factory.http_connections.add(underlying(self.transport))
 
     def _within_rate(self, frames: int, size: int) -> bool:
         """Return whether the client may send this; if not, it is told so and the connection ends."""
