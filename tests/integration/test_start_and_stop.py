@@ -177,6 +177,15 @@ class FailedStartTests(DaemonCase):
             self.assert_fails(ended, f"wsrelay: twistd {option.partition('=')[0]}: there is no directory")
             self.assertEqual(ended.stdout.count("\n"), 1, ended.stdout)
 
+    def test_root_without_the_null_device_is_one_line_and_no_endless_wait(self) -> None:
+        if os.getuid() != 0:
+            raise SkipTest("only root may change the root directory")
+        root = self.daemon.folder / "root"
+        root.mkdir()
+        ended = self.daemon.start("--port", str(free_port()), twistd=(f"--chroot={root}",))
+        self.assert_fails(ended, f"{root}/dev/null as its standard streams, which cannot be opened")
+        self.assertEqual(ended.stdout.count("\n"), 1, ended.stdout)
+
     def test_second_start_in_one_directory_leaves_the_pid_file_of_the_first(self) -> None:
         self.daemon.start("--port", str(free_port()))
         pid = self.daemon.pid

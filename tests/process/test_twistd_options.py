@@ -59,6 +59,31 @@ class OptionTests(SynchronousTestCase):
         self.patch(os, "geteuid", lambda: 1)
         self.assertEqual(self.error(chroot="/"), "twistd --chroot: only root may do this")
 
+    def test_daemon_needs_the_null_device_inside_its_root(self) -> None:
+        self.patch(os, "geteuid", lambda: 0)
+        root = Path(self.mktemp())
+        (root / "dev").mkdir(parents=True)
+        self.assertEqual(
+            self.error(chroot=str(root), nodaemon=False),
+            f"twistd becomes a daemon with {root}/dev/null as its standard streams, which cannot be opened: No such "
+            "file or directory; provide it, or start twistd with --nodaemon",
+        )
+        self.assertEqual(self.error(chroot=str(root), nodaemon=True), "nothing")
+        (root / "dev/null").symlink_to("/dev/null")
+        self.assertEqual(self.error(chroot=str(root), nodaemon=False), "nothing")
+
+    def test_daemon_needs_the_null_device_without_another_root_too(self) -> None:
+        opened: list[str] = []
+
+        def missing(path: str, _flags: int) -> None:
+            opened.append(path)
+            raise FileNotFoundError(2, "No such file or directory")
+
+        self.patch(os, "open", missing)
+        self.assertIn("/dev/null as its standard streams", self.error(nodaemon=False, syslog=True))
+        self.assertEqual(opened, ["/dev/null"])
+        check_twistd_options({})
+
     def test_user_without_an_entry_needs_a_group(self) -> None:
         def no_entry(_uid: int) -> None:
             raise KeyError

@@ -42,6 +42,9 @@ def check_twistd_options(twistd: Mapping[str, Any]) -> None:
         if os.geteuid() != 0:
             raise ConfigError("twistd --chroot: only root may do this")
         _check_directory("--chroot", root)
+    if not twistd.get("nodaemon", True):
+        _check_null_device(root or "/")
+    if root is not None:
         return  # its other paths are inside
     _check_user(twistd.get("uid"), twistd.get("gid"))
     if folder := twistd.get("rundir"):
@@ -66,6 +69,19 @@ def _check_user(uid: int | None, gid: int | None) -> None:
 def _check_directory(option: str, folder: str) -> None:
     if not os.path.isdir(folder):
         raise ConfigError(f"twistd {option}: there is no directory {folder}")
+
+
+def _check_null_device(root: str) -> None:
+    """Check what twistd opens after it has forked, when the prompt waits for it and an error does not end the wait."""
+    path = os.path.join(root, "dev/null")
+    try:
+        # A named pipe in its place would keep a process waiting that only reads or only writes.
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        raise ConfigError(
+            f"twistd becomes a daemon with {path} as its standard streams, which cannot be opened: {error.strerror}; "
+            "provide it, or start twistd with --nodaemon"
+        ) from None
 
 
 def _check_writable(option: str, file: str) -> None:
