@@ -30,7 +30,9 @@ Kubernetes and Docker make of services and links, such as `WSRELAY_REDIS_SERVICE
 `WSRELAY_VERSION`, `WSRELAY_IMAGE_TAG` and `WSRELAY_GIT_SHA`.
 
 Relative paths are relative to the directory in which twistd is started, those of unix sockets in `listen` to its
-`--rundir`. A unix socket that a killed process has left behind is taken over if no process accepts connections on it.
+`--rundir`. A unix socket that a killed process has left behind is taken over if no process accepts connections on it,
+with its lock, which is a symbolic link to a process ID; any other file in the place of one is an error. Relays that
+start at the same time exclude each other by a lock on the directory, unless that cannot be read or locked.
 
 Settings that may hold a credential have no flag, because the arguments of a process are public. For these, a variable
 with `_FILE` appended may hold the path of a file with the value, as in `WSRELAY_API_KEYS_FILE`. They are read again on

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import unix
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.support.edge import REACTOR
@@ -22,6 +27,16 @@ from wsrelay.transports.listening.unix_sockets import UnixPort, UnixReactor
 
 DEAD_PID = 2**22 + 1
 """A process ID that Linux never gives (pid_max is at most 2**22)."""
+
+
+@contextmanager
+def closing_descriptor(folder: Path) -> Iterator[int]:
+    """Open a directory for a while."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class UnixSocketTests(TestCase):
@@ -71,7 +86,7 @@ class UnixSocketTests(TestCase):
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_stale_socket_is_replaced_whatever_its_lock_says(self) -> None:
-        for target in (None, "1", str(os.getpid()), str(DEAD_PID), "nonsense"):
+        for target in (None, "1", str(os.getpid()), str(DEAD_PID)):
             self.path.unlink(missing_ok=True)
             self.lock.unlink(missing_ok=True)
             self.leave_socket()
@@ -94,18 +109,36 @@ class UnixSocketTests(TestCase):
         self.listen()
         self.assert_answers()
 
-    def test_empty_file_in_place_of_the_lock_is_replaced(self) -> None:
-        self.lock.touch()
-        self.listen()
-        self.assert_answers()
-
-    def test_file_with_content_or_directory_in_place_of_the_lock_is_named(self) -> None:
-        self.lock.write_text("mine")
-        self.assertIn(f"{self.lock} is no lock of a relay; remove it", self.error())
-        self.assertEqual(self.lock.read_text(), "mine")
+    def test_anything_else_in_place_of_the_lock_is_named_and_left_with_the_socket(self) -> None:
+        self.leave_socket()
+        file = self.folder / "mine"
+        file.write_text("mine")
+        problem = f"{self.lock} is no lock of a relay; remove it, or listen elsewhere"
+        for target in (str(file), "nonsense", "12a", "-1", "\u0661"):
+            self.lock.symlink_to(target)
+            self.assertEqual(self.error(), problem)
+            self.assertEqual(os.readlink(self.lock), target)
+            self.lock.unlink()
+        for text in ("mine", ""):
+            self.lock.write_text(text)
+            self.assertEqual(self.error(), problem)
+            self.assertEqual(self.lock.read_text(), text)
         self.lock.unlink()
         self.lock.mkdir()
-        self.assertIn(f"{self.lock} is no lock of a relay; remove it", self.error())
+        self.assertEqual(self.error(), problem)
+        self.assertTrue(self.path.is_socket())
+
+    def test_lock_that_its_process_removes_meanwhile_is_no_obstacle(self) -> None:
+        self.lock.symlink_to("1")
+        readlink = os.readlink
+
+        def late(path: bytes) -> bytes:
+            self.lock.unlink(missing_ok=True)
+            return readlink(path)
+
+        self.patch(os, "readlink", late)
+        self.listen()
+        self.assert_answers()
 
     def test_live_socket_is_refused_and_stays_alive(self) -> None:
         self.listen()
@@ -128,6 +161,13 @@ class UnixSocketTests(TestCase):
             other.bind(str(self.path))
             self.error()
         self.assertTrue(self.path.is_socket())
+
+    def test_datagram_socket_whose_process_is_gone_is_replaced(self) -> None:
+        """The kernel no longer tells its type."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(str(self.path))
+        self.listen()
+        self.assert_answers()
 
     def test_what_is_no_socket_is_left_alone(self) -> None:
         self.path.write_text("mine")
@@ -180,6 +220,91 @@ class UnixSocketTests(TestCase):
             await port.stopListening()
             self.assert_answers()
         self.assertEqual(os.readlink(self.lock), "1")
+
+    async def test_lock_with_our_process_id_that_is_another_s_is_left_alone(self) -> None:
+        """In another container a process has the same ID, and a file system may give its link the same inode."""
+        port = self.listen()
+        self.path.unlink()
+        self.lock.unlink()
+        self.lock.symlink_to(str(os.getpid()))
+        await port.stopListening()
+        self.assertTrue(self.lock.is_symlink())
+
+    async def test_files_are_removed_before_the_port_is_closed(self) -> None:
+        port = self.listen()
+        closing = port.stopListening()
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.assertTrue(port.connected)
+        await closing
+
+    async def test_files_are_removed_when_the_reactor_ends_without_closing_the_port(self) -> None:
+        port = self.listen()
+        port.stopReading()
+        port.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_directory_is_locked_from_the_question_until_the_socket_listens(self) -> None:
+        self.leave_socket()
+        locked: list[bool] = []
+        start, remove = unix.Port.startListening, os.unlink
+
+        def note() -> None:
+            with closing_descriptor(self.folder) as descriptor:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    locked.append(True)
+                else:
+                    locked.append(False)
+
+        def noting_unlink(path: bytes) -> None:
+            note()
+            remove(path)
+
+        def noting_start(port: unix.Port) -> None:
+            start(port)
+            note()
+
+        self.patch(os, "unlink", noting_unlink)
+        self.patch(unix.Port, "startListening", noting_start)
+        self.listen()
+        self.assertEqual(locked, [True, True])
+        note()
+        self.assertFalse(locked[-1])
+
+    def test_start_waits_for_another_one_in_its_directory_and_then_finds_its_socket(self) -> None:
+        self.leave_socket()
+        other = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def other_listens(_seconds: float) -> None:
+            self.path.unlink()
+            first.bind(str(self.path))
+            first.listen()
+            os.close(other)
+
+        with socket.socket(socket.AF_UNIX) as first:
+            self.patch(time, "sleep", other_listens)
+            self.assertIn("a process answers there", self.error())
+
+    def test_directory_that_stays_locked_does_not_prevent_the_start(self) -> None:
+        waits: list[float] = []
+        self.patch(time, "sleep", waits.append)
+        with closing_descriptor(self.folder) as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            with capturedLogs() as events:
+                self.listen()
+        self.assert_answers()
+        self.assertAlmostEqual(sum(waits), 2.0)
+        self.assertTrue(any("stays locked by another process" in (formatEvent(event) or "") for event in events))
+
+    def test_directory_that_cannot_be_locked_does_not_prevent_the_start(self) -> None:
+        def unsupported(_descriptor: int, _operation: int) -> None:
+            raise OSError(95, "Operation not supported")
+
+        self.patch(fcntl, "flock", unsupported)
+        self.listen()
+        self.assert_answers()
 
     async def test_files_that_are_gone_or_cannot_be_removed_do_not_keep_the_port_open(self) -> None:
         port = self.listen()
