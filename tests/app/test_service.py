@@ -116,6 +116,15 @@ class ServiceTests(SynchronousTestCase):
         with self.assertRaisesRegex(ConfigError, r"^cannot listen on 127\.0\.0\.1:8080: Address already in use$"):
             self.service.privilegedStartService()
 
+    def test_ports_that_listen_already_are_closed_when_another_one_cannot(self) -> None:
+        first, second, last = Endpoint(), Endpoint(), Endpoint()
+        second.failure = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
+        given: Any = (Settings(host="127.0.0.1"), self.broker, [first, second, last], self.clock, Random(1))
+        service = RelayService(*given)
+        with self.assertRaisesRegex(ConfigError, "^cannot listen on "):
+            service.privilegedStartService()
+        self.assertEqual((first.port.stopped, last.port.stopped, service.addresses), (True, True, []))
+
     def test_bind_error_without_strerror_is_reported_as_far_as_known(self) -> None:
         for port, where in ((8080, r"\*:8080"), (b"/run/x", "/run/x")):
             self.endpoint.failure = CannotListenError("", port, ValueError("no"))

@@ -149,6 +149,13 @@ class FailedStartTests(DaemonCase):
                 self.assert_fails(self.daemon.start(*flags), reason)
                 self.assertIn(reason, self.daemon.log())
 
+    def test_unix_socket_is_not_left_behind_when_another_endpoint_cannot_be_used(self) -> None:
+        for scheme in ("unix:", "haproxy:unix:"):
+            for mode in ((), NODAEMON):
+                flags = ("--listen", f"{scheme}{self.daemon.folder}/b.sock", "--listen", "tcp:8080:interface=192.0.2.1")
+                self.assert_fails(self.daemon.start(*flags, twistd=mode), "cannot listen on 192.0.2.1:8080")
+                self.assertEqual([each.name for each in self.daemon.folder.glob("b.sock*")], [])
+
     def test_long_reason_is_cut_at_the_prompt_and_complete_in_the_log(self) -> None:
         path = "missing/" + "x" * 90
         self.assert_fails(self.daemon.start("--listen", f"unix:{path}"), "xxx...")

@@ -99,12 +99,17 @@ class RelayService(Service):
         """Listen; ports below 1024 need the privileges that twistd is about to give up.
 
         Raises:
-            ConfigError: The address is taken or not ours, or cannot be used for another reason.
+            ConfigError: The address is taken or not ours, or cannot be used for another reason. Nothing listens then.
         """
         failures: list[Failure] = []
         for endpoint in self._endpoints:
             endpoint.listen(self.relay.router).addCallbacks(self._listening, failures.append)
         if failures:
+            ports, self._ports = self._ports, []
+            for port in ports:
+                # The reactor may never run, in which nearly all ports close: the process ends, and that closes them. A
+                # unix socket has removed its files by now.
+                Deferred.fromCoroutine(self._stop_listening(port))
             raise ConfigError(_listen_error(failures[0].value))
 
     def startService(self) -> None:
