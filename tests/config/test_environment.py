@@ -57,6 +57,16 @@ class ForeignVariableTests(SynchronousTestCase):
         self.assertEqual(foreign_variables({"WSRELAY_PORT": "8081", "WSRELAY_HOST": "::"}), [])
         self.assertEqual(load({}, {"WSRELAY_PORT": "8081"}).port, 8081)
 
+    def test_only_addresses_of_the_protocols_of_services_are_theirs(self) -> None:
+        for name, url in (
+            ("WSRELAY_HOOK_PORT", "https://app.example/hook"),
+            ("WSRELAY_REDIS_PORT", "redis://10.0.0.1:6379"),
+            ("WSRELAY_TLS_PORT", "x-tcp://10.0.0.1:80"),
+        ):
+            self.assertEqual(foreign_variables({name: url}), [])
+            self.assertIn(f"unknown environment variable {name}", config_error({}, {name: url}))
+        self.assertIn("must be a whole number", config_error({}, {"WSRELAY_PORT": "http://10.0.0.1"}))
+
     def test_anything_else_is_rejected_with_the_nearest_name(self) -> None:
         for name, nearest in (
             ("WSRELAY_CHANELS", "WSRELAY_CHANNELS"),

@@ -17,6 +17,8 @@ __all__ = ["foreign_variables", "own_variables"]
 
 _PREFIX = "WSRELAY_"
 
+_SERVICE_URL = re.compile("(tcp|udp|sctp)://.*", re.DOTALL)
+
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE = re.compile(r"\w+_SERVICE_(HOST|PORT(_\w+)?)")
 _SERVICE_PORT = re.compile(r"(?P<service>\w+?)_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
@@ -77,4 +79,4 @@ def own_variables(environ: Mapping[str, str], known: Collection[str]) -> dict[st
 
 def _is_service_url(name: str, text: str) -> bool:
     """Return whether a variable is the address of a service: of the service wsrelay it has the name of a setting."""
-    return name.endswith("_PORT") and "://" in text
+    return name.endswith("_PORT") and _SERVICE_URL.fullmatch(text) is not None
