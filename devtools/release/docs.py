@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from wsrelay.config import CHANNELS_GROUP, Setting, setting_table
+from wsrelay.config.validation import PROTECTIVE
 from wsrelay.core.outcomes.disconnects import Disconnect
 
 __all__ = ["FOLDER", "PAGES"]
@@ -20,10 +21,14 @@ by `--config` or `WSRELAY_CONFIG`, else its default. An unknown flag, variable o
 as a hint; flags cannot be abbreviated. Flags that take a list may be given several times.
 
 A variable that is empty counts as not set, except where the relay would then be more open, or without Redis, although
-something else was meant: `REDIS_URL`, `WSRELAY_CONFIG`, `WSRELAY_ACCESS`, `WSRELAY_HOOK_URL`, `WSRELAY_TOKEN_ISSUER`
-and `WSRELAY_REQUIRE_ORIGIN` must not be empty, and neither must a list of `channels`, in any source. Without a Redis
-URL the relay starts with the memory broker and, if other machines can reach it, warns; `WSRELAY_BROKER=memory` says
-that it is meant.
+something else was meant. The variables of these settings must not be empty:
+
+{protective}
+
+Neither must those of `redis_url`, and that of `broker`, if there is no Redis URL elsewhere; of `chat_page` where the
+page would be served; of `host` and `listen` if the port comes from `PORT`; of `publish` without `channels`; and a list
+of `channels`, in any source. Without a Redis URL the relay starts with the memory broker and, if other machines can
+reach it, warns; `WSRELAY_BROKER=memory` says that it is meant.
 
 Names that begin with `WSRELAY_` and are not meant for the relay are ignored, with a warning: the variables that
 Kubernetes and Docker make of services and links, such as `WSRELAY_REDIS_SERVICE_HOST`, and labels such as
@@ -113,7 +118,8 @@ def configuration() -> str:
     """Return the text of docs/configuration.md."""
     groups = [(name, list(rows)) for name, rows in groupby(setting_table(), lambda row: row.group)]
     contents = [_contents(name, rows) for name, rows in groups]
-    return "\n".join([_CONFIGURATION, *contents, "", *(_section(name, rows) for name, rows in groups)])
+    introduction = _CONFIGURATION.replace("{protective}", ", ".join(f"`{name}`" for name in PROTECTIVE))
+    return "\n".join([introduction, *contents, "", *(_section(name, rows) for name, rows in groups)])
 
 
 def _contents(name: str, rows: list[Setting]) -> str:

@@ -117,6 +117,20 @@ class SourceTests(SynchronousTestCase):
             [str(load({}, environ).redis_url) for environ, _ in cases], [f"{url}:6379" for _, url in cases]
         )
 
+    def test_redis_url_with_tls_goes_before_a_file_and_is_checked_and_named_if_another_one_is_used(self) -> None:
+        path = self.file("redis_url = 'rediss://file'\n")
+        with capturedLogs() as events:
+            self.assertEqual(
+                f"{load({'config': path}, {'REDIS_TLS_URL': 'rediss://tls'}).redis_url}", "rediss://tls:6379"
+            )
+        self.assertEqual(events, [])
+        error = config_error({}, {"REDIS_URL": "rediss://a", "REDIS_TLS_URL": "rediss://h/x"})
+        self.assertEqual(error, "REDIS_TLS_URL cannot be used: the database after the last slash is not a number")
+        with capturedLogs() as events:
+            load({}, {"REDIS_URL": "rediss://:pw@a", "REDIS_TLS_URL": "rediss://:pw@b"})
+        [text] = [formatEvent(event) for event in events]
+        self.assertEqual(text, "redis_url is taken from REDIS_URL; ignored: REDIS_TLS_URL")
+
     def test_unknown_variable_is_rejected_with_the_nearest_name(self) -> None:
         self.assertEqual(
             [config_error({}, {name: ""}) for name in ("WSRELAY_PROT", "WSRELAY_PING_INTERVAL", "WSRELAY_" + "X" * 20)],

@@ -89,9 +89,11 @@ class ValueTests(SynchronousTestCase):
         self.check("publish", {"a": ("a",), " a , b:*,,": ("a", "b:*"), "": ()})
 
     def test_path_is_absolute_because_twistd_may_change_its_directory(self) -> None:
-        self.check(
-            "redis_tls_ca_file", {"certificates/ca.pem": Path.cwd() / "certificates/ca.pem", "/ca.pem": Path("/ca.pem")}
-        )
+        for text, path in (
+            ("certificates/ca.pem", Path.cwd() / "certificates/ca.pem"),
+            ("/ca.pem", Path("/ca.pem")),
+        ):
+            self.assertEqual(ROWS["redis_tls_ca_file"].read("flag", text), path)
 
     def test_redis_url_errors_name_the_variable(self) -> None:
         self.assertEqual(load_env(REDIS_URL="redis://:pw@h").redis_url, RedisURL(host="h", password="pw"))

@@ -77,7 +77,7 @@ class DefaultTests(SynchronousTestCase):
 
     def test_variables_of_other_programs_and_empty_ones_are_ignored(self) -> None:
         settings = load_env(
-            HOME="/nowhere", WSRELAYX="1", PORT="", WSRELAY_HOST="", WSRELAY_ORIGINS="", REDIS_TLS_URL=""
+            HOME="/nowhere", WSRELAYX="1", PORT="", WSRELAY_HOST="", WSRELAY_ORIGINS="", WSRELAY_API_KEYS=""
         )
         self.assertEqual(settings, load({}, {}))
 

@@ -12,6 +12,31 @@ from wsrelay.core.outcomes.errors import ConfigError
 
 SECRET = "hunter2"
 ROWS = {row.name: row for row in setting_table()}
+TLS = {"REDIS_URL": "rediss://h"}
+
+
+def variables(names: str) -> list[str]:
+    """Return the variables of settings whose names are separated by white space."""
+    return [f"WSRELAY_{name.upper()}" for name in names.split()]
+
+
+PROTECTIONS = variables(
+    "config listen_tls tls_min_version tls_ciphers redis_tls_ca_file redis_tls_fingerprint access require_origin "
+    "token_algorithms token_audience token_issuer hook_url hook_forward_headers hook_publish "
+    "max_connections_per_address"
+)
+DEPENDENT_PROTECTIONS = variables("host listen broker redis_url channels publish chat_page")
+HARMLESS = variables(
+    # Without these there are no TLS endpoints, other names in Redis, no certificate to show, nothing more to connect
+    # with and nothing more to ask for; pages of other hosts are rejected, and certificates are verified.
+    "tls_certificates prefix redis_tls_client_certificate redis_tls_client_key redis_tls_verify origins centrifugo "
+    "token_keys token_jwks_url token_cookie hook_secret api_keys metrics compress frames trusted_proxies port "
+    # These have a default that is a limit as well.
+    "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections max_handshakes_per_second "
+    "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
+    "send_buffer_bytes handshake_timeout_seconds ping_interval_seconds ping_timeout_seconds "
+    "router_idle_timeout_seconds close_timeout_seconds drain_timeout_seconds"
+)
 
 
 class ValidationTests(SynchronousTestCase):
@@ -24,18 +49,41 @@ class ValidationTests(SynchronousTestCase):
         )
 
     def test_empty_redis_url_is_rejected_unless_it_is_not_needed(self) -> None:
-        for name in ("REDIS_URL", "WSRELAY_REDIS_URL", "WSRELAY_REDIS_URL_FILE"):
+        for name in ("REDIS_URL", "REDIS_URL_FILE", "REDIS_TLS_URL", "WSRELAY_REDIS_URL", "WSRELAY_REDIS_URL_FILE"):
             expected = f"{name} is set but empty: set it to the URL of the Redis server, or set WSRELAY_BROKER=memory"
             self.assertIn(expected, config_error({}, {name: ""}))
             self.assertEqual(config_error({}, {name: "", "WSRELAY_BROKER": "memory"}), "nothing")
-            self.assertEqual(config_error({}, {name: "", "REDIS_TLS_URL": "rediss://h"}), "nothing")
+            if name != "REDIS_TLS_URL":
+                self.assertEqual(config_error({}, {name: "", "REDIS_TLS_URL": "rediss://h"}), "nothing")
         self.assertEqual(config_error({}, {"REDIS_URL": "redis://h", "WSRELAY_REDIS_URL": ""}), "nothing")
 
     def test_empty_variable_in_place_of_a_protection_is_rejected(self) -> None:
-        for name in ("CONFIG", "ACCESS", "HOOK_URL", "TOKEN_ISSUER", "REQUIRE_ORIGIN"):
-            error = config_error({}, {f"WSRELAY_{name}": ""})
-            self.assertEqual(error, f"WSRELAY_{name} is set but empty: give it a value, or unset it to do without")
+        for name in PROTECTIONS:
+            error = config_error({}, {name: ""})
+            self.assertEqual(error, f"{name} is set but empty: give it a value, or unset it to do without")
         self.assertEqual(config_error({"access": "token"}, {"WSRELAY_ACCESS": ""}), "nothing")
+
+    def test_every_other_variable_may_be_empty(self) -> None:
+        """A new setting is in one of the two lists: without it more is open than with it, or not."""
+        self.assertEqual({row.variable for row in ROWS.values()}, {*PROTECTIONS, *DEPENDENT_PROTECTIONS, *HARMLESS})
+        for name in HARMLESS:
+            for more in ({}, {"PORT": "1"}, {"REDIS_URL": "redis://h"}):
+                self.assertEqual(config_error({}, {name: "", **more}), "nothing", name)
+
+    def test_empty_address_is_rejected_where_every_address_would_be_listened_on(self) -> None:
+        for name in ("HOST", "LISTEN"):
+            environ, text = {f"WSRELAY_{name}": ""}, f"WSRELAY_{name} is set but empty"
+            self.assertIn(text, config_error({}, {**environ, "PORT": "1"}))
+            for flags, more in (({}, {}), ({}, {"WSRELAY_PORT": "1"}), ({"port": "1"}, {"PORT": "1"})):
+                self.assertEqual(config_error(flags, {**environ, **more}), "nothing")
+        self.assertEqual(config_error({"host": "::1"}, {"WSRELAY_LISTEN": "", "PORT": "1"}), "nothing")
+        self.assertEqual(config_error({"listen": "unix:x"}, {"WSRELAY_HOST": "", "PORT": "1"}), "nothing")
+
+    def test_empty_broker_and_chat_page_are_rejected_where_they_would_stand_for_the_memory_broker(self) -> None:
+        for name in ("BROKER", "CHAT_PAGE"):
+            environ = {f"WSRELAY_{name}": ""}
+            self.assertIn(f"WSRELAY_{name} is set but empty", config_error({}, environ))
+            self.assertEqual(config_error({}, {**environ, "REDIS_URL": "redis://h"}), "nothing")
 
     def test_empty_list_of_channels_does_not_open_every_channel(self) -> None:
         path = Path(self.mktemp())
@@ -45,6 +93,7 @@ class ValidationTests(SynchronousTestCase):
             ({"channels": ", "}, {}, "--channels"),
             ({}, {"WSRELAY_CHANNELS": ""}, "WSRELAY_CHANNELS"),
             ({}, {"WSRELAY_CHANNELS": ","}, "WSRELAY_CHANNELS"),
+            ({}, {"WSRELAY_PUBLISH": ""}, "WSRELAY_PUBLISH"),
             ({"config": str(path)}, {}, "channels in the file"),
         ]
         for flags, environ, named in sources:
@@ -74,8 +123,8 @@ class ValidationTests(SynchronousTestCase):
             "them"
         )
         self.assertEqual(config_error(flags, {}), text)
-        self.assertEqual(config_error({"redis_tls_ca_file": "ca.pem"}, {}), "nothing")
-        self.assertEqual(config_error({"redis_tls_verify": "false"}, {}), "nothing")
+        for flags in ({"redis_tls_ca_file": "ca.pem"}, {"redis_tls_verify": "false"}):
+            self.assertEqual(config_error(flags, TLS), "nothing")
 
     def test_malformed_pattern_is_rejected(self) -> None:
         self.assertEqual(
@@ -103,26 +152,36 @@ class ValidationTests(SynchronousTestCase):
         ):
             self.assertEqual(config_error(flags, {}), "nothing")
 
-    def test_pinned_certificate_needs_an_encrypted_url(self) -> None:
+    def test_settings_of_tls_to_redis_need_an_encrypted_url(self) -> None:
         for name, value in (
             ("REDIS_TLS_FINGERPRINT", "00" * 32),
             ("REDIS_TLS_CA_FILE", "ca.pem"),
             ("REDIS_TLS_CLIENT_CERTIFICATE", "relay.pem"),
+            ("REDIS_TLS_VERIFY", "true"),
         ):
-            with self.assertRaisesRegex(ConfigError, "not encrypted"):
-                load({}, {"REDIS_URL": "redis://h", f"WSRELAY_{name}": value})
-            load({}, {"REDIS_URL": "rediss://h", f"WSRELAY_{name}": value})
+            environ = {f"WSRELAY_{name}": value}
+            for url in ("redis://h", "unix:///run/redis"):
+                expected = f"{name.lower()} is for rediss:// URLs; this one is not encrypted"
+                self.assertEqual(config_error({}, {**environ, "REDIS_URL": url}), expected)
+            for more in ({}, {"WSRELAY_BROKER": "memory"}):
+                expected = f"{name.lower()} has no effect without redis_url: set REDIS_URL to a rediss:// URL"
+                self.assertEqual(config_error({}, {**environ, **more}), expected)
+            self.assertEqual(config_error({}, {**environ, **TLS}), "nothing")
+
+    def test_verification_may_be_disabled_for_a_hoster_whose_url_has_no_tls(self) -> None:
+        for more in ({}, {"REDIS_URL": "redis://h"}):
+            self.assertEqual(config_error({}, {"WSRELAY_REDIS_TLS_VERIFY": "false", **more}), "nothing")
 
     def test_client_key_needs_a_client_certificate(self) -> None:
         for flags, text in (
             ({"redis_tls_client_key": "x"}, "redis_tls_client_key has no effect without redis_tls_client_certificate"),
             ({"redis_tls_client_key": "x", "redis_tls_client_certificate": "y"}, "nothing"),
         ):
-            self.assertEqual(config_error(flags, {}), text)
+            self.assertEqual(config_error(flags, TLS), text)
 
     def test_fingerprint_is_64_hex_digits_and_excludes_other_trust_settings(self) -> None:
         colons = ":".join(["AB"] * 32)
-        self.assertEqual(load({"redis_tls_fingerprint": colons}, {}).redis_tls_fingerprint, colons)
+        self.assertEqual(load({"redis_tls_fingerprint": colons}, TLS).redis_tls_fingerprint, colons)
         with self.assertRaisesRegex(ConfigError, "64 hexadecimal digits"):
             load({"redis_tls_fingerprint": "ab"}, {})
         for more in ({"redis_tls_ca_file": "x"}, {"redis_tls_verify": "false"}):

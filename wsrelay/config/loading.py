@@ -21,6 +21,8 @@ __all__ = ["load"]
 
 _log = Logger("wsrelay")
 
+_TLS_URL = "REDIS_TLS_URL"
+
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path | None = None) -> Settings:
     """Return the settings that flags, environment and TOML file set together.
@@ -45,14 +47,17 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path |
         collected.read_file(Path(path))
     for name, names in variables.items():
         collected.read_variable(names[0], name, environ[names[0]])
-    tls = environ.get("REDIS_TLS_URL")
-    if tls and not collected.sources.get("redis_url", "").startswith("WSRELAY_"):
-        # Older applications on Heroku have both variables; the URL with TLS is the one to use.
-        if not getattr(collected.values.get("redis_url"), "tls", False):
-            collected.read("REDIS_TLS_URL", "redis_url", tls)
-            variables["redis_url"] = ["REDIS_TLS_URL", *variables.get("redis_url", ())]
-    elif tls:
-        variables["redis_url"].append("REDIS_TLS_URL")
+    if tls := environ.get(_TLS_URL):
+        names = variables.setdefault("redis_url", [])
+        # One for the relay alone is stronger than what is for every program, and that is not read then.
+        is_ours = bool(names) and names[0].startswith("WSRELAY_")
+        url = None if is_ours else collected.rows["redis_url"].read(_TLS_URL, tls)
+        if is_ours or (names and collected.values["redis_url"].tls):
+            names.append(_TLS_URL)
+        else:
+            # Older applications on Heroku have both variables; the URL with TLS is the one to use.
+            collected.values["redis_url"], collected.sources["redis_url"] = url, _TLS_URL
+            names.insert(0, _TLS_URL)
     for name, names in variables.items():
         if len(names) > 1:
             _log.info(
@@ -65,8 +70,10 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path |
         collected.read("flag", name, text)
     if collected.sources.get("port") == "PORT":
         collected.values.setdefault("host", "0.0.0.0")  # noqa: S104 -- a dyno's router connects from outside
-    empty = {row.name: name for row in rows for name in (*row.environ, row.environ_file)
-             if name is not None and name in environ and not environ[name].strip()}  # fmt: skip
+    empty = {row.name: name for row in rows for names in _variables(row) for name in names
+             if name in environ and not environ[name].strip()}  # fmt: skip
+    if environ.get(_TLS_URL) == "":
+        empty["redis_url"] = _TLS_URL
     return validate(Settings(**collected.values), collected.sources, empty)
 
 
@@ -126,12 +133,17 @@ def _set_variables(row: Setting, environ: Mapping[str, str]) -> list[str]:
     platform assigns is the only one at which it connects.
     """
     found: list[str] = []
-    for name in row.environ:
-        names = [each for each in (name, f"{name}_FILE" if row.secret else "") if environ.get(each)]
+    for alternatives in _variables(row):
+        names = [each for each in alternatives if environ.get(each)]
         if len(names) > 1:
             raise ConfigError(f"{names[1]} and {names[0]} both set {row.name}: use only one of them")
         found += names
     return found
+
+
+def _variables(row: Setting) -> list[tuple[str, ...]]:
+    """Return the variables of a setting, the strongest first, each with the one for a file in its place if secret."""
+    return [(name, f"{name}_FILE") if row.secret else (name,) for name in row.environ]
 
 
 def _read_secret(variable: str, path: Path) -> str:

@@ -144,7 +144,7 @@ class Settings:
         SWITCH,
         True,
         "Verify the certificate of a rediss:// server. Set it to false for hosters with self-signed certificates: the "
-        "connection is then encrypted, but not protected against an impostor.",
+        "connection is then encrypted, but not protected against an impostor. A server without TLS is not affected.",
     )
     redis_tls_ca_file: Path | None = _redis(
         PATH, None, "PEM file with the CA certificates to trust for rediss://. If not set, those of the platform."
@@ -264,7 +264,8 @@ class Settings:
     hook_forward_headers: tuple[str, ...] = _authentication(
         LIST,
         ("cookie", "authorization"),
-        "Header fields of the client that are forwarded to the hook: cookie, authorization, both or none.",
+        "Header fields of the client that are forwarded to the hook: cookie, authorization, both, or none (in the "
+        "variable, a comma alone).",
     )
     hook_timeout_seconds: float = _authentication(
         NUMBER,

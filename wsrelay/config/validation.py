@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from wsrelay.config.settings import Settings
 from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
 from wsrelay.core.outcomes.errors import ChannelError, ConfigError
 
-__all__ = ["validate"]
+__all__ = ["PROTECTIVE", "validate"]
 
 MIN_API_KEY_CHARACTERS = 16
 
 # RFC 6265 section 4.1.1: a token of HTTP.
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-
-_PROTECTIVE = ("config", "access", "hook_url", "token_issuer", "require_origin")
-"""Settings without which more is open than with them."""
+PROTECTIVE = (
+    "config",
+    "listen_tls",
+    "tls_min_version",
+    "tls_ciphers",
+    "redis_tls_ca_file",
+    "redis_tls_fingerprint",
+    "access",
+    "require_origin",
+    "token_algorithms",
+    "token_audience",
+    "token_issuer",
+    "hook_url",
+    "hook_forward_headers",
+    "hook_publish",
+    "max_connections_per_address",
+)
+"""Settings without which more is open than with them, whatever else is set. Limits that have a default are not among
+them: it is one, too."""
 
 
 def validate(settings: Settings, sources: Mapping[str, str], empty: Mapping[str, str]) -> Settings:
@@ -36,7 +52,7 @@ def validate(settings: Settings, sources: Mapping[str, str], empty: Mapping[str,
         ConfigError: Some contradict each other, or have no effect. The text says which, and what to do.
     """
     _check_empty(settings, sources, empty)
-    _check_broker(settings)
+    _check_broker(settings, sources)
     _check_listening(settings, sources)
     _check_limits(settings)
     _check_authentication(settings, sources)
@@ -56,18 +72,31 @@ def _check_empty(settings: Settings, sources: Mapping[str, str], empty: Mapping[
             f"{empty['redis_url']} is set but empty: set it to the URL of the Redis server, or set "
             "WSRELAY_BROKER=memory to run one process without Redis"
         )
-    for name in _PROTECTIVE:
+    for name in (*PROTECTIVE, *_protective_here(settings, sources)):
         if name in empty and name not in sources:
             raise ConfigError(f"{empty[name]} is set but empty: give it a value, or unset it to do without")
     names_no_channel = not (settings.channels or settings.publish or settings.namespaces)
-    if names_no_channel and (source := sources.get("channels", empty.get("channels"))):
+    # To publish to nothing may be meant where somebody wrote it, as a flag or into the file.
+    in_place_of_channels = sources.get("channels", empty.get("channels", empty.get("publish")))
+    if names_no_channel and (source := in_place_of_channels):
         named = {"flag": "--channels", "file": "channels in the file"}.get(source, source)
         raise ConfigError(
             f"{named} is empty, which would open every channel: name channels (* for all), or leave it out"
         )
 
 
-def _check_broker(settings: Settings) -> None:
+def _protective_here(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:
+    """Return the settings without which these other ones open more."""
+    if sources.get("port") == "PORT" and "host" not in sources and not settings.listen:
+        # Every address is listened on then, otherwise the loopback interface alone.
+        yield from ("host", "listen")
+    if settings.redis_url is None:
+        yield "broker"
+    if settings.has_chat_page:
+        yield "chat_page"
+
+
+def _check_broker(settings: Settings, sources: Mapping[str, str]) -> None:
     if settings.broker == "redis" and settings.redis_url is None:
         raise ConfigError("broker is redis but there is no redis_url: set REDIS_URL")
     if settings.redis_tls_ca_file is not None and not settings.redis_tls_verify:
@@ -75,10 +104,6 @@ def _check_broker(settings: Settings) -> None:
             "redis_tls_ca_file says which CAs to trust, redis_tls_verify=false trusts every server: set only one of "
             "them"
         )
-    for_tls = ("redis_tls_fingerprint", "redis_tls_ca_file", "redis_tls_client_certificate", "redis_tls_client_key")
-    useless = [name for name in for_tls if getattr(settings, name) is not None]
-    if useless and settings.redis_url is not None and not settings.redis_url.tls:
-        raise ConfigError(f"{useless[0]} is for rediss:// URLs; this one is not encrypted")
     if settings.redis_tls_client_key is not None and settings.redis_tls_client_certificate is None:
         raise ConfigError("redis_tls_client_key has no effect without redis_tls_client_certificate")
     if settings.redis_tls_fingerprint is not None:
@@ -89,6 +114,12 @@ def _check_broker(settings: Settings) -> None:
                 "redis_tls_fingerprint names the only certificate to trust: do not set redis_tls_ca_file or "
                 "redis_tls_verify with it"
             )
+    # Not redis_tls_verify=false: it is set for a hoster, some of whose plans have no TLS, and would protect nothing.
+    for_tls = [name for name in sources if name.startswith("redis_tls_") and getattr(settings, name) is not False]
+    if for_tls and settings.redis_url is None:
+        raise ConfigError(f"{for_tls[0]} has no effect without redis_url: set REDIS_URL to a rediss:// URL")
+    if for_tls and settings.redis_url is not None and not settings.redis_url.tls:
+        raise ConfigError(f"{for_tls[0]} is for rediss:// URLs; this one is not encrypted")
     if not settings.prefix.isascii() or any(character.isspace() for character in settings.prefix):
         raise ConfigError("prefix must be ASCII without white space")
     if settings.prefix == "_" or settings.prefix.startswith("__"):
