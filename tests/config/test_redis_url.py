@@ -63,6 +63,10 @@ class ParseTests(SynchronousTestCase):
             "redis://redis_cache": RedisURL(host="redis_cache"),
             "redis://my--redis.internal.": RedisURL(host="my--redis.internal."),
             "redis://user:p%40%3A%2F%23@h": RedisURL(host="h", username="user", password="p@:/#"),
+            "redis://[fe80::1%25eth0]": RedisURL(host="fe80::1%eth0"),
+            "redis://b\u00fccher.example": RedisURL(host="b\u00fccher.example"),
+            "redis://h:": RedisURL(host="h"),
+            "unix:///" + "x" * 106: RedisURL(host="", path="/" + "x" * 106),
             "redis://[::1]:7000/1": RedisURL(host="::1", port=7000, database=1),
             "unix:///run/redis.sock": RedisURL(host="", path="/run/redis.sock"),
             "unix:///run/my%20redis.sock?db=2": RedisURL(host="", path="/run/my redis.sock", database=2),
@@ -75,6 +79,7 @@ class ParseTests(SynchronousTestCase):
         known = "it has parameters that are not known here; "
         parameters = "it has unknown parameters after ? (1); only db is known"
         unix = "a unix URL has three slashes and a path, without an unescaped @: unix:///path/to/socket"
+        lookup, escapes = "its host is no name that can be looked up", "it has %-escapes that are not UTF-8"
         number = "the database after the last slash is not a number"
         cases = {
             "": looks,
@@ -104,6 +109,24 @@ class ParseTests(SynchronousTestCase):
             "redis://a..b": "its host is no name that can be looked up",
             f"redis://{'a' * 64}": "its host is no name that can be looked up",
             "redis://h:1,h:2": "it names several hosts: give the URL of one server, or of a proxy before several",
+            "redis://h%00": lookup,
+            "redis://h%0Ax": lookup,
+            "redis://a%20b": lookup,
+            "redis://a b": lookup,
+            "redis://a%2Fb": lookup,
+            "redis://h%3A1": lookup,
+            "redis://[v1.a]": lookup,
+            "redis://[fe80::1%0A]": lookup,
+            "redis://[fe80::1%25a b]": lookup,
+            "redis://h%FF": escapes,
+            "redis://:%FF@h": escapes,
+            "redis://%C3:pw@h": escapes,
+            "unix:///run/%FF": escapes,
+            "redis://:\udcff@h": broken,
+            "unix:///run/a%00b": "the path of its socket has control characters",
+            "unix:///run/a%0Ab": "the path of its socket has control characters",
+            "unix:///" + "x" * 107: "the path of its socket has 108 bytes; unix sockets have at most 107",
+            "unix:///" + "%C3%BC" * 54: "the path of its socket has 109 bytes; unix sockets have at most 107",
             '"redis://h"': "there are quotes around it: remove them",
             "redis+sentinel://:pw@h:26379/mymaster": "Redis Sentinel is not supported: "
             "give the URL of the primary, or of a proxy that follows it",

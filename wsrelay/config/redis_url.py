@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from wsrelay.core.outcomes.errors import ConfigError
@@ -13,6 +16,13 @@ __all__ = ["RedisURL"]
 _FORMS = "redis://[[user]:password@]host[:port][/database], rediss://... for TLS, or unix:///path/to/socket"
 _SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}
 """Whether each is encrypted."""
+
+MAX_SOCKET_PATH_BYTES = 107
+"""What fits into `sun_path` of Linux, before the null byte at its end (unix(7))."""
+
+# Letters and digits of any script, and what a network of containers has in its names.
+_HOST_NAME = re.compile(r"[\w.-]+")
+_SCOPED_ADDRESS = re.compile(r"(?P<address>[0-9A-Fa-f:.]+)(%[\w.-]+)?", re.ASCII)
 
 _LEAVE_OUT = "leave it out, the relay has deadlines and retries of its own"
 _VERIFY = "set redis_tls_verify instead"
@@ -86,6 +96,8 @@ class RedisURL:
         """
         text = text.strip()
         try:
+            # Bytes that are not UTF-8, in the environment, have no character that could be sent to the server.
+            text.encode()
             parts = urlsplit(text)
         except ValueError:
             raise _malformed() from None
@@ -104,7 +116,8 @@ class RedisURL:
                 raise ConfigError(
                     "a unix URL has three slashes and a path, without an unescaped @: unix:///path/to/socket"
                 )
-            return cls(host="", path=unquote(parts.path), database=database, username=username, password=password)
+            path = _socket_path(parts)
+            return cls(host="", path=path, database=database, username=username, password=password)
         if port == 0:
             raise ConfigError("its port is 0, on which no server listens; leave it out for 6379")
         return cls(
@@ -135,22 +148,53 @@ def _check_scheme(text: str, parts: SplitResult) -> None:
 
 
 def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
-    username = unquote(parts.username) if parts.username else None
+    username = _decoded(parts.username) if parts.username else None
     if parts.password:
-        return username, unquote(parts.password)
+        return username, _decoded(parts.password)
     # The default user is who one is without AUTH. Any other name must not be dropped in silence: its user may do less.
     return (None, None) if username in (None, "default") else (username, "")
 
 
 def _host(parts: SplitResult) -> str:
-    host = unquote(parts.hostname or "")
+    host = _decoded(parts.hostname or "")
     if not host:
         raise ConfigError(f"it names no host; it should look like {_FORMS}")
     try:
-        ascii_host_name(host)
+        # In brackets also stands IPvFuture (RFC 3986 section 3.2.2), of which there is none.
+        if not _may_be_found(host) or ("]" in parts.netloc.rpartition("@")[2] and ":" not in host):
+            raise ValueError(host)  # noqa: TRY301 -- same answer as below
     except ValueError:
         raise ConfigError("its host is no name that can be looked up") from None
     return host
+
+
+def _may_be_found(host: str) -> bool:
+    """Return whether a host is an address, or what is no error at once for a resolver.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if ":" in host:
+        found = _SCOPED_ADDRESS.fullmatch(host)
+        return found is not None and bool(IPv6Address(found["address"]))
+    ascii_host_name(host)
+    return _HOST_NAME.fullmatch(host) is not None
+
+
+def _socket_path(parts: SplitResult) -> str:
+    path = _decoded(parts.path)
+    if not path.isprintable():
+        raise ConfigError("the path of its socket has control characters")
+    if (size := len(os.fsencode(path))) > MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(f"the path of its socket has {size} bytes; unix sockets have at most {MAX_SOCKET_PATH_BYTES}")
+    return path
+
+
+def _decoded(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigError("it has %-escapes that are not UTF-8") from None
 
 
 def _database(parts: SplitResult) -> int:
