@@ -93,7 +93,8 @@ class ValueTests(SynchronousTestCase):
             ("certificates/ca.pem", Path.cwd() / "certificates/ca.pem"),
             ("/ca.pem", Path("/ca.pem")),
         ):
-            self.assertEqual(ROWS["redis_tls_ca_file"].read("flag", text), path)
+            settings = load({"redis_tls_ca_file": text}, {"REDIS_URL": "rediss://h"})
+            self.assertEqual(settings.redis_tls_ca_file, path)
 
     def test_redis_url_errors_name_the_variable(self) -> None:
         self.assertEqual(load_env(REDIS_URL="redis://:pw@h").redis_url, RedisURL(host="h", password="pw"))
