@@ -219,6 +219,10 @@ class OtherRunnerTests(SynchronousTestCase):
 class SignalTests(SynchronousTestCase):
     """Signals before the reactor handles them."""
 
+    def setUp(self) -> None:
+        # A shell starts jobs in the background with SIGINT ignored, and so would be every relay started from here.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+
     def test_sigterm_and_sigint_end_a_start_without_a_traceback(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             relay = Relay("--listen-tls", "tcp:0", "--tls-certificates", "pipe")
