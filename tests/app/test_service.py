@@ -81,11 +81,11 @@ class ServiceTests(SynchronousTestCase):
         self.service.privilegedStartService()
         self.service.startService()
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Return status and body of the service's answer to a GET."""
+    def get(self, path: str, method: str = "GET") -> tuple[int, str]:
+        """Return status and body of the service's answer to a request."""
         relay: Any = SimpleNamespace(wires=[], router=self.endpoint.factory)
         wire = ClientWire(relay)
-        wire.send(head(f"GET {path} HTTP/1.1", "Host: x"))
+        wire.send(head(f"{method} {path} HTTP/1.1", "Host: x", "Content-Length: 0"))
         (answer,) = answers(wire.read())
         return answer.status, answer.body.decode()
 
@@ -303,6 +303,11 @@ class ServiceTests(SynchronousTestCase):
         self.clock.pump([0.1] * 20)
         self.successResultOf(stopping)
         self.assertEqual(certificates.calls, ["start", "reload", "stop"])
+
+    def test_metrics_are_read_and_not_posted(self) -> None:
+        self.make(Settings(host="127.0.0.1", metrics=True))
+        self.start()
+        self.assertEqual([self.get("/metrics", method)[0] for method in ("GET", "OPTIONS", "POST")], [200, 200, 405])
 
     def test_reload_without_certificates_has_no_effect(self) -> None:
         self.make(Settings(host="127.0.0.1", metrics=True))

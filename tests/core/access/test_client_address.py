@@ -17,7 +17,7 @@ class PeerAddressTests(SynchronousTestCase):
             self.assertEqual(peer_address(host), "192.0.2.7")
 
     def test_any_other_text_is_unchanged(self) -> None:
-        for host in ("192.0.2.7", "::1", "2001:DB8::1", "fe80::1%eth0", "::192.0.2.7", "unix", ""):
+        for host in ("192.0.2.7", "::1", "2001:DB8::1", "fe80::1%eth0", "::192.0.2.7", "unix", "a:b", ""):
             self.assertEqual(peer_address(host), host)
 
 

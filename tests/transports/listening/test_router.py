@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv6Address, UNIXAddress
+from twisted.logger import capturedLogs, formatEvent
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
@@ -17,6 +18,7 @@ from devtools.harness.http import Answer, answers, client_frame, head, upgrade
 from tests.support.edge import EdgeCase, RealEdgeCase, TCPClient
 from tests.support.fake_socket import FakeTCPConnection
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
+from wsrelay.core.access.client_address import UNREADABLE
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.listening.eager_tcp import write_eagerly
@@ -218,6 +220,15 @@ class RouterTests(EdgeCase):
         wire.send(upgrade())
         handshake: Any = wire.connection._handshake
         self.assertEqual(handshake.peer, "192.0.2.7")
+
+    def test_proxy_that_names_no_address_is_logged_and_its_client_is_nobody(self) -> None:
+        wire = ClientWire(self.relay(FakeBroker(), trusted_proxies=1))
+        with capturedLogs() as events:
+            wire.send(upgrade("/ws/room", "X-Forwarded-For: _hidden"))
+        handshake: Any = wire.connection._handshake
+        self.assertEqual(handshake.peer, UNREADABLE)
+        (text,) = (formatEvent(event) or "" for event in events)
+        self.assertIn("X-Forwarded-For has no address where trusted_proxies says", text)
 
     def test_rejected_client_that_ends_its_direction_is_closed_in_order(self) -> None:
         _, wire = self.connect(upgrade("/nowhere"))
