@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from wsrelay.core.outcomes.errors import ConfigError
-from wsrelay.core.wire.host_name import ascii_host_name
+from wsrelay.core.wire.host_name import check_host
 
 __all__ = ["RedisURL"]
 
@@ -19,10 +17,6 @@ _SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}
 
 MAX_SOCKET_PATH_BYTES = 107
 """What fits into `sun_path` of Linux, before the null byte at its end (unix(7))."""
-
-# Letters and digits of any script, and what a network of containers has in its names.
-_HOST_NAME = re.compile(r"[\w.-]+")
-_SCOPED_ADDRESS = re.compile(r"(?P<address>[0-9A-Fa-f:.]+)(%[\w.-]+)?", re.ASCII)
 
 _LEAVE_OUT = "leave it out, the relay has deadlines and retries of its own"
 _VERIFY = "set redis_tls_verify instead"
@@ -160,25 +154,10 @@ def _host(parts: SplitResult) -> str:
     if not host:
         raise ConfigError(f"it names no host; it should look like {_FORMS}")
     try:
-        # In brackets also stands IPvFuture (RFC 3986 section 3.2.2), of which there is none.
-        if not _may_be_found(host) or ("]" in parts.netloc.rpartition("@")[2] and ":" not in host):
-            raise ValueError(host)  # noqa: TRY301 -- same answer as below
+        check_host(host, in_brackets="]" in parts.netloc.rpartition("@")[2])
     except ValueError:
         raise ConfigError("its host is no name that can be looked up") from None
     return host
-
-
-def _may_be_found(host: str) -> bool:
-    """Return whether a host is an address, or what is no error at once for a resolver.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if ":" in host:
-        found = _SCOPED_ADDRESS.fullmatch(host)
-        return found is not None and bool(IPv6Address(found["address"]))
-    ascii_host_name(host)
-    return _HOST_NAME.fullmatch(host) is not None
 
 
 def _socket_path(parts: SplitResult) -> str:

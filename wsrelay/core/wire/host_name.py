@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv6Address
+
 import idna
 
-__all__ = ["ascii_host_name"]
+__all__ = ["ascii_host_name", "check_host"]
+
+# Letters and digits of any script, and what networks of containers have in their names.
+_HOST_NAME = re.compile(r"[\w.-]+")
+_SCOPED_ADDRESS = re.compile(r"(?P<address>[0-9A-Fa-f:.]+)(%[\w.-]+)?", re.ASCII)
 
 
 def ascii_host_name(host: str) -> str:
@@ -25,3 +32,25 @@ def ascii_host_name(host: str) -> str:
     # As getaddrinfo of Python does: a host that this rejects would be an error in the resolver's thread.
     host.encode("idna")
     return host
+
+
+def check_host(host: str, *, in_brackets: bool) -> None:
+    """Check that the host of a URL is an address, or a name that is not an error at once for a resolver.
+
+    Args:
+        host: The host, without brackets. An IPv6 address may have a zone (RFC 4007 section 11).
+        in_brackets: Whether it stands in brackets. Only IPv6 addresses do: of IPvFuture (RFC 3986 section 3.2.2) there
+            are none.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if in_brackets:
+        found = _SCOPED_ADDRESS.fullmatch(host)
+        if found is None:
+            raise ValueError("not an IPv6 address with or without a zone")
+        IPv6Address(found["address"])
+    else:
+        ascii_host_name(host)
+        if _HOST_NAME.fullmatch(host) is None:
+            raise ValueError("no name of a host has such characters")
