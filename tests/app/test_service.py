@@ -263,7 +263,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_failed_drain_is_logged_and_does_not_keep_the_process(self) -> None:
         self.start()
-        self.broker.stop = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
+        self.broker.stop = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]  # it is to fail
         self.successResultOf(self.service.stopService())
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
@@ -271,7 +271,7 @@ class ServiceTests(SynchronousTestCase):
         self.start()
         client = self.client()
         self.confirm()
-        self.endpoint.port.stopListening = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]
+        self.endpoint.port.stopListening = lambda: fail(RuntimeError("broken"))  # type: ignore[method-assign]  # it is to fail
         stopped = self.service.stopService()
         client.read()
         self.assertEqual(client.close_received, (1012, "service restart"))

@@ -86,7 +86,7 @@ class ReadmeTests(CommandCase):
     """README.md."""
 
     def test_quick_start_publishes_to_every_socket(self) -> None:
-        """What a socket sends is published."""
+        """A message of one socket reaches Redis, and every other socket."""
         self.start(code_block("README.md", "sh", "--chat-page true").splitlines()[-1])
         publish, subscribe = code_block("README.md", "sh", "redis-cli SUBSCRIBE").splitlines()
         channel = subscribe.split()[2]

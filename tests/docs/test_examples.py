@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -17,6 +16,7 @@ from tests.docs.blocks import ROOT, DocumentedRelay, code_block, substitute
 from tests.docs.test_commands import ACCESS, CommandCase
 from tests.integration.test_browser import require_browser
 from tests.support.browser import Browser, Page
+from tests.support.polling import wait_until
 
 README = "README.md"
 
@@ -109,7 +109,7 @@ class PushTests(_ExampleCase):
         view = self.view()
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler) -> None:  # noqa: N805
+            def do_GET(handler) -> None:  # noqa: N805 -- self is the test
                 if handler.path == "/relay-ticket":
                     self.tickets += 1
                     kind, body = "application/json", json.dumps(view(request))
@@ -121,7 +121,7 @@ class PushTests(_ExampleCase):
                 handler.end_headers()
                 handler.wfile.write(body.encode())
 
-            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
+            def log_message(handler, *_arguments: object) -> None:  # noqa: N805 -- self is the test
                 """Write no access log."""
 
         request = SimpleNamespace(user=SimpleNamespace(pk=42))
@@ -161,18 +161,11 @@ class PushTests(_ExampleCase):
             exec(publish, {"redis": self.client, "json": json, "user": SimpleNamespace(id=42)})
             return bool(page.evaluate(f"window.logged.includes({json.dumps(shown)})"))
 
-        self.wait_until(received)
+        wait_until(received, lambda: page.evaluate("window.logged"))
         page.evaluate("window.logged.length = 0; 0")
         disconnect = substitute(
             code_block(ACCESS, "sh", "redis-cli PUBLISH"), {'{"user": "42"}': '{"user": "42", "reconnect": true}'}
         )
         self.shell.run(disconnect)
-        self.wait_until(lambda: self.tickets >= 2)
-        self.wait_until(received)
-
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds, which is tried again and again."""
-        deadline = time.monotonic() + 20.0
-        while not condition():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
+        wait_until(lambda: self.tickets >= 2, lambda: self.tickets)
+        wait_until(received, lambda: page.evaluate("window.logged"))

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import ssl
-import time
 import urllib.request
 from pathlib import Path
 from typing import ClassVar, TypeAlias
@@ -22,6 +21,7 @@ from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.relay import Relay
 from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, require_program, substitute
+from tests.support.polling import wait_until
 from wsrelay.config import Settings
 
 DEADLINE = 20.0
@@ -184,10 +184,7 @@ class HAProxyTests(_ProxyCase):
         )
         file.write_text(f"global\n    stats socket {stats} level admin\n\n{filled}")
         self.start_proxy("-db", "-f", str(file), process=proxy)
-        deadline = time.monotonic() + DEADLINE
-        while (found := self.check_status(stats)) != "L7OK":
-            self.assertLess(time.monotonic(), deadline, found)
-            time.sleep(0.05)
+        wait_until(lambda: self.check_status(stats) == "L7OK", lambda: self.check_status(stats))
 
     def check_status(self, stats: Path) -> str:
         """Return the result of the latest health check; empty as long as there is none."""

@@ -63,7 +63,7 @@ class EncodingsTests(SynchronousTestCase):
         self.assertIsNot(encodings.get(dialect, DeflatedWebSocketFraming()), encodings.get(dialect, WebSocketFraming()))
 
     def test_binary_frames_are_another_encoding_and_text_is_the_same_as_either(self) -> None:
-        """What is not text has been left out by then."""
+        """The hub has left out by then whatever is not text."""
         encodings = Encodings()
         auto, text, binary = (encodings.get(RAW.dialect, WebSocketFraming(), frames) for frames in FrameType)
         self.assertIs(auto, text)

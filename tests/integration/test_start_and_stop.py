@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -19,7 +20,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.relay import Relay, clean_environ
-from tests.support.daemon import DEADLINE_SECONDS, Daemon
+from tests.support.daemon import Daemon
+from tests.support.polling import DEADLINE_SECONDS
 
 NODAEMON = ("--nodaemon", "--pidfile=twistd.pid")
 ALL_CLOSED = "<&- >&- 2>&-"
@@ -117,7 +119,7 @@ class MissingStreamTests(DaemonCase):
         for redirect, log in logs:
             port = free_port()
             self.daemon.start("--port", str(port), redirect=f"{redirect} &", twistd=(*NODAEMON, *log))
-            self.daemon.wait_for(lambda port=port: answers(port))
+            self.daemon.wait_for(partial(answers, port))
             self.daemon.stop()
 
     def test_errors_are_reported_without_them(self) -> None:

@@ -17,7 +17,7 @@ from wsrelay.process.start_report import StartReport
 
 
 class ReportTests(SynchronousTestCase):
-    """What is reported, to whom."""
+    """The report of a start that fails, and its readers."""
 
     def setUp(self) -> None:
         self.at_exit: list[Any] = []

@@ -7,20 +7,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from devtools.harness.relay import clean_environ
+from tests.support.polling import DEADLINE_SECONDS, wait_until
 
-__all__ = ["DEADLINE_SECONDS", "Daemon"]
-
-DEADLINE_SECONDS = 60.0
+__all__ = ["Daemon"]
 
 _MARK = "RELAY_DAEMON_OF_TEST"
-_POLL_SECONDS = 0.02
 
 
 class Daemon:
@@ -121,17 +118,13 @@ class Daemon:
         self.wait_for(lambda: pid not in self._pids())
         self.pidfile.unlink()
 
-    def wait_for(self, condition: Any) -> None:
+    def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait until a function returns a true value.
 
         Raises:
             TimeoutError: It never did; the text has the log.
         """
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not condition():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"never true; the log: {self.log()}")
-            time.sleep(_POLL_SECONDS)
+        wait_until(condition, self.log)
 
     def _pid_of_file(self) -> set[int]:
         return {self.pid} if self.pidfile.exists() else set()

@@ -86,7 +86,7 @@ class ChatPageTests(_PageCase):
 
 
 class FactsTests(_PageCase):
-    """What the page says about its relay."""
+    """The facts about its relay that the page shows."""
 
     def test_hint_with_redis_is_a_command_with_the_prefix_and_names_neither_server_nor_password(self) -> None:
         page = self.page(**_redis(prefix="app:"))

@@ -67,7 +67,7 @@ class WebSocketHintTests(EdgeCase):
             self.assertEqual(plain.headers.get("www-authenticate"), handshake.headers.get("www-authenticate"))
 
     def test_credential_is_not_spent_and_the_application_not_asked(self) -> None:
-        """What depends on them stays open."""
+        """The answer leaves open whatever depends on them."""
         rooms: dict[str, Any] = {"publish": ("room",), "access": Access.TOKEN}
         self.assertEqual(self.get("/ws/room?ticket=0123456789abcdef", **rooms).status, 426)
         self.assertEqual(self.get("/ws/room?auth=message", **rooms).status, 426)

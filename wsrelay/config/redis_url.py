@@ -13,10 +13,10 @@ __all__ = ["RedisURL"]
 
 _FORMS = "redis://[[user]:password@]host[:port][/database], rediss://... for TLS, or unix:///path/to/socket"
 _SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}
-"""Whether each is encrypted."""
+"""True for the schemes with TLS."""
 
 MAX_SOCKET_PATH_BYTES = 107
-"""What fits into `sun_path` of Linux, before the null byte at its end (unix(7))."""
+"""The size of `sun_path` in Linux, without the null byte at its end (unix(7))."""
 
 _LEAVE_OUT = "leave it out, the relay has deadlines and retries of its own"
 _VERIFY = "set redis_tls_verify instead"

@@ -23,7 +23,8 @@ from wsrelay.process.twistd_options import remove_own_pidfile
 __all__ = ["StartReport"]
 
 MAX_LINE_BYTES = 100
-"""What twistd reads from the pipe: a status, a space and the text (`UnixApplicationRunner._waitForStart`)."""
+"""The number of bytes that twistd reads from the pipe: a status, a space and the text
+(`UnixApplicationRunner._waitForStart`)."""
 
 _log = Logger("wsrelay")
 

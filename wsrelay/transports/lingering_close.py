@@ -13,7 +13,10 @@ from typing import Any, Protocol
 
 from wsrelay.transports.listening.socket_options import is_tls
 
-__all__ = ["MAX_DISCARDED_BYTES", "LingeringClose"]
+__all__ = ["MAX_DISCARDED_BYTES", "REJECTED_CLIENT_LINGER_SECONDS", "LingeringClose"]
+
+REJECTED_CLIENT_LINGER_SECONDS = 2.0
+"""The time that a rejected client has to read the response before its connection is reset."""
 
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 """The number of bytes that are read and dropped before the connection is reset: a client may have megabytes on their

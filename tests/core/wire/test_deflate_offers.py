@@ -34,7 +34,7 @@ class AcceptableOfferTests(SynchronousTestCase):
             self.assert_offers(PLAIN + b"; server_max_window_bits=" + bits, PLAIN + b"; server_max_window_bits=" + bits)
 
     def test_window_of_the_server_that_is_too_small_is_declined(self) -> None:
-        """What all clients are sent is compressed once."""
+        """A message is compressed once for all clients, with a larger window."""
         self.assert_offers(None, *(b"permessage-deflate; server_max_window_bits=%d" % bits for bits in range(8, 12)))
 
     def test_odd_offer_is_declined(self) -> None:

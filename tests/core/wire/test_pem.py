@@ -13,7 +13,7 @@ KEY = b"-----BEGIN EC PRIVATE KEY-----\nQUJD\n-----END EC PRIVATE KEY-----"
 
 
 class ReadTests(SynchronousTestCase):
-    """What is found in a text."""
+    """The blocks that are found in a text."""
 
     def test_blocks_are_found_in_their_order_and_by_label(self) -> None:
         text = read_pem(ONE + b"\n" + KEY + b"\n" + ONE)

@@ -21,9 +21,9 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.access.client_address import UNREADABLE
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.testing.brokers import FakeBroker
+from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS
-from wsrelay.transports.listening.router import REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.web.one_request import RESPONSE_LINGER_SECONDS
 

@@ -21,9 +21,9 @@ from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.lingering_close import MAX_DISCARDED_BYTES
+from wsrelay.transports.lingering_close import MAX_DISCARDED_BYTES, REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.websocket.factory import PING_JITTER
-from wsrelay.transports.websocket.protocol import REJECTED_CLIENT_LINGER_SECONDS, UNANSWERED_CLOSE_SECONDS
+from wsrelay.transports.websocket.protocol import UNANSWERED_CLOSE_SECONDS
 
 
 class HandshakeTests(EdgeCase):

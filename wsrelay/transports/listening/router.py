@@ -33,15 +33,12 @@ from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING
-from wsrelay.transports.lingering_close import LingeringClose
+from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import is_tls, underlying
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 
 __all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
-
-REJECTED_CLIENT_LINGER_SECONDS = 2.0
-"""The time that a rejected client has to read the response before its connection is reset."""
 
 _HEAD_TOO_LONG = ErrorResponse(431, "The request head is longer than max_head_bytes.")
 _HEAD_TOO_LATE = ErrorResponse(408, "The request head did not arrive in time.")

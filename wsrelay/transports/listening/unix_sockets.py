@@ -67,7 +67,7 @@ class UnixPort(unix.Port):
             self._socket_identity = _identity(path)
             self._lock_identity = _identity(_lock_of(path))
 
-    def loseConnection(self, connDone: Any = _CLOSED) -> Any:  # noqa: N803
+    def loseConnection(self, connDone: Any = _CLOSED) -> Any:  # noqa: N803 -- Twisted's name
         """Remove the files at once, and close the port in the next iteration of the reactor.
 
         A start that fails ends before that.
@@ -135,7 +135,7 @@ class UnixReactor:
         factory: Any,
         backlog: int = 50,
         mode: int = 0o666,
-        wantPID: bool = False,  # noqa: N803
+        wantPID: bool = False,  # noqa: N803 -- IReactorUNIX
     ) -> IListeningPort:
         """Listen on a unix socket. See `IReactorUNIX`."""
         port = UnixPort(address, factory, backlog, mode, self._reactor, wantPID)

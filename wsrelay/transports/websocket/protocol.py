@@ -46,7 +46,7 @@ from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
-from wsrelay.transports.lingering_close import LingeringClose
+from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import tune_socket, underlying
 from wsrelay.transports.rate_limits import RateLimits
@@ -58,9 +58,6 @@ __all__ = ["ConnectionContext", "WebSocketConnection"]
 
 PONG_GRACE_SECONDS = 1.0
 """How long a missing pong is looked for once more."""
-
-REJECTED_CLIENT_LINGER_SECONDS = 2.0
-"""The time that a rejected client has to read the response before its connection is reset, as in the router."""
 
 UNANSWERED_CLOSE_SECONDS = 1.0
 """How long a client has to look at our close frame before its connection ends, if its answer is not waited for."""
