@@ -36,7 +36,6 @@ from wsrelay.testing.brokers import FakeBroker, RecordingSink
 from wsrelay.testing.connections import RecordingConnection
 from wsrelay.testing.credential_stores import FakeCredentialStore
 from wsrelay.testing.dialects import LineDialect, LineFraming
-from wsrelay.testing.histories import FakeHistory
 from wsrelay.testing.subscribers import RecordingSubscriber
 from wsrelay.testing.transports import MemoryTransport
 
@@ -76,9 +75,6 @@ class InterfaceTests(SynchronousTestCase):
     def test_credential_stores_have_every_method(self) -> None:
         for store in (MemoryCredentialStore(lambda: 0.0), FakeCredentialStore()):
             verifyObject(ICredentialStore, store)
-
-    def test_histories_have_every_method(self) -> None:
-        verifyObject(IHistory, FakeHistory())
 
     def test_authenticators_have_every_method(self) -> None:
         for authenticator in (AnonymousAuthenticator(), FakeAuthenticator()):

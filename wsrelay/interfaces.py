@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from wsrelay.core.access.credentials import Credential
     from wsrelay.core.access.identity import Identity
+    from wsrelay.core.history.entries import Entry, StreamLook
+    from wsrelay.core.history.positions import EntryID
+    from wsrelay.core.history.retention import Retention
     from wsrelay.core.messaging.commands import Command
     from wsrelay.core.messaging.messages import Farewell, Message, MessagePair
     from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
@@ -53,6 +56,15 @@ class IBrokerSink(Interface):
     def reconnected() -> None:
         """Take the end of an outage: messages flow again, and commands are answered."""
 
+    def streams_changed(channels: Iterable[str]) -> None:
+        """Take that the streams of these channels may have changed: each that is watched is to be read."""
+
+    def streams_connected() -> None:
+        """Take that changes are reported from now on: every watched stream is to be read, for none was meanwhile."""
+
+    def streams_disconnected() -> None:
+        """Take that changes are reported no more until `streams_connected`."""
+
     def control_received(payload: bytes) -> None:
         """Take a control message for this process; see `wsrelay.core.messaging.control`."""
 
@@ -72,7 +84,7 @@ class IBroker(Interface):
         "server sent; an empty str when ready. The broker logs the details."
     )
     credentials = Attribute("Keeps what processes share about credentials: an `ICredentialStore`.")
-    history = Attribute("Reads the entries of channels with history: an `IHistory`. None if the broker keeps none.")
+    history = Attribute("Keeps the streams of channels with history: an `IHistory`. None if the broker keeps none.")
 
     def attach(sink: IBrokerSink) -> None:
         """Name the one sink. Called once, before `start`."""
@@ -126,21 +138,96 @@ class IBroker(Interface):
 
 
 class IHistory(Interface):
-    """Reads the entries of channels with history. An optional capability of a broker."""
+    """Keeps the streams of channels with history, and reads them. An optional capability of a broker.
 
-    def read(channel: str, since: str, limit: int) -> Deferred[Sequence[Publication]]:
-        """Read entries of a channel, oldest first.
+    The entries of a channel are those of the stream under the channel's own name, whichever program added them. Reading
+    is pulling: the broker says that a stream may have changed (`IBrokerSink.streams_changed`), and its reader reads on.
+    """
+
+    way = Attribute(
+        'The way in which it learns of entries that other programs add: a short str such as "client tracking". It may '
+        "change with the connection; empty while there is none."
+    )
+
+    def watch(channels: Iterable[str]) -> None:
+        """Report changes of these streams, of which every one is read at once and after each reconnect.
+
+        A change is reported once, and again only after the next `read` or `look` of that channel.
+        """
+
+    def unwatch(channels: Iterable[str]) -> None:
+        """Report changes of these streams no more."""
+
+    def read(channel: str, since: EntryID | None, count: int) -> Deferred[Sequence[Entry]]:
+        """Read entries, oldest first.
+
+        Calls of one broker are carried out in their order.
 
         Args:
             channel: The channel's name.
-            since: The position behind which to begin. If empty, the oldest entry that is kept.
-            limit: The largest number of entries.
+            since: The ID to begin with, which is among the result if an entry has it. If None, the oldest entry.
+            count: The largest number of entries.
 
         Returns:
-            Fires with the publications, each with its position, within a bounded time.
+            Fires with the entries, within a bounded time; none if the channel has no stream.
 
         Raises:
-            BrokerUnavailable: (Failure of the Deferred.) The entries cannot be read now.
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be read now, or the key is no stream.
+        """
+
+    def look(channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
+        """Read entries as `read` does, and at the same moment the state of the stream.
+
+        Returns:
+            Fires with both, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) As for `read`.
+        """
+
+    def look_at_newest(channel: str, count: int) -> Deferred[StreamLook]:
+        """Read the newest entries, oldest first, and at the same moment the state of the stream.
+
+        Returns:
+            Fires with both, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) As for `read`.
+        """
+
+    def append(channel: str, data: bytes, retention: Retention, idempotency_key: str = "") -> Deferred[PublishResult]:
+        """Add an entry to a channel's stream. Entries added to one channel keep their order.
+
+        Args:
+            channel: The channel's name.
+            data: The payload.
+            retention: The bounds of the stream.
+            idempotency_key: A text. Of calls with the same one for a channel, within five minutes, only the first adds
+                an entry, and the others return its result. If empty, every call adds one.
+
+        Returns:
+            Fires with the `PublishResult` when the broker has taken the entry.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) The entry was not taken, or that cannot be known.
+            IdempotencyUnavailable: (Failure of the Deferred.) The server cannot keep the promise of the key; nothing
+                was added.
+        """
+
+    def clear(channel: str) -> Deferred[None]:
+        """Remove the entries of a channel. Its stream stays, so that positions of before are still judged rightly.
+
+        Returns:
+            Fires with None.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) They were not removed, or that cannot be known.
+        """
+
+    def maintain(channel: str, retention: Retention) -> None:
+        """Keep a stream that is read within its bounds: its length, the age of its entries and its time to live.
+
+        Called whenever something new was read, and now and then while it is watched; it does what is due.
         """
 
 
@@ -294,9 +381,11 @@ class IDialect(Interface):
 
     name = Attribute("A short str, unique among dialects.")
     subprotocols = Attribute("Its names in Sec-WebSocket-Protocol (RFC 6455 section 1.9): a tuple of str.")
-    accepts_before_subscribed = Attribute(
-        "Whether the handshake is completed before the client is authenticated and subscribed: a bool. If False, an "
-        "open connection is a subscribed one, and a rejection is an HTTP status."
+    acceptance = Attribute(
+        "When the handshake of its clients is completed: a `wsrelay.core.sessions.acceptance.Acceptance`."
+    )
+    has_gap_event = Attribute(
+        "Whether `encode` has a form for `Gap`: a bool. If False, a gap ends the connection or the subscription."
     )
 
     def open(handshake: Handshake) -> Sequence[Command]:

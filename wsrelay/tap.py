@@ -263,7 +263,7 @@ def _log_doubts(options: Options, capacity: int) -> None:
 def _broker(reactor: Any, settings: Settings, rng: Random, secrets: list[SecretUser]) -> IBroker:
     """Return the broker, and append what uses a secret of it."""
     if not settings.uses_redis or settings.redis_url is None:
-        return MemoryBroker(reactor)
+        return MemoryBroker(reactor, wall_clock)
     # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
     from wsrelay.brokers.redis.address import RedisAddress
     from wsrelay.brokers.redis.broker import RedisBroker

@@ -22,6 +22,7 @@ from wsrelay.core.messaging.replies import Connected, Failed, Published, Subscri
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import HTTPError, RejectedError
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.raw import PATH, RawDialect
@@ -190,7 +191,7 @@ class DialectTests(SynchronousTestCase):
         self.assertEqual((RAW.name, PATH), ("raw", "/ws/"))
 
     def test_open_connection_is_a_subscribed_one(self) -> None:
-        self.assertFalse(RAW.accepts_before_subscribed)
+        self.assertIs(RAW.acceptance, Acceptance.SUBSCRIBED)
 
     def test_subprotocol_is_wsrelay_and_nothing_that_could_hold_a_credential(self) -> None:
         """RFC 6455 section 11.3.4."""

@@ -12,6 +12,7 @@ from tests.engine.harness import MOMENT
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine.channel_subscriptions import (
     CHANNEL_LINGER_SECONDS,
@@ -51,7 +52,7 @@ class SubscriptionsCase(SynchronousTestCase):
         """Fail the test: no send may."""
         self.fail(f"the send of {subscriber} failed")
 
-    def subscribe(self, channel: str = "room") -> tuple[RecordingSubscriber, Deferred[str]]:
+    def subscribe(self, channel: str = "room") -> tuple[RecordingSubscriber, Deferred[SubscriptionStart]]:
         """Subscribe; the broker has not answered yet."""
         subscriber = RecordingSubscriber()
         return subscriber, self.subscriptions.subscribe(subscriber, channel, ENCODING)
@@ -85,24 +86,18 @@ class ConfirmationTests(SubscriptionsCase):
         self.deliver(b"before")
         self.assertNoResult(outcome)
 
-        def deliver(position: str) -> str:
+        def deliver(start: SubscriptionStart) -> SubscriptionStart:
             self.deliver(b"in the same moment")
-            return position
+            return start
 
         outcome.addCallback(deliver)
         self.subscriptions.confirmed("room")
-        self.assertEqual((self.successResultOf(outcome), subscriber.sent), ("", [b"in the same moment\n"]))
-
-    def test_confirmation_fires_with_the_position_of_the_channel(self) -> None:
-        self.subscribed()
-        self.hub.broadcast([Publication("room", b"1", "7-0")])
-        _, outcome = self.subscribe()
-        self.assertEqual(self.successResultOf(outcome), "7-0")
+        self.assertEqual((self.successResultOf(outcome), subscriber.sent), (START, [b"in the same moment\n"]))
 
     def test_confirmed_channel_needs_no_second_question(self) -> None:
         self.subscribed()
         _, outcome = self.subscribe()
-        self.assertEqual((self.successResultOf(outcome), self.broker.log), ("", [("subscribe", ["room"])]))
+        self.assertEqual((self.successResultOf(outcome), self.broker.log), (START, [("subscribe", ["room"])]))
 
     def test_broker_may_confirm_before_subscribe_returns(self) -> None:
         broker = MemoryBroker(self.clock)

@@ -209,43 +209,6 @@ class BroadcastTests(HubCase):
         self.assertEqual((first.sent, second.sent), ([b"1\n", b"2\n3\n"], [b"1\n", b"2\n3\n"]))
 
 
-class PositionTests(HubCase):
-    """The position that a subscriber is told."""
-
-    def add(self, channel: str = "a") -> str:
-        """Add a subscriber and return the position that it is told."""
-        return self.hub.add(LineSubscriber(), channel, self.dialect.encoding)
-
-    def test_position_is_empty_before_anything_came_and_without_history(self) -> None:
-        self.assertEqual(self.add(), "")
-        self.broadcast(b"1")
-        self.assertEqual(self.add(), "")
-
-    def test_position_is_that_of_the_last_publication_of_the_channel(self) -> None:
-        self.add("a")
-        self.add("b")
-        self.hub.broadcast(
-            [Publication("a", b"1", "1-0"), Publication("a", b"2", "2-0"), Publication("b", b"3", "9-0")]
-        )
-        self.assertEqual([self.add("a"), self.add("b"), self.add("c")], ["2-0", "9-0", ""])
-
-    def test_joins_and_leaves_leave_the_position_where_it_is(self) -> None:
-        self.add()
-        self.hub.broadcast([Publication("a", b"1", "1-0"), Join("a", "5f0c")])
-        self.assertEqual(self.add(), "1-0")
-        self.hub.broadcast([Leave("a", "5f0c")])
-        self.assertEqual(self.add(), "1-0")
-
-    def test_position_is_behind_the_pending_events_that_the_subscriber_does_not_receive(self) -> None:
-        self.fill_turn()
-        self.hub.broadcast([Publication("a", b"1", "1-0"), Publication("a", b"2", "2-0"), Join("a", "5f0c")])
-        late = LineSubscriber()
-        self.assertEqual(self.hub.add(late, "a", self.dialect.encoding), "2-0")
-        self.hub.broadcast([Publication("a", b"3", "3-0")])
-        self.turns.drain()
-        self.assertEqual((late.sent, self.add()), ([b"3\n"], "3-0"))
-
-
 class FormlessEventTests(HubCase):
     """Events that a dialect has no form for."""
 

@@ -40,8 +40,8 @@ class Member(LineSubscriber):
 class HubMachine(RuleBasedStateMachine):
     """A hub under any schedule of subscribing, leaving, broadcasts and turns, with sends that interfere.
 
-    A message is one number behind its channel's name, and so is its position; the numbers of all messages ascend. Of
-    each subscription the machine knows what is owed: what was broadcast while it was there and has not reached it.
+    A message is one number behind its channel's name, and the numbers of all messages ascend. Of each subscription the
+    machine knows what is owed: what was broadcast while it was there and has not reached it.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,6 @@ class HubMachine(RuleBasedStateMachine):
         self.hub = Hub(self.turns.call_later, self.turns.seconds, self.on_failure)
         self.owed: dict[tuple[Member, str], list[int]] = {}
         self.newest: dict[tuple[Member, str], int] = {}
-        self.newest_of_channel: dict[str, int] = {}
         self.members = [Member(n, behaviour, self.on_batch) for n, behaviour in enumerate(BEHAVIOURS * 2)]
         # Half of the members stand before the crowd in every fan-out, the others come behind it.
         for member in self.members[::2]:
@@ -65,22 +64,13 @@ class HubMachine(RuleBasedStateMachine):
 
     def add(self, member: Member, channel: str) -> None:
         """Subscribe, perhaps a second time."""
-        was_there = (member, channel) in self.owed
-        anybody = any(each == channel for _, each in self.owed)
-        position = self.hub.add(member, channel, member.encoding(channel))
+        self.hub.add(member, channel, member.encoding(channel))
         self.owed.setdefault((member, channel), [])
-        if not was_there:
-            # A topic, and with it the position, lives as long as it has subscribers.
-            newest = self.newest_of_channel.get(channel, 0) if anybody else 0
-            assert position in ("", str(newest)), f"told {position}, and {newest} is the newest"
-            assert newest == 0 or position, "told no position"
 
     def remove(self, member: Member, channel: str) -> None:
         """Unsubscribe, perhaps without being there."""
         self.hub.remove(member, channel)
         self.owed.pop((member, channel), None)
-        if not any(each == channel for _, each in self.owed):
-            self.newest_of_channel.pop(channel, None)
 
     def message(self, channel: str) -> Publication:
         """Return a new message; every subscriber of the channel is owed it."""
@@ -88,8 +78,7 @@ class HubMachine(RuleBasedStateMachine):
         for (_, each), owed in self.owed.items():
             if each == channel:
                 owed.append(self.count)
-                self.newest_of_channel[channel] = self.count
-        return Publication(channel, f"{channel}{self.count}".encode(), str(self.count))
+        return Publication(channel, f"{channel}{self.count}".encode())
 
     def on_batch(self, member: Member, data: bytes) -> None:
         """Check a batch that reached a member, then do as the member behaves."""

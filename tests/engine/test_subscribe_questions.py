@@ -6,7 +6,13 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.core.sessions.effects import SubscribeChannel
 from wsrelay.engine.subscribe_questions import MAX_IN_FLIGHT, SubscribeQuestions
+
+
+def question_about(channel: str) -> SubscribeChannel:
+    """Return what is asked about."""
+    return SubscribeChannel(channel, is_initial=False)
 
 
 class SubscribeQuestionsTests(SynchronousTestCase):
@@ -27,14 +33,14 @@ class SubscribeQuestionsTests(SynchronousTestCase):
         self.asked.append((channel, Deferred()))
         return self.asked[-1][1]
 
-    def answered(self, channel: str, failure: Failure | None) -> None:
+    def answered(self, effect: SubscribeChannel, failure: Failure | None) -> None:
         """Record an answer."""
-        self.answers.append((channel, failure is None))
+        self.answers.append((effect.channel, failure is None))
 
     def test_a_few_are_asked_at_a_time_in_order(self) -> None:
         names = [f"c{number}" for number in range(MAX_IN_FLIGHT + 2)]
         for name in names:
-            self.questions.add(name)
+            self.questions.add(question_about(name))
         self.assertEqual([name for name, _ in self.asked], names[:MAX_IN_FLIGHT])
         self.assertEqual(self.questions.pending, tuple(names))
         self.asked[1][1].callback(None)
@@ -43,17 +49,17 @@ class SubscribeQuestionsTests(SynchronousTestCase):
         self.assertEqual(self.answers, [("c1", True), ("c0", False)])
 
     def test_channel_that_needs_no_question_or_whose_question_raises_is_answered_at_once(self) -> None:
-        self.questions.add("free")
-        self.questions.add("broken")
+        self.questions.add(question_about("free"))
+        self.questions.add(question_about("broken"))
         self.assertEqual((self.answers, self.questions.pending), ([("free", True), ("broken", False)], ()))
 
     def test_discarded_question_stays_in_flight_and_its_answer_has_no_effect(self) -> None:
         for _ in range(MAX_IN_FLIGHT + 1):
-            self.questions.add("room")
+            self.questions.add(question_about("room"))
             self.assertTrue(self.questions.discard("room"))
         self.assertFalse(self.questions.discard("room"))
         self.assertEqual(len(self.asked), MAX_IN_FLIGHT)
-        self.questions.add("room")
+        self.questions.add(question_about("room"))
         self.asked[0][1].callback(None)
         self.assertEqual((self.answers, len(self.asked)), ([], MAX_IN_FLIGHT + 1))
         self.asked[-1][1].callback(None)
@@ -61,7 +67,7 @@ class SubscribeQuestionsTests(SynchronousTestCase):
 
     def test_stopping_cancels_every_question_and_reports_nothing(self) -> None:
         for number in range(MAX_IN_FLIGHT + 1):
-            self.questions.add(f"c{number}")
+            self.questions.add(question_about(f"c{number}"))
         self.questions.stop()
         self.assertTrue(all(question.called for _, question in self.asked))
         self.assertEqual((len(self.asked), self.answers, self.questions.pending), (MAX_IN_FLIGHT, [], ()))

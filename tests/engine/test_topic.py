@@ -95,7 +95,7 @@ class BatchTests(TopicCase):
         self.assertEqual([self.take(), self.take()], [[half, half], [half]])
 
     def test_taking_from_a_topic_without_events_gives_none(self) -> None:
-        self.assertEqual((self.take(), self.topic.position), ([], ""))
+        self.assertEqual(self.take(), [])
 
     def test_event_without_data_counts_its_overhead(self) -> None:
         sizes = [counted_bytes(each) for each in (Publication("a", b"123"), Join("a", "5f0c"), Leave("a", "5f0c"))]
@@ -152,28 +152,3 @@ class JoiningTests(TopicCase):
         subscriber = self.add()
         self.topic.admit_joining()
         self.assertEqual(self.topic.subscribers(), [subscriber])
-
-
-class PositionTests(TopicCase):
-    """The positions of a channel with history."""
-
-    def test_position_is_that_of_the_last_publication_that_was_taken(self) -> None:
-        self.append(Publication("a", b"1", "1-0"), Publication("a", b"2", "2-0"))
-        self.assertEqual(self.topic.position, "")
-        self.take()
-        self.assertEqual(self.topic.position, "2-0")
-
-    def test_position_passes_over_joins_and_leaves(self) -> None:
-        self.append(Publication("a", b"1", "1-0"), Join("a", "5f0c"), Leave("a", "5f0c"))
-        self.take()
-        self.assertEqual(self.topic.position, "1-0")
-        self.append(Join("a", "5f0c"))
-        self.take()
-        self.assertEqual(self.topic.position, "1-0")
-
-    def test_joining_position_is_that_of_the_last_pending_publication(self) -> None:
-        self.append(Publication("a", b"1", "1-0"))
-        self.take()
-        self.assertEqual(self.topic.joining_position, "1-0")
-        self.append(Publication("a", b"2", "2-0"), Join("a", "5f0c"))
-        self.assertEqual((self.topic.joining_position, self.topic.position), ("2-0", "1-0"))

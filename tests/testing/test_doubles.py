@@ -31,7 +31,6 @@ from wsrelay.testing.brokers import FakeBroker, RecordingSink
 from wsrelay.testing.connections import RecordingConnection
 from wsrelay.testing.credential_stores import FakeCredentialStore
 from wsrelay.testing.dialects import LineDialect
-from wsrelay.testing.histories import FakeHistory
 from wsrelay.testing.subscribers import RecordingSubscriber
 from wsrelay.testing.transports import MemoryTransport
 
@@ -156,24 +155,6 @@ class CredentialStoreTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(answer), [True])
         store.failure = OUTAGE
         self.assertIs(self.failureResultOf(store.are_revoked(["user:42"])).value, OUTAGE)
-
-
-class HistoryTests(SynchronousTestCase):
-    """The history of the publications that the test names."""
-
-    def test_entries_of_a_channel_behind_a_position_are_read_oldest_first(self) -> None:
-        entries = [Publication("a", b"%d" % number, f"{number}-0") for number in range(4)]
-        history = FakeHistory([*entries[:2], Publication("b", b"other", "1-1"), *entries[2:]])
-        self.assertEqual(self.successResultOf(history.read("a", "", 10)), entries)
-        self.assertEqual(self.successResultOf(history.read("a", "1-0", 10)), entries[2:])
-        self.assertEqual(self.successResultOf(history.read("a", "0-0", 2)), entries[1:3])
-        self.assertEqual(self.successResultOf(history.read("a", "3-0", 10)), [])
-        self.assertEqual(self.successResultOf(history.read("a", "trimmed", 10)), entries)
-
-    def test_reading_fails_as_the_test_says(self) -> None:
-        history = FakeHistory()
-        history.failure = OUTAGE
-        self.failureResultOf(history.read("a", "", 1), BrokerUnavailable)
 
 
 class AuthenticatorTests(SynchronousTestCase):

@@ -34,6 +34,7 @@ from wsrelay.config.setting_types import (
 )
 from wsrelay.config.short_form import short_form_namespaces
 from wsrelay.core.access.secret import Secret
+from wsrelay.core.history.retention import MAX_HISTORY_SECONDS, MAX_HISTORY_SIZE
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 
@@ -201,6 +202,22 @@ class Settings:
         "The type of WebSocket frame for messages. A message in Redis has none, so auto goes by its bytes: text if "
         "they are valid UTF-8, which binary data is now and then by chance, else binary. text: what is not valid UTF-8 "
         "is not sent. binary: always binary; choose it for Protobuf, MessagePack and the like.",
+    )
+    history_size: int = _channels(
+        INTEGER,
+        0,
+        "Entries of a channel that are kept for clients that were away. What is to be kept is added with XADD to the "
+        "stream of the channel's name. 0: channels are plain, and a client that is away misses what is published.",
+        minimum=0,
+        maximum=MAX_HISTORY_SIZE,
+    )
+    history_seconds: int = _channels(
+        INTEGER,
+        86400,
+        "Time for which an entry is kept.",
+        "seconds",
+        minimum=1,
+        maximum=MAX_HISTORY_SECONDS,
     )
     chat_page: bool | None = _channels(
         SWITCH,
@@ -411,6 +428,8 @@ class Settings:
                 each,
                 compress=self.compress if each.compress is None else each.compress,
                 frames=each.frames or self.frames,
+                history_size=self.history_size if each.history_size is None else each.history_size,
+                history_seconds=self.history_seconds if each.history_seconds is None else each.history_seconds,
             )
             for each in self._configured_namespaces()
         )
@@ -429,6 +448,15 @@ class Settings:
     def listens_on_port(self) -> bool:
         """True if the relay listens on host and port."""
         return not self.listen and self.host is not None
+
+    @property
+    def has_history(self) -> bool:
+        """True if any channel keeps history."""
+        return any(
+            bool(self.history_size if each.history_size is None else each.history_size)
+            for each in self._configured_namespaces()
+            if each.patterns
+        )
 
     @property
     def requires_authentication(self) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 from wsrelay.config.files import read_file
 from wsrelay.config.setting import Setting
-from wsrelay.config.setting_types import ACCESS_OR_SWITCH, FRAME_TYPE, LIST, SLOW_POLICY, SWITCH
+from wsrelay.config.setting_types import ACCESS_OR_SWITCH, FRAME_TYPE, INTEGER, LIST, SLOW_POLICY, SWITCH
 from wsrelay.config.suggestions import suggestion
+from wsrelay.core.history.retention import MAX_HISTORY_SECONDS, MAX_HISTORY_SIZE
 from wsrelay.core.messaging.channel_names import PERSONAL
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.outcomes.errors import ConfigError
@@ -24,8 +25,18 @@ _NAMESPACE_KEYS = {
     "notify_gaps": SWITCH,
     "compress": SWITCH,
     "frames": FRAME_TYPE,
+    "history_size": INTEGER,
+    "history_seconds": INTEGER,
+    "trim": SWITCH,
+    "presence": SWITCH,
+    "join_leave": SWITCH,
+    "events": SWITCH,
 }
 """The keys of a namespace's table, and their types."""
+
+
+_BOUNDS = {"history_size": (0, MAX_HISTORY_SIZE), "history_seconds": (1, MAX_HISTORY_SECONDS)}
+"""The range of those that are numbers."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -61,7 +72,9 @@ def _read_namespace(name: str, keys: dict[str, Any]) -> Namespace:
     for key, value in keys.items():
         if key not in _NAMESPACE_KEYS:
             raise ConfigError(f"namespaces.{name}: unknown key {key!r}{suggestion(key, _NAMESPACE_KEYS)}")
-        read[key] = Setting(f"namespaces.{name}.{key}", _NAMESPACE_KEYS[key], None, "").read("file", value)
+        least, most = _BOUNDS.get(key, (None, None))
+        setting = Setting(f"namespaces.{name}.{key}", _NAMESPACE_KEYS[key], None, "", minimum=least, maximum=most)
+        read[key] = setting.read("file", value)
     if not read.get("channels"):
         raise ConfigError(f'namespaces.{name} has no channels: list them, as in channels = ["room:*"]')
     if any(pattern.endswith(PERSONAL) for pattern in read["channels"]):

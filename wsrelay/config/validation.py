@@ -207,3 +207,10 @@ def _check_channels(settings: Settings, sources: Mapping[str, str]) -> None:
         settings.build_namespaces()
     except ChannelError as error:
         raise ConfigError(str(error)) from None
+    if settings.has_history and not settings.prefix:
+        raise ConfigError(
+            "history_size needs a prefix: without one every stream in Redis whose key is a valid channel name would "
+            "belong to the relay, which trims it. Set prefix, or leave history_size at 0"
+        )
+    if "history_seconds" in sources and not settings.has_history:
+        raise ConfigError("history_seconds has no effect without history_size")

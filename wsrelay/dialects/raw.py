@@ -22,6 +22,7 @@ A client that can put its credential nowhere else sends it as its first message:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
@@ -36,14 +37,20 @@ from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, HTTPError
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.interfaces import IDialect
 
-__all__ = ["PATH", "RawDialect"]
+__all__ = ["MAX_NEWEST", "PATH", "RawDialect"]
 
 PATH = "/ws/"
 """Where the dialect is spoken; the channel's name follows."""
+
+MAX_NEWEST = 1000
+"""The largest number of newest messages that a client may ask for."""
+
+_COUNT = re.compile("[0-9]{1,4}")
 
 
 @implementer(IDialect)
@@ -52,14 +59,18 @@ class RawDialect:
 
     name = "raw"
     subprotocols = ("wsrelay",)
-    accepts_before_subscribed = False
+    acceptance = Acceptance.SUBSCRIBED
+    has_gap_event = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:
-        """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1)."""
+        """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1).
+
+        Its newest messages come first if the query has `history`.
+        """
         # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
         name = unquote_to_bytes(handshake.path.removeprefix(PATH)).decode("latin-1")
         try:
-            return [Subscribe(0, check_channel(name))]
+            return [Subscribe(0, check_channel(name), newest=_newest(handshake))]
         except ChannelError as error:
             raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
 
@@ -97,3 +108,15 @@ class RawDialect:
     def close(self, disconnect: Disconnect) -> Farewell:
         """Close with the codes of the table as they are."""
         return Farewell(disconnect.code, disconnect.reason)
+
+
+def _newest(handshake: Handshake) -> int:
+    """Return how many of the newest messages the client wants first."""
+    values = handshake.parameters("history")
+    if not values:
+        return 0
+    if len(values) > 1 or _COUNT.fullmatch(values[0]) is None or not 0 < int(values[0]) <= MAX_NEWEST:
+        raise HTTPError(
+            ErrorResponse(400, f"history is the number of newest messages to send first, from 1 to {MAX_NEWEST}.")
+        )
+    return int(values[0])

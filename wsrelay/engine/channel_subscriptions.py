@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.messaging.publications import Gap, GapReason
+from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.gap_notifier import GapNotifier
@@ -26,6 +28,10 @@ SUBSCRIBE_TIMEOUT_SECONDS = 5.0
 
 CHANNEL_LINGER_SECONDS = 5.0
 """How long a channel without clients stays subscribed."""
+
+
+_AWAY = SubscriptionStart(gap=GapReason.NO_HISTORY)
+"""The beginning of a subscription to a channel without history by a client that was away."""
 
 
 class _Channel:
@@ -46,7 +52,7 @@ class _Channel:
         self.is_confirmed = False
         self.is_rejected = False
         self.had_gap = False
-        self.waiting: dict[Subscriber, tuple[Encoding, Deferred[str]]] = {}
+        self.waiting: dict[Subscriber, tuple[Encoding, SubscriptionStart, Deferred[SubscriptionStart]]] = {}
 
 
 class ChannelSubscriptions:
@@ -77,17 +83,21 @@ class ChannelSubscriptions:
         """Return how many channels this process is subscribed to, or wants to be."""
         return len(self._channels)
 
-    def subscribe(self, subscriber: Subscriber, channel: str, encoding: Encoding) -> Deferred[str]:
+    def subscribe(
+        self, subscriber: Subscriber, channel: str, encoding: Encoding, since: str | None = None, newest: int = 0
+    ) -> Deferred[SubscriptionStart]:
         """Subscribe a client to a channel. Either way `unsubscribe` is owed once.
 
         Args:
             subscriber: The way out to its connection.
             channel: The channel's name.
             encoding: What is made of the channel's events for it.
+            since: The position to resume from, as the client sent it. If None, it does not resume.
+            newest: How many of the newest publications the client wants first, where the channel has history.
 
         Returns:
-            Fires with the channel's position (empty where it has no history) when everything published from then on
-            will reach the client; within `SUBSCRIBE_TIMEOUT_SECONDS`.
+            Fires with the start of the subscription when everything published from then on will reach the client;
+            within `SUBSCRIBE_TIMEOUT_SECONDS`.
 
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) The broker did not confirm the channel in time, or rejects it.
@@ -104,10 +114,12 @@ class ChannelSubscriptions:
                 # The operator may have changed the rules of Redis since.
                 wanted.is_rejected = False
                 self._broker.subscribe([channel])
+        start = START if since is None or not self._notifies_gaps(channel) else _AWAY
         if wanted.is_confirmed:
-            return succeed(self._hub.add(subscriber, channel, encoding))
-        confirmation: Deferred[str] = Deferred()
-        wanted.waiting[subscriber] = encoding, confirmation
+            self._hub.add(subscriber, channel, encoding)
+            return succeed(start)
+        confirmation: Deferred[SubscriptionStart] = Deferred()
+        wanted.waiting[subscriber] = encoding, start, confirmation
         confirmation.addTimeout(SUBSCRIBE_TIMEOUT_SECONDS, self._clock, _not_confirmed)
         return confirmation
 
@@ -119,7 +131,7 @@ class ChannelSubscriptions:
         wanted.count -= 1
         waiting = wanted.waiting.pop(subscriber, None)
         if waiting is not None:
-            waiting[1].cancel()
+            waiting[-1].cancel()
         if wanted.count == 0:
             self._lingering[channel] = self._clock.seconds() + CHANNEL_LINGER_SECONDS
             self._schedule_sweep()
@@ -140,16 +152,17 @@ class ChannelSubscriptions:
         wanted.is_confirmed = True
         if wanted.had_gap:
             wanted.had_gap = False
-            namespace = self._namespaces.rule(channel)
-            if namespace is not None and namespace.notify_gaps:
-                self._gaps.notify(channel, self._hub.subscribers(channel))
+            if self._notifies_gaps(channel):
+                self._hub.broadcast((Gap(channel, GapReason.CONNECTION_LOST),))
+                self._gaps.notify(channel, self._hub.subscribers_without_gap_event(channel))
         # One by one, because telling one client may make another one leave.
         while wanted.waiting:
             subscriber = next(iter(wanted.waiting))
-            encoding, confirmation = wanted.waiting.pop(subscriber)
+            encoding, start, confirmation = wanted.waiting.pop(subscriber)
             if not confirmation.called:
                 # In the hub before anyone is told, and both in one turn: not one message falls between.
-                confirmation.callback(self._hub.add(subscriber, channel, encoding))
+                self._hub.add(subscriber, channel, encoding)
+                confirmation.callback(start)
 
     def rejected(self, channel: str) -> None:
         """Take the rejection of a channel: no client is left waiting, or subscribed to nothing."""
@@ -158,7 +171,7 @@ class ChannelSubscriptions:
             return
         wanted.is_rejected = True
         while wanted.waiting:
-            _encoding, confirmation = wanted.waiting.pop(next(iter(wanted.waiting)))
+            _encoding, _start, confirmation = wanted.waiting.pop(next(iter(wanted.waiting)))
             if not confirmation.called:
                 confirmation.errback(BrokerUnavailable("the broker rejects the channel"))
         self._gaps.notify(channel, self._hub.subscribers(channel))
@@ -175,6 +188,10 @@ class ChannelSubscriptions:
             wanted.had_gap = wanted.had_gap or wanted.is_confirmed
             wanted.is_confirmed = False
         return was_confirmed
+
+    def _notifies_gaps(self, channel: str) -> bool:
+        namespace = self._namespaces.rule(channel)
+        return namespace is not None and namespace.notify_gaps
 
     def _schedule_sweep(self) -> None:
         if self._sweep is None and self._lingering:
@@ -196,5 +213,5 @@ class ChannelSubscriptions:
         self._schedule_sweep()
 
 
-def _not_confirmed(_failure: object, seconds: float) -> str:
+def _not_confirmed(_failure: object, seconds: float) -> SubscriptionStart:
     raise BrokerUnavailable(f"no confirmation within {seconds:g} seconds")

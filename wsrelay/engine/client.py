@@ -14,6 +14,7 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.commands import Command, Subscribe
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
+from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.messaging.replies import Connected, Failed, Reply
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -23,6 +24,7 @@ from wsrelay.core.sessions.effects import (
     Authenticate,
     CarryOut,
     Close,
+    DeliverEvents,
     Effect,
     ExpireAt,
     PublishMessage,
@@ -35,6 +37,7 @@ from wsrelay.core.sessions.effects import (
 from wsrelay.core.sessions.session import CredentialSource, Session
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_services import ClientServices, Connection
+from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.publish_queue import PublishQueue
 from wsrelay.engine.subscribe_questions import SubscribeQuestions
 from wsrelay.engine.timers import WheelTimer
@@ -76,7 +79,7 @@ class Client:
     def __init__(self, services: ClientServices, connection: Connection) -> None:
         self._services = services
         self._connection = connection
-        self._session = Session(services.namespaces, has_commands=connection.dialect.accepts_before_subscribed)
+        self._session = Session(services.namespaces, connection.dialect.acceptance)
         # The opening request and the credential in it, until the client is authenticated or rejected.
         self._handshake: tuple[Handshake, Credential | None] | None = None
         # If None, the client is anonymous and cannot be disconnected by a target.
@@ -112,7 +115,7 @@ class Client:
             source = CredentialSource.HANDSHAKE
         if credential is None and handshake.promises_credential:
             source = CredentialSource.FIRST_MESSAGE
-        is_needed = source is not CredentialSource.NONE or self._dialect.accepts_before_subscribed
+        is_needed = source is not CredentialSource.NONE or self._dialect.acceptance.has_commands
         if is_needed:
             self._connection_id = handshake.connection
         self._handshake = handshake, credential
@@ -225,6 +228,8 @@ class Client:
                     self._carry_out(commands)
                 case SendReply(reply):
                     self._send(reply)
+                case DeliverEvents(channel, events):
+                    self._deliver(channel, events)
                 case Reject(error, is_accepted):
                     self._reject(error, is_accepted=is_accepted)
                 case _:  # Close, the one that is left; mypy sees to that
@@ -237,6 +242,14 @@ class Client:
         messages = connection.dialect.reply((reply,))
         if messages:
             connection.writer.send(connection.encoding().frame(messages))
+
+    def _deliver(self, channel: str, events: Sequence[ChannelEvent]) -> None:
+        if data := self._encoding(channel).encode(events):
+            self._connection.writer.send(data)
+
+    def _encoding(self, channel: str) -> Encoding:
+        rule = self._services.namespaces.rule(channel)
+        return self._connection.encoding(FrameType.AUTO if rule is None else rule.frames or FrameType.AUTO)
 
     def _close(self, disconnect: Disconnect) -> None:
         if self._publish_queue is not None:
@@ -324,21 +337,21 @@ class Client:
     # Subscriptions
 
     def _authorize_subscribe(self, effect: SubscribeChannel) -> None:
-        channel, authenticator = effect.channel, self._services.authenticator
+        authenticator = self._services.authenticator
         if effect.is_initial or not authenticator.authorizes_subscribe:
-            self._subscribe(channel)
+            self._subscribe(effect)
             return
         if self._questions is None:
             self._questions = SubscribeQuestions(
                 lambda name: authenticator.authorize_subscribe(self._session.identity, name), self._subscribe_answered
             )
-        self._questions.add(channel)
+        self._questions.add(effect)
 
-    def _subscribe_answered(self, channel: str, failure: Failure | None) -> None:
+    def _subscribe_answered(self, effect: SubscribeChannel, failure: Failure | None) -> None:
         if failure is None:
-            self._subscribe(channel)
+            self._subscribe(effect)
             return
-        error = failure.value
+        channel, error = effect.channel, failure.value
         if isinstance(error, RejectedError):
             self._end_subscription(channel, error.client_error)
         elif isinstance(error, CancelledError):
@@ -352,12 +365,12 @@ class Client:
         effects = self._session.subscribe_failed(channel, error)
         self._perform(effect for effect in effects if not isinstance(effect, UnsubscribeChannel))
 
-    def _subscribe(self, channel: str) -> None:
-        connection = self._connection
-        rule = self._services.namespaces.rule(channel)
-        encoding = connection.encoding(FrameType.AUTO if rule is None else rule.frames or FrameType.AUTO)
-        outcome = self._services.subscriptions.subscribe(connection.writer, channel, encoding)
-        outcome.addCallback(lambda position: self._perform(self._session.subscribed(channel, position)))
+    def _subscribe(self, effect: SubscribeChannel) -> None:
+        channel = effect.channel
+        outcome = self._services.subscriptions.subscribe(
+            self._connection.writer, channel, self._encoding(channel), effect.since, effect.newest
+        )
+        outcome.addCallback(lambda start: self._perform(self._session.subscribed(channel, start)))
         outcome.addErrback(self._subscribe_failed, channel)
         outcome.addErrback(self._failed)
 

@@ -21,14 +21,18 @@ class Encoding:
         dialect: The wire language.
         framing: What the transport makes of its messages.
         frames: The type of frame for publications.
+
+    Attributes:
+        has_gap_event: Whether subscribers are told of a gap by an event. If not, their subscription ends.
     """
 
-    __slots__ = ("_encode", "_frame")
+    __slots__ = ("_encode", "_frame", "has_gap_event")
 
     def __init__(self, dialect: IDialect, framing: Framing, frames: FrameType = FrameType.AUTO) -> None:
         # Bound once: this is called for every batch.
         self._encode = dialect.encode if frames is not FrameType.BINARY else partial(dialect.encode, frames=frames)
         self._frame = framing.frame
+        self.has_gap_event: bool = dialect.has_gap_event
 
     def encode(self, events: Sequence[ChannelEvent]) -> bytes:
         """Return the bytes of events of one channel, in their order; empty if the dialect has no form for them."""

@@ -75,7 +75,7 @@ class Hub:
         self._is_paused = False
         self.deliveries = 0
 
-    def add(self, subscriber: Subscriber, channel: str, encoding: Encoding) -> str:
+    def add(self, subscriber: Subscriber, channel: str, encoding: Encoding) -> None:
         """Subscribe to a channel: what is broadcast from now on reaches the subscriber, and nothing from before.
 
         Adding a subscriber twice is adding it once.
@@ -84,9 +84,6 @@ class Hub:
             subscriber: The way out to a connection.
             channel: The channel's name.
             encoding: What is made of the channel's events for this subscription.
-
-        Returns:
-            The channel's position in this process. Empty where the channel has no history, or nothing came yet.
         """
         topic = self._topics.get(channel)
         if topic is None:
@@ -94,7 +91,6 @@ class Hub:
                 channel, self._policy(channel), is_text_only=self._is_text_only(channel)
             )
         topic.add(subscriber, encoding)
-        return topic.joining_position
 
     def remove(self, subscriber: Subscriber, channel: str) -> None:
         """Unsubscribe from a channel; a subscriber that is not there is ignored."""
@@ -109,6 +105,11 @@ class Hub:
         """Return everyone who is subscribed to a channel at this moment."""
         topic = self._topics.get(channel)
         return [] if topic is None else topic.subscribers()
+
+    def subscribers_without_gap_event(self, channel: str) -> list[Subscriber]:
+        """Return those who are subscribed to a channel in an encoding without a form for a gap."""
+        topic = self._topics.get(channel)
+        return [] if topic is None else topic.subscribers(lambda encoding: not encoding.has_gap_event)
 
     def broadcast(self, events: Iterable[ChannelEvent]) -> None:
         """Send events that came together to everyone who is subscribed to their channels.

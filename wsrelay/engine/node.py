@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 
 from twisted.internet.defer import Deferred
@@ -152,6 +152,15 @@ class Node:
     def reconnected(self) -> None:
         """See `IBrokerSink.reconnected`. Control messages sent meanwhile did not arrive here."""
         self._revocation.disconnect_revoked()
+
+    def streams_changed(self, channels: Iterable[str]) -> None:
+        """See `IBrokerSink.streams_changed`."""
+
+    def streams_connected(self) -> None:
+        """See `IBrokerSink.streams_connected`."""
+
+    def streams_disconnected(self) -> None:
+        """See `IBrokerSink.streams_disconnected`."""
 
     def control_received(self, payload: bytes) -> None:
         """See `IBrokerSink.control_received`."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from wsrelay.core.sessions.effects import SubscribeChannel
+
 __all__ = ["MAX_IN_FLIGHT", "SubscribeQuestions"]
 
 MAX_IN_FLIGHT = 8
@@ -23,17 +25,17 @@ class SubscribeQuestions:
 
     Args:
         ask: Asks about a channel. Returns None if nobody has to be asked. May raise.
-        answered: Called with a channel and None if the client may subscribe, or the failure if not.
+        answered: Called with what is asked about and None if the client may subscribe, or the failure if not.
     """
 
     __slots__ = ("_answered", "_ask", "_in_flight", "_is_asking", "_is_stopped", "_waiting", "_wanted")
 
     def __init__(
-        self, ask: Callable[[str], Deferred[None] | None], answered: Callable[[str, Failure | None], None]
+        self, ask: Callable[[str], Deferred[None] | None], answered: Callable[[SubscribeChannel, Failure | None], None]
     ) -> None:
         self._ask = ask
         self._answered = answered
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[SubscribeChannel] = deque()
         self._in_flight: set[Deferred[None]] = set()
         # The question whose answer counts for each channel. If None, it is still to be asked.
         self._wanted: dict[str, Deferred[None] | None] = {}
@@ -45,10 +47,10 @@ class SubscribeQuestions:
         """The channels whose answer is awaited."""
         return tuple(self._wanted)
 
-    def add(self, channel: str) -> None:
+    def add(self, effect: SubscribeChannel) -> None:
         """Ask about a channel, now or when there is a place for it. The answer may come before this returns."""
-        self._wanted[channel] = None
-        self._waiting.append(channel)
+        self._wanted[effect.channel] = None
+        self._waiting.append(effect)
         self._ask_some()
 
     def discard(self, channel: str) -> bool:
@@ -60,7 +62,7 @@ class SubscribeQuestions:
         if channel not in self._wanted:
             return False
         if self._wanted.pop(channel) is None:
-            self._waiting.remove(channel)
+            self._waiting = deque(each for each in self._waiting if each.channel != channel)
         return True
 
     def stop(self) -> None:
@@ -77,19 +79,19 @@ class SubscribeQuestions:
             return
         self._is_asking = True
         while self._waiting and len(self._in_flight) < MAX_IN_FLIGHT and not self._is_stopped:
-            channel = self._waiting.popleft()
+            effect = self._waiting.popleft()
             try:
-                question = self._ask(channel) or succeed(None)
+                question = self._ask(effect.channel) or succeed(None)
             except Exception:  # noqa: BLE001 -- one that raises has answered
                 question = fail()
-            self._wanted[channel] = question
+            self._wanted[effect.channel] = question
             self._in_flight.add(question)
-            question.addBoth(self._take_answer, channel, question)
+            question.addBoth(self._take_answer, effect, question)
         self._is_asking = False
 
-    def _take_answer(self, answer: Failure | None, channel: str, question: Deferred[None]) -> None:
+    def _take_answer(self, answer: Failure | None, effect: SubscribeChannel, question: Deferred[None]) -> None:
         self._in_flight.discard(question)
-        if self._wanted.get(channel) is question:
-            del self._wanted[channel]
-            self._answered(channel, answer)
+        if self._wanted.get(effect.channel) is question:
+            del self._wanted[effect.channel]
+            self._answered(effect, answer)
         self._ask_some()

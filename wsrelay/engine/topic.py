@@ -1,4 +1,4 @@
-"""One channel with subscribers: its audiences, what waits for them, and how far it has come.
+"""One channel with subscribers: its audiences, and what waits for them.
 
 A publication reaches those who are subscribed when it arrives. Subscribers that come while publications wait join
 behind them: they would else receive messages from before their subscription.
@@ -6,7 +6,7 @@ behind them: they would else receive messages from before their subscription.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
@@ -63,9 +63,6 @@ class Topic:
         audiences: The subscribers, by their encoding.
         pending: Events that wait for their fan-out.
         pending_bytes: What they count.
-        position: The position of the last publication that was taken for a fan-out. Empty where the channel has no
-            history. It belongs to the channel and not to each subscriber, so that a fan-out touches no memory of theirs
-            but what a send needs.
         joining: Subscribers that came while events were pending: how many of those are not theirs, and their encoding.
             If None, there are none.
         fan_out: The fan-out that is under way. If None, there is none.
@@ -82,7 +79,6 @@ class Topic:
         "pending",
         "pending_bytes",
         "policy",
-        "position",
         "removed",
     )
 
@@ -93,15 +89,9 @@ class Topic:
         self.audiences: dict[Encoding, dict[Subscriber, None]] = {}
         self.pending: list[ChannelEvent] = []
         self.pending_bytes = 0
-        self.position = ""
         self.fan_out: Iterator[bool] | None = None
         self.removed: set[Subscriber] = set()
         self.joining: dict[Subscriber, tuple[int, Encoding]] | None = None
-
-    @property
-    def joining_position(self) -> str:
-        """The position of the last publication that one who subscribes now does not receive."""
-        return _newest_position(self.pending, self.position)
 
     @property
     def is_empty(self) -> bool:
@@ -132,10 +122,10 @@ class Topic:
         if self.fan_out is not None:
             self.removed.add(subscriber)
 
-    def subscribers(self) -> list[Subscriber]:
-        """Return everyone who is subscribed at this moment."""
-        found = [each for audience in self.audiences.values() for each in audience]
-        return [*found, *(self.joining or ())]
+    def subscribers(self, chosen: Callable[[Encoding], bool] = lambda _encoding: True) -> list[Subscriber]:
+        """Return everyone who is subscribed at this moment, in one of the encodings that are chosen."""
+        found = [each for encoding, audience in self.audiences.items() if chosen(encoding) for each in audience]
+        return [*found, *(each for each, (_, encoding) in (self.joining or {}).items() if chosen(encoding))]
 
     def small_audience(self) -> tuple[Encoding, tuple[Subscriber, ...]] | None:
         """Return the subscribers, if they are few and share one encoding."""
@@ -154,12 +144,8 @@ class Topic:
         if self.joining is None and self.pending_bytes <= BATCH_BYTES:
             batch, self.pending = self.pending, []
             size, self.pending_bytes = self.pending_bytes, 0
-        else:
-            batch, size = self._take_some()
-        if batch:
-            last = batch[-1]
-            self.position = last.position if type(last) is Publication else _newest_position(batch, self.position)
-        return batch, size
+            return batch, size
+        return self._take_some()
 
     def _take_some(self) -> tuple[list[ChannelEvent], int]:
         joining = self.joining or {}
@@ -185,11 +171,3 @@ class Topic:
 
     def _join(self, subscriber: Subscriber, encoding: Encoding) -> None:
         self.audiences.setdefault(encoding, {})[subscriber] = None
-
-
-def _newest_position(events: list[ChannelEvent], position: str) -> str:
-    """Return the position of the last publication among events, or the one given if there is none among them."""
-    for event in reversed(events):
-        if type(event) is Publication:
-            return event.position
-    return position

@@ -28,9 +28,13 @@ class RecordingSink:
         lost: The channels of each call of `disconnected`.
         resumptions: The number of calls of `reconnected`.
         controls: The control messages, in order.
+        changes: The channels whose streams may have changed, in order.
+        stream_states: True for each call of `streams_connected`, False for each of `streams_disconnected`.
     """
 
     def __init__(self) -> None:
+        self.changes: list[str] = []
+        self.stream_states: list[bool] = []
         self.delivered: list[Publication] = []
         self.confirmations: list[str] = []
         self.responses: list[str] = []
@@ -59,6 +63,18 @@ class RecordingSink:
     def reconnected(self) -> None:
         """See `IBrokerSink.reconnected`."""
         self.resumptions += 1
+
+    def streams_changed(self, channels: Iterable[str]) -> None:
+        """See `IBrokerSink.streams_changed`."""
+        self.changes += channels
+
+    def streams_connected(self) -> None:
+        """See `IBrokerSink.streams_connected`."""
+        self.stream_states.append(True)
+
+    def streams_disconnected(self) -> None:
+        """See `IBrokerSink.streams_disconnected`."""
+        self.stream_states.append(False)
 
     def control_received(self, payload: bytes) -> None:
         """See `IBrokerSink.control_received`."""

@@ -14,6 +14,7 @@ from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.encodings import Encoding
 from wsrelay.interfaces import IDialect
@@ -48,7 +49,8 @@ class LineDialect:
     """
 
     subprotocols = ()
-    accepts_before_subscribed = False
+    acceptance = Acceptance.SUBSCRIBED
+    has_gap_event = False
 
     def __init__(self, name: str = "line") -> None:
         self.name = name

@@ -47,6 +47,7 @@ class ClientErrorTests(SynchronousTestCase):
                 "subscribe_denied": (403, (), 4504),
                 "channel_denied": (403, (), 4504),
                 "publish_denied": (403, (), 4503),
+                "no_history": (400, (), 4506),
                 "already_subscribed": (409, (), 4506),
                 "too_many_channels": (403, (), 4506),
                 "bad_request": (400, (), 4506),

@@ -7,6 +7,7 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.commands import Connect, Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import Effect
 from wsrelay.core.sessions.session import CredentialSource, Session
 
@@ -65,7 +66,7 @@ def connected(
 
 def connecting_by_commands() -> Session:
     """Return a session of a dialect with commands whose connect is under way."""
-    session = Session(RULES, has_commands=True)
+    session = Session(RULES, Acceptance.AT_ONCE)
     session.open([])
     session.received(CONNECT)
     return session

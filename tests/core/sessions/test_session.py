@@ -20,14 +20,18 @@ from tests.core.sessions.session_helpers import (
 )
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
+from wsrelay.core.messaging.publications import Positioned
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
+from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
     CarryOut,
     Close,
+    DeliverEvents,
     Effect,
     ExpireAt,
     PublishMessage,
@@ -261,7 +265,10 @@ class FirstMessageTests(SynchronousTestCase):
         self.assertFalse(session.awaits_credential)
         self.assertEqual(session.authenticated(EXPIRING_USER), [*initial("members", "a"), ExpireAt(100.0)])
         self.assertEqual(session.subscribed("members"), [SendReply(Subscribed(0, "members"))])
-        self.assertEqual(session.subscribed("a", "5-0"), [SendReply(Subscribed(0, "a", "5-0"))])
+        self.assertEqual(
+            session.subscribed("a", SubscriptionStart("5-0")),
+            [SendReply(Subscribed(0, "a", "5-0")), DeliverEvents("a", (Positioned("a", "5-0"),))],
+        )
         self.assertEqual(session.received(Publish(0, "talk", b"x")), [PublishMessage(0, "talk", b"x")])
         self.assertEqual(session.channels, ("members", "a"))
         self.assertEqual(session.connection_lost(), [UnsubscribeChannel("members"), UnsubscribeChannel("a")])
@@ -366,12 +373,12 @@ class ConnectCommandTests(SynchronousTestCase):
 
     def test_connection_is_accepted_at_once_and_awaits_the_connect_whatever_the_handshake_holds(self) -> None:
         for source in CredentialSource:
-            session = Session(RULES, has_commands=True)
+            session = Session(RULES, Acceptance.AT_ONCE)
             self.assertEqual(session.open([], source), [Accept()])
             self.assertTrue(session.awaits_credential)
 
     def test_connect_is_answered_when_the_client_is_authenticated(self) -> None:
-        session = Session(RULES, has_commands=True)
+        session = Session(RULES, Acceptance.AT_ONCE)
         session.open([])
         self.assertEqual(session.received(CONNECT), [Authenticate(CREDENTIAL)])
         self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), ExpireAt(100.0)])
@@ -379,7 +386,7 @@ class ConnectCommandTests(SynchronousTestCase):
         self.assertEqual(session.channels, ())
 
     def test_connect_without_credential_leaves_the_handshake_to_count(self) -> None:
-        session = Session(RULES, has_commands=True)
+        session = Session(RULES, Acceptance.AT_ONCE)
         session.open([])
         self.assertEqual(session.received(Connect(7, None)), [Authenticate(None)])
         self.assertEqual(session.authenticated(ANONYMOUS), [Welcome(7)])
@@ -393,7 +400,7 @@ class ConnectCommandTests(SynchronousTestCase):
             Unsupported(1, ClientError.NOT_SUPPORTED),
         ]
         for command in others:
-            session = Session(RULES, has_commands=True)
+            session = Session(RULES, Acceptance.AT_ONCE)
             session.open([])
             self.assertEqual(session.received(command), [Close(Disconnect.BAD_REQUEST)])
             self.assertEqual((session.is_closed, session.received(CONNECT)), (True, []))
@@ -485,7 +492,7 @@ class ConnectCommandTests(SynchronousTestCase):
             self.assertTrue(session.is_closed)
 
     def test_credential_that_does_not_come_in_time_is_a_close(self) -> None:
-        session = Session(RULES, has_commands=True)
+        session = Session(RULES, Acceptance.AT_ONCE)
         session.open([])
         self.assertEqual(session.rejected(ClientError.TOO_LATE), [Reject(ClientError.TOO_LATE, is_accepted=True)])
 
@@ -501,7 +508,7 @@ class SubscribeCommandTests(SynchronousTestCase):
     def test_subscribe_is_answered_when_the_channel_is_subscribed(self) -> None:
         session = connected_by_commands()
         self.assertEqual(session.received(Subscribe(2, "a")), [SubscribeChannel("a", is_initial=False)])
-        self.assertEqual(session.subscribed("a", "5-0"), [SendReply(Subscribed(2, "a", "5-0"))])
+        self.assertEqual(session.subscribed("a", SubscriptionStart("5-0")), [SendReply(Subscribed(2, "a", "5-0"))])
         self.assertEqual(session.subscribed("a"), [])
 
     def test_reply_says_that_the_client_wanted_to_resume(self) -> None:

@@ -15,6 +15,7 @@ from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Sub
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
@@ -212,7 +213,7 @@ class CommandMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(RULES, has_commands=True)
+        self.session = Session(RULES, Acceptance.AT_ONCE)
         self.next_id = 1
         self.unanswered: set[int] = set()
         # Channels that are subscribed for the session, with whether that is confirmed.

@@ -21,6 +21,7 @@ from wsrelay.core.messaging.commands import Connect, Pong, Publish, Subscribe, U
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
@@ -183,11 +184,11 @@ COMMANDS = ("connect", "subscribe", "unsubscribe", "publish", "unsupported", "po
 
 def awaiting_connect() -> Session:
     """Return a session whose connect is still to come."""
-    return after(Session(RULES, has_commands=True), "open", COMMAND_INPUTS)
+    return after(Session(RULES, Acceptance.AT_ONCE), "open", COMMAND_INPUTS)
 
 
 COMMAND_STATES: States = {
-    "connecting": lambda: Session(RULES, has_commands=True),
+    "connecting": lambda: Session(RULES, Acceptance.AT_ONCE),
     "awaiting credential": awaiting_connect,
     "authenticating": connecting_by_commands,
     "rejected": lambda: after(connecting_by_commands(), "rejected for now", COMMAND_INPUTS),

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.replies import Failed, Subscribed, SubscriptionEnded, Unsubscribed
+from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions.effects import Effect, SendReply, SubscribeChannel, UnsubscribeChannel
@@ -15,7 +16,7 @@ from wsrelay.core.sessions.subscription import Subscription, SubscriptionState
 
 INPUTS: dict[str, Callable[[Subscription], list[Effect]]] = {
     "subscribe": lambda subscription: subscription.subscribe(),
-    "subscribed": lambda subscription: subscription.subscribed("5-0"),
+    "subscribed": lambda subscription: subscription.subscribed(SubscriptionStart("5-0")),
     "failed": lambda subscription: subscription.failed(ClientError.NOT_AVAILABLE),
     "unsubscribe": lambda subscription: subscription.unsubscribe(9),
     "end": lambda subscription: subscription.end(Disconnect.GAP),
@@ -88,12 +89,18 @@ class SubscriptionTests(SynchronousTestCase):
         subscription = Subscription(Subscribe(0, "a"), is_initial=True)
         self.assertEqual(subscription.subscribe(), [SubscribeChannel("a", is_initial=True)])
 
+    def test_what_the_client_wants_to_get_first_is_asked_for(self) -> None:
+        subscription = Subscription(Subscribe(2, "a", "5-0.00000000"))
+        self.assertEqual(subscription.subscribe(), [SubscribeChannel("a", is_initial=False, since="5-0.00000000")])
+        subscription = Subscription(Subscribe(2, "a", newest=3))
+        self.assertEqual(subscription.subscribe(), [SubscribeChannel("a", is_initial=False, newest=3)])
+
     def test_position_that_the_client_sent_is_reported_as_recovering(self) -> None:
         for since, was_recovering in ((None, False), ("", True), ("5-0", True)):
             subscription = Subscription(Subscribe(2, "a", since))
             subscription.subscribe()
             self.assertEqual(
-                subscription.subscribed(""), [SendReply(Subscribed(2, "a", was_recovering=was_recovering))]
+                subscription.subscribed(START), [SendReply(Subscribed(2, "a", was_recovering=was_recovering))]
             )
 
     def test_channel_is_released_exactly_once_on_every_path(self) -> None:

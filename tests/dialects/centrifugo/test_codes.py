@@ -34,6 +34,7 @@ ERROR_TABLE = {
     ClientError.ALREADY_SUBSCRIBED: ErrorCode(105, "already subscribed"),
     ClientError.TOO_MANY_CHANNELS: ErrorCode(106, "limit exceeded"),
     ClientError.BAD_REQUEST: ErrorCode(107, "bad request"),
+    ClientError.NO_HISTORY: ErrorCode(108, "not available"),
     ClientError.NOT_SUPPORTED: ErrorCode(108, "not available"),
     ClientError.NOT_AVAILABLE: INTERNAL,
     ClientError.NOT_CHECKED: INTERNAL,

@@ -29,6 +29,7 @@ from wsrelay.core.messaging.replies import (
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation, RejectedError
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
@@ -108,7 +109,7 @@ class DialectTests(SynchronousTestCase):
         )
 
     def test_handshake_is_accepted_first_and_asks_for_nothing(self) -> None:
-        self.assertTrue(DIALECT.accepts_before_subscribed)
+        self.assertIs(DIALECT.acceptance, Acceptance.AT_ONCE)
         self.assertEqual(list(DIALECT.open(Handshake(PATH, "192.0.2.1"))), [])
 
     def test_ping_is_an_empty_object(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from secrets import token_hex
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.brokers.memory.history import MemoryHistory
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -32,16 +33,18 @@ class MemoryBroker:
 
     Args:
         clock: Time, by which tickets expire and turns end.
+        now: The wall clock, in seconds since the epoch, by which the entries of streams are named. If None, the
+            reactor's clock is one.
     """
 
     name = "memory"
-    history = None
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, now: Callable[[], float] | None = None) -> None:
         self.node_id = token_hex(8)
         self.ready = False
         self.problem = "not started"
         self.credentials = MemoryCredentialStore(clock.seconds)
+        self.history = MemoryHistory(clock, now or clock.seconds, lambda: self.problem)
         self._clock = clock
         self._desired: set[str] = set()
         self._sink: IBrokerSink | None = None
@@ -52,12 +55,15 @@ class MemoryBroker:
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
         self._sink = sink
+        self.history.attach(sink)
 
     def start(self) -> None:
         """See `IBroker.start`."""
         self.ready, self.problem = True, ""
         for channel in self._desired:
             self._confirm(channel)
+        if self._sink is not None:
+            self._sink.streams_connected()
 
     def stop(self) -> Deferred[None]:
         """See `IBroker.stop`."""

@@ -15,10 +15,11 @@ rule                    permits
 from __future__ import annotations
 
 from wsrelay.core.access.identity import Identity
+from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
 
-__all__ = ["check_channel_exists", "check_publish", "check_subscribe"]
+__all__ = ["check_channel_exists", "check_history", "check_publish", "check_subscribe"]
 
 
 def check_channel_exists(namespaces: Namespaces, channel: str) -> ClientError | None:
@@ -32,6 +33,16 @@ def check_channel_exists(namespaces: Namespaces, channel: str) -> ClientError | 
     if namespace is None:
         return ClientError.UNKNOWN_CHANNEL
     return ClientError.SUBSCRIBE_DENIED if namespace.subscribe is Access.NOBODY else None
+
+
+def check_history(namespaces: Namespaces, command: Subscribe) -> ClientError | None:
+    """Check whether a client may ask for the newest publications of a channel first.
+
+    Returns:
+        None if it does not ask for them, or the channel keeps them. Else why not.
+    """
+    namespace = namespaces.rule(command.channel)
+    return ClientError.NO_HISTORY if command.newest and (namespace is None or not namespace.has_history) else None
 
 
 def check_subscribe(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:

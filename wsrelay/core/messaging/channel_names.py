@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from wsrelay.core.outcomes.errors import ChannelError
 
-__all__ = ["MAX_CHANNEL_BYTES", "PERSONAL", "check_channel", "check_pattern", "matches"]
+__all__ = ["MAX_CHANNEL_BYTES", "PERSONAL", "RESERVED", "check_channel", "check_pattern", "is_reserved", "matches"]
 
 MAX_CHANNEL_BYTES = 255
 """The longest channel name, in bytes, without the prefix it has in Redis."""
@@ -15,6 +15,10 @@ MAX_CHANNEL_BYTES = 255
 PERSONAL = "{sub}"
 """Ends the pattern of channels that belong to one user each: ``user:{sub}``. Only at the end, because a user whose name
 holds the text behind it could pass for another one."""
+
+RESERVED = ("ticket:", "revoked:")
+"""The beginnings of names that are keys of the relay in Redis. No channel with history has such a name, because its
+stream would have the same key. All other keys of the relay begin with ``$``, as no channel does."""
 
 # All of these stand in a URL path as they are (RFC 3986 section 3.3). Left out on purpose: the percent sign, `/`
 # (proxies rewrite paths), `*` (it ends a pattern), and `$`, with which the relay's own channels begin, so that no
@@ -60,6 +64,11 @@ def check_pattern(pattern: str) -> str:
         except ChannelError as error:
             raise ChannelError(f"{pattern!r} is not a valid pattern (a name, a prefix and *, or *): {error}") from None
     return pattern
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a channel name begins as keys of the relay do, so that the channel can have no stream."""
+    return name.startswith(RESERVED)
 
 
 def matches(patterns: Iterable[str], channel: str) -> bool:

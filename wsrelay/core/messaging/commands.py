@@ -35,12 +35,15 @@ class Subscribe:
     Attributes:
         id: The command's id.
         channel: The channel's name, inside the grammar.
-        since: The position to resume from. If None, the client wants no recovery.
+        since: The position to resume from, as the client sent it; `wsrelay.core.history.positions` reads it. If None,
+            the client wants no recovery.
+        newest: How many of the newest publications the client wants first. 0 where it resumes.
     """
 
     id: int
     channel: str
     since: str | None = None
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
-from wsrelay.core.messaging.channel_names import PERSONAL, check_channel, check_pattern
+from wsrelay.core.history.retention import Retention
+from wsrelay.core.messaging.channel_names import PERSONAL, RESERVED, check_channel, check_pattern, is_reserved
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.outcomes.errors import ChannelError
 
@@ -44,6 +45,13 @@ class Namespace:
         notify_gaps: Whether clients are told when messages may have been lost on their way to this process.
         compress: Whether messages are compressed for clients that support it. If None, the setting decides.
         frames: The type of frame that messages are sent in. If None, the setting decides.
+        history_size: How many entries of a channel's stream are kept. 0: its channels are plain, and keep nothing. If
+            None, the setting decides.
+        history_seconds: For how long an entry is kept, in seconds. If None, the setting decides.
+        trim: Whether the relay trims streams that programs write to beyond these bounds.
+        presence: Whether the relay keeps who is subscribed, and clients and the application may ask for it.
+        join_leave: Whether subscribers are told who subscribes and who is gone.
+        events: Whether the relay writes what happens on its channels to the stream of events for the application.
     """
 
     name: str
@@ -54,6 +62,22 @@ class Namespace:
     notify_gaps: bool = True
     compress: bool | None = None
     frames: FrameType | None = None
+    history_size: int | None = None
+    history_seconds: int | None = None
+    trim: bool = True
+    presence: bool = False
+    join_leave: bool = False
+    events: bool = False
+
+    @property
+    def has_history(self) -> bool:
+        """True if its channels keep what is added to their streams."""
+        return bool(self.history_size)
+
+    @property
+    def retention(self) -> Retention:
+        """The bounds of the streams of its channels. Only where it has history."""
+        return Retention(self.history_size or 0, self.history_seconds or 0, self.trim)
 
 
 class Namespaces:
@@ -78,6 +102,12 @@ class Namespaces:
                     _check_personal(pattern, namespace)
                 else:
                     check_pattern(pattern)
+                if namespace.has_history and is_reserved(pattern):
+                    raise ChannelError(
+                        f"the namespace {namespace.name} has history, and channels that begin with "
+                        f"{' or '.join(RESERVED)} can have none, because Redis has keys of the relay there: "
+                        f"rename {pattern!r}, or set history_size = 0 for it"
+                    )
                 if personal or pattern.endswith("*"):
                     beginning = pattern.removesuffix(PERSONAL if personal else "*")
                     owner, *same = beginnings.setdefault(beginning, (namespace, personal))
@@ -105,13 +135,16 @@ class Namespaces:
 
         Returns:
             The namespace, and the user that the channel belongs to or None. None if the channel does not exist for
-            clients.
+            clients, because no namespace has it or its name is reserved.
         """
         exact = self._exact.get(channel)
         if exact is not None:
             return exact, None
         for beginning, namespace, personal in self._beginnings:
             if channel.startswith(beginning) and not (personal and channel == beginning):
+                if namespace.has_history and is_reserved(channel):
+                    # As of `*`: its stream would be a key of the relay.
+                    return None
                 return namespace, channel[len(beginning) :] if personal else None
         return None
 

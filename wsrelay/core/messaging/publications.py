@@ -1,11 +1,12 @@
-"""The events of a channel: publications, and the joins and leaves of its subscribers."""
+"""The events of a channel: publications, gaps between them, and the joins and leaves of its subscribers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["ChannelEvent", "Join", "Leave", "Publication", "PublishResult"]
+__all__ = ["ChannelEvent", "Gap", "GapReason", "Join", "Leave", "Positioned", "Publication", "PublishResult"]
 
 
 class Publication(NamedTuple):
@@ -16,13 +17,61 @@ class Publication(NamedTuple):
     Attributes:
         channel: The channel's name, without the prefix it has in Redis.
         data: The message, byte for byte as it was published.
-        position: The ID of its entry in the channel's stream (``1767225600000-0``). Empty where the channel has no
-            history.
+        position: The channel's position behind it (see `wsrelay.core.history.positions`). Empty where the channel has
+            no history, and for a message that was published past its stream and is not kept.
     """
 
     channel: str
     data: bytes
     position: str = ""
+
+
+class GapReason(StrEnum):
+    """Why publications may be missing. The values are what clients are told.
+
+    Attributes:
+        TOO_MANY: More were missed than are sent at once.
+        TRIMMED: The stream no longer holds all that was missed.
+        EXPIRED: The stream is gone.
+        OTHER_ENTRY: Another entry has the ID of the position: the stream was made anew.
+        UNKNOWN_POSITION: The position is none of this stream, or none at all.
+        NO_HISTORY: The channel keeps no history, and the client was away.
+        CONNECTION_LOST: The channel keeps no history, and the connection between this process and Redis was lost.
+    """
+
+    TOO_MANY = "too_many"
+    TRIMMED = "trimmed"
+    EXPIRED = "expired"
+    OTHER_ENTRY = "other_entry"
+    UNKNOWN_POSITION = "unknown_position"
+    NO_HISTORY = "no_history"
+    CONNECTION_LOST = "connection_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Publications may be missing here: between those before this event and those behind it.
+
+    Attributes:
+        channel: The channel's name.
+        reason: Why.
+    """
+
+    channel: str
+    reason: GapReason
+
+
+@dataclass(frozen=True, slots=True)
+class Positioned:
+    """The client's position on a channel. It carries nothing else, and only one client gets it.
+
+    Attributes:
+        channel: The channel's name.
+        position: The position.
+    """
+
+    channel: str
+    position: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +98,7 @@ class Leave:
     user: str = ""
 
 
-ChannelEvent: TypeAlias = Publication | Join | Leave
+ChannelEvent: TypeAlias = Publication | Gap | Join | Leave | Positioned
 """Whatever a channel carries. A dialect encodes the kinds it has a form for and leaves the others out."""
 
 
@@ -58,7 +107,8 @@ class PublishResult:
     """The broker has taken a message.
 
     Attributes:
-        position: The ID of the message's entry in the channel's stream. Empty where the channel has no history.
+        position: The ID of the message's entry in the channel's stream (``1767225600000-0``). Empty where the channel
+            has no history.
     """
 
     position: str = ""

@@ -40,7 +40,7 @@ class Subscribed:
         position: The channel's position at that moment. Empty where the channel has no history.
         was_recovering: Whether the client wanted to resume from a position.
         recovered: Whether nothing is missing between that position and this one.
-        publications: What it missed, oldest first.
+        publications: What it missed, oldest first; what is left of that, if nothing was recovered.
     """
 
     id: int

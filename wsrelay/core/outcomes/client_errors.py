@@ -172,6 +172,13 @@ class ClientError(Enum):
         Disconnect.PUBLISH_DENIED,
     )
 
+    NO_HISTORY = (
+        400,
+        "This channel keeps no history: subscribe to it without history, or have history_size set for its namespace.",
+        (),
+        Disconnect.BAD_REQUEST,
+    )
+
     # Commands, in dialects that have them
 
     ALREADY_SUBSCRIBED = (

@@ -10,8 +10,10 @@
      +-- RejectedError       a client is rejected, or may not do something; names the client error
      +-- FetchError          another server did not answer as it should; the text is meant for the operator
      |    +-- FetchTimeoutError   it did not answer in time
+     +-- PositionError       a text is no position in a stream
      +-- ProtocolViolation   a client broke the rules of its dialect; names the disconnect it gets
      +-- BrokerUnavailable   the broker cannot carry out a command now; trying again later may help
+     +-- IdempotencyUnavailable   the server cannot promise that a message is published once
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ __all__ = [
     "FetchError",
     "FetchTimeoutError",
     "HTTPError",
+    "IdempotencyUnavailable",
+    "PositionError",
     "ProtocolViolation",
     "RejectedError",
     "WsrelayError",
@@ -85,6 +89,10 @@ class FetchTimeoutError(FetchError):
     """Another server did not answer in time."""
 
 
+class PositionError(WsrelayError):
+    """A text is no position in a stream; the text of the error never repeats it."""
+
+
 class ProtocolViolation(WsrelayError):  # noqa: N818 -- the field's own word for it
     """A client broke the rules of its dialect.
 
@@ -105,3 +113,7 @@ class BrokerUnavailable(WsrelayError):  # noqa: N818 -- a state, not a mistake
         """The first word of the text, such as NOPERM if Redis said it. The rest may repeat the command."""
         code = str(self).partition(" ")[0]
         return code if code.isupper() else "no answer"
+
+
+class IdempotencyUnavailable(WsrelayError):  # noqa: N818 -- a lack, not a mistake
+    """The server cannot promise that messages with the same idempotency key are published once; the text says why."""

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.messaging.commands import Command
+from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.messaging.replies import Reply
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -19,6 +20,7 @@ __all__ = [
     "Authenticate",
     "CarryOut",
     "Close",
+    "DeliverEvents",
     "Effect",
     "ExpireAt",
     "PublishMessage",
@@ -59,10 +61,14 @@ class SubscribeChannel:
     Attributes:
         channel: The channel's name.
         is_initial: Whether the client named it in its handshake, so that it was authenticated for it.
+        since: The position to resume from, as the client sent it. If None, it does not resume.
+        newest: How many of the newest publications the client wants first.
     """
 
     channel: str
     is_initial: bool
+    since: str | None = None
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,19 @@ class SendReply:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverEvents:
+    """Send one client events of a channel, in the encoding of its subscription.
+
+    Attributes:
+        channel: The channel's name.
+        events: The events, in their order.
+    """
+
+    channel: str
+    events: tuple[ChannelEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """Reject the client: with an HTTP status, or with a close if its handshake is complete.
 
@@ -153,6 +172,7 @@ Effect: TypeAlias = (
     | Authenticate
     | CarryOut
     | Close
+    | DeliverEvents
     | ExpireAt
     | PublishMessage
     | Reject

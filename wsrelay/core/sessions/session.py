@@ -33,17 +33,20 @@ from enum import StrEnum
 from typing import ClassVar
 
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.access.permissions import check_channel_exists, check_publish, check_subscribe
+from wsrelay.core.access.permissions import check_channel_exists, check_history, check_publish, check_subscribe
 from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe, Unsubscribe, Unsupported
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.replies import Failed, Published, Unsubscribed
+from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
     CarryOut,
     Close,
+    DeliverEvents,
     Effect,
     ExpireAt,
     PublishMessage,
@@ -102,17 +105,16 @@ class Session:
 
     Args:
         namespaces: The rules about channels.
-        has_commands: Whether the client connects and subscribes by commands that are answered
-            (`wsrelay.interfaces.IDialect.accepts_before_subscribed`). If False, its handshake says it all, and what
-            fails ends the connection.
+        acceptance: When the handshake is completed (`wsrelay.interfaces.IDialect.acceptance`). Where the client has no
+            commands its handshake says it all, and what fails ends the connection.
 
     Attributes:
         identity: The client's identity, as far as it is known.
     """
 
     __slots__ = (
+        "_acceptance",
         "_connect_id",
-        "_has_commands",
         "_is_accepted",
         "_namespaces",
         "_queue",
@@ -122,9 +124,9 @@ class Session:
         "identity",
     )
 
-    def __init__(self, namespaces: Namespaces, *, has_commands: bool = False) -> None:
+    def __init__(self, namespaces: Namespaces, acceptance: Acceptance = Acceptance.SUBSCRIBED) -> None:
         self._namespaces = namespaces
-        self._has_commands = has_commands
+        self._acceptance = acceptance
         self._state = SessionState.CONNECTING
         self._subscriptions = _NO_SUBSCRIPTIONS
         # The channels of the handshake, once all are subscribed. Nothing is left of their machines but the release that
@@ -193,9 +195,14 @@ class Session:
         """End the connection because the application wants it ended."""
         return self._step("disconnect", disconnect)
 
-    def subscribed(self, channel: str, position: str = "") -> list[Effect]:
-        """Take the confirmation of `SubscribeChannel`."""
-        return self._step("subscribed", channel, position)
+    def subscribed(self, channel: str, start: SubscriptionStart = START) -> list[Effect]:
+        """Take the confirmation of `SubscribeChannel`.
+
+        Args:
+            channel: The channel's name.
+            start: Where it stands, and what the client gets first.
+        """
+        return self._step("subscribed", channel, start)
 
     def subscribe_failed(self, channel: str, error: ClientError = ClientError.NOT_AVAILABLE) -> list[Effect]:
         """Take the failure of `SubscribeChannel`."""
@@ -236,10 +243,11 @@ class Session:
     def _open(self, commands: Sequence[Subscribe], source: CredentialSource) -> list[Effect]:
         for command in commands:
             # Before anything is spent on it: a ticket, a question to the application.
-            if (error := check_channel_exists(self._namespaces, command.channel)) is not None:
+            error = check_channel_exists(self._namespaces, command.channel) or check_history(self._namespaces, command)
+            if error is not None:
                 return self._reject(error)
         self._subscriptions = {each.channel: Subscription(each, is_initial=True) for each in commands}
-        if self._has_commands or source is CredentialSource.FIRST_MESSAGE:
+        if self._acceptance.has_commands or source is CredentialSource.FIRST_MESSAGE:
             self._state = SessionState.AWAITING_CREDENTIAL
             self._is_accepted = True
             return [Accept()]
@@ -256,7 +264,7 @@ class Session:
     def _enqueue(self, command: Command) -> list[Effect]:
         if not self._is_accepted:
             return []
-        if not self._has_commands:
+        if not self._acceptance.has_commands:
             # It was accepted ahead and has to wait for its welcome: until then nobody has decided what it may do.
             return self._disconnect(Disconnect.PUBLISH_DENIED)
         self._queue = [*(self._queue or ()), command]
@@ -272,7 +280,7 @@ class Session:
                 is_missing = error is ClientError.NO_CREDENTIAL
                 return self._reject(identity.cookie_error or error if is_missing else error)
         self.identity = identity
-        if self._has_commands:
+        if self._acceptance.has_commands:
             self._state = SessionState.CONNECTED
             queue, self._queue = self._queue, None
             effects: list[Effect] = [Welcome(self._connect_id), *([CarryOut(tuple(queue))] if queue else ())]
@@ -280,16 +288,21 @@ class Session:
             self._state = SessionState.SUBSCRIBING
             subscriptions = self._subscriptions.values()
             effects = [effect for each in subscriptions for effect in each.subscribe()] or self._connected()
+            if self._acceptance is Acceptance.AUTHENTICATED and not self._is_accepted:
+                self._is_accepted = True
+                effects = [Accept(), *effects]
         # Behind them, for it may have expired already, and then what was subscribed is released.
         return effects if identity.expires is None else [*effects, ExpireAt(identity.expires)]
 
-    def _initial_subscribed(self, channel: str, position: str) -> list[Effect]:
-        report = self._subscribed(channel, position)
+    def _initial_subscribed(self, channel: str, start: SubscriptionStart) -> list[Effect]:
+        report = self._subscribed(channel, start)
         # A client that waits for its 101 needs no reply: an open connection is a subscribed one.
         effects = report if self._is_accepted else []
         if report and all(each.is_subscribed for each in self._subscriptions.values()):
             self._settled, self._subscriptions = tuple(self._subscriptions), _NO_SUBSCRIPTIONS
             effects = [*effects, *self._connected()]
+        if report and (events := start.events(channel)):
+            effects = [*effects, DeliverEvents(channel, tuple(events))]
         return effects
 
     def _initial_failed(self, _channel: str, error: ClientError) -> list[Effect]:
@@ -325,7 +338,7 @@ class Session:
             # The raw dialect's one channel; one that subscribed to none means nothing by it.
             channel = self._settled[0] if self._settled else ""
         error = check_publish(self._namespaces, self.identity, channel)
-        if self._has_commands and not self._is_subscribed(channel):
+        if self._acceptance.has_commands and not self._is_subscribed(channel):
             # As in the raw dialect: the right to publish comes on top of the one to subscribe, and the application has
             # been asked about the channel where it is asked at all.
             error = ClientError.PUBLISH_DENIED
@@ -335,6 +348,7 @@ class Session:
 
     def _subscribe(self, command: Subscribe) -> list[Effect]:
         error = check_subscribe(self._namespaces, self.identity, command.channel)
+        error = error or check_history(self._namespaces, command)
         if command.channel in self._subscriptions:
             error = ClientError.ALREADY_SUBSCRIBED
         elif len(self._subscriptions) >= MAX_CHANNELS:
@@ -350,16 +364,16 @@ class Session:
         subscription = self._subscriptions.get(channel)
         return subscription is not None and subscription.is_subscribed
 
-    def _subscribed(self, channel: str, position: str) -> list[Effect]:
+    def _subscribed(self, channel: str, start: SubscriptionStart) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
-        return [] if subscription is None else subscription.subscribed(position)
+        return [] if subscription is None else subscription.subscribed(start)
 
     def _subscribe_failed(self, channel: str, error: ClientError) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
         return [] if subscription is None else self._without_ended(channel, subscription.failed(error))
 
     def _gap(self, channel: str) -> list[Effect]:
-        if not self._has_commands:
+        if not self._acceptance.has_commands:
             return [Close(Disconnect.GAP)]
         subscription = self._subscriptions.get(channel)
         return [] if subscription is None else self._without_ended(channel, subscription.end(Disconnect.GAP))

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.replies import Failed, Subscribed, SubscriptionEnded, Unsubscribed
+from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions.effects import Effect, SendReply, SubscribeChannel, UnsubscribeChannel
@@ -46,13 +47,11 @@ class Subscription:
         state: The state.
     """
 
-    __slots__ = ("_channel", "_id", "_is_initial", "_was_recovering", "state")
+    __slots__ = ("_command", "_is_initial", "state")
 
     def __init__(self, command: Subscribe, *, is_initial: bool = False) -> None:
-        self._channel = command.channel
-        self._id = command.id
+        self._command = command
         self._is_initial = is_initial
-        self._was_recovering = command.since is not None
         self.state = SubscriptionState.REQUESTED
 
     @property
@@ -64,13 +63,13 @@ class Subscription:
         """Begin to subscribe."""
         return self._step("subscribe")
 
-    def subscribed(self, position: str) -> list[Effect]:
+    def subscribed(self, start: SubscriptionStart) -> list[Effect]:
         """Take the confirmation.
 
         Args:
-            position: The channel's position. Empty where it has no history.
+            start: Where the channel stands, and what the client gets first.
         """
-        return self._step("subscribed", position)
+        return self._step("subscribed", start)
 
     def failed(self, error: ClientError) -> list[Effect]:
         """Take the failure of what was begun."""
@@ -101,28 +100,34 @@ class Subscription:
     # Outputs
 
     def _subscribe_channel(self) -> list[Effect]:
-        return [SubscribeChannel(self._channel, self._is_initial)]
+        command = self._command
+        return [SubscribeChannel(command.channel, self._is_initial, command.since, command.newest)]
 
-    def _report_subscribed(self, position: str) -> list[Effect]:
-        return [SendReply(Subscribed(self._id, self._channel, position, self._was_recovering))]
+    def _report_subscribed(self, start: SubscriptionStart) -> list[Effect]:
+        command = self._command
+        was_recovering = command.since is not None
+        reply = Subscribed(
+            command.id, command.channel, start.position, was_recovering, start.recovered, start.publications
+        )
+        return [SendReply(reply)]
 
     def _report_failed(self, error: ClientError) -> list[Effect]:
-        return [*self._unsubscribe_channel(), SendReply(Failed(self._id, error))]
+        return [*self._unsubscribe_channel(), SendReply(Failed(self._command.id, error))]
 
     def _report_given_up(self, command_id: int) -> list[Effect]:
         # Every command has its reply: an SDK that waits for one in vain reconnects. It is a temporary failure, because
         # a client that subscribes once more meanwhile takes it for the answer to that, and then tries again.
-        failed = SendReply(Failed(self._id, ClientError.NOT_AVAILABLE))
+        failed = SendReply(Failed(self._command.id, ClientError.NOT_AVAILABLE))
         return [*self._unsubscribe_channel(), failed, SendReply(Unsubscribed(command_id))]
 
     def _report_unsubscribed(self, command_id: int) -> list[Effect]:
         return [*self._unsubscribe_channel(), SendReply(Unsubscribed(command_id))]
 
     def _report_end(self, disconnect: Disconnect) -> list[Effect]:
-        return [*self._unsubscribe_channel(), SendReply(SubscriptionEnded(self._channel, disconnect))]
+        return [*self._unsubscribe_channel(), SendReply(SubscriptionEnded(self._command.channel, disconnect))]
 
     def _unsubscribe_channel(self) -> list[Effect]:
-        return [UnsubscribeChannel(self._channel)]
+        return [UnsubscribeChannel(self._command.channel)]
 
     def _nothing(self) -> list[Effect]:
         return []

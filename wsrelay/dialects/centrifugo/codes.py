@@ -40,6 +40,7 @@ ERRORS: dict[ClientError, ErrorCode] = {
     ClientError.ALREADY_SUBSCRIBED: ErrorCode(105, "already subscribed"),
     ClientError.TOO_MANY_CHANNELS: ErrorCode(106, "limit exceeded"),
     ClientError.BAD_REQUEST: ErrorCode(107, "bad request"),
+    ClientError.NO_HISTORY: ErrorCode(108, "not available"),
     ClientError.NOT_SUPPORTED: ErrorCode(108, "not available"),
     # Both make an SDK call getToken: a ticket is good once, and the next one is as good.
     ClientError.TOKEN_EXPIRED: _TOKEN_EXPIRED,

@@ -44,6 +44,7 @@ from wsrelay.core.messaging.replies import (
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation, RejectedError
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code, unsubscribe_code
 from wsrelay.interfaces import IDialect
@@ -72,7 +73,8 @@ class JSONDialect:
 
     name = "centrifugo-json"
     subprotocols = ("centrifuge-json",)
-    accepts_before_subscribed = True
+    acceptance = Acceptance.AT_ONCE
+    has_gap_event = False
 
     def open(self, _handshake: Handshake) -> Sequence[Command]:
         """Ask for nothing: everything is asked by commands."""
