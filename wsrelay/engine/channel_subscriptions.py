@@ -11,14 +11,17 @@ from collections.abc import Collection
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Gap, GapReason
 from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.engine.channel_joins import ChannelJoins
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
+from wsrelay.engine.stream_readers import StreamReaders
 from wsrelay.interfaces import IBroker
 
 __all__ = ["CHANNEL_LINGER_SECONDS", "SUBSCRIBE_TIMEOUT_SECONDS", "ChannelSubscriptions"]
@@ -34,6 +37,27 @@ _AWAY = SubscriptionStart(gap=GapReason.NO_HISTORY)
 """The beginning of a subscription to a channel without history by a client that was away."""
 
 
+class _Waiting:
+    """A client that is not subscribed yet.
+
+    Attributes:
+        encoding: What is made of the channel's events for it.
+        since: The position to resume from. If None, it does not resume.
+        newest: How many of the newest publications it wants first.
+        outcome: Fires with the start of its subscription.
+        is_joining: Whether its start is being looked for in the channel's stream.
+    """
+
+    __slots__ = ("encoding", "is_joining", "newest", "outcome", "since")
+
+    def __init__(self, encoding: Encoding, since: str | None, newest: int) -> None:
+        self.encoding = encoding
+        self.since = since
+        self.newest = newest
+        self.outcome: Deferred[SubscriptionStart] = Deferred()
+        self.is_joining = False
+
+
 class _Channel:
     """The needs of this process on one channel.
 
@@ -42,17 +66,19 @@ class _Channel:
         is_confirmed: Whether the broker delivers it.
         is_rejected: Whether the broker has rejected it, and does not try it again by itself.
         had_gap: Whether it was confirmed once and interrupted since: its subscribers may have missed something.
-        waiting: Clients that wait for the confirmation.
+        joins: Finds where clients begin in its stream. If None, it keeps no history.
+        waiting: Clients that are not subscribed yet.
     """
 
-    __slots__ = ("count", "had_gap", "is_confirmed", "is_rejected", "waiting")
+    __slots__ = ("count", "had_gap", "is_confirmed", "is_rejected", "joins", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, joins: ChannelJoins | None) -> None:
         self.count = 0
         self.is_confirmed = False
         self.is_rejected = False
         self.had_gap = False
-        self.waiting: dict[Subscriber, tuple[Encoding, SubscriptionStart, Deferred[SubscriptionStart]]] = {}
+        self.joins = joins
+        self.waiting: dict[Subscriber, _Waiting] = {}
 
 
 class ChannelSubscriptions:
@@ -64,16 +90,24 @@ class ChannelSubscriptions:
         gaps: Tells subscribers of possible message loss.
         namespaces: The rules about channels.
         clock: Time, for deadlines and the linger.
+        readers: Reads the streams of channels with history. If None, the broker keeps none.
     """
 
     def __init__(
-        self, broker: IBroker, hub: Hub, gaps: GapNotifier, namespaces: Namespaces, clock: IReactorTime
+        self,
+        broker: IBroker,
+        hub: Hub,
+        gaps: GapNotifier,
+        namespaces: Namespaces,
+        clock: IReactorTime,
+        readers: StreamReaders | None = None,
     ) -> None:
         self._broker = broker
         self._hub = hub
         self._gaps = gaps
         self._namespaces = namespaces
         self._clock = clock
+        self._readers = readers
         self._channels: dict[str, _Channel] = {}
         # Channels without clients and when to unsubscribe from them, oldest first: one timer serves them all.
         self._lingering: dict[str, float] = {}
@@ -104,7 +138,7 @@ class ChannelSubscriptions:
         """
         wanted = self._channels.get(channel)
         if wanted is None:
-            wanted = self._channels[channel] = _Channel()
+            wanted = self._channels[channel] = _Channel(self._open_stream(channel))
             wanted.count = 1
             self._broker.subscribe([channel])
         else:
@@ -114,14 +148,15 @@ class ChannelSubscriptions:
                 # The operator may have changed the rules of Redis since.
                 wanted.is_rejected = False
                 self._broker.subscribe([channel])
-        start = START if since is None or not self._notifies_gaps(channel) else _AWAY
-        if wanted.is_confirmed:
+        if wanted.is_confirmed and wanted.joins is None:
             self._hub.add(subscriber, channel, encoding)
-            return succeed(start)
-        confirmation: Deferred[SubscriptionStart] = Deferred()
-        wanted.waiting[subscriber] = encoding, start, confirmation
-        confirmation.addTimeout(SUBSCRIBE_TIMEOUT_SECONDS, self._clock, _not_confirmed)
-        return confirmation
+            return succeed(self._plain_start(channel, since))
+        waiting = wanted.waiting[subscriber] = _Waiting(encoding, since, newest)
+        if wanted.is_confirmed:
+            self._join(wanted, subscriber, channel)
+        if not waiting.outcome.called:
+            waiting.outcome.addTimeout(SUBSCRIBE_TIMEOUT_SECONDS, self._clock, _not_confirmed)
+        return waiting.outcome
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
         """Unsubscribe a client from a channel; the counterpart of one call of `subscribe`."""
@@ -131,7 +166,7 @@ class ChannelSubscriptions:
         wanted.count -= 1
         waiting = wanted.waiting.pop(subscriber, None)
         if waiting is not None:
-            waiting[-1].cancel()
+            waiting.outcome.cancel()
         if wanted.count == 0:
             self._lingering[channel] = self._clock.seconds() + CHANNEL_LINGER_SECONDS
             self._schedule_sweep()
@@ -156,13 +191,9 @@ class ChannelSubscriptions:
                 self._hub.broadcast((Gap(channel, GapReason.CONNECTION_LOST),))
                 self._gaps.notify(channel, self._hub.subscribers_without_gap_event(channel))
         # One by one, because telling one client may make another one leave.
-        while wanted.waiting:
-            subscriber = next(iter(wanted.waiting))
-            encoding, start, confirmation = wanted.waiting.pop(subscriber)
-            if not confirmation.called:
-                # In the hub before anyone is told, and both in one turn: not one message falls between.
-                self._hub.add(subscriber, channel, encoding)
-                confirmation.callback(start)
+        for subscriber in list(wanted.waiting):
+            if subscriber in wanted.waiting:
+                self._join(wanted, subscriber, channel)
 
     def rejected(self, channel: str) -> None:
         """Take the rejection of a channel: no client is left waiting, or subscribed to nothing."""
@@ -171,9 +202,9 @@ class ChannelSubscriptions:
             return
         wanted.is_rejected = True
         while wanted.waiting:
-            _encoding, _start, confirmation = wanted.waiting.pop(next(iter(wanted.waiting)))
-            if not confirmation.called:
-                confirmation.errback(BrokerUnavailable("the broker rejects the channel"))
+            waiting = wanted.waiting.pop(next(iter(wanted.waiting)))
+            if not waiting.outcome.called:
+                waiting.outcome.errback(BrokerUnavailable("the broker rejects the channel"))
         self._gaps.notify(channel, self._hub.subscribers(channel))
 
     def interrupted(self, channels: Collection[str]) -> bool:
@@ -185,9 +216,42 @@ class ChannelSubscriptions:
         lost = [self._channels[channel] for channel in channels if channel in self._channels]
         was_confirmed = any(wanted.is_confirmed for wanted in lost)
         for wanted in lost:
-            wanted.had_gap = wanted.had_gap or wanted.is_confirmed
+            # What is in a stream is read when the connection is back, and its reader finds out if anything is missing.
+            wanted.had_gap = wanted.had_gap or (wanted.is_confirmed and wanted.joins is None)
             wanted.is_confirmed = False
         return was_confirmed
+
+    def _open_stream(self, channel: str) -> ChannelJoins | None:
+        namespace = self._namespaces.rule(channel)
+        if self._readers is None or namespace is None or not namespace.has_history:
+            return None
+        return ChannelJoins(self._readers.open(channel))
+
+    def _plain_start(self, channel: str, since: str | None) -> SubscriptionStart:
+        return START if since is None or not self._notifies_gaps(channel) else _AWAY
+
+    def _join(self, wanted: _Channel, subscriber: Subscriber, channel: str) -> None:
+        """Add a waiting client to the hub, at once or when its start has been found in the channel's stream."""
+        waiting = wanted.waiting[subscriber]
+        if waiting.is_joining or waiting.outcome.called:
+            return
+
+        def joined(start: SubscriptionStart) -> None:
+            if wanted.waiting.get(subscriber) is waiting and not waiting.outcome.called:
+                del wanted.waiting[subscriber]
+                # In the hub before anyone is told, and both in one turn: not one message falls between.
+                self._hub.add(subscriber, channel, waiting.encoding)
+                waiting.outcome.callback(start)
+
+        def failed(failure: Failure) -> None:
+            if not waiting.outcome.called:
+                waiting.outcome.errback(failure)
+
+        if wanted.joins is None:
+            joined(self._plain_start(channel, waiting.since))
+        else:
+            waiting.is_joining = True
+            wanted.joins.join(waiting.since, waiting.newest).addCallback(joined).addErrback(failed)
 
     def _notifies_gaps(self, channel: str) -> bool:
         namespace = self._namespaces.rule(channel)
@@ -210,6 +274,8 @@ class ChannelSubscriptions:
             del self._lingering[channel], self._channels[channel]
         if over:
             self._broker.unsubscribe(over)
+            if self._readers is not None:
+                self._readers.close(over)
         self._schedule_sweep()
 
 

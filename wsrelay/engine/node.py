@@ -24,6 +24,7 @@ from wsrelay.engine.hub import Hub, Subscriber
 from wsrelay.engine.pending_credentials import DEFAULT_MAX_PENDING, PendingCredentials
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.revocation import Revocation
+from wsrelay.engine.stream_readers import StreamReaders
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink
 from wsrelay.metrics.counters import Counters
@@ -88,7 +89,13 @@ class Node:
             self._not_text,
         )
         self._gaps = GapNotifier(clock, rng, counters)
-        self.subscriptions = ChannelSubscriptions(broker, self._hub, self._gaps, namespaces, clock)
+        # If None, the broker keeps no history.
+        self._readers = (
+            None
+            if broker.history is None
+            else StreamReaders(broker.history, self._hub, self._gaps, namespaces, clock, rng, counters)
+        )
+        self.subscriptions = ChannelSubscriptions(broker, self._hub, self._gaps, namespaces, clock, self._readers)
         self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers, counters)
         broker.attach(self)
 
@@ -128,13 +135,15 @@ class Node:
         self._gaps.stop()
         self.timers.stop()
         self.subscriptions.stop()
+        if self._readers is not None:
+            self._readers.stop()
 
     # IBrokerSink
 
     def publications_received(self, publications: Sequence[Publication]) -> None:
         """See `IBrokerSink.publications_received`."""
         self.counters.broker_messages += len(publications)
-        self._hub.broadcast(publications)
+        self._hub.broadcast(publications if self._readers is None else self._readers.sort_out(publications))
 
     def subscribed(self, channel: str) -> None:
         """See `IBrokerSink.subscribed`."""
@@ -155,12 +164,18 @@ class Node:
 
     def streams_changed(self, channels: Iterable[str]) -> None:
         """See `IBrokerSink.streams_changed`."""
+        if self._readers is not None:
+            self._readers.changed(channels)
 
     def streams_connected(self) -> None:
         """See `IBrokerSink.streams_connected`."""
+        if self._readers is not None:
+            self._readers.connected()
 
     def streams_disconnected(self) -> None:
         """See `IBrokerSink.streams_disconnected`."""
+        if self._readers is not None:
+            self._readers.disconnected()
 
     def control_received(self, payload: bytes) -> None:
         """See `IBrokerSink.control_received`."""
@@ -173,6 +188,9 @@ class Node:
             self._broker.pause()
         else:
             self._broker.resume()
+        if self._readers is not None:
+            # Reading is pulling: what is not read stays in Redis.
+            (self._readers.pause if is_behind else self._readers.resume)()
 
     def _policy(self, channel: str) -> SlowPolicy:
         namespace = self.namespaces.rule(channel)

@@ -52,6 +52,12 @@ class Counters:
     publications_not_text: int = _count(
         "Publications not sent because their namespace has frames = text and they are not valid UTF-8."
     )
+    publications_not_kept: int = _count(
+        "Publications on channels with history that were published without being added to the stream."
+    )
+    entries_without_data: int = _count("Entries of streams that were skipped because they have no field data.")
+    history_gaps: Counter[str] = _count_by("reason", "Times that entries of a stream were gone unread, by reason.")
+    recoveries: Counter[str] = _count_by("outcome", "Positions that clients resumed from, by outcome.")
     broker_interruptions: int = _count("Times that messages may have been lost between the broker and this process.")
     gap_notices: int = _count("Subscribers notified of possible message loss.")
     send_failures: int = _count("Subscribers whose send raised an exception.")

@@ -56,6 +56,11 @@ class PublicationRing:
         return len(self._items)
 
     @property
+    def items(self) -> Sequence[RingItem]:
+        """The entries, oldest first."""
+        return tuple(self._items)
+
+    @property
     def end(self) -> str:
         """The text of the position behind the newest of them: that of this process."""
         return self._items[-1].position if self._items else self.start

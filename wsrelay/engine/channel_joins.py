@@ -1,0 +1,203 @@
+"""The start of each client's subscription to a channel with history: joins without a hole and without a double.
+
+The channel has one position in this process, which is how far its reader has come. What a client gets first ends there,
+and what is broadcast afterwards is the rest. Most of those who come back are served from the reader's ring. For the
+others Redis is asked, behind a read of the channel's own, and what both brought is joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar, cast
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+
+from wsrelay.core.history.positions import EmptyPosition, EntryPosition, Position, parse_position
+from wsrelay.core.history.recovery import Recovery, judge_look, judge_read, read_size, read_start
+from wsrelay.core.history.ring import RingItem
+from wsrelay.core.messaging.publications import GapReason
+from wsrelay.core.messaging.subscription_start import SubscriptionStart
+from wsrelay.core.outcomes.errors import PositionError
+from wsrelay.engine.channel_reader import RECOVERY_LIMIT, ChannelReader
+from wsrelay.engine.shared_reads import SharedReads
+
+__all__ = ["ChannelJoins"]
+
+MAX_ATTEMPTS = 3
+"""How often a client's position is looked for again because the channel has moved on meanwhile."""
+
+T = TypeVar("T")
+
+
+class ChannelJoins:
+    """Finds the start of subscriptions to one channel.
+
+    Args:
+        reader: The reader of the channel.
+    """
+
+    def __init__(self, reader: ChannelReader) -> None:
+        self._reader = reader
+        self._history = reader.history
+        self._shared = SharedReads()
+
+    def join(self, since: str | None = None, newest: int = 0) -> Deferred[SubscriptionStart]:
+        """Find the start of a client's subscription.
+
+        Args:
+            since: The position to resume from, as the client sent it. If None, it does not resume.
+            newest: How many of the newest publications it wants first.
+
+        Returns:
+            Fires with the start. In the same moment the caller adds the client to the hub: what is broadcast afterwards
+            is what follows.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) The stream cannot be read now.
+        """
+        if self._reader.cursor is not None:
+            ring = self._reader.ring
+            items = ring.since(since) if since is not None else ring.newest(newest)
+            if items is not None:
+                return succeed(self._begin(items, was_recovering=since is not None))
+        return Deferred.fromCoroutine(self._join(since, newest))
+
+    async def _join(self, since: str | None, newest: int) -> SubscriptionStart:
+        if self._reader.cursor is None:
+            await self._reader.read_now()
+        if since is None:
+            items = await self._newest(min(newest, RECOVERY_LIMIT)) if newest else []
+            return self._begin(items, was_recovering=False)
+        try:
+            position = parse_position(since)
+        except PositionError:
+            return await self._begin_behind_gap(GapReason.UNKNOWN_POSITION, None)
+        for _ in range(MAX_ATTEMPTS):
+            in_ring = self._reader.ring.since(since)
+            if in_ring is not None or self._is_still_empty(position):
+                return self._begin(in_ring or [], was_recovering=True)
+            if self._is_ahead(position):
+                # From a process that reads faster than this one. Both are asked again.
+                await self._reader.read_now()
+                if self._reader.ring.since(since) is not None:
+                    continue
+            recovery = await self._recover(since, position)
+            if recovery.gap is not None:
+                return await self._begin_behind_gap(recovery.gap, position)
+            merged = self._merge(self._reader.items(recovery.entries), position)
+            if merged is not None:
+                self._reader.keep_older(since, merged)
+                return self._begin(merged, was_recovering=True)
+        return await self._begin_behind_gap(GapReason.UNKNOWN_POSITION, position)
+
+    async def _recover(self, since: str, position: Position) -> Recovery:
+        """Read what is behind a client's position, behind a read of the channel's own."""
+        size, start = read_size(RECOVERY_LIMIT), read_start(position)
+        if isinstance(position, EntryPosition):
+            entries = await self._after_own_read(
+                ("read", start), lambda: self._history.read(self._reader.channel, start, size)
+            )
+            found = judge_read(position, entries, RECOVERY_LIMIT)
+            if found is not None:
+                return found
+        look = await self._after_own_read(
+            ("look", start), lambda: self._history.look(self._reader.channel, start, size)
+        )
+        return judge_look(position, look, RECOVERY_LIMIT, self._reader.retention.seconds)
+
+    async def _after_own_read(self, key: Hashable, read: Callable[[], Deferred[T]]) -> T:
+        """Return the result of a read that stands behind one of the channel's own in Redis' order, when both are done.
+
+        Identical reads of several clients are one.
+        """
+        own = self._reader.read_now()
+        if not self._reader.is_connected:
+            # Anything else would fail now, and this waits for the connection.
+            await own
+            own = self._reader.read_now()
+        both: Deferred[list[object]] = gatherResults(
+            cast("list[Deferred[object]]", [own, self._shared.get(key, read)]), consumeErrors=True
+        )
+        try:
+            results = await both
+        except FirstError as error:
+            error.subFailure.raiseException()
+        return cast(T, results[1])
+
+    async def _newest(self, count: int) -> list[RingItem]:
+        """Return the newest entries up to the channel's position, with a payload."""
+        for _ in range(MAX_ATTEMPTS):
+            look = await self._after_own_read(
+                ("newest", count), lambda: self._history.look_at_newest(self._reader.channel, count)
+            )
+            merged = self._merge(self._reader.items(look.entries), None)
+            if merged is not None:
+                return [item for item in merged if item.publication is not None][-count:]
+        return [item for item in self._reader.ring.items if item.publication is not None][-count:]
+
+    async def _begin_behind_gap(self, gap: GapReason, position: Position | None) -> SubscriptionStart:
+        """Return a start with a gap, and with what the stream still holds behind it."""
+        items = await self._newest(RECOVERY_LIMIT)
+        if gap in (GapReason.TRIMMED, GapReason.TOO_MANY) and isinstance(position, EntryPosition):
+            items = [item for item in items if _id_of(item) > position.id]
+        return self._begin(items, was_recovering=True, gap=gap)
+
+    def _begin(
+        self, items: Sequence[RingItem], *, was_recovering: bool, gap: GapReason | None = None
+    ) -> SubscriptionStart:
+        if was_recovering:
+            self._reader.recovered(gap)
+        publications = tuple(item.publication for item in items if item.publication is not None)
+        return SubscriptionStart(self._reader.ring.end, was_recovering and gap is None, gap, publications)
+
+    def _merge(self, items: list[RingItem], position: Position | None) -> list[RingItem] | None:
+        """Make entries that were read by themselves end where this process has come to.
+
+        Returns:
+            The entries. None if they do not reach that far, so that some in between may be missing.
+        """
+        end = self._reader.ring.end
+        for at in reversed(range(len(items))):
+            if items[at].position == end:
+                return items[: at + 1]
+        if items:
+            rest = self._reader.ring.since(items[-1].position)
+            return None if rest is None else items + rest
+        cursor = self._reader.cursor
+        if cursor is None:
+            return None
+        # Nothing is behind the client's position. Its entry may be gone, and this process stand at an older one, or at
+        # none.
+        stands_behind = (
+            isinstance(position, EntryPosition)
+            and isinstance(cursor.position, EntryPosition)
+            and cursor.position.id > position.id
+        ) or (isinstance(position, EmptyPosition) and isinstance(cursor.position, EntryPosition))
+        return None if stands_behind else []
+
+    def _is_ahead(self, position: Position) -> bool:
+        cursor = self._reader.cursor
+        return (
+            cursor is not None
+            and isinstance(position, EntryPosition)
+            and isinstance(cursor.position, EntryPosition)
+            and position.id > cursor.position.id
+        )
+
+    def _is_still_empty(self, position: Position) -> bool:
+        """Return whether the channel had no entry when a client was told so, and none since."""
+        cursor = self._reader.cursor
+        return (
+            cursor is not None
+            and not cursor.needs_look
+            and isinstance(position, EmptyPosition)
+            and isinstance(cursor.position, EmptyPosition)
+            and position.ms >= cursor.position.ms
+            and position.entries_added == cursor.position.entries_added
+        )
+
+
+def _id_of(item: RingItem) -> tuple[int, int]:
+    position = parse_position(item.position)
+    assert isinstance(position, EntryPosition), "of an entry"  # noqa: S101 -- made from one
+    return position.id

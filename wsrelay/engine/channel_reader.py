@@ -1,0 +1,291 @@
+"""Reads the stream of one channel for everybody in this process who is subscribed to it.
+
+Each entry is read once and broadcast. The position of the channel is how far the reader has come; the newest entries
+stay in a ring, from which a returning crowd is served (`wsrelay.engine.channel_joins`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsrelay.core.history.cursor import Progress, StreamCursor
+from wsrelay.core.history.entries import Entry, StreamLook
+from wsrelay.core.history.retention import Retention
+from wsrelay.core.history.ring import PublicationRing, RingItem
+from wsrelay.core.messaging.publications import GapReason, Publication
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.interfaces import IHistory
+
+__all__ = ["PAGE_SIZE", "RECOVERY_LIMIT", "RING_BYTES", "ChannelReader", "ReaderServices"]
+
+RECOVERY_LIMIT = 1000
+"""The largest number of publications that a client recovers. One that missed more is told of a gap, and gets these."""
+
+PAGE_SIZE = 200
+"""The number of entries in one read."""
+
+RING_BYTES = 256 * 1024
+"""The largest size of one channel's ring, in bytes."""
+
+
+class ReaderServices(Protocol):
+    """The parts of the registry of readers that one of them uses."""
+
+    @property
+    def history(self) -> IHistory:
+        """Reads streams."""
+
+    @property
+    def is_connected(self) -> bool:
+        """True if streams can be read now."""
+
+    def read_when_possible(self, reader: ChannelReader) -> None:
+        """Call `ChannelReader.read` as soon as reading is possible, once."""
+
+    def read_finished(self) -> None:
+        """Take that a read of a reader has ended."""
+
+    def broadcast(self, publications: Sequence[Publication]) -> None:
+        """Send publications to everyone who is subscribed to their channel."""
+
+    def report_gap(self, channel: str, reason: GapReason) -> None:
+        """Tell everyone who is subscribed to a channel that publications may be missing."""
+
+    def entries_without_data(self, channel: str, count: int) -> None:
+        """Count entries that have no payload."""
+
+    def read_failed(self, channel: str, error: BrokerUnavailable) -> None:
+        """Log that a stream cannot be read."""
+
+    def recovered(self, gap: GapReason | None) -> None:
+        """Count a client that came back: recovered, or with a gap."""
+
+    def ring_changed(self, reader: ChannelReader, size: int) -> None:
+        """Take that the ring of a reader has grown or shrunk by a number of bytes."""
+
+
+class ChannelReader:
+    """Reads one stream.
+
+    Args:
+        channel: The channel's name.
+        retention: The bounds of its stream.
+        services: What it needs of its registry.
+
+    Attributes:
+        channel: The channel's name.
+        retention: The bounds of its stream.
+        cursor: How far it has read. If None, the stream has not been looked at yet.
+        history: Reads streams.
+        ring: The newest of what it has read. Its end is the position of this process on the channel.
+    """
+
+    log = Logger()
+
+    def __init__(self, channel: str, retention: Retention, services: ReaderServices) -> None:
+        self.channel = channel
+        self.retention = retention
+        self._services = services
+        self.history = services.history
+        self.cursor: StreamCursor | None = None
+        self.ring = PublicationRing("", RECOVERY_LIMIT, RING_BYTES)
+        self._is_reading = False
+        self._is_due = False
+        self._is_closed = False
+        # Who waits for the end of the read that is under way, and for that of the next one.
+        self._waiting: list[Deferred[None]] = []
+        self._waiting_for_next: list[Deferred[None]] = []
+
+    @property
+    def is_connected(self) -> bool:
+        """True if streams can be read now."""
+        return self._services.is_connected
+
+    def recovered(self, gap: GapReason | None) -> None:
+        """Count a client that came back, recovered or with a gap."""
+        self._services.recovered(gap)
+
+    def changed(self) -> None:
+        """Take that the stream may have changed."""
+        if not self._is_due and not self._is_closed:
+            self._is_due = True
+            if not self._is_reading:
+                self._services.read_when_possible(self)
+
+    def disconnected(self) -> None:
+        """Take that changes are not reported from now on."""
+        if self.cursor is not None:
+            self.cursor.disconnected()
+
+    def close(self) -> None:
+        """Read no more: the channel is not wanted."""
+        self._is_closed = True
+        self.drop_ring()
+        self._end_waits(BrokerUnavailable("the channel is no longer subscribed"))
+
+    def drop_ring(self) -> None:
+        """Keep no publications, to make room."""
+        size = self.ring.size
+        self.ring.drop()
+        self._services.ring_changed(self, -size)
+
+    def keep_older(self, since: str, items: list[RingItem]) -> None:
+        """Keep what one client recovered for those who come behind it from the same time.
+
+        Args:
+            since: The text of the position before the entries.
+            items: The entries from there up to the position of this process.
+        """
+        ring, before = self.ring, self.ring.size
+        at = next((at for at, item in enumerate(items) if item.position == ring.start), None)
+        if not len(ring):
+            ring.prepend(since, items)
+        elif at is not None:
+            ring.prepend(since, items[: at + 1])
+        self._services.ring_changed(self, ring.size - before)
+
+    # Reading
+
+    def read(self) -> None:
+        """Read what is new. Called by the registry, which is told when it is done."""
+        self._is_due, self._is_reading = False, True
+        self._waiting, self._waiting_for_next = self._waiting_for_next, []
+        self._read_page()
+
+    def _read_page(self) -> None:
+        cursor = self.cursor
+        if cursor is None:
+            self.history.look_at_newest(self.channel, 1).addCallback(self._start).addErrback(self._read_failed)
+        elif cursor.needs_look:
+            self._look()
+        else:
+            read = self.history.read(self.channel, cursor.start, PAGE_SIZE)
+            read.addCallback(self._take, cursor).addErrback(self._read_failed)
+
+    def _start(self, look: StreamLook) -> None:
+        self.cursor = StreamCursor(look, self.retention.seconds)
+        self.ring.restart(str(self.cursor.position))
+        # The state that was looked at is that of this moment, and the look asks to be told of every change since.
+        self._finish()
+
+    def _look(self) -> None:
+        assert self.cursor is not None, "looked at before"  # noqa: S101 -- `_read_page` begins with `_start`
+        look = self.history.look(self.channel, self.cursor.start, PAGE_SIZE)
+        look.addCallback(self._take_look, self.cursor).addErrback(self._read_failed)
+
+    def _take(self, entries: Sequence[Entry], cursor: StreamCursor) -> None:
+        progress = cursor.take(entries, PAGE_SIZE)
+        if progress is None:
+            self._look()
+        else:
+            self._take_progress(progress, cursor)
+
+    def _take_look(self, look: StreamLook, cursor: StreamCursor) -> None:
+        progress = cursor.take_look(look, PAGE_SIZE)
+        if progress.restarts:
+            newest = self.history.look_at_newest(self.channel, RECOVERY_LIMIT)
+            newest.addCallback(self._restart, cursor, progress.gap).addErrback(self._read_failed)
+        else:
+            self._take_progress(progress, cursor)
+
+    def _restart(self, look: StreamLook, cursor: StreamCursor, gap: GapReason | None) -> None:
+        """Go on with the newest entries of a stream that is another one, or has lost its end."""
+        items = self.items(look.entries)
+        known = {self.ring.start, *(item.position for item in self.ring.items)}
+        # What is there still, and was broadcast before, is not broadcast again.
+        behind = next((at + 1 for at in reversed(range(len(items))) if items[at].position in known), 0)
+        cursor.restart(look)
+        self._emit(items[behind:], gap, str(cursor.position))
+        self._finish()
+
+    def _take_progress(self, progress: Progress, cursor: StreamCursor) -> None:
+        if progress.entries or progress.gap is not None or self.ring.end != str(cursor.position):
+            self._emit(self.items(progress.entries), progress.gap, str(cursor.position))
+        if self._is_closed:
+            self._finish()
+        elif progress.has_more:
+            self._read_page()
+        else:
+            if progress.entries:
+                self.history.maintain(self.channel, self.retention)
+            self._finish()
+
+    def _emit(self, items: list[RingItem], gap: GapReason | None, position: str) -> None:
+        """Broadcast, and keep in the ring, what has been read up to a position."""
+        before = self.ring.size
+        if gap is not None:
+            self.ring.restart(items[0].position if items else position)
+            self.ring.extend(items[1:])
+            self._services.report_gap(self.channel, gap)
+        elif items:
+            self.ring.extend(items)
+        else:
+            self.ring.restart(position)
+        self._services.ring_changed(self, self.ring.size - before)
+        if publications := [item.publication for item in items if item.publication is not None]:
+            self._services.broadcast(publications)
+
+    def items(self, entries: Sequence[Entry]) -> list[RingItem]:
+        """Return what clients get of entries, which are counted if they have no payload."""
+        channel = self.channel
+        items = []
+        without_data = 0
+        for entry in entries:
+            data, position = entry.data, entry.position_text
+            without_data += data is None
+            items.append(RingItem(position, None if data is None else Publication(channel, data, position)))
+        if without_data:
+            self._services.entries_without_data(channel, without_data)
+        return items
+
+    def _read_failed(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, BrokerUnavailable):
+            # A mistake of ours: those who wait here are not left waiting, and other channels go on.
+            self.log.failure("reading a stream failed", failure)
+            error = BrokerUnavailable("the stream cannot be read")
+        else:
+            self._services.read_failed(self.channel, error)
+        # The registry reads again after a reconnect, and in its sweep.
+        self._finish(error)
+
+    def _finish(self, error: BrokerUnavailable | None = None) -> None:
+        self._is_reading = False
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            _fire(deferred, error)
+        self._services.read_finished()
+        if self._is_due and not self._is_reading and not self._is_closed:
+            self._services.read_when_possible(self)
+
+    def _end_waits(self, error: BrokerUnavailable) -> None:
+        waiting, self._waiting, self._waiting_for_next = [*self._waiting, *self._waiting_for_next], [], []
+        for deferred in waiting:
+            _fire(deferred, error)
+
+    def read_now(self) -> Deferred[None]:
+        """Read what is new, with a read that begins now or is yet to begin.
+
+        Returns:
+            Fires with None when it is done.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) The stream cannot be read now.
+        """
+        done: Deferred[None] = Deferred()
+        self._waiting_for_next.append(done)
+        self.changed()
+        return done
+
+
+def _fire(deferred: Deferred[None], error: BrokerUnavailable | None) -> None:
+    if not deferred.called:
+        if error is None:
+            deferred.callback(None)
+        else:
+            deferred.errback(error)

@@ -1,0 +1,265 @@
+"""The readers of the streams of this process: when each reads, and what they share.
+
+A stream is read when the broker says that it may have changed, after each reconnect, and in a sweep now and then
+whatever the broker says: notifications can be lost without a sign. Under pressure nothing is read; Redis keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.messaging.publications import Gap, GapReason, Publication
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.engine.channel_reader import ChannelReader
+from wsrelay.engine.gap_notifier import GapNotifier
+from wsrelay.engine.hub import Hub
+from wsrelay.engine.rate_limited_log import RateLimitedLog
+from wsrelay.interfaces import IHistory
+from wsrelay.metrics.counters import Counters
+
+__all__ = ["MAX_READS_IN_FLIGHT", "MAX_RINGS_BYTES", "SWEEP_SECONDS", "StreamReaders"]
+
+SWEEP_SECONDS = 35.0
+"""The time in which every watched stream is read once, whatever has been reported."""
+
+SWEEP_JITTER = 0.15
+"""Each sweep takes up to this part longer or shorter, so that processes do not sweep in step."""
+
+_SWEEP_TICK_SECONDS = 0.25
+
+MAX_READS_IN_FLIGHT = 256
+"""The number of streams that are read at the same time: after a reconnect all of them are due at once."""
+
+MAX_RINGS_BYTES = 16 * 1024 * 1024
+"""The size of all rings together, in bytes. Beyond it the ones that are written to give way."""
+
+
+class StreamReaders:
+    """The readers of one process. Implements `wsrelay.engine.channel_reader.ReaderServices`.
+
+    Args:
+        history: Reads streams, and reports their changes.
+        hub: The registry of subscribers.
+        gaps: Tells subscribers whose dialect has no event for a gap.
+        namespaces: The rules about channels.
+        clock: Time.
+        rng: Randomness for the sweep.
+        counters: Where what happens is counted.
+
+    Attributes:
+        history: See above.
+        is_connected: Whether changes are reported, and streams can be read.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        history: IHistory,
+        hub: Hub,
+        gaps: GapNotifier,
+        namespaces: Namespaces,
+        clock: IReactorTime,
+        rng: Random,
+        counters: Counters,
+    ) -> None:
+        self.history = history
+        self.is_connected = False
+        self._hub = hub
+        self._gaps = gaps
+        self._namespaces = namespaces
+        self._clock = clock
+        self._rng = rng
+        self._counters = counters
+        self._lines = RateLimitedLog(self.log, clock.seconds)
+        self._readers: dict[str, ChannelReader] = {}
+        # Readers that wait for their turn to read, in order.
+        self._due: dict[ChannelReader, None] = {}
+        self._in_flight = 0
+        self._is_paused = False
+        self._is_starting = False
+        self._rings_bytes = 0
+        self._sweeping: list[ChannelReader] = []
+        self._per_tick = 0.0
+        self._sweep_credit = 0.0
+        self._sweep: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        """Return the number of streams that are watched."""
+        return len(self._readers)
+
+    def open(self, channel: str) -> ChannelReader:
+        """Return the reader of a channel, which is watched from now on."""
+        reader = self._readers.get(channel)
+        if reader is None:
+            namespace = self._namespaces.rule(channel)
+            assert namespace is not None, "it has history"  # noqa: S101 -- the caller has asked
+            reader = self._readers[channel] = ChannelReader(channel, namespace.retention, self)
+            self.history.watch([channel])
+            reader.changed()
+            self._schedule_sweep()
+        return reader
+
+    def close(self, channels: Iterable[str]) -> None:
+        """Watch channels no more; one that is not watched is ignored."""
+        closed = [self._readers.pop(channel) for channel in channels if channel in self._readers]
+        for reader in closed:
+            self._due.pop(reader, None)
+            reader.close()
+        if closed:
+            self.history.unwatch(reader.channel for reader in closed)
+        if not self._readers and self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def stop(self) -> None:
+        """Stop the sweep, and read no more."""
+        self.close(list(self._readers))
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Read again."""
+        self._is_paused = False
+        self._start_due()
+
+    # What the broker reports: see `IBrokerSink`
+
+    def changed(self, channels: Iterable[str]) -> None:
+        """Take that streams may have changed."""
+        readers = self._readers
+        for channel in channels:
+            reader = readers.get(channel)
+            if reader is not None:
+                reader.changed()
+
+    def connected(self) -> None:
+        """Take that changes are reported from now on."""
+        self.is_connected = True
+        self.changed(list(self._readers))
+        self._start_due()
+
+    def disconnected(self) -> None:
+        """Take that changes are not reported until `connected`."""
+        self.is_connected = False
+        for reader in self._readers.values():
+            reader.disconnected()
+
+    def sort_out(self, publications: Sequence[Publication]) -> Sequence[Publication]:
+        """Take messages that were published on channels with history, past their streams.
+
+        An empty one is a bell: something was added. Anything else is delivered, and not kept.
+
+        Args:
+            publications: Messages that arrived together, of any channels.
+
+        Returns:
+            Those to deliver.
+        """
+        readers = self._readers
+        if not readers:
+            return publications
+        delivered = []
+        for publication in publications:
+            reader = readers.get(publication.channel)
+            if reader is None:
+                delivered.append(publication)
+            elif publication.data:
+                delivered.append(publication)
+                self._counters.publications_not_kept += 1
+                self._lines.write(
+                    "not kept",
+                    "a message was published with PUBLISH on a channel with history: it is delivered and not kept; add "
+                    f"it with XADD to keep it [channel {publication.channel!r}]",
+                )
+            else:
+                reader.changed()
+        return delivered
+
+    # What a reader uses: see `ReaderServices`
+
+    def read_when_possible(self, reader: ChannelReader) -> None:
+        """See `ReaderServices.read_when_possible`."""
+        self._due[reader] = None
+        self._start_due()
+
+    def read_finished(self) -> None:
+        """See `ReaderServices.read_finished`."""
+        self._in_flight -= 1
+        self._start_due()
+
+    def broadcast(self, publications: Sequence[Publication]) -> None:
+        """See `ReaderServices.broadcast`."""
+        self._counters.broker_messages += len(publications)
+        self._hub.broadcast(publications)
+
+    def report_gap(self, channel: str, reason: GapReason) -> None:
+        """See `ReaderServices.report_gap`."""
+        self._counters.history_gaps[reason.value] += 1
+        self._lines.write(
+            "gap", f"entries of a stream are gone that were not read ({reason.value}) [channel {channel!r}]", lines=5
+        )
+        namespace = self._namespaces.rule(channel)
+        if namespace is not None and namespace.notify_gaps:
+            self._hub.broadcast((Gap(channel, reason),))
+            self._gaps.notify(channel, self._hub.subscribers_without_gap_event(channel))
+
+    def entries_without_data(self, channel: str, count: int) -> None:
+        """See `ReaderServices.entries_without_data`."""
+        self._counters.entries_without_data += count
+        self._lines.write("no data", f"an entry has no field named data and is skipped [channel {channel!r}]")
+
+    def read_failed(self, channel: str, error: BrokerUnavailable) -> None:
+        """See `ReaderServices.read_failed`."""
+        if self.is_connected:
+            self._lines.write("read", f"a stream cannot be read: {error.code} [channel {channel!r}]", lines=5)
+
+    def recovered(self, gap: GapReason | None) -> None:
+        """See `ReaderServices.recovered`."""
+        self._counters.recoveries["recovered" if gap is None else gap.value] += 1
+
+    def ring_changed(self, reader: ChannelReader, size: int) -> None:
+        """See `ReaderServices.ring_changed`."""
+        self._rings_bytes += size
+        if size > 0 and self._rings_bytes > MAX_RINGS_BYTES:
+            reader.drop_ring()
+
+    # Private
+
+    def _start_due(self) -> None:
+        if self._is_starting:
+            # A read that was done at once: the loop below goes on by itself.
+            return
+        self._is_starting = True
+        while self._due and self.is_connected and not self._is_paused and self._in_flight < MAX_READS_IN_FLIGHT:
+            reader = next(iter(self._due))
+            del self._due[reader]
+            self._in_flight += 1
+            reader.read()
+        self._is_starting = False
+
+    def _schedule_sweep(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._clock.callLater(_SWEEP_TICK_SECONDS, self._sweep_some)
+
+    def _sweep_some(self) -> None:
+        self._sweep = None
+        if not self._sweeping:
+            self._sweeping = list(self._readers.values())
+            seconds = SWEEP_SECONDS * self._rng.uniform(1 - SWEEP_JITTER, 1 + SWEEP_JITTER)
+            self._per_tick = len(self._sweeping) * _SWEEP_TICK_SECONDS / seconds
+        self._sweep_credit += self._per_tick
+        while self._sweep_credit >= 1 and self._sweeping:
+            self._sweep_credit -= 1
+            reader = self._sweeping.pop()
+            if self._readers.get(reader.channel) is reader:
+                self.history.maintain(reader.channel, reader.retention)
+                reader.changed()
+        self._schedule_sweep()
