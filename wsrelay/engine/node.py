@@ -22,6 +22,7 @@ from wsrelay.engine.client_services import Connection
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
 from wsrelay.engine.pending_credentials import DEFAULT_MAX_PENDING, PendingCredentials
+from wsrelay.engine.publishing import Publisher
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.stream_readers import StreamReaders
@@ -88,6 +89,7 @@ class Node:
             self._is_text_only,
             self._not_text,
         )
+        self._publisher = Publisher(broker, namespaces)
         self._gaps = GapNotifier(clock, rng, counters)
         # If None, the broker keeps no history.
         self._readers = (
@@ -109,7 +111,7 @@ class Node:
         return Client(self, connection)
 
     def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
-        """Publish a message to every process; see `IBroker.publish`.
+        """Publish a client's message to every process; see `Publisher.publish`.
 
         Returns:
             Fires with the `PublishResult` when the broker has taken the message.
@@ -117,7 +119,7 @@ class Node:
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) The message was not taken, or that cannot be known.
         """
-        return self._broker.publish(channel, data)
+        return self._publisher.publish(channel, data)
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Look up whether targets are revoked; see `ICredentialStore.are_revoked`.

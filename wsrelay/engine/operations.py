@@ -17,8 +17,8 @@ from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.control import DisconnectCommand
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
-from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError, RejectedError
+from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError
+from wsrelay.engine.publishing import Publisher
 from wsrelay.interfaces import IBroker
 
 __all__ = ["DEFAULT_TICKET_SECONDS", "MAX_REVOKE_SECONDS", "MAX_TICKET_SECONDS", "Operations"]
@@ -47,7 +47,7 @@ class Operations:
 
     def __init__(self, broker: IBroker, namespaces: Namespaces, now: Callable[[], float]) -> None:
         self._broker = broker
-        self._namespaces = namespaces
+        self._publisher = Publisher(broker, namespaces)
         self._now = now
 
     def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
@@ -101,9 +101,7 @@ class Operations:
         return Deferred.fromCoroutine(self._disconnect(command, revoke_seconds))
 
     async def _publish(self, channel: str, data: bytes) -> PublishResult:
-        if self._namespaces.rule(check_channel(channel)) is None:
-            raise RejectedError(ClientError.UNKNOWN_CHANNEL)
-        return await self._broker.publish(channel, data)
+        return await self._publisher.publish(check_channel(channel), data)
 
     async def _create_ticket(self, claims: Mapping[str, Any], seconds: int) -> str:
         _check_seconds("seconds", seconds, 1, MAX_TICKET_SECONDS)

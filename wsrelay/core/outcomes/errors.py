@@ -13,6 +13,7 @@
      +-- PositionError       a text is no position in a stream
      +-- ProtocolViolation   a client broke the rules of its dialect; names the disconnect it gets
      +-- BrokerUnavailable   the broker cannot carry out a command now; trying again later may help
+     |    +-- BrokerFull          it has no memory left for what is to be kept
      +-- IdempotencyUnavailable   the server cannot promise that a message is published once
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from wsrelay.core.wire.http_response import ErrorResponse
 
 __all__ = [
+    "BrokerFull",
     "BrokerUnavailable",
     "ChannelError",
     "ClaimError",
@@ -113,6 +115,10 @@ class BrokerUnavailable(WsrelayError):  # noqa: N818 -- a state, not a mistake
         """The first word of the text, such as NOPERM if Redis said it. The rest may repeat the command."""
         code = str(self).partition(" ")[0]
         return code if code.isupper() else "no answer"
+
+
+class BrokerFull(BrokerUnavailable):
+    """The broker has no memory left for what is to be kept. It needs the operator: trying again later may not help."""
 
 
 class IdempotencyUnavailable(WsrelayError):  # noqa: N818 -- a lack, not a mistake
