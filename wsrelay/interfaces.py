@@ -224,10 +224,15 @@ class IHistory(Interface):
             BrokerUnavailable: (Failure of the Deferred.) They were not removed, or that cannot be known.
         """
 
-    def maintain(channel: str, retention: Retention) -> None:
-        """Keep a stream that is read within its bounds: its length, the age of its entries and its time to live.
+    def maintain(channel: str, retention: Retention, *, is_idle: bool = False) -> None:
+        """Keep a stream that is watched within its bounds: its length, the age of its entries and its time to live.
 
-        Called whenever something new was read, and now and then while it is watched; it does what is due.
+        It does what is due, and may be called as often as one likes.
+
+        Args:
+            channel: The channel's name.
+            retention: The bounds.
+            is_idle: Whether nothing new was read of it.
         """
 
 

@@ -278,7 +278,7 @@ def _broker(reactor: Any, settings: Settings, rng: Random, secrets: list[SecretU
     )
     address = RedisAddress(settings.redis_url, lambda url: redis_endpoint(reactor, url, tls))
     secrets.append(lambda found: address.prepare(found.redis_url or address.url))
-    return RedisBroker(address, settings.prefix, reactor, rng)
+    return RedisBroker(address, settings.prefix, reactor, rng, keeps_history=settings.has_history, now=wall_clock)
 
 
 def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:

@@ -260,6 +260,6 @@ class StreamReaders:
             self._sweep_credit -= 1
             reader = self._sweeping.pop()
             if self._readers.get(reader.channel) is reader:
-                self.history.maintain(reader.channel, reader.retention)
+                self.history.maintain(reader.channel, reader.retention, is_idle=True)
                 reader.changed()
         self._schedule_sweep()

@@ -110,7 +110,7 @@ class MemoryHistory:
         self._streams.move_to_end(channel)
         before = stream.size
         result = PublishResult(format_id(stream.add(self._now_ms, (DATA_FIELD, data))))
-        stream.trim(retention.size, self._now_ms - retention.seconds * 1000)
+        stream.trim(retention.burst_size, self._now_ms - retention.seconds * 1000)
         self._size += stream.size - before
         self._drop_oldest_streams()
         if idempotency_key:
@@ -129,7 +129,7 @@ class MemoryHistory:
             self._changed(channel)
         return succeed(None)
 
-    def maintain(self, channel: str, retention: Retention) -> None:
+    def maintain(self, channel: str, retention: Retention, *, is_idle: bool = False) -> None:
         """See `IHistory.maintain`."""
         stream = self._streams.get(channel)
         if stream is not None:

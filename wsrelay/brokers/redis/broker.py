@@ -6,7 +6,7 @@ because a connection that is subscribed may send nothing but subscriptions and P
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from random import Random
 from secrets import token_hex
 
@@ -20,6 +20,8 @@ from wsrelay.brokers.redis.credential_store import RedisCredentialStore
 from wsrelay.brokers.redis.internal_channels import InternalChannels
 from wsrelay.brokers.redis.probe import Probe
 from wsrelay.brokers.redis.problems import Problem
+from wsrelay.brokers.redis.streams.history import RedisHistory
+from wsrelay.brokers.redis.streams.ways import Way
 from wsrelay.brokers.redis.subscriber import Subscriber
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -38,12 +40,24 @@ class RedisBroker:
         prefix: The beginning of every channel's name and key in Redis. No client can reach a name without it.
         clock: Time.
         rng: Randomness for the back-off.
+        keeps_history: Whether there are channels with history, which needs a third connection.
+        ways: The ways to learn of entries that may be used.
+        now: The wall clock, in seconds since the epoch, by which entries grow old. If None, the reactor's clock is one.
     """
 
     name = "redis"
-    history = None
 
-    def __init__(self, address: RedisAddress, prefix: str, clock: IReactorTime, rng: Random) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        prefix: str,
+        clock: IReactorTime,
+        rng: Random,
+        *,
+        keeps_history: bool = False,
+        ways: Collection[Way] = tuple(Way),
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self.node_id = token_hex(8)
         self._prefix = prefix.encode()
         self._sink: IBrokerSink | None = None
@@ -57,16 +71,34 @@ class RedisBroker:
             on_probe=self._probe.reply_received,
             on_up=self._connection_up,
             on_down=self._subscriber_down,
+            on_key_event=self._key_event,
             clock=clock,
             rng=rng,
         )
-        self._commands = Commands(address, on_up=self._connection_up, on_down=self._probe.stop, clock=clock, rng=rng)
+        self._commands = Commands(address, on_up=self._connection_up, on_down=self._commands_down, clock=clock, rng=rng)
+        self.history: RedisHistory | None = None
+        if keeps_history:
+            self.history = RedisHistory(
+                address,
+                self._prefix,
+                self._commands,
+                self._subscriber,
+                clock=clock,
+                rng=rng,
+                now=now or clock.seconds,
+                ways=ways,
+            )
         self.credentials = RedisCredentialStore(self._prefix, self._commands.send)
 
     @property
     def ready(self) -> bool:
         """See `IBroker.ready`."""
-        return self._subscriber.link.is_up and self._commands.link.is_up and self._probe.is_healthy
+        return (
+            self._subscriber.link.is_up
+            and self._commands.link.is_up
+            and self._probe.is_healthy
+            and (self.history is None or self.history.is_healthy)
+        )
 
     @property
     def problem(self) -> str:
@@ -74,23 +106,31 @@ class RedisBroker:
         for problem in (self._subscriber.link.problem, self._commands.link.problem):
             if problem.summary:
                 return problem.summary
-        return "" if self.ready else self._probe.problem.summary
+        if self._probe.problem.summary or self.history is None:
+            return "" if self.ready else self._probe.problem.summary
+        return self.history.problem.summary
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
         self._sink = sink
         self._subscriber.attach(sink)
+        if self.history is not None:
+            self.history.attach(sink)
 
     def start(self) -> None:
         """See `IBroker.start`."""
         self._subscriber.link.start()
         self._commands.link.start()
+        if self.history is not None:
+            self.history.start()
 
     def stop(self) -> Deferred[None]:
         """See `IBroker.stop`."""
         self._subscriber.link.stop()
         self._commands.link.stop()
         self._probe.stop()
+        if self.history is not None:
+            self.history.stop()
         return succeed(None)
 
     def subscribe(self, channels: Iterable[str]) -> None:
@@ -105,11 +145,15 @@ class RedisBroker:
         """See `IBroker.pause`. Redis keeps what is not read, up to its client-output-buffer-limit."""
         self._subscriber.link.pause()
         self._probe.pause()
+        if self.history is not None:
+            self.history.pause()
 
     def resume(self) -> None:
         """See `IBroker.resume`."""
         self._subscriber.link.resume()
         self._probe.resume()
+        if self.history is not None:
+            self.history.resume()
 
     def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
         """See `IBroker.publish`."""
@@ -124,9 +168,20 @@ class RedisBroker:
     def _connection_up(self) -> None:
         if self._subscriber.link.is_up and self._commands.link.is_up:
             self._probe.start()
+            if self.history is not None:
+                self.history.peer_up()
+
+    def _commands_down(self) -> None:
+        self._probe.stop()
+        if self.history is not None:
+            self.history.peer_down()
+
+    def _key_event(self, channel: str) -> None:
+        if self.history is not None:
+            self.history.key_event(channel)
 
     def _subscriber_down(self, lost: Collection[str]) -> None:
-        self._probe.stop()
+        self._commands_down()
         self._was_disconnected = True
         if self._sink is not None:
             self._sink.disconnected(lost)

@@ -5,29 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from wsrelay.brokers.redis.address import RedisAddress
+from wsrelay.brokers.redis.command_sender import CommandSender
 from wsrelay.brokers.redis.connection import RedisConnection, ResponseError
 from wsrelay.brokers.redis.link import ReconnectingConnection
 from wsrelay.brokers.redis.problems import Problem, RedisProblemError
 from wsrelay.brokers.redis.sign_in import sign_in
-from wsrelay.core.outcomes.errors import BrokerUnavailable
 
 __all__ = ["Commands"]
 
-MAX_COMMANDS_IN_FLIGHT = 10_000
-MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
-"""Beyond these a command fails at once: commands that wait for a reply must not exhaust the memory of the process."""
 
-
-class Commands:
-    """Sends commands to Redis, a bounded number at a time.
+class Commands(CommandSender):
+    """The connection for commands.
 
     Args:
         address: How Redis is reached, and how to sign in.
@@ -35,11 +28,6 @@ class Commands:
         on_down: Called when a connection ended, even if it was never up.
         clock: Time.
         rng: Randomness for the back-off.
-
-    Attributes:
-        link: The connection.
-        in_flight: The number of commands that wait for a reply.
-        bytes_in_flight: The sum of the lengths of their words.
     """
 
     log = Logger()
@@ -55,43 +43,11 @@ class Commands:
     ) -> None:
         self._address = address
         self._logged_nodes = 0
-        self.in_flight = 0
-        self.bytes_in_flight = 0
-        self.link = ReconnectingConnection(
-            "command connection", address, self._set_up, on_up=on_up, on_down=on_down, clock=clock, rng=rng
+        super().__init__(
+            ReconnectingConnection(
+                "command connection", address, self._set_up, on_up=on_up, on_down=on_down, clock=clock, rng=rng
+            )
         )
-
-    def send(self, *words: bytes) -> Deferred[Any]:
-        """Send a command.
-
-        Args:
-            words: Its name and arguments. All of them count towards the bound.
-
-        Returns:
-            Fires with the reply, within a bounded time: a connection whose PING has no reply is ended.
-
-        Raises:
-            BrokerUnavailable: (Failure of the Deferred.) There is no connection, it was lost before the reply, Redis
-                replied with an error, or too much is in flight. The text says which, in Redis' words if they are there.
-        """
-        link = self.link
-        connection = link.current
-        if connection is None or not link.is_up or not connection.connected:
-            return fail(BrokerUnavailable(link.problem.summary))
-        size = sum(map(len, words))
-        if self.in_flight >= MAX_COMMANDS_IN_FLIGHT or self.bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
-            return fail(BrokerUnavailable("Redis is too slow: too many commands wait for its reply"))
-        self.in_flight += 1
-        self.bytes_in_flight += size
-
-        def finished(result: Any) -> Any:
-            self.in_flight -= 1
-            self.bytes_in_flight -= size
-            if isinstance(result, Failure):
-                raise BrokerUnavailable(result.getErrorMessage())
-            return result
-
-        return connection.command(*words).addBoth(finished)
 
     async def send_probe(self, name: bytes, payload: bytes) -> None:
         """Publish a probe message, outside the bounds and on a master only. Without a connection, do nothing.

@@ -12,7 +12,7 @@ measured against version 1.6:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -61,6 +61,13 @@ class PubSubListener(Protocol):
             why: The text of the reply.
         """
 
+    def keys_changed(self, keys: list[bytes] | None) -> None:
+        """Take that keys have changed which this connection has read since (CLIENT TRACKING).
+
+        Args:
+            keys: The keys. If None, all of them.
+        """
+
     def read_finished(self) -> None:
         """Take the end of the messages and replies that arrived in one read."""
 
@@ -76,6 +83,9 @@ class NullListener:
 
     def subscribe_failed(self, names: tuple[bytes, ...], why: str) -> None:
         """See `PubSubListener.subscribe_failed`."""
+
+    def keys_changed(self, keys: list[bytes] | None) -> None:
+        """See `PubSubListener.keys_changed`."""
 
     def read_finished(self) -> None:
         """See `PubSubListener.read_finished`."""
@@ -172,6 +182,24 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         self._expected.append(None)
         return reply
 
+    def transaction(self, *commands: Sequence[bytes]) -> Deferred[list[Any]]:
+        """Send commands that are carried out with nothing in between (MULTI and EXEC).
+
+        Args:
+            commands: The words of each.
+
+        Returns:
+            Fires with their replies, in order; that of a command that failed is a `ResponseError`.
+
+        Raises:
+            ResponseError: (Failure of the Deferred.) Redis rejects one of them, and has carried out none.
+            NotConnectedError: As for `command`.
+        """
+        for words in ((b"MULTI",), *commands):
+            # The error that counts is that of EXEC.
+            self.command(*words).addErrback(lambda _failure: None)
+        return self.command(b"EXEC")
+
     def ping(self) -> Deferred[Any]:
         """Send PING.
 
@@ -224,6 +252,11 @@ class RedisConnection(txredisapi.SubscriberProtocol):
                     if kind in (b"subscribe", b"unsubscribe"):
                         self._channel_reply_received(kind, reply[1])
                         continue
+                elif type(reply) is hiredis.PushNotification:
+                    # RESP3 (https://redis.io/docs/latest/develop/reference/client-side-caching/). No reply to anything.
+                    if reply[0] == b"invalidate":
+                        self._listener.keys_changed(reply[1])
+                    continue
                 self._reply_received(reply)
         except hiredis.ProtocolError:
             self.abort(Problem("the server does not speak the Redis protocol"))

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
 
-__all__ = ["Probe"]
+__all__ = ["NOT_BACK", "Probe"]
 
 INTERVAL_SECONDS = 5.0
 """The time between a reply and the next probe."""
@@ -27,6 +27,10 @@ TIMEOUT_SECONDS = 3.0
 
 GRACE_SECONDS = 0.5
 """How much longer a reply may take after `TIMEOUT_SECONDS` before the probe has failed."""
+
+
+NOT_BACK = "a probe message did not come back through Redis"
+"""The summary of the problem if nothing else is wrong."""
 
 
 class Probe:
@@ -118,7 +122,7 @@ class Probe:
         if self._is_paused:
             self._send_next()
         else:
-            self._fail(Problem("a probe message did not come back through Redis"))
+            self._fail(Problem(NOT_BACK))
 
     def _fail(self, problem: Problem) -> None:
         self.stop()

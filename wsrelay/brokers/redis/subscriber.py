@@ -34,6 +34,7 @@ class Subscriber:
         on_probe: Called with the payload of each message of the probe's channel.
         on_up: Called when the connection came up.
         on_down: Called with the channels whose confirmation is void when a connection ended, even if it was never up.
+        on_key_event: Called with a channel whose stream has an event, or whose events are reported from now on.
         clock: Time.
         rng: Randomness for the back-off.
 
@@ -52,6 +53,7 @@ class Subscriber:
         on_probe: Callable[[bytes], None],
         on_up: Callable[[], None],
         on_down: Callable[[Collection[str]], None],
+        on_key_event: Callable[[str], None],
         clock: IReactorTime,
         rng: Random,
     ) -> None:
@@ -61,9 +63,13 @@ class Subscriber:
         self._on_probe = on_probe
         self._on_up = on_up
         self._on_down = on_down
+        self._on_key_event = on_key_event
         self._clock = clock
         self._sink: IBrokerSink | None = None
         self._subscriptions = DesiredSubscriptions()
+        # The channels whose streams' events are subscribed to, by the names of the events in Redis, and the other way.
+        self._watched_keys: dict[bytes, str] = {}
+        self._key_events: dict[str, bytes] = {}
         # The channels of the connection, by their names in Redis.
         self._channels: dict[bytes, str] = {}
         # What one read brought.
@@ -101,6 +107,25 @@ class Subscriber:
             self._unconfirmed.pop(name, None)
         self._schedule_flush()
 
+    def watch_keys(self, channels: Iterable[str], database: int) -> None:
+        """See `wsrelay.brokers.redis.streams.history.KeyspaceEvents.watch_keys`."""
+        names = {}
+        for channel in channels:
+            if channel not in self._key_events:
+                name = b"__keyspace@%d__:%b%b" % (database, self._prefix, channel.encode())
+                self._key_events[channel], self._watched_keys[name] = name, channel
+                names[name] = channel
+        if names and self.link.is_up and self.link.current is not None:
+            self._subscribe_to_key_events(self.link.current, list(names))
+
+    def unwatch_keys(self, channels: Iterable[str]) -> None:
+        """See `wsrelay.brokers.redis.streams.history.KeyspaceEvents.unwatch_keys`."""
+        names = [self._key_events.pop(channel) for channel in channels if channel in self._key_events]
+        for name in names:
+            del self._watched_keys[name]
+        if names and self.link.is_up and self.link.current is not None:
+            self.link.current.send_unsubscribe(*names)
+
     # PubSubListener
 
     def message_received(self, name: bytes, payload: bytes) -> None:
@@ -108,10 +133,15 @@ class Subscriber:
         channel = self._channels.get(name)
         if channel is not None:
             self._received.append(Publication(channel, payload))
+        elif (watched := self._watched_keys.get(name)) is not None:
+            self._on_key_event(watched)
         elif name == self._internal.probe:
             self._on_probe(payload)
         elif name in self._internal and self._sink is not None:
             self._sink.control_received(payload)
+
+    def keys_changed(self, keys: list[bytes] | None) -> None:
+        """See `PubSubListener.keys_changed`: never, because this connection reads no key."""
 
     def read_finished(self) -> None:
         """See `PubSubListener.read_finished`."""
@@ -121,6 +151,11 @@ class Subscriber:
 
     def subscribed(self, name: bytes) -> None:
         """See `PubSubListener.subscribed`."""
+        if name.startswith(b"__keyspace@"):
+            if (watched := self._watched_keys.get(name)) is not None:
+                # What was added before is not reported.
+                self._on_key_event(watched)
+            return
         # By the name and not by `_channels`, where unsubscribed channels are missing: every reply counts.
         channel = name[len(self._prefix) :].decode()
         if name not in self._internal and self._subscriptions.reply_received(channel) and self._sink is not None:
@@ -137,6 +172,8 @@ class Subscriber:
             # One channel that an ACL forbids has the whole command rejected: try them one by one.
             for name in names:
                 connection.send_subscribe(name)
+        elif names[0] in self._watched_keys:
+            self.log.warn("Redis rejects the events of keys: {why}", why=why)
         elif names[0] in self._internal:
             if names[0] == self._internal.control:
                 # The same ACL forbids the other control channel: one line is enough.
@@ -157,6 +194,7 @@ class Subscriber:
         connection.send_subscribe(self._internal.control)
         connection.send_subscribe(self._internal.own_control)
         self._write_changes(connection)
+        self._subscribe_to_key_events(connection, list(self._watched_keys))
         # Its reply comes behind those of all SUBSCRIBE commands: with it the connection is truly up.
         await connection.ping()
 
@@ -192,6 +230,11 @@ class Subscriber:
             connection.send_unsubscribe(*names[start : start + NAMES_PER_COMMAND])
         for name in names:
             self._channels.pop(name, None)
+
+    @staticmethod
+    def _subscribe_to_key_events(connection: RedisConnection, names: list[bytes]) -> None:
+        for start in range(0, len(names), NAMES_PER_COMMAND):
+            connection.send_subscribe(*names[start : start + NAMES_PER_COMMAND])
 
     def _confirm_resubscribed(self) -> None:
         """Confirm channels that were unsubscribed and resubscribed before a flush.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KEY_GRACE_SECONDS", "MAX_HISTORY_SECONDS", "MAX_HISTORY_SIZE", "Retention"]
+__all__ = ["BURST_ENTRIES", "KEY_GRACE_SECONDS", "MAX_HISTORY_SECONDS", "MAX_HISTORY_SIZE", "Retention"]
+
+BURST_ENTRIES = 1000
+"""Entries that a stream may have beyond its size for a moment, so that those of a burst are not trimmed before they are
+read."""
 
 MAX_HISTORY_SIZE = 100_000
 """The largest number of entries that a namespace may ask to keep for each channel."""
@@ -30,6 +34,11 @@ class Retention:
     size: int
     seconds: int
     trims: bool = True
+
+    @property
+    def burst_size(self) -> int:
+        """The number of entries that a stream may have until it is trimmed to `size`, at most a minute later."""
+        return self.size + BURST_ENTRIES
 
     @property
     def key_seconds(self) -> int:

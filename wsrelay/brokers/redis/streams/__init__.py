@@ -1,0 +1,1 @@
+"""Channels with history in Redis: each channel's stream, and the ways to learn of its entries."""

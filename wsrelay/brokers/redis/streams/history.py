@@ -1,0 +1,328 @@
+"""Channels with history at one Redis server: reads their streams, and learns of entries in the best way that works.
+
+The way is proved as the connections are: an entry that is added to a stream of the process's own has to be noticed by
+it. If it is not, the way is deaf, and the next one is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from wsrelay.brokers.redis.address import RedisAddress
+from wsrelay.brokers.redis.commands import Commands
+from wsrelay.brokers.redis.probe import NOT_BACK, Probe
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem
+from wsrelay.brokers.redis.streams.appending import Appender
+from wsrelay.brokers.redis.streams.blocking import BlockingReads
+from wsrelay.brokers.redis.streams.replies import read_entries, read_look
+from wsrelay.brokers.redis.streams.stream_connection import StreamConnection
+from wsrelay.brokers.redis.streams.upkeep import StreamUpkeep
+from wsrelay.brokers.redis.streams.ways import Way
+from wsrelay.core.history.entries import DATA_FIELD, Entry, StreamLook
+from wsrelay.core.history.positions import EntryID, format_id
+from wsrelay.core.history.retention import Retention
+from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.interfaces import IBrokerSink, IHistory
+
+__all__ = ["KeyspaceEvents", "RedisHistory"]
+
+PROBE_SECONDS = 60
+"""The time to live of the probe's stream: a process that is gone leaves nothing behind."""
+
+
+class KeyspaceEvents(Protocol):
+    """Subscribes to what the server publishes about keys, on the connection that subscribes."""
+
+    def watch_keys(self, channels: Iterable[str], database: int) -> None:
+        """Subscribe to the events of the channels' streams."""
+
+    def unwatch_keys(self, channels: Iterable[str]) -> None:
+        """Unsubscribe from them; a channel that is not watched is ignored."""
+
+
+@implementer(IHistory)
+class RedisHistory:
+    """The streams of one server.
+
+    Args:
+        address: How Redis is reached, and how to sign in.
+        prefix: The beginning of every key.
+        commands: Sends what is not about reading.
+        events: Subscribes to keyspace events.
+        clock: Time.
+        rng: Randomness for the back-off.
+        now: The wall clock, in seconds since the epoch.
+        ways: The ways to learn of entries that may be used.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        prefix: bytes,
+        commands: Commands,
+        events: KeyspaceEvents,
+        *,
+        clock: IReactorTime,
+        rng: Random,
+        now: Callable[[], float],
+        ways: Collection[Way] = tuple(Way),
+    ) -> None:
+        self._prefix = prefix
+        self._commands = commands
+        self._events = events
+        self._sink: IBrokerSink | None = None
+        self._watched: dict[str, None] = {}
+        # The newest ID that was read of each watched stream, which blocking reads begin with.
+        self._newest: dict[str, EntryID] = {}
+        self._changed: dict[str, None] = {}
+        self._has_reported_up = False
+        self._logged_way = ""
+        self._probe = Probe(self._add_probe, self._proved, self._probe_failed, clock, rng)
+        self._probe_channel = "$stream-probe:" + self._probe.name.decode()
+        self._connection = StreamConnection(
+            address,
+            on_up=self._came_up,
+            on_down=self._went_down,
+            on_change=self._keys_changed,
+            on_read_finished=self._report_changes,
+            clock=clock,
+            rng=rng,
+            ways=ways,
+        )
+        self._blocking = BlockingReads(address, prefix, lambda: self._newest, self._channels_changed, clock, rng)
+        self._appender = Appender(commands, prefix, lambda: self._connection.way is not Way.TRACKING)
+        self._upkeep = StreamUpkeep(commands, prefix, clock.seconds, now)
+
+    @property
+    def way(self) -> str:
+        """See `IHistory.way`."""
+        way = self._connection.way
+        return way.value if way is not None and self._connection.link.is_up else ""
+
+    @property
+    def is_healthy(self) -> bool:
+        """True if entries that are added are noticed at this moment."""
+        return self._connection.link.is_up and self._probe.is_healthy
+
+    @property
+    def problem(self) -> Problem:
+        """Why not; `NO_PROBLEM` when healthy."""
+        if self._connection.link.problem.summary:
+            return self._connection.link.problem
+        return NO_PROBLEM if self.is_healthy else self._probe.problem
+
+    def attach(self, sink: IBrokerSink) -> None:
+        """Name the receiver of changes."""
+        self._sink = sink
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._connection.link.start()
+
+    def stop(self) -> None:
+        """Disconnect for good."""
+        self._probe.stop()
+        self._blocking.stop()
+        self._connection.link.stop()
+
+    def peer_up(self) -> None:
+        """Take that the connections of the broker are up, one of which is new."""
+        self._start_when_up()
+
+    def peer_down(self) -> None:
+        """Take that a connection of the broker was lost."""
+        self._probe.stop()
+        if self._connection.way is Way.KEYSPACE_EVENTS:
+            self._report_down()
+
+    def pause(self) -> None:
+        """Take that nothing is read from the connection that keyspace events come on."""
+        self._probe.pause()
+
+    def resume(self) -> None:
+        """Take that it is read again."""
+        self._probe.resume()
+
+    def key_event(self, channel: str) -> None:
+        """Take an event of the stream of a channel, or that its events are reported from now on."""
+        self._channels_changed((channel,))
+
+    # IHistory
+
+    def watch(self, channels: Iterable[str]) -> None:
+        """See `IHistory.watch`."""
+        names = list(channels)
+        self._watched.update(dict.fromkeys(names))
+        if self._connection.way is Way.KEYSPACE_EVENTS:
+            self._events.watch_keys(names, self._connection.database)
+
+    def unwatch(self, channels: Iterable[str]) -> None:
+        """See `IHistory.unwatch`."""
+        names = list(channels)
+        for name in names:
+            self._watched.pop(name, None)
+            self._newest.pop(name, None)
+            self._upkeep.forget(name)
+        self._events.unwatch_keys(names)
+
+    def read(self, channel: str, since: EntryID | None, count: int) -> Deferred[Sequence[Entry]]:
+        """See `IHistory.read`."""
+        key = self._prefix + channel.encode()
+        reply = self._connection.send(b"XRANGE", key, _start(since), b"+", b"COUNT", b"%d" % count)
+        return reply.addCallback(self._read, channel)
+
+    def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
+        """See `IHistory.look`."""
+        key = self._prefix + channel.encode()
+        replies = self._connection.transaction(
+            (b"XRANGE", key, _start(since), b"+", b"COUNT", b"%d" % count), (b"XINFO", b"STREAM", key), (b"TIME",)
+        )
+        return replies.addCallback(read_look).addCallback(self._looked, channel)
+
+    def look_at_newest(self, channel: str, count: int) -> Deferred[StreamLook]:
+        """See `IHistory.look_at_newest`."""
+        key = self._prefix + channel.encode()
+        replies = self._connection.transaction(
+            (b"XREVRANGE", key, b"+", b"-", b"COUNT", b"%d" % count), (b"XINFO", b"STREAM", key), (b"TIME",)
+        )
+        return replies.addCallback(read_look, newest_first=True).addCallback(self._looked, channel)
+
+    def append(
+        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = ""
+    ) -> Deferred[PublishResult]:
+        """See `IHistory.append`."""
+        return self._appender.append(channel, data, retention, idempotency_key)
+
+    def clear(self, channel: str) -> Deferred[None]:
+        """See `IHistory.clear`."""
+        # Not DEL: what the stream was given stays known.
+        trimmed = self._commands.send(b"XTRIM", self._prefix + channel.encode(), b"MAXLEN", b"0")
+        return trimmed.addCallback(lambda _count: None)
+
+    def maintain(self, channel: str, retention: Retention, *, is_idle: bool = False) -> None:
+        """See `IHistory.maintain`."""
+        self._upkeep.maintain(channel, retention, is_idle=is_idle)
+
+    def _read(self, reply: Any, channel: str) -> Sequence[Entry]:
+        entries = read_entries(reply)
+        if channel in self._watched:
+            self._newest[channel] = entries[-1].id if entries else self._newest.get(channel, (0, 0))
+        return entries
+
+    def _looked(self, look: StreamLook, channel: str) -> StreamLook:
+        if channel in self._watched:
+            self._newest[channel] = look.entries[-1].id if look.entries else self._newest.get(channel, (0, 0))
+        return look
+
+    # Changes
+
+    def _keys_changed(self, keys: list[bytes] | None) -> None:
+        if keys is None:
+            # FLUSHALL, or the table of the server was emptied.
+            self._channels_changed([*self._watched, self._probe_channel])
+            return
+        start = len(self._prefix)
+        for key in keys:
+            self._changed[key[start:].decode("latin-1")] = None
+
+    def _channels_changed(self, channels: Iterable[str]) -> None:
+        self._changed.update(dict.fromkeys(channels))
+        self._report_changes()
+
+    def _report_changes(self) -> None:
+        if not self._changed:
+            return
+        changed, self._changed = self._changed, {}
+        if self._probe_channel in changed:
+            del changed[self._probe_channel]
+            self._read_probe()
+        if changed and self._sink is not None:
+            self._sink.streams_changed(changed)
+
+    # The connection
+
+    def _came_up(self) -> None:
+        self._start_when_up()
+
+    def _start_when_up(self) -> None:
+        way, names = self._connection.way, [*self._watched, self._probe_channel]
+        if not (self._connection.link.is_up and self._commands.link.is_up) or way is None:
+            return
+        if way is Way.KEYSPACE_EVENTS:
+            self._events.watch_keys(names, self._connection.database)
+        else:
+            self._events.unwatch_keys(names)
+        if way is Way.BLOCKING_READS:
+            self._blocking.start()
+        else:
+            self._blocking.stop()
+        if not self._has_reported_up and self._sink is not None:
+            self._has_reported_up = True
+            self._sink.streams_connected()
+        self._newest.setdefault(self._probe_channel, (0, 0))
+        # The reply asks for news of the next change, and only then an entry is added: one that was there already would
+        # prove nothing.
+        self.look_at_newest(self._probe_channel, 1).addCallbacks(
+            lambda _look: self._probe.start(), lambda _failure: None
+        )
+
+    def _went_down(self) -> None:
+        self._probe.stop()
+        self._changed.clear()
+        self._report_down()
+
+    def _report_down(self) -> None:
+        if self._has_reported_up and self._sink is not None:
+            self._has_reported_up = False
+            self._sink.streams_disconnected()
+
+    # The probe
+
+    def _read_probe(self) -> None:
+        # Its reply asks the server to report the next change.
+        self.look_at_newest(self._probe_channel, 1).addCallbacks(self._probe_read, lambda _failure: None)
+
+    def _probe_read(self, look: StreamLook) -> None:
+        if look.entries and (payload := look.entries[-1].data) is not None:
+            self._newest[self._probe_channel] = look.entries[-1].id
+            self._probe.reply_received(payload)
+
+    async def _add_probe(self, payload: bytes) -> None:
+        connection = self._commands.link.current
+        if connection is not None:
+            key = self._prefix + self._probe_channel.encode()
+            added = connection.command(b"XADD", key, b"MAXLEN", b"1", b"*", DATA_FIELD, payload)
+            connection.command(b"EXPIRE", key, b"%d" % PROBE_SECONDS).addErrback(lambda _failure: None)
+            await added
+
+    def _proved(self) -> None:
+        self._connection.link.mark_healthy()
+        if self.way != self._logged_way:
+            self._logged_way = self.way
+            self.log.info("entries that any program adds with XADD are seen by {way}", way=self.way)
+
+    def _probe_failed(self, problem: Problem) -> None:
+        way = self._connection.way
+        if problem.summary != NOT_BACK or way is None:
+            self._connection.link.restart(problem)
+            return
+        self.log.warn("added entries are not noticed by {way}; trying another way", way=way.value)
+        failed = self._connection.failed
+        failed.add(way)
+        if failed.issuperset(self._connection.ways) or way is Way.BLOCKING_READS:
+            # None of them works: begin anew.
+            failed.clear()
+        self._connection.link.restart(Problem(f"an added entry was not noticed by {way.value}"))
+
+
+def _start(since: EntryID | None) -> bytes:
+    return b"-" if since is None else format_id(since).encode()
