@@ -105,18 +105,23 @@ class MemoryHistory:
                 return succeed(found)
             if not self._results.put(key, PublishResult(), IDEMPOTENCY_SECONDS, self._seconds()):
                 return fail(IdempotencyUnavailable("too many idempotency keys are kept at the same time"))
+        result = PublishResult(format_id(self.add(channel, (DATA_FIELD, data), retention)))
+        if idempotency_key:
+            self._results.put(key, result, IDEMPOTENCY_SECONDS, self._seconds())
+        return succeed(result)
+
+    def add(self, channel: str, fields: tuple[bytes, ...], retention: Retention) -> EntryID:
+        """Add an entry of any fields, and return its ID."""
         stream = self._streams.get(channel) or MemoryStream(self._born_ms)
         self._streams[channel] = stream
         self._streams.move_to_end(channel)
         before = stream.size
-        result = PublishResult(format_id(stream.add(self._now_ms, (DATA_FIELD, data))))
+        entry_id = stream.add(self._now_ms, fields)
         stream.trim(retention.burst_size, self._now_ms - retention.seconds * 1000)
         self._size += stream.size - before
         self._drop_oldest_streams()
-        if idempotency_key:
-            self._results.put(key, result, IDEMPOTENCY_SECONDS, self._seconds())
         self._changed(channel)
-        return succeed(result)
+        return entry_id
 
     def clear(self, channel: str) -> Deferred[None]:
         """See `IHistory.clear`."""

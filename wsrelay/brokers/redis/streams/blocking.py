@@ -102,13 +102,14 @@ class BlockingReads:
             waiting.cancel()
 
     async def _wait(self, connection: RedisConnection) -> None:
-        while connection.connected:
+        # Looked at each time, because a report may have stopped it, which does not cancel what is running.
+        while self._link is not None and self._link.current is connection:
             newest = self._newest()
             if not newest:
                 await deferLater(self._clock, IDLE_SECONDS)
             elif len(newest) > MAX_BLOCKING_STREAMS:
-                self._on_change(list(newest))
                 await deferLater(self._clock, POLL_SECONDS * self._rng.uniform(0.7, 1.0))
+                self._on_change(list(newest))
             else:
                 await self._block(connection, newest)
 
