@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -159,13 +160,17 @@ class HistoryContract(unittest.TestCase):
         history, _ = await self.connected()
         await self.add_several("a", 1)
         done: list[int] = []
+
+        def record(number: int, _result: object) -> None:
+            done.append(number)
+
         calls: list[Deferred[Any]] = [
             history.read("a", None, 1),
             history.look("a", None, 1),
             history.look_at_newest("a", 1),
         ]
         for number, call in enumerate(calls):
-            call.addCallback(lambda _result, number=number: done.append(number))
+            call.addCallback(partial(record, number))
         await until(lambda: len(done) == 3)
         self.assertEqual(done, [0, 1, 2])
 

@@ -72,6 +72,7 @@ class RedisBroker:
             on_up=self._connection_up,
             on_down=self._subscriber_down,
             on_key_event=self._key_event,
+            on_key_subscribed=self._key_subscribed,
             clock=clock,
             rng=rng,
         )
@@ -179,6 +180,10 @@ class RedisBroker:
     def _key_event(self, channel: str) -> None:
         if self.history is not None:
             self.history.key_event(channel)
+
+    def _key_subscribed(self, channel: str | None) -> None:
+        if self.history is not None:
+            self.history.key_subscribed(channel)
 
     def _subscriber_down(self, lost: Collection[str]) -> None:
         self._commands_down()

@@ -34,7 +34,9 @@ class Subscriber:
         on_probe: Called with the payload of each message of the probe's channel.
         on_up: Called when the connection came up.
         on_down: Called with the channels whose confirmation is void when a connection ended, even if it was never up.
-        on_key_event: Called with a channel whose stream has an event, or whose events are reported from now on.
+        on_key_event: Called with a channel whose stream has an event.
+        on_key_subscribed: Called with a channel whose stream's events are reported from now on. If None, they are not,
+            because Redis rejects that.
         clock: Time.
         rng: Randomness for the back-off.
 
@@ -54,6 +56,7 @@ class Subscriber:
         on_up: Callable[[], None],
         on_down: Callable[[Collection[str]], None],
         on_key_event: Callable[[str], None],
+        on_key_subscribed: Callable[[str | None], None],
         clock: IReactorTime,
         rng: Random,
     ) -> None:
@@ -64,6 +67,7 @@ class Subscriber:
         self._on_up = on_up
         self._on_down = on_down
         self._on_key_event = on_key_event
+        self._on_key_subscribed = on_key_subscribed
         self._clock = clock
         self._sink: IBrokerSink | None = None
         self._subscriptions = DesiredSubscriptions()
@@ -153,8 +157,7 @@ class Subscriber:
         """See `PubSubListener.subscribed`."""
         if name.startswith(b"__keyspace@"):
             if (watched := self._watched_keys.get(name)) is not None:
-                # What was added before is not reported.
-                self._on_key_event(watched)
+                self._on_key_subscribed(watched)
             return
         # By the name and not by `_channels`, where unsubscribed channels are missing: every reply counts.
         channel = name[len(self._prefix) :].decode()
@@ -173,7 +176,7 @@ class Subscriber:
             for name in names:
                 connection.send_subscribe(name)
         elif names[0] in self._watched_keys:
-            self.log.warn("Redis rejects the events of keys: {why}", why=why)
+            self._on_key_subscribed(None)
         elif names[0] in self._internal:
             if names[0] == self._internal.control:
                 # The same ACL forbids the other control channel: one line is enough.

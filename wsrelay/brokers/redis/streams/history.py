@@ -153,8 +153,18 @@ class RedisHistory:
         self._probe.resume()
 
     def key_event(self, channel: str) -> None:
-        """Take an event of the stream of a channel, or that its events are reported from now on."""
+        """Take an event of the stream of a channel."""
         self._channels_changed((channel,))
+
+    def key_subscribed(self, channel: str | None) -> None:
+        """Take that the events of a channel's stream are reported from now on. If None, that none are."""
+        if channel is None:
+            self._try_another_way(Way.KEYSPACE_EVENTS)
+        elif channel == self._probe_channel:
+            self._probe.start()
+        else:
+            # What was added before is not reported.
+            self._channels_changed((channel,))
 
     # IHistory
 
@@ -258,6 +268,8 @@ class RedisHistory:
         if not (self._connection.link.is_up and self._commands.link.is_up) or way is None:
             return
         if way is Way.KEYSPACE_EVENTS:
+            # The probe's anew each time: its confirmation starts the probe.
+            self._events.unwatch_keys([self._probe_channel])
             self._events.watch_keys(names, self._connection.database)
         else:
             self._events.unwatch_keys(names)
@@ -268,6 +280,8 @@ class RedisHistory:
         if not self._has_reported_up and self._sink is not None:
             self._has_reported_up = True
             self._sink.streams_connected()
+        if way is Way.KEYSPACE_EVENTS:
+            return
         self._newest.setdefault(self._probe_channel, (0, 0))
         # The reply asks for news of the next change, and only then an entry is added: one that was there already would
         # prove nothing.
@@ -315,6 +329,9 @@ class RedisHistory:
         if problem.summary != NOT_BACK or way is None:
             self._connection.link.restart(problem)
             return
+        self._try_another_way(way)
+
+    def _try_another_way(self, way: Way) -> None:
         self.log.warn("added entries are not noticed by {way}; trying another way", way=way.value)
         failed = self._connection.failed
         failed.add(way)
