@@ -189,7 +189,7 @@ class ChannelJoins:
         cursor = self._reader.cursor
         return (
             cursor is not None
-            and not cursor.needs_look
+            and cursor.is_unbroken
             and isinstance(position, EmptyPosition)
             and isinstance(cursor.position, EmptyPosition)
             and position.ms >= cursor.position.ms

@@ -47,17 +47,25 @@ class StreamCursor:
         history_seconds: For how long an entry is kept, in seconds.
 
     Attributes:
-        position: The position behind everything that was read.
+        position: The position behind everything that was read. That of a channel without entries moves on with the
+            server's clock at each look, because it is good for a limited time only.
     """
 
-    __slots__ = ("_entries_added", "_history_seconds", "position")
+    __slots__ = ("_entries_added", "_has_changed", "_history_seconds", "_last_id", "_looks_first", "position")
+
+    position: Position
+    # How many entries the stream had been given when the position was its end. None if that is not known, or the
+    # connection was interrupted since.
+    _entries_added: int | None
+    # The last ID of a stream without entries.
+    _last_id: EntryID | None
+    # The last read did not have the entry of the position, and the next one will not have it either.
+    _looks_first: bool
+    _has_changed: bool
 
     def __init__(self, look: StreamLook, history_seconds: int) -> None:
         self._history_seconds = history_seconds
-        self.position: Position = look.entries[-1].position if look.entries else empty_position(look)
-        # How many entries the stream had been given when the position was its end. None if that is not known, or the
-        # connection was interrupted since.
-        self._entries_added = _entries_added(look)
+        self.restart(look)
 
     @property
     def start(self) -> EntryID | None:
@@ -65,29 +73,41 @@ class StreamCursor:
         return read_start(self.position)
 
     @property
+    def is_unbroken(self) -> bool:
+        """True if every change since the position has been reported, and the entries that were added are counted."""
+        return self._entries_added is not None
+
+    @property
     def needs_look(self) -> bool:
-        """True if the next read has to be a look, because the number of entries that were added is not known."""
-        return self._entries_added is None
+        """True if the next read has to be a look, because no read can prove that nothing is missing."""
+        return self._entries_added is None or self._looks_first or isinstance(self.position, EmptyPosition)
+
+    def changed(self) -> None:
+        """Take that the server has reported a change of this very stream.
+
+        It is optional, and not meant for reports that cover all streams, nor for those that may be made up. If the
+        channel has no stream then, and had none before, one has come and gone.
+        """
+        self._has_changed = True
 
     def disconnected(self) -> None:
         """Take that changes of the stream may not be reported from now on."""
         self._entries_added = None
+        self._has_changed = False
 
     def take(self, entries: Sequence[Entry], count: int) -> Progress | None:
         """Take a read from `start` on.
 
         Args:
             entries: The entries.
-            count: How many were asked for.
+            count: How many were asked for; two at least.
 
         Returns:
             What it brought. None if a look is needed.
         """
-        position = self.position
-        if isinstance(position, EmptyPosition):
-            return None if entries else Progress()
-        if not entries or entries[0].id != position.id or entries[0].position != position:
+        if not entries or entries[0].position != self.position:
             return None
+        self._has_changed = False
         return self._advance(tuple(entries[1:]), None, has_more=len(entries) >= count)
 
     def take_look(self, look: StreamLook, count: int) -> Progress:
@@ -95,60 +115,66 @@ class StreamCursor:
 
         Args:
             look: The entries and the stream.
-            count: How many entries were asked for.
+            count: How many entries were asked for; two at least.
         """
+        has_changed, self._has_changed = self._has_changed, False
         entries, info, position = tuple(look.entries), look.info, self.position
         has_more = len(entries) >= count
         if isinstance(position, EntryPosition) and entries and entries[0].id == position.id:
             if entries[0].position != position:
                 return Progress(gap=GapReason.OTHER_ENTRY, restarts=True)
+            if len(entries) > 1:
+                self._looks_first = False
             return self._advance(entries[1:], None, has_more=has_more, info=info)
         if info is None:
-            return self._take_missing(look)
-        if isinstance(position, EmptyPosition) and not entries and position.entries_added != info.entries_added:
-            # A stream has come into being, or was given entries that are gone.
-            self.position = empty_position(look)
-        if self._has_counted(info, entries, has_more=has_more):
-            return self._advance(entries, None, has_more=has_more, info=info)
-        judged = judge_look(position, look, len(entries), self._history_seconds)
-        if judged.gap in (GapReason.UNKNOWN_POSITION, GapReason.OTHER_ENTRY):
-            return Progress(gap=judged.gap, restarts=True)
-        return self._advance(entries, judged.gap, has_more=has_more, info=info)
+            return self._take_missing(look, has_changed=has_changed)
+        # Where each new entry pushes out the one before it, another read would be in vain.
+        self._looks_first = True
+        gap = None
+        if not self._is_still_empty(info) and not self._has_counted(info, entries, has_more=has_more):
+            gap = judge_look(position, look, len(entries), self._history_seconds).gap
+        if isinstance(position, EmptyPosition):
+            self.position, self._last_id = empty_position(look), info.last_id
+        elif gap in (GapReason.UNKNOWN_POSITION, GapReason.OTHER_ENTRY) or (gap is not None and not entries):
+            # Nothing is behind a position that is none of this stream, or the same gap would be found again and again.
+            return Progress(gap=gap, restarts=True)
+        return self._advance(entries, gap, has_more=has_more, info=info)
 
     def restart(self, look: StreamLook) -> None:
         """Take the newest entries as the end of what was read: the position before was none of this stream."""
         self.position = look.entries[-1].position if look.entries else empty_position(look)
-        self._entries_added = _entries_added(look)
+        self._entries_added = 0 if look.info is None else look.info.entries_added
+        self._last_id = None if look.info is None else look.info.last_id
+        self._looks_first = False
+        self._has_changed = False
 
-    def _take_missing(self, look: StreamLook) -> Progress:
+    def _take_missing(self, look: StreamLook, *, has_changed: bool) -> Progress:
         position = self.position
         # A key that is watched does not expire (`IHistory.maintain`): it was removed, with whatever it held.
-        gap = GapReason.EXPIRED
-        if isinstance(position, EmptyPosition):
+        gap: GapReason | None = GapReason.EXPIRED
+        if isinstance(position, EmptyPosition) and not has_changed:
             counted = self._entries_added is not None and position.entries_added is None
-            gap_or_none = None if counted else judge_look(position, look, 0, self._history_seconds).gap
-            if gap_or_none is None:
-                self._entries_added = 0
-                return Progress()
-            gap = gap_or_none
+            gap = None if counted else judge_look(position, look, 0, self._history_seconds).gap
         self.restart(look)
         return Progress(gap=gap)
+
+    def _is_still_empty(self, info: StreamInfo) -> bool:
+        """Return whether nothing was added to a stream without entries. It needs no count, which old servers lack."""
+        return isinstance(self.position, EmptyPosition) and not info.length and info.last_id == self._last_id
 
     def _has_counted(self, info: StreamInfo, entries: tuple[Entry, ...], *, has_more: bool) -> bool:
         """Return whether the entries are all that the stream was given since, by their number."""
         if self._entries_added is None or info.entries_added is None:
             return False
         position = self.position
-        behind = len(entries)
+        behind = info.length if has_more else len(entries)
         if isinstance(position, EntryPosition):
             if info.last_id < position.id:
                 return False
-            if has_more:
-                if info.first_id is None or info.first_id < position.id:
-                    return False
-                behind = info.length
-        elif has_more:
-            behind = info.length
+            has_older = info.first_id is not None and info.first_id < position.id
+            # Its entry is gone and older ones are not: XDEL took it, or the stream is another one.
+            if has_older and (has_more or info.max_deleted_id is None or info.max_deleted_id < position.id):
+                return False
         return info.entries_added - self._entries_added == behind
 
     def _advance(
@@ -158,13 +184,9 @@ class StreamCursor:
             self.position = entries[-1].position
         if info is not None and not has_more:
             self._entries_added = info.entries_added
+        elif gap is not None:
+            # The number of those that are missing stays open until all is read.
+            self._entries_added = None
         elif self._entries_added is not None:
             self._entries_added += len(entries)
-        if gap is not None and has_more:
-            # What the number of those that are missing is stays open until all is read.
-            self._entries_added = None
         return Progress(entries, gap, has_more)
-
-
-def _entries_added(look: StreamLook) -> int | None:
-    return 0 if look.info is None else look.info.entries_added

@@ -34,8 +34,8 @@ class Recovery:
     """The outcome of a recovery.
 
     Attributes:
-        entries: All entries behind it, oldest first. Where there is a gap: those that stand behind the position for
-            certain; there may be others.
+        entries: All entries behind the position, oldest first. None where there is a gap: the oldest of those that are
+            left would open another gap behind themselves, so the caller takes the newest instead.
         gap: Why something may be missing. If None, nothing is.
     """
 
@@ -100,7 +100,7 @@ def judge_look(position: Position, look: StreamLook, limit: int, history_seconds
         return Recovery()
     if info.max_deleted_id == position.id and info.first_id is not None and info.first_id < position.id:
         return _limited(entries, limit)
-    return Recovery(entries[:limit], GapReason.TRIMMED)
+    return Recovery((), GapReason.TRIMMED)
 
 
 def empty_position(look: StreamLook) -> EmptyPosition:
@@ -111,14 +111,14 @@ def empty_position(look: StreamLook) -> EmptyPosition:
 def _judge_empty(position: EmptyPosition, look: StreamLook, limit: int, history_seconds: int) -> Recovery:
     if not 0 <= look.now_ms - position.ms < history_seconds * 1000:
         # What was added in between may have been, and be gone.
-        return Recovery(tuple(look.entries[:limit]), GapReason.EXPIRED)
+        return Recovery((), GapReason.EXPIRED)
     info = look.info
     if info is None:
         # A stream that was there is not trimmed to nothing: somebody has removed it, with whatever it held.
         return Recovery((), None if position.entries_added is None else GapReason.EXPIRED)
     if _holds_all_since(info, position):
         return _limited(tuple(look.entries), limit)
-    return Recovery(tuple(look.entries[:limit]), GapReason.TRIMMED)
+    return Recovery((), GapReason.TRIMMED)
 
 
 def _holds_all_since(info: StreamInfo, position: EmptyPosition) -> bool:
