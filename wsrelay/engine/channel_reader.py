@@ -6,8 +6,8 @@ stay in a ring, from which a returning crowd is served (`wsrelay.engine.channel_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.history.cursor import Progress, StreamCursor
 from wsrelay.core.history.entries import Entry, StreamLook
+from wsrelay.core.history.positions import EntryPosition
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.history.ring import PublicationRing, RingItem
 from wsrelay.core.messaging.publications import GapReason, Publication
@@ -31,6 +32,10 @@ PAGE_SIZE = 200
 
 RING_BYTES = 256 * 1024
 """The largest size of one channel's ring, in bytes."""
+
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class ReaderServices(Protocol):
@@ -97,6 +102,7 @@ class ChannelReader:
         self._is_reading = False
         self._is_due = False
         self._is_closed = False
+        self._interruptions = 0
         # Who waits for the end of the read that is under way, and for that of the next one.
         self._waiting: list[Deferred[None]] = []
         self._waiting_for_next: list[Deferred[None]] = []
@@ -119,6 +125,7 @@ class ChannelReader:
 
     def disconnected(self) -> None:
         """Take that changes are not reported from now on."""
+        self._interruptions += 1
         if self.cursor is not None:
             self.cursor.disconnected()
 
@@ -160,12 +167,23 @@ class ChannelReader:
     def _read_page(self) -> None:
         cursor = self.cursor
         if cursor is None:
-            self.history.look_at_newest(self.channel, 1).addCallback(self._start).addErrback(self._read_failed)
+            self._ask(self.history.look_at_newest(self.channel, 1), self._start)
         elif cursor.needs_look:
             self._look()
         else:
-            read = self.history.read(self.channel, cursor.start, PAGE_SIZE)
-            read.addCallback(self._take, cursor).addErrback(self._read_failed)
+            self._ask(self.history.read(self.channel, cursor.start, PAGE_SIZE), self._take, cursor)
+
+    def _ask(
+        self, asked: Deferred[T], take: Callable[Concatenate[T, P], None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        asked.addCallback(self._check_connection, self._interruptions)
+        asked.addCallback(take, *args, **kwargs).addErrback(self._read_failed)
+
+    def _check_connection(self, result: T, interruptions: int) -> T:
+        """Return the result of a read, unless changes are not reported any more since it was asked for."""
+        if interruptions != self._interruptions:
+            raise BrokerUnavailable("the connection was lost meanwhile")
+        return result
 
     def _start(self, look: StreamLook) -> None:
         self.cursor = StreamCursor(look, self.retention.seconds)
@@ -175,8 +193,7 @@ class ChannelReader:
 
     def _look(self) -> None:
         assert self.cursor is not None, "looked at before"  # noqa: S101 -- `_read_page` begins with `_start`
-        look = self.history.look(self.channel, self.cursor.start, PAGE_SIZE)
-        look.addCallback(self._take_look, self.cursor).addErrback(self._read_failed)
+        self._ask(self.history.look(self.channel, self.cursor.start, PAGE_SIZE), self._take_look, self.cursor)
 
     def _take(self, entries: Sequence[Entry], cursor: StreamCursor) -> None:
         progress = cursor.take(entries, PAGE_SIZE)
@@ -189,13 +206,17 @@ class ChannelReader:
         progress = cursor.take_look(look, PAGE_SIZE)
         if progress.restarts:
             newest = self.history.look_at_newest(self.channel, RECOVERY_LIMIT)
-            newest.addCallback(self._restart, cursor, progress.gap).addErrback(self._read_failed)
+            self._ask(newest, self._restart, cursor, progress.gap)
         else:
             self._take_progress(progress, cursor)
 
     def _restart(self, look: StreamLook, cursor: StreamCursor, gap: GapReason | None) -> None:
         """Go on with the newest entries of a stream that is another one, or has lost its end."""
-        items = self.items(look.entries)
+        entries, position = look.entries, cursor.position
+        if gap is GapReason.TRIMMED and isinstance(position, EntryPosition):
+            # The stream is the same. What stands before the position was broadcast, though the ring may not have it.
+            entries = [entry for entry in entries if entry.id > position.id]
+        items = self.items(entries)
         known = {self.ring.start, *(item.position for item in self.ring.items)}
         # What is there still, and was broadcast before, is not broadcast again.
         behind = next((at + 1 for at in reversed(range(len(items))) if items[at].position in known), 0)
