@@ -49,7 +49,8 @@ class MemoryHistory:
         self._seconds = clock.seconds
         self._now = now
         self._problem = problem
-        self._born_ms = self._now_ms
+        # The base of new streams, behind all IDs of streams that are gone.
+        self._base_ms = self._now_ms
         self._streams: OrderedDict[str, MemoryStream] = OrderedDict()
         self._size = 0
         self._watched: set[str] = set()
@@ -112,12 +113,14 @@ class MemoryHistory:
 
     def add(self, channel: str, fields: tuple[bytes, ...], retention: Retention) -> EntryID:
         """Add an entry of any fields, and return its ID."""
-        stream = self._streams.get(channel) or MemoryStream(self._born_ms)
+        stream = self._streams.get(channel) or MemoryStream(self._base_ms)
         self._streams[channel] = stream
         self._streams.move_to_end(channel)
         before = stream.size
-        entry_id = stream.add(self._now_ms, fields)
-        stream.trim(retention.burst_size, self._now_ms - retention.seconds * 1000)
+        now_ms = self._now_ms
+        entry_id = stream.add(now_ms, fields)
+        self._trim(stream, retention, retention.burst_size)
+        stream.kept_until_ms = now_ms + retention.seconds * 1000
         self._size += stream.size - before
         self._drop_oldest_streams()
         self._changed(channel)
@@ -139,18 +142,22 @@ class MemoryHistory:
         stream = self._streams.get(channel)
         if stream is not None:
             before = stream.size
-            stream.trim(retention.size, self._now_ms - retention.seconds * 1000)
+            # One more than is kept, for that one is the position of a client that missed all the others.
+            self._trim(stream, retention, retention.size + 1)
             self._size += stream.size - before
 
     @property
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
 
+    def _trim(self, stream: MemoryStream, retention: Retention, size: int) -> None:
+        stream.trim(size, self._now_ms - retention.seconds * 1000)
+
     def _read(self, channel: str) -> MemoryStream:
         if channel in self._watched:
             self._armed.add(channel)
         # One without entries is made anew each time, lest a name that was only asked for take up memory.
-        return self._streams.get(channel) or MemoryStream(self._born_ms)
+        return self._streams.get(channel) or MemoryStream(self._base_ms)
 
     def _changed(self, channel: str) -> None:
         if channel in self._armed:
@@ -168,4 +175,8 @@ class MemoryHistory:
         while len(self._streams) > 1 and (self._size > MAX_STREAM_BYTES or len(self._streams) > MAX_STREAMS):
             channel, stream = self._streams.popitem(last=False)
             self._size -= stream.size
+            if self._now_ms < stream.kept_until_ms:
+                # Lest the one that follows under its name is taken for it. It costs those a gap who are on channels
+                # without entries; where nothing was dropped that was to be kept, none is due.
+                self._base_ms = max(self._base_ms, stream.info.last_id[0]) + 1
             self._changed(channel)

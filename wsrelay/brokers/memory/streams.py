@@ -18,20 +18,22 @@ class MemoryStream:
     """The entries of one channel.
 
     Args:
-        born_ms: When the broker began, in milliseconds since the epoch. The stream counts as many entries as added
-            before, and its last ID is of that time: a position from an earlier process, whose entries are gone with it,
-            matches neither.
+        base_ms: A time behind everything that is lost, in milliseconds since the epoch. The stream counts as many
+            entries as added before, and its last ID is of that time: a position from an earlier process, or from a
+            stream that was dropped, matches neither.
 
     Attributes:
         size: The size of its entries, in bytes.
+        kept_until_ms: The time until which its newest entry is kept, in milliseconds since the epoch.
     """
 
-    def __init__(self, born_ms: int) -> None:
+    def __init__(self, base_ms: int) -> None:
         self._entries: list[Entry] = []
-        self._last_id: EntryID = (born_ms, 0)
-        self._entries_added = born_ms
+        self._last_id: EntryID = (base_ms, 0)
+        self._entries_added = base_ms
         self._max_deleted_id: EntryID = (0, 0)
         self.size = 0
+        self.kept_until_ms = 0
 
     @property
     def info(self) -> StreamInfo:
