@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.messaging.control import DisconnectCommand
@@ -13,8 +14,19 @@ from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.core.outcomes.errors import BrokerUnavailable, ChannelError, ClaimError, RejectedError
-from wsrelay.engine.operations import MAX_REVOKE_SECONDS, MAX_TICKET_SECONDS, Operations
+from wsrelay.core.outcomes.errors import (
+    BrokerUnavailable,
+    ChannelError,
+    ClaimError,
+    IdempotencyUnavailable,
+    RejectedError,
+)
+from wsrelay.engine.operations import (
+    MAX_IDEMPOTENCY_KEY_CHARACTERS,
+    MAX_REVOKE_SECONDS,
+    MAX_TICKET_SECONDS,
+    Operations,
+)
 from wsrelay.testing.brokers import FakeBroker
 
 USER = DisconnectCommand("user:42", Disconnect.REVOKED)
@@ -133,3 +145,22 @@ class DisconnectTests(OperationsCase):
         for seconds in (-1, MAX_REVOKE_SECONDS + 1, odd):
             self.failureResultOf(self.operations.disconnect(USER, seconds), ClaimError)
         self.assert_nothing_sent()
+
+
+class BroadcastTests(OperationsCase):
+    """`Operations.broadcast`, and the options of `Operations.publish`."""
+
+    def test_each_channel_has_an_outcome_of_its_own(self) -> None:
+        outcomes = self.successResultOf(self.operations.broadcast(["room:1", "other", "$x", "room:2"], b"x"))
+        kinds = [each.type if isinstance(each, Failure) else each for each in outcomes]
+        self.assertEqual(kinds, [PublishResult(), RejectedError, ChannelError, PublishResult()])
+        self.assertEqual(self.broker.published, [Publication("room:1", b"x"), Publication("room:2", b"x")])
+
+    def test_idempotency_key_that_is_too_long_or_no_plain_text_is_refused(self) -> None:
+        for key in ("k" * (MAX_IDEMPOTENCY_KEY_CHARACTERS + 1), "a\nb", "\u00e9", "\ud800"):
+            self.failureResultOf(self.operations.publish("room:1", b"x", key), ClaimError)
+        self.assert_nothing_sent()
+
+    def test_idempotency_key_of_the_longest_length_reaches_the_publisher(self) -> None:
+        key = "k" * MAX_IDEMPOTENCY_KEY_CHARACTERS
+        self.failureResultOf(self.operations.publish("room:1", b"x", key), IdempotencyUnavailable)

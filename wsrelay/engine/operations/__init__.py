@@ -1,0 +1,20 @@
+"""What the application may ask of all processes. The HTTP API, the control channel and the command line share it."""
+
+from wsrelay.engine.operations.history import HistoryOperations, HistoryPage, KeptPublication
+from wsrelay.engine.operations.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_REVOKE_SECONDS, Operations
+from wsrelay.engine.operations.presence import Member, PresenceOperations, PresenceReader
+from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, MAX_TICKET_SECONDS
+
+__all__ = [
+    "DEFAULT_TICKET_SECONDS",
+    "MAX_IDEMPOTENCY_KEY_CHARACTERS",
+    "MAX_REVOKE_SECONDS",
+    "MAX_TICKET_SECONDS",
+    "HistoryOperations",
+    "HistoryPage",
+    "KeptPublication",
+    "Member",
+    "Operations",
+    "PresenceOperations",
+    "PresenceReader",
+]

@@ -1,0 +1,161 @@
+"""The operations that the application may ask for.
+
+They act through the broker, so that they reach every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from wsrelay.core.messaging.channel_names import check_channel
+from wsrelay.core.messaging.control import DisconnectCommand
+from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.core.outcomes.errors import ClaimError
+from wsrelay.engine.operations.arguments import check_seconds
+from wsrelay.engine.operations.history import HistoryOperations
+from wsrelay.engine.operations.presence import PresenceOperations, PresenceReader
+from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, create_ticket
+from wsrelay.engine.publishing import Publisher
+from wsrelay.interfaces import IBroker
+
+__all__ = ["MAX_IDEMPOTENCY_KEY_CHARACTERS", "MAX_REVOKE_SECONDS", "Operations"]
+
+MAX_REVOKE_SECONDS = 30 * 86400
+
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 128
+"""The longest idempotency key. A UUID has 36."""
+
+
+class Operations:
+    """Operations on all processes that share a broker.
+
+    Every operation ends within the broker's bounded time. An argument that cannot be used is rejected before anything
+    is done.
+
+    Args:
+        broker: Carries out the operations.
+        namespaces: The channels that exist.
+        now: Returns the wall clock time in seconds since the epoch, which the claim `exp` refers to.
+        presence: Reads who is subscribed. If None, the broker keeps nothing of it.
+
+    Attributes:
+        history: What channels keep.
+        presence: Who is subscribed.
+    """
+
+    def __init__(
+        self,
+        broker: IBroker,
+        namespaces: Namespaces,
+        now: Callable[[], float],
+        presence: PresenceReader | None = None,
+    ) -> None:
+        self._broker = broker
+        self._publisher = Publisher(broker, namespaces)
+        self._now = now
+        self.history = HistoryOperations(broker, namespaces)
+        self.presence = PresenceOperations(presence, namespaces)
+
+    def publish(
+        self, channel: str, data: bytes, idempotency_key: str = "", *, skip_history: bool = False
+    ) -> Deferred[PublishResult]:
+        """Publish a message, also to a channel that clients may not publish to.
+
+        Args:
+            channel: The channel's name.
+            data: The message, which is delivered byte for byte.
+            idempotency_key: See `Publisher.publish`; at most `MAX_IDEMPOTENCY_KEY_CHARACTERS`.
+            skip_history: See `Publisher.publish`.
+
+        Returns:
+            Fires with the `PublishResult` when the broker has taken the message.
+
+        Raises:
+            ChannelError: (Failure of the Deferred.) The name is outside the grammar.
+            ClaimError: (Failure of the Deferred.) The idempotency key cannot be used.
+            RejectedError: (Failure of the Deferred.) No namespace has this channel.
+            IdempotencyUnavailable: (Failure of the Deferred.) The promise of the key cannot be kept.
+            BrokerFull: (Failure of the Deferred.) Redis takes no more data.
+            BrokerUnavailable: (Failure of the Deferred.) The message was not taken, or that cannot be known.
+        """
+        return Deferred.fromCoroutine(self._publish(channel, data, idempotency_key, skip_history=skip_history))
+
+    def broadcast(
+        self, channels: Sequence[str], data: bytes, idempotency_key: str = "", *, skip_history: bool = False
+    ) -> Deferred[list[PublishResult | Failure]]:
+        """Publish a message to several channels, at the same time.
+
+        Args:
+            channels: Their names.
+            data: The message.
+            idempotency_key: As for `publish`, for each channel by itself.
+            skip_history: As for `publish`.
+
+        Returns:
+            Fires with the outcome for each channel, in their order: the result, or the failure of `publish`.
+        """
+        return Deferred.fromCoroutine(self._broadcast(channels, data, idempotency_key, skip_history=skip_history))
+
+    def create_ticket(self, claims: Mapping[str, Any], seconds: int = DEFAULT_TICKET_SECONDS) -> Deferred[str]:
+        """Create a ticket, which authenticates one client once.
+
+        Args:
+            claims: The claims `sub`, `channels`, `publish`, `ip` and `exp`, each of them optional.
+            seconds: The ticket's lifetime, from 1 to `MAX_TICKET_SECONDS`.
+
+        Returns:
+            Fires with the ticket.
+
+        Raises:
+            ClaimError: (Failure of the Deferred.) A claim or the lifetime cannot be used; the text names it.
+            BrokerUnavailable: (Failure of the Deferred.) The ticket cannot be stored now.
+        """
+        return Deferred.fromCoroutine(create_ticket(self._broker.credentials, self._now, claims, seconds))
+
+    def disconnect(self, command: DisconnectCommand, revoke_seconds: int = 0) -> Deferred[None]:
+        """Close connections on all processes.
+
+        Args:
+            command: The connections, and the reason that their clients get. A ticket is deleted as well.
+            revoke_seconds: The time during which the target is not accepted again, up to `MAX_REVOKE_SECONDS`. If 0,
+                it is not revoked.
+
+        Returns:
+            Fires with None when the broker has taken the command. The connections are closed soon after.
+
+        Raises:
+            ClaimError: (Failure of the Deferred.) The time is out of range.
+            BrokerUnavailable: (Failure of the Deferred.) The target may be revoked, and connections may be open.
+        """
+        return Deferred.fromCoroutine(self._disconnect(command, revoke_seconds))
+
+    async def _publish(self, channel: str, data: bytes, key: str, *, skip_history: bool) -> PublishResult:
+        check_channel(channel)
+        if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
+            raise ClaimError(
+                f"an idempotency key has at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} printable ASCII characters"
+            )
+        return await self._publisher.publish(channel, data, key, skip_history=skip_history)
+
+    async def _broadcast(
+        self, channels: Sequence[str], data: bytes, key: str, *, skip_history: bool
+    ) -> list[PublishResult | Failure]:
+        begun = [self.publish(each, data, key, skip_history=skip_history) for each in channels]
+        # All are begun before any is waited for. A failure is an outcome like any other.
+        outcomes = await DeferredList(begun, consumeErrors=True)
+        return [outcome for _is_success, outcome in outcomes]
+
+    async def _disconnect(self, command: DisconnectCommand, revoke_seconds: int) -> None:
+        check_seconds("revoke_seconds", revoke_seconds, 0, MAX_REVOKE_SECONDS)
+        kind, _, value = command.target.partition(":")
+        # Revocation first: a client that is closed before it could reconnect in between.
+        if kind == "ticket":
+            await self._broker.credentials.delete(value)
+        if revoke_seconds:
+            await self._broker.credentials.revoke(command.target, revoke_seconds)
+        await self._broker.send_control(command.to_bytes())

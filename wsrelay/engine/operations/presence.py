@@ -1,0 +1,113 @@
+"""The clients that are subscribed to a channel, on all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred
+
+from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
+from wsrelay.engine.operations.arguments import find_namespace
+
+__all__ = ["Member", "PresenceCounts", "PresenceOperations", "PresenceReader"]
+
+
+class Member(NamedTuple):
+    """A client that is subscribed to a channel.
+
+    Attributes:
+        client: The id of its connection.
+        user: Its user. Empty for an anonymous client.
+    """
+
+    client: str
+    user: str = ""
+
+
+class PresenceCounts(NamedTuple):
+    """How many are subscribed to a channel.
+
+    Attributes:
+        clients: The number of connections.
+        users: The number of different users among them; all anonymous clients count as one.
+    """
+
+    clients: int
+    users: int
+
+
+class PresenceReader(Protocol):
+    """What a broker offers that keeps who is subscribed."""
+
+    def members(self, channel: str) -> Deferred[Sequence[Member]]:
+        """Return the clients of a channel.
+
+        Returns:
+            Fires with them, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be read now.
+        """
+
+    def counts(self, channel: str) -> Deferred[PresenceCounts]:
+        """Count the clients of a channel.
+
+        Returns:
+            Fires with their numbers, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be counted now.
+        """
+
+
+class PresenceOperations:
+    """Reads who is subscribed, where the namespace keeps that.
+
+    Args:
+        reader: Reads it. If None, the broker keeps nothing of it.
+        namespaces: The channels that exist.
+    """
+
+    def __init__(self, reader: PresenceReader | None, namespaces: Namespaces) -> None:
+        self._reader = reader
+        self._namespaces = namespaces
+
+    def members(self, channel: str) -> Deferred[Sequence[Member]]:
+        """Return the clients of a channel.
+
+        Returns:
+            Fires with them, within the broker's bounded time.
+
+        Raises:
+            ChannelError: (Failure of the Deferred.) The name is outside the grammar.
+            RejectedError: (Failure of the Deferred.) No namespace has this channel, or its presence is not kept.
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be read now.
+        """
+        return Deferred.fromCoroutine(self._members(channel))
+
+    def counts(self, channel: str) -> Deferred[PresenceCounts]:
+        """Count the clients of a channel.
+
+        Returns:
+            Fires with their numbers, within the broker's bounded time.
+
+        Raises:
+            ChannelError: (Failure of the Deferred.) The name is outside the grammar.
+            RejectedError: (Failure of the Deferred.) No namespace has this channel, or its presence is not kept.
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be counted now.
+        """
+        return Deferred.fromCoroutine(self._counts(channel))
+
+    async def _members(self, channel: str) -> Sequence[Member]:
+        return await self._reader_of(channel).members(channel)
+
+    async def _counts(self, channel: str) -> PresenceCounts:
+        return await self._reader_of(channel).counts(channel)
+
+    def _reader_of(self, channel: str) -> PresenceReader:
+        if not find_namespace(self._namespaces, channel).presence or self._reader is None:
+            raise RejectedError(ClientError.NOT_SUPPORTED)
+        return self._reader
