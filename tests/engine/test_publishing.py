@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.brokers.memory.broker import MemoryBroker
+from wsrelay.core.history.retention import BURST_ENTRIES
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -35,7 +36,7 @@ class PublisherTests(SynchronousTestCase):
 
     def kept(self) -> list[bytes | None]:
         """Return what the stream of `chat` holds."""
-        return [entry.data for entry in self.successResultOf(self.broker.history.read("chat", None, 100))]
+        return [entry.data for entry in self.successResultOf(self.broker.history.read("chat", None, 2000))]
 
     def test_message_on_a_plain_channel_is_published_and_has_no_position(self) -> None:
         self.assertEqual(self.successResultOf(self.publisher.publish("news", b"\xff\0")), PublishResult())
@@ -48,9 +49,11 @@ class PublisherTests(SynchronousTestCase):
         self.assertEqual((result, self.kept(), self.sink.delivered), (PublishResult("1000000-1"), [b"\xff\0"], []))
 
     def test_stream_keeps_the_bounds_of_its_namespace(self) -> None:
-        for data in (b"1", b"2", b"3"):
+        payloads = [b"%d" % number for number in range(BURST_ENTRIES + 5)]
+        for data in payloads:
             self.successResultOf(self.publisher.publish("chat", data))
-        self.assertEqual(self.kept(), [b"2", b"3"])
+        # Two, and those of a burst that may still be unread.
+        self.assertEqual(self.kept(), payloads[-(BURST_ENTRIES + 2) :])
 
     def test_repetition_of_an_idempotency_key_publishes_nothing_and_has_the_first_result(self) -> None:
         first = self.successResultOf(self.publisher.publish("chat", b"1", "order-7"))

@@ -63,9 +63,9 @@ class ChannelJoins:
         return Deferred.fromCoroutine(self._join(since, newest))
 
     async def _join(self, since: str | None, newest: int) -> SubscriptionStart:
-        if self._reader.cursor is None:
-            await self._reader.read_now()
         if since is None:
+            if self._reader.cursor is None:
+                await self._reader.read_now()
             items = await self._newest(min(newest, RECOVERY_LIMIT)) if newest else []
             return self._begin(items, was_recovering=False)
         try:

@@ -290,17 +290,22 @@ class ChannelReader:
             _fire(deferred, error)
 
     def read_now(self) -> Deferred[None]:
-        """Read what is new, with a read that begins now or is yet to begin.
+        """Read what is new, unless a read is under way.
+
+        Whoever sends Redis a command now has it carried out behind that read.
 
         Returns:
-            Fires with None when it is done.
+            Fires with None when the read is done.
 
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) The stream cannot be read now.
         """
         done: Deferred[None] = Deferred()
-        self._waiting_for_next.append(done)
-        self.changed()
+        if self._is_reading:
+            self._waiting.append(done)
+        else:
+            self._waiting_for_next.append(done)
+            self.changed()
         return done
 
 
