@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from wsrelay.engine.node import Node
 from wsrelay.engine.reactor_lag import LagMeter
-from wsrelay.interfaces import IBroker
+from wsrelay.interfaces import IBroker, IHistory
 from wsrelay.metrics.counters import Counters
 from wsrelay.metrics.exposition import exposition
 from wsrelay.transports.connection_registry import ConnectionRegistry
@@ -43,6 +43,7 @@ class Health:
         self._gauges: dict[str, Callable[[], float]] = {
             "connections": lambda: len(connections),
             "channels": lambda: len(node.subscriptions),
+            "streams": lambda: node.watched_streams,
             "authenticated_connections": lambda: node.registry.authenticated_clients,
             "certificate_expiry_timestamp_seconds": certificate_expiry,
             "ready": lambda: float(self.readiness()[0] == 200),
@@ -59,10 +60,14 @@ class Health:
             return 503, "not ready: stopping"
         if not self._broker.ready:
             return 503, f"not ready: {self._broker.name}: {self._broker.problem}"
-        return 200, "ready"
+        history: IHistory | None = self._broker.history
+        if history is None or not history.way or history.way == self._broker.name:
+            return 200, "ready"
+        return 200, f"ready: added entries are seen by {history.way}"
 
     def metrics(self) -> bytes:
         """Return this process's numbers, as Prometheus reads them."""
         # The hub counts on the path of every message, in an attribute of its own.
         self._counters.deliveries = self._node.deliveries
-        return exposition(self._counters, self._gauges)
+        history: IHistory | None = self._broker.history
+        return exposition(self._counters, self._gauges, {"history_way": "" if history is None else history.way})

@@ -106,6 +106,11 @@ class Node:
         """The number of messages handed to subscribers: one for each message and subscriber."""
         return self._hub.deliveries
 
+    @property
+    def watched_streams(self) -> int:
+        """The number of channels with history whose streams are read."""
+        return 0 if self._readers is None else len(self._readers)
+
     def client(self, connection: Connection) -> Client:
         """Make the client of a new connection, not yet opened."""
         return Client(self, connection)

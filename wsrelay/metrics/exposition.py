@@ -7,6 +7,7 @@ Names are stable; changing one is a breaking change in the changelog.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,11 +15,12 @@ from prometheus_client.registry import Collector
 
 from wsrelay.metrics.counters import Counters, counter_table
 
-__all__ = ["GAUGES", "exposition"]
+__all__ = ["GAUGES", "STATES", "exposition"]
 
 GAUGES = {
     "connections": "Connections that are open.",
     "channels": "Channels that this process is subscribed to.",
+    "streams": "Channels with history whose streams this process reads.",
     "authenticated_connections": "Open connections of authenticated clients.",
     "certificate_expiry_timestamp_seconds": "Expiry of the certificate that expires first, in seconds since 1970; 0 "
     "without TLS.",
@@ -28,24 +30,39 @@ GAUGES = {
 """The gauges by name, with their help texts. The metric is ``wsrelay_<name>``."""
 
 
-def exposition(counters: Counters, gauges: Mapping[str, Callable[[], float]]) -> bytes:
+STATES = {
+    "history_way": (
+        "way",
+        "1 with the way in which entries of streams that other programs add are noticed; no sample if there is none.",
+    ),
+}
+"""The label and the help text of states that are texts, by name. The metric is ``wsrelay_<name>``."""
+
+
+def exposition(
+    counters: Counters, gauges: Mapping[str, Callable[[], float]], states: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     """Return all metrics in the text format of Prometheus.
 
     Args:
         counters: The counters of this process.
         gauges: A function that reads the present value, for each name in `GAUGES`.
+        states: The present value of each name in `STATES`; an empty text if there is none.
     """
     registry = CollectorRegistry()
-    registry.register(_ProcessCollector(counters, gauges))
+    registry.register(_ProcessCollector(counters, gauges, states))
     return generate_latest(registry)
 
 
 class _ProcessCollector(Collector):
     """Makes metric families of the numbers of this process."""
 
-    def __init__(self, counters: Counters, gauges: Mapping[str, Callable[[], float]]) -> None:
+    def __init__(
+        self, counters: Counters, gauges: Mapping[str, Callable[[], float]], states: Mapping[str, str]
+    ) -> None:
         self._counters = counters
         self._gauges = gauges
+        self._states = states
 
     def collect(self) -> Iterable[Metric]:
         """Return a family for each counter and gauge."""
@@ -60,3 +77,8 @@ class _ProcessCollector(Collector):
             yield family
         for name, text in GAUGES.items():
             yield GaugeMetricFamily(f"wsrelay_{name}", text, value=self._gauges[name]())
+        for name, (label, text) in STATES.items():
+            state = GaugeMetricFamily(f"wsrelay_{name}", text, labels=[label])
+            if value := self._states.get(name):
+                state.add_metric([value], 1)
+            yield state

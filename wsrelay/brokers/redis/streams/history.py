@@ -24,7 +24,7 @@ from wsrelay.brokers.redis.streams.blocking import BlockingReads
 from wsrelay.brokers.redis.streams.replies import read_entries, read_look
 from wsrelay.brokers.redis.streams.stream_connection import StreamConnection
 from wsrelay.brokers.redis.streams.upkeep import StreamUpkeep
-from wsrelay.brokers.redis.streams.ways import Way
+from wsrelay.brokers.redis.streams.ways import MAX_BLOCKING_STREAMS, POLL_SECONDS, Way
 from wsrelay.core.history.entries import DATA_FIELD, Entry, StreamLook
 from wsrelay.core.history.positions import EntryID, format_id
 from wsrelay.core.history.retention import Retention
@@ -106,7 +106,11 @@ class RedisHistory:
     def way(self) -> str:
         """See `IHistory.way`."""
         way = self._connection.way
-        return way.value if way is not None and self._connection.link.is_up else ""
+        if way is None or not self._connection.link.is_up:
+            return ""
+        if way is Way.BLOCKING_READS and len(self._newest) > MAX_BLOCKING_STREAMS:
+            return f"a read of each every {POLL_SECONDS:g} seconds"
+        return way.value
 
     @property
     def is_healthy(self) -> bool:
