@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.config import Settings, load
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.outcomes.errors import ConfigError
@@ -178,6 +179,28 @@ class NamespaceTests(FileCase):
         namespaces = self.load(text).build_namespaces()
         frames = [rule.frames for rule in (namespaces.rule("a"), namespaces.rule("b")) if rule is not None]
         self.assertEqual(frames, [FrameType.TEXT, FrameType.BINARY])
+
+    def test_history_of_a_namespace_goes_before_the_setting(self) -> None:
+        text = (
+            "history_size = 5\n[namespaces.a]\nchannels = ['a']\nhistory_size = 0\n"
+            "[namespaces.b]\nchannels = ['b']\n"
+            "[namespaces.c]\nchannels = ['c']\nhistory_size = 7\nhistory_seconds = 60\ntrim = false\n"
+        )
+        settings = self.load(text)
+        namespaces = settings.build_namespaces()
+        rules = [rule for rule in map(namespaces.rule, "abc") if rule is not None]
+        self.assertEqual([rule.has_history for rule in rules], [False, True, True])
+        self.assertEqual([rule.retention for rule in rules[1:]], [Retention(5, 86400), Retention(7, 60, trims=False)])
+        self.assertTrue(settings.has_history)
+        self.assertFalse(self.load("[namespaces.a]\nchannels = ['a']\n").has_history)
+
+    def test_history_of_a_namespace_out_of_bounds_is_rejected(self) -> None:
+        for line, problem in (
+            ("history_size = -1", "namespaces.a.history_size must be at least 0, not -1"),
+            ("history_size = 100001", "namespaces.a.history_size must be at most 100000, not 100001"),
+            ("history_seconds = 0", "namespaces.a.history_seconds must be at least 1, not 0"),
+        ):
+            self.assertIn(problem, self.config_error(f"[namespaces.a]\nchannels = ['a']\n{line}\n"))
 
     def test_compression_of_a_namespace_is_known_to_the_settings(self) -> None:
         settings = self.load("[namespaces.a]\nchannels = ['a']\ncompress = true\n")

@@ -134,6 +134,25 @@ class ValidationTests(SynchronousTestCase):
             "digits and _ . : ~ @ = + , ; ! ' ( ) & - and begins with a letter, a digit or _",
         )
 
+    def test_history_needs_a_prefix(self) -> None:
+        for flags, environ in (
+            ({"prefix": "", "history_size": "10"}, {}),
+            ({"prefix": "", "history_size": "10"}, {"REDIS_URL": "redis://h"}),
+        ):
+            self.assertIn("history_size needs a prefix", config_error(flags, environ))
+        self.assertEqual(config_error({"prefix": "", "chat_page": "true"}, {"REDIS_URL": "redis://h"}), "nothing")
+
+    def test_retention_without_history_is_rejected(self) -> None:
+        flags = {"channels": "a", "history_seconds": "10"}
+        self.assertEqual(config_error(flags, {}), "history_seconds has no effect without history_size")
+        self.assertEqual(config_error({**flags, "history_size": "1"}, {}), "nothing")
+
+    def test_channels_whose_names_are_keys_of_the_relay_have_no_history(self) -> None:
+        for pattern in ("ticket:a", "ticket:*", "revoked:user:1"):
+            error = config_error({"channels": pattern, "history_size": "1"}, {})
+            self.assertIn("channels that begin with ticket: or revoked: can have none", error)
+            self.assertEqual(config_error({"channels": pattern}, {}), "nothing")
+
     def test_prefix_is_ascii_without_white_space_and_may_be_empty(self) -> None:
         for prefix in ("a b", "a\n", "\u00fc"):
             self.assertEqual(config_error({"prefix": prefix}, {}), "prefix must be ASCII without white space")

@@ -38,10 +38,10 @@ ALPHABET = (
 )
 
 
-def open_path(path: str) -> Sequence[Command] | ErrorResponse:
+def open_path(path: str, query: str = "") -> Sequence[Command] | ErrorResponse:
     """Return what a request for a path amounts to, or is answered with."""
     try:
-        return list(RAW.open(Handshake(path, "192.0.2.1")))
+        return list(RAW.open(Handshake(path, "192.0.2.1", query=query)))
     except HTTPError as error:
         return error.response
 
@@ -53,6 +53,16 @@ class OpenTests(SynchronousTestCase):
         """A plus sign is a plus sign."""
         for path, channel in (("chat", "chat"), ("user%3A42", "user:42"), ("user:42", "user:42"), ("a+b", "a+b")):
             self.assertEqual(open_path(f"/ws/{path}"), [Subscribe(0, channel)])
+
+    def test_history_of_the_query_asks_for_the_newest_messages_first(self) -> None:
+        for query, newest in (("history=1", 1), ("a=b&history=1000", 1000), ("", 0), ("histories=5", 0)):
+            self.assertEqual(open_path("/ws/chat", query), [Subscribe(0, "chat", newest=newest)])
+
+    def test_history_that_is_no_number_in_range_is_answered_with_400(self) -> None:
+        response = ErrorResponse(400, "history is the number of newest messages to send first, from 1 to 1000.")
+        for value in ("", "0", "1001", "-1", "1.5", "all", "\u0661", "99999", "1\n"):
+            self.assertEqual(open_path("/ws/chat", f"history={value}"), response)
+        self.assertEqual(open_path("/ws/chat", "history=1&history=2"), response)
 
     def test_name_outside_the_grammar_is_answered_with_400_and_the_reason_without_repeating_it(self) -> None:
         cases = {

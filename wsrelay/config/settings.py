@@ -436,7 +436,11 @@ class Settings:
 
     def _configured_namespaces(self) -> tuple[Namespace, ...]:
         return self.namespaces or short_form_namespaces(
-            self.channels, self.publish, self.access, with_chat=self.has_chat_page
+            self.channels,
+            self.publish,
+            self.access,
+            with_chat=self.has_chat_page,
+            may_keep_history=bool(self.prefix),
         )
 
     @property

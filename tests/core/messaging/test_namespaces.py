@@ -135,6 +135,19 @@ class NamespacesTests(SynchronousTestCase):
         self.assertIs(rules.rule("room:1"), exact)
         self.assertIs(rules.rule("room:12"), prefix)
 
+    def test_reserved_name_is_no_channel_where_the_namespace_has_history(self) -> None:
+        kept = Namespaces([Namespace("kept", ("*",), history_size=1, history_seconds=1)])
+        plain = Namespaces([Namespace("plain", ("*",))])
+        for name in ("ticket:a", "revoked:user:1"):
+            self.assertIsNone(kept.rule(name))
+            self.assertIsNotNone(plain.rule(name))
+        self.assertIsNotNone(kept.rule("tickets"))
+
+    def test_reserved_pattern_is_rejected_where_the_namespace_has_history(self) -> None:
+        for pattern in ("ticket:a", "revoked:*"):
+            with self.assertRaisesRegex(ChannelError, "can have none"):
+                Namespaces([Namespace("kept", (pattern,), history_size=1)])
+
     def test_longest_prefix_that_matches_rules(self) -> None:
         short, long, other = Namespace("short", ("r*",)), Namespace("long", ("room:*",)), Namespace("other", ("x*",))
         rules = Namespaces([short, long, other])

@@ -20,7 +20,8 @@ from tests.core.sessions.session_helpers import (
 )
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
-from wsrelay.core.messaging.publications import Positioned
+from wsrelay.core.messaging.namespaces import Namespace, Namespaces
+from wsrelay.core.messaging.publications import Positioned, Publication
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -677,3 +678,72 @@ class DisconnectTests(SynchronousTestCase):
         session = connected("a")
         session.connection_lost()
         self.check(session, is_closed=True)
+
+
+class AcceptedWhenAuthenticatedTests(SynchronousTestCase):
+    """A dialect whose handshake is completed once the client may subscribe, before it is subscribed."""
+
+    def open(
+        self, *commands: Subscribe, source: CredentialSource = CredentialSource.NONE
+    ) -> tuple[Session, list[Effect]]:
+        """Return a session of such a dialect, and the effects of its opening."""
+        session = Session(RULES, Acceptance.AUTHENTICATED)
+        return session, session.open(commands, source)
+
+    def test_handshake_is_completed_before_the_channels_are_subscribed(self) -> None:
+        _, effects = self.open(Subscribe(0, "a", "5-0.00000000"), Subscribe(0, "b"))
+        self.assertEqual(
+            effects,
+            [
+                Accept(),
+                SubscribeChannel("a", is_initial=True, since="5-0.00000000"),
+                SubscribeChannel("b", is_initial=True),
+            ],
+        )
+
+    def test_client_that_may_not_subscribe_is_rejected_with_a_status(self) -> None:
+        _, effects = self.open(Subscribe(0, "members"))
+        self.assertEqual(effects, [Reject(ClientError.NO_CREDENTIAL, is_accepted=False)])
+
+    def test_credential_is_awaited_before_the_handshake_is_completed(self) -> None:
+        session, effects = self.open(Subscribe(0, "members"), source=CredentialSource.HANDSHAKE)
+        self.assertEqual(effects, [Authenticate(None)])
+        self.assertEqual(session.authenticated(USER)[0], Accept())
+
+    def test_each_channel_is_reported_with_its_first_events(self) -> None:
+        session, _ = self.open(Subscribe(0, "a", "4-0.00000004"), Subscribe(0, "b"))
+        missed = Publication("a", b"x", "5-0.00000005")
+        start = SubscriptionStart(missed.position, recovered=True, publications=(missed,))
+        self.assertEqual(
+            session.subscribed("a", start),
+            [
+                SendReply(Subscribed(0, "a", missed.position, True, True, (missed,))),
+                DeliverEvents("a", (missed,)),
+            ],
+        )
+        self.assertFalse(session.is_connected)
+        self.assertEqual(session.subscribed("b"), [SendReply(Subscribed(0, "b"))])
+        self.assertTrue(session.is_connected)
+
+    def test_channel_that_cannot_be_subscribed_closes_the_connection(self) -> None:
+        session, _ = self.open(Subscribe(0, "a"), Subscribe(0, "b"))
+        effects = session.subscribe_failed("b")
+        self.assertEqual(effects[0], Reject(ClientError.NOT_AVAILABLE, is_accepted=True))
+        self.assertEqual(session.connection_lost(), [])
+
+    def test_newest_messages_of_a_plain_channel_are_rejected(self) -> None:
+        _, effects = self.open(Subscribe(0, "a", newest=3))
+        self.assertEqual(effects, [Reject(ClientError.NO_HISTORY, is_accepted=False)])
+
+
+class FirstEventsTests(SynchronousTestCase):
+    """What a client of a dialect that is accepted when it is subscribed gets first."""
+
+    def test_newest_messages_come_behind_the_completed_handshake(self) -> None:
+        namespaces = Namespaces([Namespace("kept", ("kept",), history_size=5, history_seconds=5)])
+        session = Session(namespaces)
+        effects = session.open([Subscribe(0, "kept", newest=2)])
+        self.assertEqual(effects, [SubscribeChannel("kept", is_initial=True, newest=2)])
+        newest = Publication("kept", b"x", "5-0.00000005")
+        start = SubscriptionStart(newest.position, publications=(newest,))
+        self.assertEqual(session.subscribed("kept", start), [Accept(), DeliverEvents("kept", (newest,))])

@@ -27,8 +27,8 @@ REACTOR: Any = reactor
 
 MINIMAL_USER = (
     "ACL SETUSER relay on >secret resetchannels &wsrelay:* resetkeys ~wsrelay:* -@all +auth +client|setname +ping "
-    "+select +role +subscribe +unsubscribe +publish +hello +client|tracking +multi +exec +time +xadd +xrange +xrevrange "
-    "+xinfo|stream +xtrim +expire"
+    "+select +role +subscribe +unsubscribe +publish +hello +client|tracking +multi +exec +time +xadd +xrange "
+    "+xrevrange +xinfo|stream +xtrim +expire"
 )
 """The user that a relay with history needs, as docs/security.md has it, without what tickets and the API need."""
 
