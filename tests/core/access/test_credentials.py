@@ -18,6 +18,7 @@ from wsrelay.core.access.credentials import (
     check_credential,
     find_credential,
     read_credential,
+    sends_ticket,
 )
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -312,3 +313,21 @@ class ErrorTests(SynchronousTestCase):
             error = caught.exception
             self.assertNotIn("what-they-sent", str(error))
             self.assertTrue(error.__context__ is None or error.__suppress_context__)
+
+
+class TicketTests(SynchronousTestCase):
+    """Requests that can be made once."""
+
+    def test_ticket_of_a_request_is_found_in_the_query_and_the_authorization_field(self) -> None:
+        for handshake in (
+            Handshake("/sse/a", "peer", query=f"channel=b&ticket={TICKET}"),
+            Handshake("/sse/a", "peer", authorization=f"tiCKet {TICKET}"),
+        ):
+            self.assertTrue(sends_ticket(handshake))
+
+    def test_other_credentials_can_be_sent_again(self) -> None:
+        for handshake in (
+            Handshake("/sse/a", "peer"),
+            Handshake("/sse/a", "peer", authorization=f"Bearer {TOKEN}", cookie=f"ticket={TICKET}"),
+        ):
+            self.assertFalse(sends_ticket(handshake))

@@ -403,3 +403,24 @@ class ConfigTests(SynchronousTestCase):
             return
         if "*" not in {text.strip() for text in allowed}:
             self.assertIs(policy.check(handshake("https://evil.test")), ClientError.ORIGIN)
+
+
+class OwnOriginTests(SynchronousTestCase):
+    """Requests without an Origin, of pages that the browser says are of the same origin."""
+
+    def own(self, policy: OriginPolicy, is_secure: bool | None) -> tuple[str | None, ClientError | None]:
+        """Return the origin that a request gets, and what the policy says of it."""
+        handshake = Handshake("/sse/a", "peer", host="Relay.example:81", is_secure=is_secure)
+        policy.add_own_origin(handshake)
+        return handshake.origin, policy.check(handshake)
+
+    def test_origin_is_the_host_with_the_scheme_of_the_connection(self) -> None:
+        for is_secure, origin in ((True, "https://relay.example:81"), (False, "http://relay.example:81")):
+            self.assertEqual(self.own(OriginPolicy(require=True), is_secure), (origin, None))
+
+    def test_hidden_scheme_is_one_that_may_connect(self) -> None:
+        for allowed in ("https://relay.example:81", "http://relay.example:81"):
+            self.assertEqual(self.own(OriginPolicy([allowed]), None), (allowed, None))
+
+    def test_origin_that_is_not_listed_is_rejected(self) -> None:
+        self.assertIs(self.own(OriginPolicy(["https://www.example"]), None)[1], ClientError.ORIGIN)

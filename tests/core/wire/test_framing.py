@@ -12,7 +12,14 @@ from websockets.frames import Opcode
 from tests.support.frames import read_frames
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.wire.deflate import LEAST_BYTES
-from wsrelay.core.wire.framing import DeflatedWebSocketFraming, Framing, WebSocketFraming
+from wsrelay.core.wire.event_stream import EventBatch, PositionedLines
+from wsrelay.core.wire.framing import (
+    DeflatedWebSocketFraming,
+    EventStreamFraming,
+    Framing,
+    SeveralChannelsFraming,
+    WebSocketFraming,
+)
 
 SIZES = (0, 1, LEAST_BYTES - 1, LEAST_BYTES, 125, 126, 65535, 65536, 70000)
 DENSE = zlib.compress(b"".join(b"%d" % number for number in range(1000)), 9)
@@ -25,8 +32,28 @@ MESSAGES = st.lists(
 )  # fmt: skip
 
 
+class EventStreamTests(SynchronousTestCase):
+    """The framings of event streams."""
+
+    def test_each_message_is_an_event_that_ends_in_an_empty_line(self) -> None:
+        messages = [Message(b"data: a\n"), Message(b"id: 5\n")]
+        for framing in (EventStreamFraming(), SeveralChannelsFraming()):
+            self.assertEqual(framing.frame([]), b"")
+            self.assertEqual(framing.frame(messages[:1]), b"data: a\n\n")
+            self.assertEqual(framing.frame(messages), b"data: a\n\nid: 5\n\n")
+
+    def test_events_of_a_channel_are_a_batch_into_which_each_stream_puts_its_ids(self) -> None:
+        batch = SeveralChannelsFraming().frame([(PositionedLines(b"data: a\n", "c", b"5"), False)])
+        assert isinstance(batch, EventBatch)
+        self.assertEqual(batch.with_ids({"b": b"1", "c": b"2"}), b"id: 1,5\ndata: a\n\n")
+
+    def test_names_differ(self) -> None:
+        names = [framing.name for framing in (EventStreamFraming(), SeveralChannelsFraming())]
+        self.assertEqual(names, ["event-stream", "event-stream-several"])
+
+
 class FramingTests(SynchronousTestCase):
-    """Both framings."""
+    """The framings of WebSockets."""
 
     framings: tuple[tuple[Framing, bool], ...] = ((WebSocketFraming(), False), (DeflatedWebSocketFraming(), True))
 

@@ -66,6 +66,34 @@ class ParseHeadTests(SynchronousTestCase):
         ):
             self.assertNotIn(b"Extensions", data.websocket_head)
 
+    def test_get_has_what_an_event_stream_needs_without_being_an_upgrade(self) -> None:
+        found = parse_head(
+            head(
+                "GET /sse/a?channel=b HTTP/1.0",
+                "Host: x",
+                "Accept: text/html",
+                "accept: text/event-stream",
+                "Last-Event-ID: 5-0.00000000",
+                "Sec-Fetch-Site: same-origin",
+                "Authorization: Ticket t",
+                "Cookie: a=1",
+                "X-Forwarded-For: 192.0.2.1",
+                "X-Forwarded-Proto: https",
+            )
+        )
+        self.assertEqual((found.is_upgrade, found.version, found.has_body), (False, b"HTTP/1.0", False))
+        self.assertEqual((found.path, found.query), ("/sse/a", "channel=b"))
+        self.assertEqual((found.accept, found.last_event_id), ("text/html,text/event-stream", "5-0.00000000"))
+        self.assertEqual((found.fetch_site, found.cookie), ("same-origin", "a=1"))
+        self.assertEqual((found.forwarded_for, found.forwarded_proto), ("192.0.2.1", "https"))
+        self.assertEqual(found.fields, {b"host": "x", b"authorization": "Ticket t"})
+        self.assertIsNone(parse_head(head("GET / HTTP/1.1", "Host: x")).last_event_id)
+
+    def test_announced_body_of_a_get_is_reported(self) -> None:
+        for line in ("Content-Length: 5", "Transfer-Encoding: chunked"):
+            self.assertTrue(parse_head(head("GET /sse/a HTTP/1.1", "Host: x", line)).has_body)
+        self.assertFalse(parse_head(head("GET /sse/a HTTP/1.1", "Host: x", "Content-Length: 0")).has_body)
+
     def test_head_without_fields_is_valid(self) -> None:
         self.assertEqual(parse_head(head("GET / HTTP/1.1")).path, "/")
 

@@ -12,6 +12,7 @@ from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
+from wsrelay.core.flow.jitter import PING_JITTER
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message
@@ -22,7 +23,6 @@ from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.lingering_close import MAX_DISCARDED_BYTES, REJECTED_CLIENT_LINGER_SECONDS
-from wsrelay.transports.websocket.factory import PING_JITTER
 from wsrelay.transports.websocket.protocol import UNANSWERED_CLOSE_SECONDS
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "check_credential",
     "find_credential",
     "read_credential",
+    "sends_ticket",
 ]
 
 MAX_CREDENTIAL_BYTES = 8192
@@ -122,6 +123,12 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
         if tokens:
             return Credential(CredentialKind.TOKEN, Secret(tokens.pop()), is_ambient=True)
     return None
+
+
+def sends_ticket(handshake: Handshake) -> bool:
+    """Return whether the request of a client that has been accepted holds a ticket, which is spent by that."""
+    scheme = handshake.authorization.partition(" ")[0].lower()
+    return _SCHEMES.get(scheme) is CredentialKind.TICKET or bool(handshake.parameters("ticket"))
 
 
 def read_credential(message: bytes) -> Credential:

@@ -97,6 +97,21 @@ class OriginPolicy:
         is_listed = self._lists_other(text) if origin is None else self._lists(origin)
         return None if is_listed else ClientError.ORIGIN
 
+    def add_own_origin(self, handshake: Handshake) -> None:
+        """Add the origin of a page that, as its browser says, is of the same origin as what it requests.
+
+        A browser sends no Origin with such a GET (Fetch section 3.2), but Sec-Fetch-Site, which no page can set. Where
+        a proxy hides the scheme, one of the two that may connect is taken.
+
+        Args:
+            handshake: A request without an Origin. Its origin is set.
+        """
+        schemes = [scheme for scheme in ("https", "http") if handshake.is_secure in (None, scheme == "https")]
+        for scheme in schemes:
+            handshake.origin = f"{scheme}://{handshake.host.lower()}"
+            if self.check(handshake) is None:
+                return
+
     def _lists(self, origin: _Origin) -> bool:
         scheme, host, port = origin
         if origin in self._exact or (scheme, host, _ANY_PORT) in self._exact:

@@ -7,9 +7,16 @@ from typing import Protocol
 
 from wsrelay.core.messaging.messages import MessagePair
 from wsrelay.core.wire.deflate import Deflater
+from wsrelay.core.wire.event_stream import END_OF_EVENT, EventBatch, PositionedLines
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
 
-__all__ = ["DeflatedWebSocketFraming", "Framing", "WebSocketFraming"]
+__all__ = [
+    "DeflatedWebSocketFraming",
+    "EventStreamFraming",
+    "Framing",
+    "SeveralChannelsFraming",
+    "WebSocketFraming",
+]
 
 
 class Framing(Protocol):
@@ -55,3 +62,26 @@ class DeflatedWebSocketFraming:
         if compressed is None:
             return message_frame(data, is_binary)
         return frame(Opcode.BINARY if is_binary else Opcode.TEXT, compressed, compressed=True)
+
+
+class EventStreamFraming:
+    """One event of an event stream for each message: its lines and an empty one (WHATWG HTML section 9.2.6)."""
+
+    name = "event-stream"
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`."""
+        if len(messages) == 1:
+            return messages[0][0] + END_OF_EVENT
+        return b"".join([data + END_OF_EVENT for data, _is_binary in messages])
+
+
+class SeveralChannelsFraming(EventStreamFraming):
+    """The same for streams of several channels, each of which puts ids of its own into what they share."""
+
+    name = "event-stream-several"
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`. Events of a channel become an `EventBatch`."""
+        events = [data for data, _is_binary in messages if isinstance(data, PositionedLines)]
+        return EventBatch(events) if events else super().frame(messages)

@@ -24,6 +24,9 @@ class Handshake:
         authorization: The Authorization field; may hold a token.
         cookie: The Cookie field; may hold a token.
         subprotocols: The items of Sec-WebSocket-Protocol; may hold a token.
+        accept: The Accept field.
+        last_event_id: The Last-Event-ID field: the position behind the last event that the client got. If None, there
+            is none.
         connection: A random id of the connection, unique over all processes.
         is_secure: Whether the client's connection is encrypted. If None, a proxy in between hides it.
     """
@@ -37,6 +40,8 @@ class Handshake:
     cookie: str = field(default="", repr=False)
     subprotocols: tuple[str, ...] = field(default=(), repr=False)
     is_secure: bool | None = None
+    accept: str = ""
+    last_event_id: str | None = None
     connection: str = ""
 
     @property

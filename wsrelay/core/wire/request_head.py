@@ -48,7 +48,16 @@ _HANDSHAKE_FIELDS = frozenset((b"host", b"upgrade", b"connection", b"sec-websock
 
 # Lists: several lines, or one line with commas, mean the same.
 _LIST_FIELDS = frozenset(
-    (b"sec-websocket-protocol", b"sec-websocket-extensions", b"x-forwarded-for", b"x-forwarded-proto", b"cookie")
+    (
+        b"accept",
+        b"cookie",
+        b"last-event-id",
+        b"sec-fetch-site",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+    )
 )
 
 # RFC 9112 section 3.2.2: a server accepts the absolute form, too, which proxies send. No user information
@@ -77,13 +86,18 @@ class RequestHead:
         method: The method as it was sent.
         path: The request target without its query, and without scheme and host.
         head: The whole head, its target without scheme and host.
-        is_upgrade: Whether the request asks for a WebSocket. The attributes below are set only if it does.
-        websocket_head: The head for the WebSocket parser: no query and no credential.
+        is_upgrade: Whether the request asks for a WebSocket.
+        version: The protocol's version as it was sent. It and all that follows are set only if the method is GET.
+        has_body: Whether the request announces a body.
+        websocket_head: The head for the WebSocket parser: no query and no credential. Only if it asks for a WebSocket.
         query: The part of the request target behind the question mark; may contain a ticket.
         fields: The values of the `SINGLETON_FIELDS` in the head, by their names in lower case. The host is that of the
             request target if it names one.
         cookie: All values of Cookie, joined by semicolons.
-        subprotocols: The items of Sec-WebSocket-Protocol; may contain a token.
+        subprotocols: The items of Sec-WebSocket-Protocol; may contain a token. Only if it asks for a WebSocket.
+        accept: All values of Accept, joined by commas.
+        last_event_id: All values of Last-Event-ID, joined by commas. If None, there is none.
+        fetch_site: All values of Sec-Fetch-Site, joined by commas.
         forwarded_for: All values of X-Forwarded-For, joined by commas.
         forwarded_proto: All values of X-Forwarded-Proto, joined by commas.
     """
@@ -92,11 +106,16 @@ class RequestHead:
     path: str
     head: bytes = field(repr=False)
     is_upgrade: bool
+    version: bytes = b""
+    has_body: bool = False
     websocket_head: bytes = b""
     query: str = field(default="", repr=False)
     fields: dict[bytes, str] = field(default_factory=dict, repr=False)
     cookie: str = field(default="", repr=False)
     subprotocols: tuple[str, ...] = field(default=(), repr=False)
+    accept: str = ""
+    last_event_id: str | None = None
+    fetch_site: str = ""
     forwarded_for: str = ""
     forwarded_proto: str = ""
 
@@ -159,35 +178,40 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         singletons[b"host"] = host
     # Proxies that set Upgrade for every request mean a WebSocket only where the client sent these.
     is_upgrade = is_upgrade and not singletons.keys().isdisjoint((b"sec-websocket-key", b"sec-websocket-version"))
-    if not is_upgrade or method != b"GET":
+    if method != b"GET":
         return RequestHead(method, path.decode("ascii"), head, is_upgrade=False)
-    if b"transfer-encoding" in singletons or singletons.get(b"content-length", b"0") != b"0":
+    request = RequestHead(
+        method,
+        path.decode("ascii"),
+        head,
+        is_upgrade=is_upgrade,
+        version=version,
+        has_body=b"transfer-encoding" in singletons or singletons.get(b"content-length", b"0") != b"0",
+        query=query.decode("ascii"),
+        fields={name: value.decode("latin-1") for name, value in singletons.items()},
+        cookie=_joined(lists.get(b"cookie"), b"; "),
+        accept=_joined(lists.get(b"accept")),
+        last_event_id=_joined(lists[b"last-event-id"]) if b"last-event-id" in lists else None,
+        fetch_site=_joined(lists.get(b"sec-fetch-site")),
+        forwarded_for=_joined(lists.get(b"x-forwarded-for")),
+        forwarded_proto=_joined(lists.get(b"x-forwarded-proto")),
+    )
+    if not is_upgrade:
+        return request
+    if request.has_body:
         raise HTTPError(_UNEXPECTED_BODY)
-    offered: tuple[str, ...] = ()
     if (protocols := lists.get(b"sec-websocket-protocol")) is not None:
-        offered = _items(protocols)
-        if known := [item for item in offered if item in subprotocols]:
+        request.subprotocols = _items(protocols)
+        if known := [item for item in request.subprotocols if item in subprotocols]:
             kept.append(b"Sec-WebSocket-Protocol: " + ", ".join(known).encode("latin-1"))
     offers = lists.get(b"sec-websocket-extensions", ()) if with_extensions else ()
     if (offer := acceptable_offer(offers, user_agent)) is not None:
         kept.append(b"Sec-WebSocket-Extensions: " + offer)
     # Without the query, which may contain a ticket: the WebSocket parser needs no credential.
-    websocket_head = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
-    if not websocket_head.isascii():
+    request.websocket_head = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
+    if not request.websocket_head.isascii():
         raise HTTPError(_FORBIDDEN_BYTES)
-    return RequestHead(
-        method,
-        path.decode("ascii"),
-        head,
-        is_upgrade=True,
-        websocket_head=websocket_head,
-        query=query.decode("ascii"),
-        fields={name: value.decode("latin-1") for name, value in singletons.items()},
-        cookie=_joined(lists.get(b"cookie"), b"; "),
-        subprotocols=offered,
-        forwarded_for=_joined(lists.get(b"x-forwarded-for")),
-        forwarded_proto=_joined(lists.get(b"x-forwarded-proto")),
-    )
+    return request
 
 
 def _split_absolute_form(target: bytes) -> tuple[bytes, bytes]:

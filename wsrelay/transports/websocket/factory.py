@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
+from wsrelay.core.flow.jitter import ping_interval
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
 from wsrelay.core.wire.handshake import Handshake
@@ -29,9 +30,6 @@ from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
 
 __all__ = ["WebSocketConnectionFactory"]
-
-PING_JITTER = 0.2
-"""Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
 
 
 class WebSocketConnectionFactory(WebSocketServerFactory):
@@ -115,7 +113,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
 
     def next_ping_interval(self) -> float:
         """See `ConnectionContext.next_ping_interval`."""
-        return self.settings.ping_interval_seconds * (1.0 - PING_JITTER * self._rng.random())
+        return ping_interval(self.settings.ping_interval_seconds, self._rng)
 
     def build(self, dialect: IDialect, handshake: Handshake) -> WebSocketConnection:
         """Make a connection for a client that asked for a WebSocket; the caller gives it the transport and the head."""
