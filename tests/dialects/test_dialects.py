@@ -10,10 +10,10 @@ from zope.interface.verify import verifyObject
 from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.dialects import CENTRIFUGO, RAW, Route, find_route, subprotocols
+from wsrelay.dialects import CENTRIFUGO, RAW, SSE, Route, find_route, subprotocols
 from wsrelay.interfaces import IDialect
 
-ROUTES = (RAW, CENTRIFUGO)
+ROUTES = (RAW, SSE, CENTRIFUGO)
 
 
 class RouteTests(SynchronousTestCase):
@@ -22,6 +22,9 @@ class RouteTests(SynchronousTestCase):
     def test_prefix_path_stands_for_every_path_below_it(self) -> None:
         for path in ("/ws/chat", "/ws/", "/ws/a/b", "/ws//"):
             self.assertIs(find_route(ROUTES, path), RAW, path)
+
+        for path in ("/sse/chat", "/sse/"):
+            self.assertIs(find_route(ROUTES, path), SSE, path)
 
     def test_exact_path_stands_for_itself(self) -> None:
         self.assertIs(find_route(ROUTES, "/connection/websocket"), CENTRIFUGO)
@@ -33,6 +36,8 @@ class RouteTests(SynchronousTestCase):
             "/ws",
             "/wsx/chat",
             "/WS/chat",
+            "/sse",
+            "/ssex/chat",
             "//ws/chat",
             "ws/chat",
             "/connection",
@@ -61,8 +66,8 @@ class RouteTests(SynchronousTestCase):
         for route in ROUTES:
             self.assertTrue(route.path.startswith("/"))
 
-    def test_routes_are_spoken_over_websockets(self) -> None:
-        self.assertEqual({route.transport for route in ROUTES}, {"websocket"})
+    def test_each_route_has_its_transport(self) -> None:
+        self.assertEqual([route.transport for route in ROUTES], ["websocket", "sse", "websocket"])
 
 
 class DialectTests(SynchronousTestCase):
@@ -72,7 +77,7 @@ class DialectTests(SynchronousTestCase):
         for route in ROUTES:
             verifyObject(IDialect, route.dialect)
         names = [route.dialect.name for route in ROUTES]
-        self.assertEqual(names, ["raw", "centrifugo-json"])
+        self.assertEqual(names, ["raw", "sse", "centrifugo-json"])
 
     def test_subprotocols_are_those_of_all_routes(self) -> None:
         self.assertEqual(subprotocols(ROUTES), {"wsrelay", "centrifuge-json"})
@@ -83,8 +88,8 @@ class DialectTests(SynchronousTestCase):
         """RFC 6455 section 11.3.4: the answer repeats it."""
         self.assertFalse(any(name.startswith(SUBPROTOCOL_PREFIX) for name in subprotocols(ROUTES)))
 
-    def test_pings_of_the_raw_dialect_are_those_of_the_websocket(self) -> None:
-        self.assertEqual([route.dialect.ping() for route in ROUTES], [None, Message(b"{}")])
+    def test_pings_of_dialects_without_one_are_those_of_the_transport(self) -> None:
+        self.assertEqual([route.dialect.ping() for route in ROUTES], [None, None, Message(b"{}")])
 
     def test_every_disconnect_has_a_farewell_that_fits_into_a_close_frame(self) -> None:
         for route in ROUTES:
@@ -93,4 +98,5 @@ class DialectTests(SynchronousTestCase):
                 self.assertTrue(1000 <= farewell.code < 5000, disconnect)
                 self.assertTrue(farewell.reason.isascii())
                 self.assertTrue(0 < len(farewell.reason) <= 123)
-                self.assertEqual(farewell.messages, ())
+                if route is not SSE:
+                    self.assertEqual(farewell.messages, ())

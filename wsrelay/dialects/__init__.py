@@ -10,9 +10,11 @@ from wsrelay.dialects.centrifugo import PATH as CENTRIFUGO_PATH
 from wsrelay.dialects.centrifugo import JSONDialect
 from wsrelay.dialects.raw import PATH as RAW_PATH
 from wsrelay.dialects.raw import RawDialect
+from wsrelay.dialects.sse import PATH as SSE_PATH
+from wsrelay.dialects.sse import SSEDialect
 from wsrelay.interfaces import IDialect
 
-__all__ = ["CENTRIFUGO", "RAW", "Route", "find_route", "subprotocols"]
+__all__ = ["CENTRIFUGO", "RAW", "SSE", "Route", "find_route", "subprotocols"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Route:
     """
 
     path: str
-    transport: Literal["websocket"]
+    transport: Literal["websocket", "sse"]
     dialect: IDialect
 
     def matches(self, path: str) -> bool:
@@ -36,6 +38,7 @@ class Route:
 
 RAW = Route(RAW_PATH, "websocket", RawDialect())
 CENTRIFUGO = Route(CENTRIFUGO_PATH, "websocket", JSONDialect())
+SSE = Route(SSE_PATH, "sse", SSEDialect())
 
 
 def find_route(routes: Iterable[Route], path: str) -> Route | None:

@@ -22,7 +22,6 @@ A client that can put its credential nowhere else sends it as its first message:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
@@ -40,17 +39,13 @@ from wsrelay.core.outcomes.errors import ChannelError, HTTPError
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.dialects.newest import read_newest
 from wsrelay.interfaces import IDialect
 
-__all__ = ["MAX_NEWEST", "PATH", "RawDialect"]
+__all__ = ["PATH", "RawDialect"]
 
 PATH = "/ws/"
 """Where the dialect is spoken; the channel's name follows."""
-
-MAX_NEWEST = 1000
-"""The largest number of newest messages that a client may ask for."""
-
-_COUNT = re.compile("[0-9]{1,4}")
 
 
 @implementer(IDialect)
@@ -70,7 +65,7 @@ class RawDialect:
         # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
         name = unquote_to_bytes(handshake.path.removeprefix(PATH)).decode("latin-1")
         try:
-            return [Subscribe(0, check_channel(name), newest=_newest(handshake))]
+            return [Subscribe(0, check_channel(name), newest=read_newest(handshake))]
         except ChannelError as error:
             raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
 
@@ -108,15 +103,3 @@ class RawDialect:
     def close(self, disconnect: Disconnect) -> Farewell:
         """Close with the codes of the table as they are."""
         return Farewell(disconnect.code, disconnect.reason)
-
-
-def _newest(handshake: Handshake) -> int:
-    """Return how many of the newest messages the client wants first."""
-    values = handshake.parameters("history")
-    if not values:
-        return 0
-    if len(values) > 1 or _COUNT.fullmatch(values[0]) is None or not 0 < int(values[0]) <= MAX_NEWEST:
-        raise HTTPError(
-            ErrorResponse(400, f"history is the number of newest messages to send first, from 1 to {MAX_NEWEST}.")
-        )
-    return int(values[0])
