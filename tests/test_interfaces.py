@@ -23,8 +23,14 @@ from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.brokers.redis.endpoint import redis_endpoint
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.wire.framing import DeflatedWebSocketFraming, Framing, WebSocketFraming
-from wsrelay.dialects import CENTRIFUGO, RAW
+from wsrelay.core.wire.framing import (
+    DeflatedWebSocketFraming,
+    EventStreamFraming,
+    Framing,
+    SeveralChannelsFraming,
+    WebSocketFraming,
+)
+from wsrelay.dialects import CENTRIFUGO, RAW, SSE
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_registry import RegisteredClient
 from wsrelay.engine.client_services import Connection
@@ -81,7 +87,7 @@ class InterfaceTests(SynchronousTestCase):
             verifyObject(IAuthenticator, authenticator)
 
     def test_dialects_have_every_method_and_attribute(self) -> None:
-        for dialect in (RAW.dialect, CENTRIFUGO.dialect, LineDialect()):
+        for dialect in (RAW.dialect, SSE.dialect, CENTRIFUGO.dialect, LineDialect()):
             verifyObject(IDialect, dialect)
 
     def test_transports_have_every_method(self) -> None:
@@ -119,7 +125,13 @@ class ProtocolTests(SynchronousTestCase):
         self.assert_implements(Connection, connection)
 
     def test_framings(self) -> None:
-        framings: tuple[Framing, ...] = (WebSocketFraming(), DeflatedWebSocketFraming(), LineFraming())
+        framings: tuple[Framing, ...] = (
+            WebSocketFraming(),
+            DeflatedWebSocketFraming(),
+            EventStreamFraming(),
+            SeveralChannelsFraming(),
+            LineFraming(),
+        )
         for framing in framings:
             self.assert_implements(Framing, framing)
         self.assertEqual(len({framing.name for framing in framings}), len(framings))

@@ -20,7 +20,7 @@ from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.access.permissions import check_publish
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.dialects import CENTRIFUGO, RAW, Route
+from wsrelay.dialects import CENTRIFUGO, RAW, SSE, Route
 from wsrelay.engine.node import Node
 from wsrelay.engine.operations import Operations
 from wsrelay.engine.reactor_lag import LagMeter
@@ -29,12 +29,14 @@ from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
 from wsrelay.transports.listening.router import ConnectionRouterFactory
+from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 from wsrelay.web.api.keys import APIKeys
 from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.chat_page import ChatPage
 from wsrelay.web.handshake_check import HandshakeCheck
 from wsrelay.web.site import build_site
+from wsrelay.web.stream_hint import StreamHint
 from wsrelay.web.websocket_hint import WebSocketHint
 
 __all__ = ["DEFAULT_MAX_CONNECTIONS", "Relay", "build_relay"]
@@ -71,7 +73,7 @@ class Relay:
 
 def routes(settings: Settings) -> tuple[Route, ...]:
     """Return the routes that the settings switch on."""
-    return (RAW, CENTRIFUGO) if settings.centrifugo else (RAW,)
+    return (RAW, *((SSE,) if settings.sse else ()), *((CENTRIFUGO,) if settings.centrifugo else ()))
 
 
 def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:
@@ -151,6 +153,17 @@ def build_relay(
         rng=rng,
     )
     lag = LagMeter(clock)
+    streams = StreamConnectionFactory(
+        node.client,
+        settings,
+        timers=node.timers,
+        counters=counters,
+        rejections=rejections,
+        admission=admission,
+        http_connections=http_connections,
+        connections=websockets.connections,
+        rng=rng,
+    )
     health = Health(broker, node, websockets.connections, counters, lag, certificate_expiry)
     api: RelayAPI | None = None
     api_keys = APIKeys(settings.api_keys) if settings.api_keys else None
@@ -166,13 +179,16 @@ def build_relay(
         api=api,
         max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
         websocket_hint=WebSocketHint(check, settings.trusted_proxies),
-        websocket_paths=[route.path for route in spoken],
+        websocket_paths=[route.path for route in spoken if route.transport == "websocket"],
+        stream_hint=StreamHint(check, settings.trusted_proxies),
+        stream_paths=[route.path for route in spoken if route.transport == "sse"],
         chat_page=chat_page(settings, namespaces),
         body_timeout_seconds=settings.handshake_timeout_seconds,
         clock=clock,
     )
     router = ConnectionRouterFactory(
         websockets,
+        streams,
         site,
         settings,
         routes=spoken,

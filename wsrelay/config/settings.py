@@ -121,6 +121,7 @@ class Settings:
         minimum=0,
         maximum=10,
     )
+    sse: bool = _listening(SWITCH, True, "Serve event streams (SSE), which browsers read with EventSource, at /sse/.")
     centrifugo: bool = _listening(
         SWITCH, False, "Serve the Centrifugo client protocol (JSON) at /connection/websocket."
     )

@@ -61,11 +61,16 @@ class RejectionLog:
         """
         self._lines.write(detail, f"rejected (detail): {detail}")
 
-    def record_not_text(self, channel: str) -> None:
-        """Log that a publication is not sent because its namespace is for text; one line in a minute."""
+    def record_not_text(self, channel: str, reason: str = "as frames = text asks") -> None:
+        """Log that a publication is not sent because it is not text; one line in a minute.
+
+        Args:
+            channel: The channel's name.
+            reason: Why it would have to be: one of a few constant texts.
+        """
         self._lines.write(
-            "not text",
-            f"a publication is not valid UTF-8 and not sent, as frames = text asks{_shown({'channel': channel})}",
+            f"not text: {reason}",
+            f"a publication is not valid UTF-8 and not sent, {reason}{_shown({'channel': channel})}",
         )
 
     def record_close(self, code: int, reason: str, channels: Iterable[str]) -> None:

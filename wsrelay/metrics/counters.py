@@ -50,7 +50,8 @@ class Counters:
     deliveries: int = _count("Messages delivered to subscribers: one for each message and subscriber.")
     batches_dropped: int = _count("Batches that a slow subscriber did not get, by the policy of its namespace.")
     publications_not_text: int = _count(
-        "Publications not sent because their namespace has frames = text and they are not valid UTF-8."
+        "Publications not sent because they are not valid UTF-8 and their namespace has frames = text; or not sent to "
+        "event streams, which carry text only."
     )
     publications_not_kept: int = _count(
         "Publications on channels with history that were published without being added to the stream."

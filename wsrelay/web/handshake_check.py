@@ -59,8 +59,8 @@ class HandshakeCheck:
         route = find_route(self._routes, handshake.path)
         if route is None:
             return None
-        if (error := self._origins.check(handshake)) is not None:
-            return error.response
+        if (rejection := self.check_origin(handshake)) is not None:
+            return rejection
         try:
             commands = route.dialect.open(handshake)
             credential = self._authenticator.find(handshake)
@@ -79,6 +79,11 @@ class HandshakeCheck:
             ):
                 return error.response
         return None if self._is_available() else ClientError.NOT_AVAILABLE.response
+
+    def check_origin(self, handshake: Handshake) -> ErrorResponse | None:
+        """Find the response to a handshake whose origin may not connect; None if it may."""
+        error = self._origins.check(handshake)
+        return None if error is None else error.response
 
     def _check_channel(self, channel: str, *, is_anonymous: bool) -> ClientError | None:
         if is_anonymous:

@@ -15,6 +15,7 @@ from wsrelay.web.chat_page import CONTENT_SECURITY_POLICY, ChatPage, chat_page_f
 from wsrelay.web.one_request import MAX_DROPPED_BYTES, OneRequest, OneRequestChannel
 from wsrelay.web.probes import MetricsResource, TextResource
 from wsrelay.web.responses import TextResponse, add_security_headers
+from wsrelay.web.stream_hint import StreamHint
 from wsrelay.web.websocket_hint import WebSocketHint
 
 __all__ = ["build_site"]
@@ -98,6 +99,8 @@ def build_site(
     max_body_bytes: int = MAX_DROPPED_BYTES,
     websocket_hint: WebSocketHint,
     websocket_paths: Iterable[str],
+    stream_hint: StreamHint,
+    stream_paths: Iterable[str],
     chat_page: ChatPage | None,
     body_timeout_seconds: float,
     clock: IReactorTime,
@@ -112,6 +115,8 @@ def build_site(
         max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
         websocket_hint: Responds to plain requests at the paths of WebSockets.
         websocket_paths: These paths, such as ``/ws/``, which stands for every path below it.
+        stream_hint: Responds to requests at the paths of event streams that do not ask for one.
+        stream_paths: These paths.
         chat_page: What the chat page shows. If None, there is no such page.
         body_timeout_seconds: The time within which a request's body has to arrive.
         clock: Runs the timeouts.
@@ -124,6 +129,8 @@ def build_site(
     root.putChild(b"api", _API_DISABLED if api is None else api)
     for path in websocket_paths:
         _put_at(root, path, websocket_hint)
+    for path in stream_paths:
+        _put_at(root, path, stream_hint)
     if chat_page is not None:
         static = _Folder()
         for file_name, file in chat_page_files(chat_page).items():

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from wsrelay.core.access.client_address import client_is_secure
-from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects import RAW
 from wsrelay.web.handshake_check import HandshakeCheck
+from wsrelay.web.plain_handshake import plain_handshake
 from wsrelay.web.responses import respond_text
 
 __all__ = ["WebSocketHint"]
@@ -51,7 +48,7 @@ class WebSocketHint(Resource):
     def render(self, request: Request) -> bytes:
         """Respond to GET and HEAD as to a handshake that is rejected, else with 426; to other methods with 405."""
         if request.method in (b"GET", b"HEAD"):
-            handshake = self._handshake(request)
+            handshake = plain_handshake(request, self._trusted_proxies)
             hint = _RAW if f"{handshake.path}/".startswith(RAW.path) else _OTHER
             response = self._check.find_error(handshake) or hint
         else:
@@ -59,41 +56,3 @@ class WebSocketHint(Resource):
         for name, value in response.headers:
             request.setHeader(name.encode(), value.encode())
         return respond_text(request, response.status, response.text)
-
-    def _handshake(self, request: Request) -> Handshake:
-        """Return the handshake that the client would send to this address."""
-        path, _, query = request.uri.decode("latin-1").partition("?")
-        return Handshake(
-            path,
-            peer="",
-            query=query,
-            origin=_joined(request, "origin") or _origin_of_script(request),
-            host=_joined(request, "host") or "",
-            authorization=_joined(request, "authorization") or "",
-            cookie=_joined(request, "cookie", "; ") or "",
-            is_secure=client_is_secure(
-                request.isSecure(), _joined(request, "x-forwarded-proto") or "", self._trusted_proxies
-            ),
-        )
-
-
-def _joined(request: Request, name: str, separator: str = ",") -> str | None:
-    values = request.requestHeaders.getRawHeaders(name.encode())
-    return None if values is None else separator.join(value.decode("latin-1") for value in values)
-
-
-def _origin_of_script(request: Request) -> str | None:
-    """Return the origin of the page whose script makes a request.
-
-    Browsers send no Origin with a GET to the page's own host, as they do with every handshake (Fetch, section 3.2). A
-    script that sets `referrerPolicy: "origin"` sends it in Referer. A link's Referer says where the visitor comes from,
-    which is no page that connects.
-    """
-    referer = _joined(request, "referer")
-    if referer is None or _joined(request, "sec-fetch-mode") == "navigate":
-        return None
-    try:
-        parts = urlsplit(referer)
-    except ValueError:
-        return None
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else None

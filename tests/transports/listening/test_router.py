@@ -24,6 +24,7 @@ from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS
+from wsrelay.transports.streams.connection import StreamConnection
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.web.one_request import RESPONSE_LINGER_SECONDS
 
@@ -65,6 +66,25 @@ class RouterTests(EdgeCase):
         self.assertEqual((answer.status, answer.body), (200, b"alive; largest reactor lag in the last minute: 0 ms\n"))
         self.assertEqual(relay.websockets.countConnections, 0)
 
+    def test_get_at_the_path_of_streams_gets_a_stream_and_no_http_channel(self) -> None:
+        relay, wire = self.connect(head("GET /sse/room HTTP/1.1", "Host: x"))
+        self.assertTrue(wire.read().startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"))
+        self.assertIsInstance(wire.transport.protocol, StreamConnection)
+        self.assertEqual((len(relay.connections), len(relay.router.http_connections)), (1, 0))
+        self.assertEqual(relay.websockets.admission.count, 1)
+
+    def test_stream_is_not_for_other_versions_of_http_nor_without_a_host(self) -> None:
+        cases = {
+            head("GET /sse/room HTTP/1.0"): 200,
+            head("GET /sse/room HTTP/1.1"): 400,
+            head("GET /sse/room HTTP/2.0", "Host: x"): 505,
+            head("GET /sse/room http/1.1", "Host: x"): 505,
+            head("GET http://x/sse/room HTTP/1.1"): 200,
+        }
+        for data, status in cases.items():
+            _, wire = self.connect(data)
+            self.assertTrue(wire.read().startswith(b"HTTP/1.1 %d " % status), data)
+
     def test_frames_behind_the_handshake_are_delivered(self) -> None:
         relay = self.relay(publish=("room",))
         _, wire = self.connect(upgrade() + client_frame(0x81, b"first") + client_frame(0x81, b"second"), relay)
@@ -87,6 +107,7 @@ class RouterTests(EdgeCase):
                 b"\r\n\r\n\r\n" + upgrade() + client_frame(0x89, b"ping"),
                 b"\r\n\n" + upgrade(),
                 upgrade("/nowhere"),
+                head("GET /sse/room?channel=b HTTP/1.1", "Host: x", "Last-Event-ID: 5") + b"more",
                 upgrade("/ws/room", "Content-Length: 2"),
                 upgrade("/ws/room", "X-Filler: " + "x" * (1024 - len(upgrade("/ws/room", "X-Filler: ")))),
                 upgrade("/ws/room", "X-Filler: " + "x" * (1025 - len(upgrade("/ws/room", "X-Filler: ")))),
@@ -108,8 +129,8 @@ class RouterTests(EdgeCase):
         places = range(len(data)) if one_by_one else [0, *sorted(set(cuts))]
         for start, end in zip(places, [*places[1:], len(data)], strict=True):
             wire.send(data[start:end])
-        dates = re.compile(rb"Date: [^\r]*\r\n")
-        self.assertEqual(dates.sub(b"", wire.read()), dates.sub(b"", whole.read()))
+        differing = re.compile(rb"Date: [^\r]*\r\n|retry: [0-9]+")
+        self.assertEqual(differing.sub(b"", wire.read()), differing.sub(b"", whole.read()))
         self.assertEqual(wire.closed, whole.closed)
         self.assertEqual(type(wire.transport.protocol), type(whole.transport.protocol))
 

@@ -9,7 +9,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.testing.transports import MemoryTransport
-from wsrelay.transports.listening.socket_options import tune_socket
+from wsrelay.transports.listening.socket_options import limit_unacknowledged, tune_socket
 
 
 class _Stream(MemoryTransport):
@@ -72,3 +72,14 @@ class TuneSocketTests(SynchronousTestCase):
         tune_socket(transport, 4096)
         self.assertTrue(transport.no_delay)
         tune_socket(object(), 4096)
+
+    def test_peer_that_acknowledges_nothing_is_given_up_after_a_time(self) -> None:
+        limit_unacknowledged(_Stream(self.handle), 1.5)
+        self.assertEqual(self.handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), 1500)
+
+    def test_transport_without_acknowledgements_is_no_error(self) -> None:
+        here, there = socket.socketpair(socket.AF_UNIX)
+        self.addCleanup(there.close)
+        self.addCleanup(here.close)
+        for transport in (_Stream(here), MemoryTransport(), object()):
+            limit_unacknowledged(transport, 1)

@@ -1,8 +1,9 @@
-"""The router of new connections: one port for WebSocket and HTTP.
+"""The router of new connections: one port for WebSockets, event streams and HTTP.
 
 The router reads a request head, bounded in size and time, rejects invalid ones, and only then decides which protocol
-serves the connection: an upgrade gets a WebSocket protocol, everything else twisted.web. The other protocol is never
-instantiated. An HTTP connection serves one request, so that every head passes the router.
+serves the connection: an upgrade gets a WebSocket protocol, a GET at the path of streams a stream, everything else
+twisted.web. The other protocols are never instantiated. An HTTP connection serves one request, so that every head
+passes the router.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import is_tls, underlying
+from wsrelay.transports.streams.connection import UNEXPECTED_BODY
+from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 
 __all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
@@ -43,23 +46,28 @@ __all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
 _HEAD_TOO_LONG = ErrorResponse(431, "The request head is longer than max_head_bytes.")
 _HEAD_TOO_LATE = ErrorResponse(408, "The request head did not arrive in time.")
 _NO_WEBSOCKET = ErrorResponse(404, "There is no WebSocket at this path. Use /ws/<channel>.")
+_EVENT_STREAM = ErrorResponse(
+    404, "This is the address of an event stream: read it with EventSource. WebSockets are at /ws/<channel>."
+)
+_VERSION = ErrorResponse(505, "The relay speaks HTTP/1.1.")
+_NO_HOST = ErrorResponse(400, "A request has to have a Host field (RFC 9112 section 3.2).")
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
 @dataclass(slots=True)
 class Destination:
-    """The destination of one WebSocket handshake.
+    """The destination of one client of a dialect.
 
     Attributes:
         route: The route that the request's path matches.
         handshake: The client's opening request.
-        head: The request head for the WebSocket parser.
+        head: The request head for the WebSocket parser; empty for a stream.
     """
 
     route: Route
     handshake: Handshake
-    head: bytes
+    head: bytes = b""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -129,10 +137,12 @@ class ConnectionRouter(Protocol):
             self._reject(error.client_error.response)
             return
         self._cancel_timer()
-        if isinstance(destination, Destination):
-            self._factory.start_websocket(self.transport, destination, rest)
-        else:
+        if not isinstance(destination, Destination):
             self._factory.start_http(self.transport, destination + rest)
+        elif destination.route.transport == "sse":
+            self._factory.start_stream(self.transport, destination, rest)
+        else:
+            self._factory.start_websocket(self.transport, destination, rest)
 
     def _reject(self, response: ErrorResponse) -> None:
         self._cancel_timer()
@@ -166,6 +176,7 @@ class ConnectionRouterFactory(Factory):
 
     Args:
         websockets: Makes WebSocket connections.
+        streams: Makes event streams.
         site: Serves HTTP requests.
         settings: Limits, timeouts and trusted proxies.
         routes: The dialects that are spoken, and where.
@@ -185,6 +196,7 @@ class ConnectionRouterFactory(Factory):
     def __init__(
         self,
         websockets: WebSocketConnectionFactory,
+        streams: StreamConnectionFactory,
         site: Site,
         settings: Settings,
         *,
@@ -203,6 +215,7 @@ class ConnectionRouterFactory(Factory):
         self._routes = routes
         self._subprotocols = subprotocols(routes)
         self._websockets = websockets
+        self._streams = streams
         self._site = site
         self._admission = admission
         self._origins = origins
@@ -219,26 +232,56 @@ class ConnectionRouterFactory(Factory):
             head: The head, up to and including the empty line at its end.
 
         Returns:
-            The destination of a WebSocket handshake, which admission has counted; or the head of an HTTP request, its
-            target without scheme and host.
+            The destination of a WebSocket handshake or of a request for an event stream, which admission has counted;
+            or the head of another HTTP request, its target without scheme and host.
 
         Raises:
             HTTPError: The head is malformed, no WebSocket is at its path, or the relay accepts no connections now.
             RejectedError: The origin may not connect.
         """
         request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
-        if not request.is_upgrade:
-            return request.head
+        route = find_route(self._routes, request.path)
+        if request.is_upgrade:
+            return self._check_websocket(transport, request, route)
+        if route is not None and route.transport == "sse" and request.method == b"GET":
+            return self._check_stream(transport, request, route)
+        return request.head
+
+    def _check_websocket(self, transport: Any, request: RequestHead, route: Route | None) -> Destination:
         if self._websockets.connections.is_draining:
             raise HTTPError(DRAINING)
-        if (route := find_route(self._routes, request.path)) is None:
+        if route is None:
             raise HTTPError(_NO_WEBSOCKET)
+        if route.transport != "websocket":
+            raise HTTPError(_EVENT_STREAM)
         handshake = self._make_handshake(transport, request)
+        self._check_origin(handshake)
+        self._admission.admit(handshake.peer)
+        return Destination(route, handshake, request.websocket_head)
+
+    def _check_stream(self, transport: Any, request: RequestHead, route: Route) -> Destination:
+        if request.version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            raise HTTPError(_VERSION)
+        if b"host" not in request.fields and request.version == b"HTTP/1.1":
+            raise HTTPError(_NO_HOST)
+        if request.has_body:
+            raise HTTPError(UNEXPECTED_BODY)
+        handshake = self._make_handshake(transport, request)
+        if handshake.origin is None and request.fetch_site == "same-origin":
+            self._origins.add_own_origin(handshake)
+        self._check_origin(handshake)
+        if self._websockets.connections.is_draining:
+            raise HTTPError(self._streams.error_response(handshake, DRAINING))
+        try:
+            self._admission.admit(handshake.peer)
+        except HTTPError as error:
+            raise HTTPError(self._streams.error_response(handshake, error.response)) from None
+        return Destination(route, handshake)
+
+    def _check_origin(self, handshake: Handshake) -> None:
         if (client_error := self._origins.check(handshake)) is not None:
             self._rejections.record(client_error, handshake)
             raise RejectedError(client_error)
-        self._admission.admit(handshake.peer)
-        return Destination(route, handshake, request.websocket_head)
 
     def start_websocket(self, transport: Any, destination: Destination, rest: bytes) -> None:
         """Hand a connection over to a WebSocket protocol.
@@ -252,6 +295,20 @@ class ConnectionRouterFactory(Factory):
         self.promote(transport)
         _hand_over(transport, websocket)
         websocket.dataReceived(destination.head + rest)
+
+    def start_stream(self, transport: Any, destination: Destination, rest: bytes) -> None:
+        """Hand a connection over to an event stream.
+
+        Args:
+            transport: The connection.
+            destination: The destination that `check_request` returned for it.
+            rest: The bytes that arrived behind the head.
+        """
+        stream = self._streams.build(destination.handshake)
+        self.promote(transport)
+        _hand_over(transport, stream)
+        if rest:
+            stream.dataReceived(rest)
 
     def start_http(self, transport: Any, data: bytes) -> None:
         """Hand a connection over to twisted.web.
@@ -297,6 +354,8 @@ class ConnectionRouterFactory(Factory):
             cookie=request.cookie,
             subprotocols=request.subprotocols,
             is_secure=client_is_secure(is_tls(transport), request.forwarded_proto, proxies),
+            accept=request.accept,
+            last_event_id=request.last_event_id,
             connection=token_hex(8),
         )
 

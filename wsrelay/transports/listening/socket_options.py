@@ -9,7 +9,7 @@ from typing import Any
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-__all__ = ["is_tls", "tune_socket", "underlying"]
+__all__ = ["is_tls", "limit_unacknowledged", "tune_socket", "underlying"]
 
 
 def underlying(transport: Any) -> Any:
@@ -44,3 +44,19 @@ def tune_socket(transport: Any, send_buffer_bytes: int) -> None:
     if send_buffer_bytes and hasattr(transport, "getHandle"):
         with contextlib.suppress(AttributeError, OSError):
             transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+
+
+def limit_unacknowledged(transport: Any, seconds: float) -> None:
+    """End a connection whose peer has acknowledged nothing of what was sent for some time.
+
+    Without this a peer that is gone without a word is noticed when retransmission ends, after a quarter of an hour
+    (tcp(7): tcp_retries2).
+
+    Args:
+        transport: A transport of a TCP socket on Linux, wrapped or not. Others are left as they are.
+        seconds: The time.
+    """
+    transport = underlying(transport)
+    if hasattr(transport, "getHandle"):
+        with contextlib.suppress(AttributeError, OSError):
+            transport.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))

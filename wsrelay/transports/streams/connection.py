@@ -1,0 +1,319 @@
+"""One event stream: a request, and a response that lasts.
+
+The router has read the head. Everything that the client sends behind it is dropped, and more than a little of it ends
+the connection, for a client of a stream has nothing more to say. There is no answer to a heartbeat either: a client
+that is gone without a word is found by the kernel, which misses the acknowledgement of what was sent.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from wsrelay.config import Settings
+from wsrelay.core.access.credentials import sends_ticket
+from wsrelay.core.flow.admission import Admission
+from wsrelay.core.messaging.frame_type import FrameType
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.cors import cors_headers
+from wsrelay.core.wire.event_stream import HEARTBEAT, retry_event, stream_head
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.dialects import SSE
+from wsrelay.dialects.sse import credential_event, read_subscriptions, starting_position
+from wsrelay.engine.client import Client
+from wsrelay.engine.client_services import Connection
+from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.rejection_log import RejectionLog
+from wsrelay.engine.timers import TimerWheel, WheelTimer
+from wsrelay.engine.topic import Subscriber
+from wsrelay.interfaces import IDialect
+from wsrelay.metrics.counters import Counters
+from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
+from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
+from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.listening.socket_options import limit_unacknowledged, tune_socket, underlying
+from wsrelay.transports.streams.position_writer import PositionWriter
+from wsrelay.transports.writer import ConnectionWriter
+
+__all__ = ["MAX_EXTRA_BYTES", "UNEXPECTED_BODY", "StreamConnection", "StreamContext"]
+
+MAX_EXTRA_BYTES = 4096
+"""How much a client may send behind its request in all, in bytes. There is no reason to send anything."""
+
+UNEXPECTED_BODY = ErrorResponse(400, "A request for an event stream has no body.")
+
+_FAILED = ErrorResponse(500, "The relay failed; its log has the traceback.")
+
+
+class StreamContext(Protocol):
+    """The parts of a factory that its streams use."""
+
+    log: Logger
+    settings: Settings
+    timers: TimerWheel
+    counters: Counters
+    rejections: RejectionLog
+    admission: Admission
+    http_connections: HTTPConnections
+    connections: ConnectionRegistry
+
+    def client(self, connection: Connection) -> Client:
+        """Make the client of a connection."""
+
+    def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
+        """Return the encoding that all streams of one channel share, or all streams of several."""
+
+    def next_ping_interval(self) -> float:
+        """Return how often one more stream gets a heartbeat, in seconds."""
+
+    def next_retry_delay(self) -> float:
+        """Return how long one more client waits before it connects again, in seconds."""
+
+    def error_response(self, handshake: Handshake, response: ErrorResponse) -> ErrorResponse:
+        """Return the form in which a rejected client can make use of a response."""
+
+
+class _State(Enum):
+    """The states of a stream: its request waits for the answer; events are sent; nothing is sent any more."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+@implementer(IProtocol, IHalfCloseableProtocol)
+class StreamConnection:
+    """One event stream. Implements `Connection` of its client, `Owner` and `RegisteredConnection`.
+
+    Args:
+        handshake: The client's request.
+        factory: What it belongs to.
+    """
+
+    __slots__ = (
+        "_address",
+        "_client",
+        "_closing",
+        "_extra_bytes",
+        "_factory",
+        "_handshake",
+        "_has_ticket",
+        "_is_rejected",
+        "_out",
+        "_peer_has_ended",
+        "_state",
+        "_timer",
+        "transport",
+        "writer",
+    )
+
+    def __init__(self, handshake: Handshake, factory: StreamContext) -> None:
+        self._factory = factory
+        # Until the request is answered.
+        self._handshake: Handshake | None = handshake
+        self._address = handshake.peer if factory.admission.max_per_address else ""
+        self._has_ticket = False
+        self._state = _State.CONNECTING
+        self._is_rejected = False
+        self._peer_has_ended = False
+        self._extra_bytes = 0
+        self._closing: LingeringClose | None = None
+        self._timer: WheelTimer | None = None
+        self._out = ConnectionWriter(self, factory.settings, factory.timers)
+        self.writer: Subscriber = self._out
+        self.transport: Any = None
+        self._client = factory.client(self)
+
+    # Connection
+
+    @property
+    def dialect(self) -> IDialect:
+        """See `Connection.dialect`."""
+        return SSE.dialect
+
+    def encoding(self, frames: FrameType = FrameType.AUTO) -> Encoding:
+        """See `Connection.encoding`."""
+        return self._factory.encoding(frames, has_several_channels=self.writer is not self._out)
+
+    @property
+    def ping_seconds(self) -> int:
+        """See `Connection.ping_seconds`."""
+        return math.ceil(self._factory.settings.ping_interval_seconds)
+
+    def offer_compression(self) -> None:
+        """See `Connection.offer_compression`: an event stream is not compressed."""
+
+    def accept(self, connection_id: str | None) -> None:
+        """See `Connection.accept`."""
+        factory, handshake = self._factory, self._handshake
+        if handshake is None:
+            return
+        if factory.connections.is_draining:
+            # It waited for its answer while the drain began, and has not been closed by that.
+            self.reject(DRAINING)
+            return
+        self._handshake = None
+        self._state = _State.OPEN
+        self._has_ticket = sends_ticket(handshake)
+        if len(self._client.session.channels) > 1:
+            commands = read_subscriptions(handshake)
+            self.writer = PositionWriter(
+                self._out, {command.channel: starting_position(command).encode() for command in commands}
+            )
+        headers = cors_headers(handshake.origin)
+        if connection_id is not None:
+            headers = (("X-Connection-Id", connection_id), *headers)
+        self._out.send_control(stream_head(headers) + retry_event(factory.next_retry_delay()))
+        self._out.open()
+        factory.connections.opened(self)
+        factory.counters.connections_opened += 1
+        self._start_timer()
+        if self._peer_has_ended:
+            self._end()
+
+    def counts_as(self, messages: int) -> bool:
+        """See `Connection.counts_as`: a client of a stream sends no messages."""
+        return True
+
+    def reject(self, response: ErrorResponse) -> None:
+        """See `Connection.reject`."""
+        handshake, self._handshake = self._handshake, None
+        if handshake is None:
+            return
+        self._factory.counters.requests_rejected[response.status] += 1
+        self._give_up_place()
+        self._out.send_control(self._factory.error_response(handshake, response).to_bytes())
+        self._end(REJECTED_CLIENT_LINGER_SECONDS)
+
+    def close(self, disconnect: Disconnect) -> None:
+        """See `Connection.close`."""
+        if self._state is _State.CONNECTING:
+            self.reject(DRAINING if disconnect is Disconnect.RESTART else _FAILED)
+        elif self._state is _State.OPEN:
+            farewell = self.dialect.close(disconnect)
+            self._factory.rejections.record_close(farewell.code, farewell.reason, self._client.session.channels)
+            # Its ticket is spent: whatever ended the stream, the same request would be rejected.
+            messages = (credential_event(disconnect),) if self._has_ticket else farewell.messages
+            self._out.shut()
+            # Behind what is begun, and never too much for the outbox.
+            self._out.send_control(retry_event(self._factory.next_retry_delay()) + self.encoding().frame(messages))
+            self._end()
+            self._client.connection_closing()
+
+    # Owner and RegisteredConnection
+
+    def batch_dropped(self) -> None:
+        """See `Owner.batch_dropped`."""
+        self._factory.counters.batches_dropped += 1
+
+    def report_gap(self, channel: str) -> None:
+        """See `Owner.report_gap`."""
+        self._client.report_gap(channel)
+
+    def abort(self) -> None:
+        """See `RegisteredConnection.abort`."""
+        self.transport.abortConnection()
+
+    # IProtocol
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        factory = self._factory
+        tune_socket(self.transport, factory.settings.send_buffer_bytes)
+        limit_unacknowledged(self.transport, factory.settings.ping_timeout_seconds)
+        self._out.connect(self.transport)
+        factory.connections.handshake_begun(self)
+        try:
+            if self._handshake is not None:
+                self._client.open(self._handshake)
+        except Exception:  # noqa: BLE001 -- what it says is not for the client
+            factory.log.failure("a request for a stream failed")
+            self.reject(_FAILED)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._closing is not None:
+            self._closing.discard(len(data))
+            return
+        self._extra_bytes += len(data)
+        if self._extra_bytes > MAX_EXTRA_BYTES:
+            # One of the two, by whether the request has been answered.
+            self.reject(UNEXPECTED_BODY)
+            self.close(Disconnect.TOO_FAST)
+
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.readConnectionLost`: a request is answered, and a stream ends."""
+        self._peer_has_ended = True
+        if self._closing is not None:
+            self._closing.peer_ended()
+        elif self._state is _State.OPEN:
+            self._end()
+        else:
+            # Nearly always a client that has left; it must not keep others out until the answer comes.
+            self._give_up_place()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol.writeConnectionLost`."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        factory = self._factory
+        self._state = _State.ENDED
+        self._handshake = None
+        factory.connections.closed(self)
+        if self._is_rejected:
+            factory.http_connections.remove(underlying(self.transport))
+        else:
+            factory.admission.release(self._address)
+        self._stop_timer()
+        if self._closing is not None:
+            self._closing.cancel()
+        self._out.connection_lost()
+        self._client.connection_lost()
+
+    # Private
+
+    def _end(self, seconds: float | None = None) -> None:
+        """Send nothing more, and end the connection when all has been sent."""
+        self._state = _State.ENDED
+        self._stop_timer()
+        self._out.shut()
+        self._out.finish()
+        self.transport.unregisterProducer()
+        self._closing = LingeringClose(
+            self.transport,
+            self._factory.timers.call_later,
+            self._factory.settings.close_timeout_seconds if seconds is None else seconds,
+            peer_has_ended=self._peer_has_ended,
+        )
+        self._closing.start()
+
+    def _give_up_place(self) -> None:
+        """Be counted no more: a client that is turned away must not keep others out while it is read out."""
+        if not self._is_rejected:
+            self._is_rejected = True
+            self._factory.admission.release(self._address)
+            self._factory.http_connections.add(underlying(self.transport))
+
+    def _start_timer(self) -> None:
+        self._timer = self._factory.timers.call_later(self._factory.next_ping_interval(), self._send_heartbeat)
+
+    def _send_heartbeat(self) -> None:
+        self._start_timer()
+        # A client that is behind has its outbox, which is a sign of life as well, with bounds of its own.
+        if self._out.is_writable:
+            self._out.send(HEARTBEAT)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

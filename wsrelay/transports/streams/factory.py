@@ -1,0 +1,125 @@
+"""Makes the event streams of this process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from random import Random
+
+from twisted.logger import Logger
+
+from wsrelay.config import Settings
+from wsrelay.core.flow.admission import Admission
+from wsrelay.core.flow.jitter import ping_interval, retry_delay
+from wsrelay.core.messaging.frame_type import FrameType
+from wsrelay.core.wire.cors import cors_headers
+from wsrelay.core.wire.event_stream import RetryResponse
+from wsrelay.core.wire.framing import EventStreamFraming, Framing, SeveralChannelsFraming
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.dialects import SSE
+from wsrelay.dialects.sse import SeveralChannelsDialect, accepts_event_streams
+from wsrelay.engine.client import Client
+from wsrelay.engine.client_services import Connection
+from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.rejection_log import RejectionLog
+from wsrelay.engine.timers import TimerWheel
+from wsrelay.interfaces import IDialect
+from wsrelay.metrics.counters import Counters
+from wsrelay.transports.connection_registry import ConnectionRegistry
+from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.streams.connection import StreamConnection
+from wsrelay.transports.streams.encoding import StreamEncoding
+
+__all__ = ["StreamConnectionFactory"]
+
+_TEMPORARY = frozenset((429, 500, 503))
+"""The statuses of errors that may be gone a moment later."""
+
+
+class StreamConnectionFactory:
+    """Makes event streams, and what they share. Implements `StreamContext`.
+
+    Args:
+        make_client: Makes the client of a connection.
+        settings: The operator's decisions.
+        timers: Coarse timers.
+        counters: Where what happens is counted.
+        rejections: Counts and logs the closes.
+        admission: Counts connections.
+        http_connections: Where the connections of rejected clients wait for their end.
+        connections: The registry of this process's connections.
+        rng: Randomness for heartbeats and delays.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        make_client: Callable[[Connection], Client],
+        settings: Settings,
+        *,
+        timers: TimerWheel,
+        counters: Counters,
+        rejections: RejectionLog,
+        admission: Admission,
+        http_connections: HTTPConnections,
+        connections: ConnectionRegistry,
+        rng: Random,
+    ) -> None:
+        self._make_client = make_client
+        self.settings = settings
+        self.timers = timers
+        self.counters = counters
+        self.rejections = rejections
+        self.admission = admission
+        self.http_connections = http_connections
+        self.connections = connections
+        self._rng = rng
+        one: tuple[IDialect, Framing] = SSE.dialect, EventStreamFraming()
+        several: tuple[IDialect, Framing] = SeveralChannelsDialect(), SeveralChannelsFraming()
+        # By whether the stream has several channels, and whether frames are binary.
+        self._encodings = {
+            (language is several, frames is FrameType.BINARY): StreamEncoding(*language, frames, self._not_text)
+            for language in (one, several)
+            for frames in (FrameType.AUTO, FrameType.BINARY)
+        }
+
+    def build(self, handshake: Handshake) -> StreamConnection:
+        """Make a connection for a client that asked for a stream; the caller gives it the transport."""
+        return StreamConnection(handshake, self)
+
+    def client(self, connection: Connection) -> Client:
+        """See `StreamContext.client`."""
+        return self._make_client(connection)
+
+    def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
+        """See `StreamContext.encoding`."""
+        return self._encodings[has_several_channels, frames is FrameType.BINARY]
+
+    def next_ping_interval(self) -> float:
+        """See `StreamContext.next_ping_interval`."""
+        return ping_interval(self.settings.ping_interval_seconds, self._rng)
+
+    def next_retry_delay(self) -> float:
+        """See `StreamContext.next_retry_delay`."""
+        return retry_delay(self._rng)
+
+    def error_response(self, handshake: Handshake, response: ErrorResponse) -> ErrorResponse:
+        """Return the form in which a rejected client can make use of a response.
+
+        Args:
+            handshake: The client's request, whose origin has been checked.
+            response: The response.
+        """
+        headers = (*response.headers, *cors_headers(handshake.origin))
+        if response.status in _TEMPORARY and accepts_event_streams(handshake):
+            delay = retry_delay(self._rng, is_rejected=True)
+            return RetryResponse(response.status, response.text, headers, retry_seconds=delay)
+        return dataclasses.replace(response, headers=headers)
+
+    def _not_text(self, channel: str, count: int) -> None:
+        self.counters.publications_not_text += count
+        self.rejections.record_not_text(
+            channel, "for event streams carry text only; with frames = binary they carry base64"
+        )

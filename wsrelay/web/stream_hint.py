@@ -1,0 +1,73 @@
+"""The response to requests at the paths of event streams that do not ask for one: HEAD, OPTIONS, and mistakes."""
+
+from __future__ import annotations
+
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from wsrelay.core.wire.cors import cors_headers, preflight_headers
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.web.handshake_check import HandshakeCheck
+from wsrelay.web.plain_handshake import plain_handshake
+from wsrelay.web.responses import respond_text
+
+__all__ = ["StreamHint"]
+
+_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_NOT_GET = ErrorResponse(405, "An event stream is read with GET.", (_ALLOW,))
+_NO_CHANNEL = ErrorResponse(404, "Event streams are at /sse/<channel>, further channels at ?channel=<channel>.")
+
+
+class StreamHint(Resource):
+    """Answers what a browser asks before a page of another origin reads a stream, and says how to read one.
+
+    Requests for streams themselves never arrive here: the router hands them to their transport.
+
+    Args:
+        check: Finds the reason for which a request for a stream would be rejected.
+        trusted_proxies: How many proxies in front of the relay append to X-Forwarded-Proto.
+    """
+
+    isLeaf = True
+
+    def __init__(self, check: HandshakeCheck, trusted_proxies: int) -> None:
+        super().__init__()
+        self._check = check
+        self._trusted_proxies = trusted_proxies
+
+    def render(self, request: Request) -> bytes | int:
+        """Respond to HEAD as to the GET, to OPTIONS with what is permitted, and to other methods with 405."""
+        handshake = plain_handshake(request, self._trusted_proxies)
+        if (rejection := self._check.check_origin(handshake)) is not None:
+            return _respond(request, rejection)
+        if request.method == b"OPTIONS":
+            return _respond_options(request, handshake)
+        _set_headers(request, cors_headers(handshake.origin))
+        if request.method not in (b"GET", b"HEAD"):
+            return _respond(request, _NOT_GET)
+        # A GET comes here if its path has no channel at all; the router has taken every other one.
+        error = _NO_CHANNEL if request.method == b"GET" else self._check.find_error(handshake)
+        if error is not None:
+            return _respond(request, error)
+        request.setHeader(b"content-type", b"text/event-stream")
+        return b""
+
+
+def _respond_options(request: Request, handshake: Handshake) -> int:
+    _set_headers(request, (_ALLOW,))
+    _set_headers(request, cors_headers(None) if handshake.origin is None else preflight_headers(handshake.origin))
+    request.setResponseCode(204)
+    # Not by returning no bytes, of which twisted.web sends the length (RFC 9110 section 8.6 forbids it).
+    request.finish()
+    return NOT_DONE_YET
+
+
+def _respond(request: Request, response: ErrorResponse) -> bytes:
+    _set_headers(request, response.headers)
+    return respond_text(request, response.status, response.text)
+
+
+def _set_headers(request: Request, headers: tuple[tuple[str, str], ...]) -> None:
+    for name, value in headers:
+        request.setHeader(name.encode(), value.encode())
