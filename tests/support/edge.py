@@ -132,9 +132,9 @@ class RealEdgeCase(TestCase):
         return deferLater(REACTOR, 0)
 
     async def wait_until_empty(self, relay: InMemoryRelay) -> None:
-        """Wait until the relay has no WebSocket connection."""
+        """Wait until the relay has no connection of any client."""
         deadline = REACTOR.seconds() + DEADLINE_SECONDS
-        while relay.websockets.countConnections:
+        while relay.websockets.countConnections or len(relay.connections):
             self.assertLess(REACTOR.seconds(), deadline)
             await deferLater(REACTOR, 0.01)
         self.assertEqual(relay.connections.open_connections(), ())

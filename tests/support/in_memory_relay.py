@@ -39,12 +39,11 @@ class InMemoryRelay:
 
     def __init__(self, broker: Any = None, *, clock: Any = None, rng: Random | None = None, **settings: Any) -> None:
         self.clock = Clock() if clock is None else clock
-        if broker is None:
-            broker = MemoryBroker(self.clock)
-            broker.start()
-        self.broker = broker
+        self.broker: Any = MemoryBroker(self.clock) if broker is None else broker
         self.settings = Settings(**settings)
-        self.objects = build_relay(self.settings, broker, self.clock, rng or Random(7))
+        self.objects = build_relay(self.settings, self.broker, self.clock, rng or Random(7))
+        if broker is None:
+            self.broker.start()
         self.node = self.objects.node
         self.websockets = self.objects.websockets
         self.router = self.objects.router
