@@ -2,31 +2,27 @@
 
 The channel has one position in this process, which is how far its reader has come. What a client gets first ends there,
 and what is broadcast afterwards is the rest. Most of those who come back are served from the reader's ring. For the
-others Redis is asked, behind a read of the channel's own, and what both brought is joined.
+others Redis is asked (`wsrelay.engine.recovery_reads`), and what both brought is joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 
 from wsrelay.core.history.positions import EmptyPosition, EntryPosition, Position, parse_position
-from wsrelay.core.history.recovery import Recovery, judge_look, judge_read, read_size, read_start
 from wsrelay.core.history.ring import RingItem
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.errors import PositionError
 from wsrelay.engine.channel_reader import RECOVERY_LIMIT, ChannelReader
-from wsrelay.engine.shared_reads import SharedReads
+from wsrelay.engine.recovery_reads import RecoveryReads
 
 __all__ = ["ChannelJoins"]
 
 MAX_ATTEMPTS = 3
 """How often a client's position is looked for again because the channel has moved on meanwhile."""
-
-T = TypeVar("T")
 
 
 class ChannelJoins:
@@ -38,8 +34,7 @@ class ChannelJoins:
 
     def __init__(self, reader: ChannelReader) -> None:
         self._reader = reader
-        self._history = reader.history
-        self._shared = SharedReads()
+        self._reads = RecoveryReads(reader)
 
     def join(self, since: str | None = None, newest: int = 0) -> Deferred[SubscriptionStart]:
         """Find the start of a client's subscription.
@@ -60,7 +55,9 @@ class ChannelJoins:
             items = ring.since(since) if since is not None else ring.newest(newest)
             if items is not None:
                 return succeed(self._begin(items, was_recovering=since is not None))
-        return Deferred.fromCoroutine(self._join(since, newest))
+        if since is None and not newest:
+            return Deferred.fromCoroutine(self._join(since, newest))
+        return self._reader.in_turn(lambda: Deferred.fromCoroutine(self._join(since, newest)))
 
     async def _join(self, since: str | None, newest: int) -> SubscriptionStart:
         if since is None:
@@ -81,7 +78,9 @@ class ChannelJoins:
                 await self._reader.read_now()
                 if self._reader.ring.since(since) is not None:
                     continue
-            recovery = await self._recover(since, position)
+            recovery = await self._reads.behind(position)
+            if recovery is None:
+                continue
             if recovery.gap is not None:
                 return await self._begin_behind_gap(recovery.gap, position)
             merged = self._merge(self._reader.items(recovery.entries), position)
@@ -90,53 +89,17 @@ class ChannelJoins:
                 return self._begin(merged, was_recovering=True)
         return await self._begin_behind_gap(GapReason.UNKNOWN_POSITION, position)
 
-    async def _recover(self, since: str, position: Position) -> Recovery:
-        """Read what is behind a client's position, behind a read of the channel's own."""
-        size, start = read_size(RECOVERY_LIMIT), read_start(position)
-        if isinstance(position, EntryPosition):
-            entries = await self._after_own_read(
-                ("read", start), lambda: self._history.read(self._reader.channel, start, size)
-            )
-            found = judge_read(position, entries, RECOVERY_LIMIT)
-            if found is not None:
-                return found
-        look = await self._after_own_read(
-            ("look", start), lambda: self._history.look(self._reader.channel, start, size)
-        )
-        return judge_look(position, look, RECOVERY_LIMIT, self._reader.retention.seconds)
-
-    async def _after_own_read(self, key: Hashable, read: Callable[[], Deferred[T]]) -> T:
-        """Return the result of a read that stands behind one of the channel's own in Redis' order, when both are done.
-
-        Identical reads of several clients are one.
-        """
-        own = self._reader.read_now()
-        if not self._reader.is_connected:
-            # Anything else would fail now, and this waits for the connection.
-            await own
-            own = self._reader.read_now()
-        both: Deferred[list[object]] = gatherResults(
-            cast("list[Deferred[object]]", [own, self._shared.get(key, read)]), consumeErrors=True
-        )
-        try:
-            results = await both
-        except FirstError as error:
-            error.subFailure.raiseException()
-        return cast(T, results[1])
-
     async def _newest(self, count: int) -> list[RingItem]:
         """Return the newest entries up to the channel's position, with a payload."""
         for _ in range(MAX_ATTEMPTS):
-            look = await self._after_own_read(
-                ("newest", count), lambda: self._history.look_at_newest(self._reader.channel, count)
-            )
-            merged = self._merge(self._reader.items(look.entries), None)
+            entries = await self._reads.newest(count)
+            merged = self._merge(self._reader.items(entries), None)
             if merged is not None:
                 return [item for item in merged if item.publication is not None][-count:]
         return [item for item in self._reader.ring.items if item.publication is not None][-count:]
 
     async def _begin_behind_gap(self, gap: GapReason, position: Position | None) -> SubscriptionStart:
-        """Return a start with a gap, and with what the stream still holds behind it."""
+        """Return a start with a gap, and with the newest of what the stream still holds behind it."""
         items = await self._newest(RECOVERY_LIMIT)
         if gap in (GapReason.TRIMMED, GapReason.TOO_MANY) and isinstance(position, EntryPosition):
             items = [item for item in items if _id_of(item) > position.id]

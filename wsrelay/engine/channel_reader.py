@@ -70,6 +70,13 @@ class ReaderServices(Protocol):
     def recovered(self, gap: GapReason | None) -> None:
         """Count a client that came back: recovered, or with a gap."""
 
+    def in_turn(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """Begin something for a client that comes back, a bounded number at a time.
+
+        Returns:
+            Fires as the Deferred that is called for does.
+        """
+
     def ring_changed(self, reader: ChannelReader, size: int) -> None:
         """Take that the ring of a reader has grown or shrunk by a number of bytes."""
 
@@ -115,6 +122,14 @@ class ChannelReader:
     def recovered(self, gap: GapReason | None) -> None:
         """Count a client that came back, recovered or with a gap."""
         self._services.recovered(gap)
+
+    def in_turn(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """See `ReaderServices.in_turn`.
+
+        Returns:
+            Fires as the Deferred that is called for does.
+        """
+        return self._services.in_turn(call)
 
     def changed(self) -> None:
         """Take that the stream may have changed."""

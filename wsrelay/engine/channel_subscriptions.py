@@ -8,6 +8,7 @@ published after that moment reaches it.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -37,6 +38,9 @@ _AWAY = SubscriptionStart(gap=GapReason.NO_HISTORY)
 """The beginning of a subscription to a channel without history by a client that was away."""
 
 
+T = TypeVar("T")
+
+
 class _Waiting:
     """A client that is not subscribed yet.
 
@@ -45,17 +49,17 @@ class _Waiting:
         since: The position to resume from. If None, it does not resume.
         newest: How many of the newest publications it wants first.
         outcome: Fires with the start of its subscription.
-        is_joining: Whether its start is being looked for in the channel's stream.
+        joining: Fires with its start, which is being looked for in the channel's stream. If None, it is not yet.
     """
 
-    __slots__ = ("encoding", "is_joining", "newest", "outcome", "since")
+    __slots__ = ("encoding", "joining", "newest", "outcome", "since")
 
     def __init__(self, encoding: Encoding, since: str | None, newest: int) -> None:
         self.encoding = encoding
         self.since = since
         self.newest = newest
         self.outcome: Deferred[SubscriptionStart] = Deferred()
-        self.is_joining = False
+        self.joining: Deferred[None] | None = None
 
 
 class _Channel:
@@ -233,7 +237,7 @@ class ChannelSubscriptions:
     def _join(self, wanted: _Channel, subscriber: Subscriber, channel: str) -> None:
         """Add a waiting client to the hub, at once or when its start has been found in the channel's stream."""
         waiting = wanted.waiting[subscriber]
-        if waiting.is_joining or waiting.outcome.called:
+        if waiting.joining is not None or waiting.outcome.called:
             return
 
         def joined(start: SubscriptionStart) -> None:
@@ -247,11 +251,18 @@ class ChannelSubscriptions:
             if not waiting.outcome.called:
                 waiting.outcome.errback(failure)
 
+        def ended(result: T) -> T:
+            # It has left, or waited too long: nothing is read for it any more.
+            joining.cancel()
+            return result
+
         if wanted.joins is None:
             joined(self._plain_start(channel, waiting.since))
         else:
-            waiting.is_joining = True
-            wanted.joins.join(waiting.since, waiting.newest).addCallback(joined).addErrback(failed)
+            joining = waiting.joining = wanted.joins.join(waiting.since, waiting.newest).addCallback(joined)
+            joining.addErrback(failed)
+            if not waiting.outcome.called:
+                waiting.outcome.addErrback(ended)
 
     def _notifies_gaps(self, channel: str) -> bool:
         namespace = self._namespaces.rule(channel)

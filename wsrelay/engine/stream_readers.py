@@ -6,9 +6,11 @@ whatever the broker says: notifications can be lost without a sign. Under pressu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import TypeVar
 
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -35,8 +37,14 @@ _SWEEP_TICK_SECONDS = 0.25
 MAX_READS_IN_FLIGHT = 256
 """The number of streams that are read at the same time: after a reconnect all of them are due at once."""
 
+MAX_RECOVERIES = 32
+"""The number of clients for which streams are read at the same time. What each of them gets may be a megabyte."""
+
 MAX_RINGS_BYTES = 16 * 1024 * 1024
 """The size of all rings together, in bytes. Beyond it the ones that are written to give way."""
+
+
+T = TypeVar("T")
 
 
 class StreamReaders:
@@ -84,6 +92,7 @@ class StreamReaders:
         self._is_paused = False
         self._is_starting = False
         self._rings_bytes = 0
+        self._turns = DeferredSemaphore(MAX_RECOVERIES)
         self._sweeping: list[ChannelReader] = []
         self._per_tick = 0.0
         self._sweep_credit = 0.0
@@ -224,6 +233,14 @@ class StreamReaders:
     def recovered(self, gap: GapReason | None) -> None:
         """See `ReaderServices.recovered`."""
         self._counters.recoveries["recovered" if gap is None else gap.value] += 1
+
+    def in_turn(self, call: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """See `ReaderServices.in_turn`.
+
+        Returns:
+            Fires as the Deferred that is called for does.
+        """
+        return self._turns.run(call)
 
     def ring_changed(self, reader: ChannelReader, size: int) -> None:
         """See `ReaderServices.ring_changed`."""
