@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from random import Random
 from typing import Any
@@ -229,4 +230,24 @@ class OutageTests(FaultCase):
         self.client.replicaof("127.0.0.1", master.port)
         await until(lambda: not self.broker.ready)
         self.client.replicaof("NO", "ONE")
+        await until(lambda: self.broker.ready)
+
+
+class TrackingTableTests(FaultCase):
+    """A server that remembers fewer keys than are watched."""
+
+    async def test_another_way_is_used_where_the_table_is_too_small(self) -> None:
+        self.client.config_set("tracking-table-max-keys", "20")
+        history, sink = await self.connected()
+        names = [f"c{number}" for number in range(100)]
+        history.watch(names)
+
+        def read(channels: Iterable[str]) -> None:
+            for channel in channels:
+                history.read(channel, None, 1).addErrback(lambda failure: failure.trap(BrokerUnavailable))
+
+        # As the readers of the engine do.
+        self.patch(sink, "streams_changed", read)
+        read(names)
+        await until(lambda: history.way == "blocking reads")
         await until(lambda: self.broker.ready)

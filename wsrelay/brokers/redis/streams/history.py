@@ -21,6 +21,7 @@ from wsrelay.brokers.redis.probe import NOT_BACK, Probe
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem
 from wsrelay.brokers.redis.streams.appending import Appender
 from wsrelay.brokers.redis.streams.blocking import BlockingReads
+from wsrelay.brokers.redis.streams.fruitless_reads import FruitlessReads
 from wsrelay.brokers.redis.streams.replies import read_entries, read_look
 from wsrelay.brokers.redis.streams.stream_connection import StreamConnection
 from wsrelay.brokers.redis.streams.upkeep import StreamUpkeep
@@ -85,6 +86,12 @@ class RedisHistory:
         self._newest: dict[str, EntryID] = {}
         self._changed: dict[str, None] = {}
         self._has_reported_up = False
+        self._seconds = clock.seconds
+        self._fruitless_reads = FruitlessReads()
+        # Channels that were reported as changed and have not been read since.
+        self._reported: set[str] = set()
+        # Whether the connection is ended in order to use another way.
+        self._is_switching = False
         self._logged_way = ""
         self._probe = Probe(self._add_probe, self._proved, self._probe_failed, clock, rng)
         self._probe_channel = "$stream-probe:" + self._probe.name.decode()
@@ -163,7 +170,7 @@ class RedisHistory:
     def key_subscribed(self, channel: str | None) -> None:
         """Take that the events of a channel's stream are reported from now on. If None, that none are."""
         if channel is None:
-            self._try_another_way(Way.KEYSPACE_EVENTS)
+            self._try_another_way(Way.KEYSPACE_EVENTS, "is not permitted")
         elif channel == self._probe_channel:
             self._probe.start()
         else:
@@ -182,6 +189,7 @@ class RedisHistory:
     def unwatch(self, channels: Iterable[str]) -> None:
         """See `IHistory.unwatch`."""
         names = list(channels)
+        self._reported.difference_update(names)
         for name in names:
             self._watched.pop(name, None)
             self._newest.pop(name, None)
@@ -229,13 +237,23 @@ class RedisHistory:
     def _read(self, reply: Any, channel: str) -> Sequence[Entry]:
         entries = read_entries(reply)
         if channel in self._watched:
-            self._newest[channel] = entries[-1].id if entries else self._newest.get(channel, (0, 0))
+            self._take_newest(channel, entries)
         return entries
 
     def _looked(self, look: StreamLook, channel: str) -> StreamLook:
         if channel in self._watched:
-            self._newest[channel] = look.entries[-1].id if look.entries else self._newest.get(channel, (0, 0))
+            self._take_newest(channel, look.entries)
         return look
+
+    def _take_newest(self, channel: str, entries: Sequence[Entry]) -> None:
+        before = self._newest.get(channel, (0, 0))
+        newest = self._newest[channel] = entries[-1].id if entries else before
+        if channel in self._reported:
+            self._reported.discard(channel)
+            if self._fruitless_reads.count(self._seconds(), is_fruitless=newest == before):
+                self._try_another_way(
+                    Way.TRACKING, "reports changes where nothing has changed (tracking-table-max-keys)"
+                )
 
     # Changes
 
@@ -256,6 +274,8 @@ class RedisHistory:
         if not self._changed:
             return
         changed, self._changed = self._changed, {}
+        if self._connection.way is Way.TRACKING:
+            self._reported.update(changed)
         if self._probe_channel in changed:
             del changed[self._probe_channel]
             self._read_probe()
@@ -296,6 +316,11 @@ class RedisHistory:
     def _went_down(self) -> None:
         self._probe.stop()
         self._changed.clear()
+        self._reported.clear()
+        if not self._is_switching:
+            # The server behind the next connection may be another one, or have learnt something.
+            self._connection.failed.clear()
+        self._is_switching = False
         self._report_down()
 
     def _report_down(self) -> None:
@@ -333,16 +358,19 @@ class RedisHistory:
         if problem.summary != NOT_BACK or way is None:
             self._connection.link.restart(problem)
             return
-        self._try_another_way(way)
+        self._try_another_way(way, "does not notice added entries")
 
-    def _try_another_way(self, way: Way) -> None:
-        self.log.warn("added entries are not noticed by {way}; trying another way", way=way.value)
+    def _try_another_way(self, way: Way, reason: str) -> None:
+        if self._is_switching:
+            return
+        self._is_switching = True
+        self.log.warn("{way} {reason}; trying another way to see added entries", way=way.value, reason=reason)
         failed = self._connection.failed
         failed.add(way)
         if failed.issuperset(self._connection.ways) or way is Way.BLOCKING_READS:
             # None of them works: begin anew.
             failed.clear()
-        self._connection.link.restart(Problem(f"an added entry was not noticed by {way.value}"))
+        self._connection.link.restart(Problem(f"{way.value} {reason}"))
 
 
 def _start(since: EntryID | None) -> bytes:
