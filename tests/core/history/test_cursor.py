@@ -287,6 +287,12 @@ class QuietChannelTests(SynchronousTestCase):
         cursor.disconnected()
         self.assertEqual(cursor.take_look(gone(2 * TOO_LATE_MS), COUNT), gap(GapReason.EXPIRED))
 
+    def test_entries_from_before_the_position_are_another_stream_and_the_cursor_restarts(self) -> None:
+        cursor = StreamCursor(look(added=7, last=7), SECONDS)
+        cursor.disconnected()
+        found = look([entry(1), entry(2)], added=5)
+        self.assertEqual(cursor.take_look(found, COUNT), restarts(GapReason.TRIMMED))
+
     def test_after_an_interruption_an_empty_stream_with_the_same_last_id_has_lost_nothing(self) -> None:
         cursor = StreamCursor(look(added=7, last=7), SECONDS)
         cursor.disconnected()

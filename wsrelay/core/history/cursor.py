@@ -134,6 +134,10 @@ class StreamCursor:
         if not self._is_still_empty(info) and not self._has_counted(info, entries, has_more=has_more):
             gap = judge_look(position, look, len(entries), self._history_seconds).gap
         if isinstance(position, EmptyPosition):
+            has_older = info.first_id is not None and info.first_id < (position.ms, 0)
+            if gap is not None and has_older and not self.is_unbroken:
+                # Entries that were gone are back: another server has taken over, and they are old news.
+                return Progress(gap=gap, restarts=True)
             self.position, self._last_id = empty_position(look), info.last_id
         elif gap in (GapReason.UNKNOWN_POSITION, GapReason.OTHER_ENTRY) or (gap is not None and not entries):
             # Nothing is behind a position that is none of this stream, or the same gap would be found again and again.
