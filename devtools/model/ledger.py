@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
-from wsrelay.core.history.entries import Entry
+from wsrelay.core.history.entries import Entry, StreamLook
 from wsrelay.core.history.positions import EntryID
+from wsrelay.core.history.recovery import empty_position
 
 __all__ = ["Addition", "Ledger", "SavedLedger", "serial_of"]
 
@@ -36,6 +38,9 @@ class Ledger:
         removals: How often the stream was removed: DEL, expiry, FLUSHALL, a restart without data.
         fail_overs: How often another server took over.
         trims: How often entries were removed otherwise than by removal of the stream.
+        removals_at_rest: The removals when everything had last been read.
+        fail_overs_at_rest: The fail-overs, likewise.
+        was_empty: Whether a position without an entry, and with a count, was given since then or in the time before.
     """
 
     def __init__(self) -> None:
@@ -43,18 +48,40 @@ class Ledger:
         self.removals = 0
         self.fail_overs = 0
         self.trims = 0
+        self.removals_at_rest = 0
+        self.fail_overs_at_rest = 0
+        self.was_empty = False
         self._serial = 0
-        self._serials: dict[EntryID, int] = {}
+        # How many entries had an ID.
+        self._uses: dict[EntryID, int] = {}
+        # What positions mean: an entry, or a number of additions.
+        self._serials: dict[str, int] = {}
+        self._empty: dict[str, int] = {}
+        # Entries that a fail-over has lost, and how many additions were kept.
+        self._lost: dict[int, int] = {}
 
     def next_fields(self) -> tuple[bytes, ...]:
         """Return the fields of the next entry."""
         self._serial += 1
         return b"data", b"%d" % self._serial
 
-    def add(self, entry_id: EntryID) -> None:
-        """Note that the entry of `next_fields` was added."""
-        self.additions.append(Addition(self._serial, entry_id))
-        self._serials[entry_id] = self._serials.get(entry_id, 0) + 1
+    def add(self, entry: Entry) -> None:
+        """Note that an entry was added."""
+        serial = serial_of(entry)
+        self.additions.append(Addition(serial, entry.id))
+        self._uses[entry.id] = self._uses.get(entry.id, 0) + 1
+        self._serials[entry.position_text] = serial
+
+    def looked(self, look: StreamLook) -> None:
+        """Note what the position of an empty channel means that was derived from a look."""
+        if look.info is None or not look.info.length:
+            position = empty_position(look)
+            self._empty[str(position)] = len(self.additions)
+            self.was_empty = self.was_empty or position.entries_added is not None
+
+    def came_to_rest(self) -> None:
+        """Note that everything has been read."""
+        self.removals_at_rest, self.fail_overs_at_rest = self.removals, self.fail_overs
 
     def delete(self, entry: Entry) -> None:
         """Note that an entry was taken out."""
@@ -63,15 +90,30 @@ class Ledger:
 
     def index(self, serial: int) -> int:
         """Return how many entries had been added with this one."""
-        return next(at for at in range(len(self.additions), 0, -1) if self.additions[at - 1].serial == serial)
+        found = self.find(serial)
+        assert found is not None, "of the server in charge"  # noqa: S101 -- the caller has read it
+        return found
 
-    def due(self, index: int) -> list[int]:
+    def find(self, serial: int) -> int | None:
+        """Return how many entries had been added with this one. None if a fail-over has lost it."""
+        at = bisect_left(self.additions, serial, key=lambda each: each.serial)
+        return at + 1 if at < len(self.additions) and self.additions[at].serial == serial else None
+
+    def index_of(self, position: str) -> int:
+        """Return how many of the additions are before a position."""
+        if position in self._empty:
+            return self._empty[position]
+        serial = self._serials[position]
+        found = self.find(serial)
+        return self._lost[serial] if found is None else found
+
+    def due(self, index: int, end: int | None = None) -> list[int]:
         """Return the serials of the entries that were added since, and not taken out, in their order."""
-        return [each.serial for each in self.additions[index:] if not each.is_deleted]
+        return [each.serial for each in self.additions[index:end] if not each.is_deleted]
 
     def was_given_twice(self, entry_id: EntryID) -> bool:
         """Return whether two entries had this ID, on whichever server."""
-        return self._serials.get(entry_id, 0) > 1
+        return self._uses.get(entry_id, 0) > 1
 
     def save(self) -> SavedLedger:
         """Return what a replica has."""
@@ -86,6 +128,9 @@ class Ledger:
         kept = 0
         while kept < min(len(saved), len(self.additions)) and saved[kept].serial == self.additions[kept].serial:
             kept += 1
+        self._lost = {serial: min(index, kept) for serial, index in self._lost.items()}
+        self._lost |= {each.serial: kept for each in self.additions[kept:]}
+        self._empty = {position: min(index, kept) for position, index in self._empty.items()}
         self.additions = [replace(each) for each in saved]
         self.fail_overs += 1
         return kept

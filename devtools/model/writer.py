@@ -8,6 +8,7 @@ from random import Random
 
 from devtools.model.ledger import Ledger
 from devtools.model.server import StreamServer
+from wsrelay.core.history.entries import Entry
 
 __all__ = ["Habits", "Writer"]
 
@@ -41,9 +42,9 @@ class Habits:
     def choose(cls, rng: Random) -> Habits:
         """Return habits at random: each hazard is absent from some stretches."""
         return cls(
-            rng.choice([None, None, None, None, 0, 1, 1, 2, 5, 20]),
+            rng.choice([None] * 8 + [0, 1, 1, 2, 5, 20]),
             rng.random() < 0.3,
-            *(rng.choice([0, 0, 0.3, 1]) * share for share in (3, 2, 0.5, 0.5, 0.3)),
+            *(rng.choice([0, 0, 0.1, 0.3, 1]) * share for share in (3, 2, 0.5, 0.5, 0.3)),
         )
 
 
@@ -102,7 +103,7 @@ class Writer:
         except ValueError:
             # An own ID that is not above the last one.
             return
-        self._ledger.add(added)
+        self._ledger.add(Entry(added, fields))
         self._ledger.trims += maxlen is not None
 
     def _burst(self) -> None:

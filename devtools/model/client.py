@@ -1,0 +1,144 @@
+"""A client in a walk, by whose record everything is judged."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from devtools.model.findings import Findings
+from devtools.model.ledger import Ledger
+from wsrelay.core.history.positions import EntryPosition, parse_position
+from wsrelay.core.messaging.subscription_start import SubscriptionStart
+
+__all__ = ["WalkClient"]
+
+MAX_LOST = 8
+"""The largest number of lines that may not have reached a client, though they were sent."""
+
+
+@dataclass(slots=True)
+class _State:
+    """Where a client stands.
+
+    Attributes:
+        position: What it would resume from.
+        index: How many of the additions it has had, or knows to be gone.
+        removals: How often the stream had been removed when it last had everything for certain.
+        fail_overs: How often another server had taken over then.
+    """
+
+    position: str
+    index: int
+    removals: int
+    fail_overs: int
+
+
+class WalkClient:
+    """A client that resumes from the position of the last line that reached it.
+
+    Args:
+        ledger: The truth.
+        findings: Where what happens is counted.
+    """
+
+    def __init__(self, ledger: Ledger, findings: Findings) -> None:
+        self._ledger = ledger
+        self._findings = findings
+        self._states: deque[_State] = deque(maxlen=MAX_LOST)
+        self._index = 0
+        self._is_behind_gap = False
+        # When it last had everything.
+        self._removals = 0
+        self._fail_overs = 0
+
+    @property
+    def position(self) -> str | None:
+        """What it resumes from. If None, it was never subscribed."""
+        return self._states[-1].position if self._states else None
+
+    def start(self, start: SubscriptionStart, since: str | None) -> None:
+        """Take the start of a subscription."""
+        if since is None:
+            self._removals, self._fail_overs = self._ledger.removals_at_rest, self._ledger.fail_overs_at_rest
+        else:
+            state = self._states[-1]
+            self._index, self._removals, self._fail_overs = state.index, state.removals, state.fail_overs
+        self._is_behind_gap = since is None or start.gap is not None
+        for publication in start.publications:
+            self._receive(int(publication.data), publication.position)
+        index = self._ledger.index_of(start.position)
+        if self._is_behind_gap:
+            self._index, self._is_behind_gap = index, False
+        elif index > self._index:
+            self._check_nothing_due(index)
+        elif self._ledger.due(index, self._index):
+            self._fail("double", f"started at {start.position}, which is before what it has had")
+        self._keep(start.position)
+
+    def receive_line(self, line: bytes) -> None:
+        """Take a line of the encoding of walks."""
+        first, second = line.decode().split(" ")
+        if first == "gap":
+            self._is_behind_gap = True
+        else:
+            self._receive(int(first), second)
+            self._keep(second)
+
+    def lose_newest(self, count: int) -> None:
+        """Take that the last lines did not reach it before its connection ended."""
+        self._is_behind_gap = False
+        for _ in range(min(count, len(self._states) - 1)):
+            self._states.pop()
+
+    def fail_over_done(self, kept: int) -> None:
+        """Take that only some of the additions are left."""
+        self._index = min(self._index, kept)
+        for state in self._states:
+            state.index = min(state.index, kept)
+
+    def come_to_rest(self) -> None:
+        """Take that nothing more is under way."""
+        end = len(self._ledger.additions)
+        if not self._is_behind_gap:
+            self._check_nothing_due(end)
+        self._index, self._is_behind_gap = end, False
+        self._removals, self._fail_overs = self._ledger.removals, self._ledger.fail_overs
+
+    def _keep(self, position: str) -> None:
+        self._states.append(_State(position, self._index, self._removals, self._fail_overs))
+
+    def _receive(self, serial: int, position: str) -> None:
+        self._findings.count("publications")
+        index = self._ledger.find(serial)
+        if index is None:
+            # Of a server that has failed since.
+            return
+        if not self._is_behind_gap:
+            if index <= self._index:
+                self._fail("double", f"{serial} at {position}")
+            self._check_nothing_due(index - 1)
+        self._index, self._is_behind_gap = index, False
+
+    def _check_nothing_due(self, index: int) -> None:
+        """Check that nothing is missing up to some number of additions."""
+        due = self._ledger.due(self._index, index)
+        if due:
+            self._fail("hole", f"{due} never came")
+
+    def _fail(self, kind: str, text: str) -> None:
+        ledger = self._ledger
+        excuse = ""
+        if ledger.removals != self._removals:
+            excuse = "removed"
+        elif ledger.fail_overs != self._fail_overs and kind == "hole" and ledger.was_empty:
+            excuse = "count after a fail-over"
+        elif self._has_id_given_twice():
+            excuse = "the same ID again"
+        if excuse:
+            self._findings.count(f"unseen: {excuse}")
+        else:
+            self._findings.fail(kind, f"{text} [client at {self.position}]")
+
+    def _has_id_given_twice(self) -> bool:
+        position = None if self.position is None else parse_position(self.position)
+        return isinstance(position, EntryPosition) and self._ledger.was_given_twice(position.id)

@@ -1,0 +1,179 @@
+"""Clients that move between processes over one stream, each of which is slow and interrupted as it happens."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from devtools.model.client import WalkClient
+from devtools.model.findings import Findings
+from devtools.model.ledger import Ledger
+from devtools.model.process import CHANNEL, LINES, Process, Subscription, small_sizes
+from devtools.model.server import StreamServer
+from devtools.model.writer import Writer
+from wsrelay.core.messaging.subscription_start import SubscriptionStart
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+
+__all__ = ["JoinWalk"]
+
+PROCESSES = 2
+CLIENTS = 4
+TURNS = 400
+"""More turns than anything takes to come to rest."""
+
+
+class _Joined:
+    """A client on a process.
+
+    Attributes:
+        client: The client.
+        process: The process.
+        subscription: Its way out.
+        is_subscribed: Whether it has had its start.
+    """
+
+    def __init__(self, client: WalkClient, process: Process) -> None:
+        self.client = client
+        self.process = process
+        self.subscription = Subscription(client.receive_line)
+        self.is_subscribed = False
+
+
+class JoinWalk:
+    """A walk. Each step writes, lets something happen on a connection, or lets a client come or go.
+
+    Args:
+        server: The server.
+        rng: Randomness.
+        findings: Where what happens is counted.
+    """
+
+    name = "joins"
+
+    def __init__(self, server: StreamServer, rng: Random, findings: Findings) -> None:
+        self._server = server
+        self._rng = rng
+        self._findings = findings
+        self._clock = Clock()
+        self._ledger = Ledger()
+        self._writer = Writer(server, self._ledger, rng, self._fail_over_done)
+        self._processes = [Process(server, self._clock, rng, self._ledger.looked) for _ in range(PROCESSES)]
+        self._clients = [WalkClient(self._ledger, findings) for _ in range(CLIENTS)]
+        self._joined: dict[WalkClient, _Joined] = {}
+        self._error: Failure | None = None
+        self._steps = 0
+
+    def step(self) -> None:
+        """Do one thing."""
+        self._steps += 1
+        with small_sizes():
+            self._step()
+            if self._steps % 50 == 0:
+                self._come_to_rest()
+            if self._error is not None:
+                self._error.raiseException()
+
+    def _step(self) -> None:
+        rng = self._rng
+        process = rng.choice(self._processes)
+        roll = rng.random()
+        if roll < 0.25:
+            self._write()
+        elif roll < 0.45:
+            process.history.carry_out()
+        elif roll < 0.65:
+            process.history.arrive()
+        elif roll < 0.72:
+            self._clock.advance(0)
+        elif roll < 0.74:
+            self._clock.advance(rng.choice([0.3, 1, 6, 40]))
+        elif roll < 0.77:
+            process.history.connect()
+        elif roll < 0.785:
+            process.history.break_connection()
+        elif roll < 0.79:
+            process.make_room()
+        elif roll < 0.8:
+            rng.choice([process.readers.pause, process.readers.resume, process.readers.resume])()
+        else:
+            client = rng.choice(self._clients)
+            if client not in self._joined:
+                self._join(client, process)
+            elif rng.random() < 0.4:
+                self._leave(client)
+
+    def _write(self) -> None:
+        if self._rng.random() < 0.1:
+            # Pending replies of the old server may still arrive after another one has taken over.
+            self._writer.may_interrupt = True
+            self._writer.step()
+            self._writer.may_interrupt = False
+        else:
+            self._writer.step()
+        for process in self._processes:
+            process.history.server_changed()
+
+    def _fail_over_done(self, kept: int) -> None:
+        for process in self._processes:
+            process.history.break_connection()
+        for client in self._clients:
+            client.fail_over_done(kept)
+
+    def _join(self, client: WalkClient, process: Process) -> None:
+        joined = self._joined[client] = _Joined(client, process)
+        since, newest = client.position, 0
+        if since is None or self._rng.random() < 0.1:
+            since, newest = None, self._rng.choice([0, 0, 3, 20])
+        outcome = process.subscriptions.subscribe(joined.subscription, CHANNEL, LINES, since, newest)
+        outcome.addCallbacks(self._started, self._not_started, (joined, since), errbackArgs=(joined,))
+        outcome.addErrback(self._failed)
+
+    def _started(self, start: SubscriptionStart, joined: _Joined, since: str | None) -> None:
+        joined.is_subscribed = True
+        if since is not None:
+            self._findings.count("recoveries")
+            self._findings.count("recovered" if start.gap is None else f"gap: {start.gap.value}")
+        joined.client.start(start, since)
+
+    def _not_started(self, failure: Failure, joined: _Joined) -> None:
+        failure.trap(BrokerUnavailable, CancelledError)
+        self._findings.count("joins that failed")
+        if self._joined.get(joined.client) is joined:
+            self._remove(joined)
+
+    def _failed(self, failure: Failure) -> None:
+        self._error = self._error or failure
+
+    def _leave(self, client: WalkClient) -> None:
+        self._remove(self._joined[client])
+        client.lose_newest(self._rng.choice([0, 0, 1, 3]))
+
+    def _remove(self, joined: _Joined) -> None:
+        del self._joined[joined.client]
+        joined.process.subscriptions.unsubscribe(joined.subscription, CHANNEL)
+
+    def _come_to_rest(self) -> None:
+        """Let everything that is under way happen: then every client has all that was added, or knows of a gap."""
+        quiet_turns = 0
+        for _ in range(TURNS):
+            for process in self._processes:
+                process.readers.resume()
+                process.history.connect()
+                process.history.carry_out()
+                process.history.arrive()
+            self._clock.advance(0)
+            quiet_turns = 0 if any(process.history.is_busy for process in self._processes) else quiet_turns + 1
+            if quiet_turns == 3:
+                break
+        else:
+            self._findings.fail("no rest", "the readers go on and on")
+        for joined in self._joined.values():
+            if joined.is_subscribed:
+                joined.client.come_to_rest()
+            else:
+                self._findings.fail("no start", f"a client waits for its start [{joined.client.position}]")
+        self._ledger.came_to_rest()
+        self._findings.count("rests")
