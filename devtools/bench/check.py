@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from devtools.bench import load
 from devtools.bench.measure import cores
@@ -61,58 +62,104 @@ RULES: dict[str, tuple[bool, Callable[[int, bytes], bytes]]] = {
 """For each behaviour: True if it is correct, and the bytes for the n-th message."""
 
 
-async def serve(rule: str, port: int, publish_port: int) -> None:
+@dataclass(frozen=True)
+class Way:
+    """A way to publish, and to receive.
+
+    Attributes:
+        publish: The load client's first argument but one.
+        flavour: The protocol of subscribers.
+        head: The answer to a subscriber's request.
+        message: Makes what a subscriber is sent of what was published.
+        reply: What Redis replies.
+        rules: The behaviours that are tried with it.
+    """
+
+    publish: str
+    flavour: str
+    head: str
+    message: Callable[[bytes], bytes]
+    reply: bytes
+    rules: tuple[str, ...]
+
+
+_SWITCHING = f"101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}"
+_FEW = ("plain", "byte by byte", "lost", "doubled", "swapped", "cut", "misdirected", "last one lost")
+
+WAYS = {
+    "PUBLISH": Way("redis", "ws", _SWITCHING, bytes, b":1\r\n", tuple(RULES)),
+    "XADD": Way("xadd", "ws", _SWITCHING, bytes, b"$3\r\n1-0\r\n", _FEW),
+    "script": Way(f"script:{'5' * 40}", "ws", _SWITCHING, lambda payload: b"1-0 " + payload, b":1\r\n", _FEW),
+    "events": Way("xadd", "sse", "200 OK\r\nContent-Type: text/event-stream", bytes, b"$3\r\n1-0\r\n", _FEW),
+}
+
+
+def event(data: bytes) -> bytes:
+    """Return the frames of a behaviour as events."""
+    events = b""
+    while data:
+        header = 4 if data[1] == 126 else 2
+        length = int.from_bytes(data[2:4], "big") if header == 4 else data[1]
+        events += b"data: %b\nid: 1-0.5f3a9c01\n\n" % data[header : header + length]
+        data = data[header + length :]
+    return events
+
+
+async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
     """Serve with a rule, and be the Redis in front of it."""
     writers: list[asyncio.StreamWriter] = []
     count = 0
 
-    async def websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def subscriber(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
             return
-        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        writer.write(f"{head}Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n".encode())
+        writer.write(f"HTTP/1.1 {way.head}\r\n\r\n".encode())
         writers.append(writer)
         while await reader.read(4096):
             pass
 
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
-        while await reader.readline():
-            items = []
-            for _ in range(3):
+        while line := await reader.readline():
+            payload = b""
+            for _ in range(int(line[1:])):
                 length = int((await reader.readline())[1:])
-                items.append((await reader.readexactly(length + 2))[:-2])
-            payload = items[2]
+                payload = (await reader.readexactly(length + 2))[:-2]
             probe = payload.startswith(b"P")
-            data = frame(payload) if probe else RULES[rule][1](count, payload)
+            message = way.message(payload)
+            data = frame(message) if probe else RULES[rule][1](count, message)
+            if way.flavour == "sse":
+                data = event(data)
             count += not probe
             for each in writers:
                 pieces: Iterator[bytes] = (data[i : i + 1] for i in range(len(data)))
                 for piece in pieces if rule == "byte by byte" else [data]:
                     each.write(piece)
                     await each.drain()
-            writer.write(b":1\r\n")
+            writer.write(way.reply)
 
-    await asyncio.start_server(websocket, "127.0.0.1", port)
+    await asyncio.start_server(subscriber, "127.0.0.1", port)
     await asyncio.start_server(redis, "127.0.0.1", publish_port)
     await asyncio.Event().wait()
 
 
-def passes(rule: str, command: list[str]) -> str:
+def passes(name: str, rule: str, command: list[str]) -> str:
     """Run the client against a server with a rule; return its error, or an empty string."""
+    way = WAYS[name]
     server_cores, load_cores = cores()
     port, publish_port = free_port(), free_port()
     server = ChildProcess("odd", log=LOGS / "odd.log", cores=server_cores)
-    server.spawn([sys.executable, "-m", "devtools.bench.check", rule, str(port), str(publish_port)], cwd=PROJECT)
+    module = [sys.executable, "-m", "devtools.bench.check"]
+    server.spawn([*module, name, rule, str(port), str(publish_port)], cwd=PROJECT)
     try:
         wait_until_listening(server, publish_port)
         client = load.Load(
             port,
-            publish="redis",
+            publish=way.publish,
             publish_port=publish_port,
-            flavour="ws",
+            flavour=way.flavour,
             path="/ws/b%d",
             channel="wsrelay:b%d",
             cores=load_cores,
@@ -141,13 +188,15 @@ def check() -> int:
         clients["C"] = [str(LOAD)]
     wrong = 0
     for language, command in clients.items():
-        for rule, (right, _) in RULES.items():
-            error_text = passes(rule, command)
-            verdict = "correct" if right is not bool(error_text) else "WRONG"
-            wrong += verdict == "WRONG"
-            print(f"{language:<7} {rule:<20} {'rejected' if error_text else 'passed':<8} {verdict}  {error_text}")
+        for name, way in WAYS.items():
+            for rule in way.rules:
+                error_text = passes(name, rule, command)
+                verdict = "correct" if RULES[rule][0] is not bool(error_text) else "WRONG"
+                wrong += verdict == "WRONG"
+                shown = "rejected" if error_text else "passed"
+                print(f"{language:<7} {name:<8} {rule:<20} {shown:<8} {verdict}  {error_text}")
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(serve(WAYS[sys.argv[1]], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -1,5 +1,5 @@
 /*
- * The load client: many WebSocket connections and the publisher of their messages in one process.
+ * The load client: many connections and the publisher of their messages in one process.
  *
  * It must cost far less than the servers it measures, so there is no WebSocket library here: non-blocking sockets,
  * one epoll descriptor, one shared receive buffer, and a parser that looks at the header of a frame and at the first
@@ -9,10 +9,12 @@
  *
  *   load PORT PUBLISH PUBPORT FLAVOUR PATH CHANNEL
  *
- *     PUBLISH   redis (PUBLISH commands to PUBPORT) or http (POST requests to PUBPORT)
- *     FLAVOUR   ws, or socketio (Socket.IO over Engine.IO's websocket transport)
+ *     PUBLISH   redis (PUBLISH commands to PUBPORT), xadd (XADD to streams instead), script:SHA (EVALSHA of a script
+ *               that gets the key, MAXLEN and the message, and publishes the message behind the entry's ID and a space),
+ *               or http (POST requests to PUBPORT)
+ *     FLAVOUR   ws, socketio (Socket.IO over Engine.IO's websocket transport), or sse (server-sent events)
  *     PATH      request target, %d stands for the number of the channel
- *     CHANNEL   Redis channel, or the request target to POST to; %d as above
+ *     CHANNEL   Redis channel or stream, or the request target to POST to; %d as above
  *
  * Then it reads one command per line and answers each with one line of JSON:
  *
@@ -25,6 +27,8 @@
  *   burst messages=200 repeat=3 size=100    publish this many at once, wait for all of them, repeat
  *   flat total=50000 window=1000 size=100   keep `window` messages under way until `total` are delivered
  *   idle seconds=2                          answer pings
+ *   leave                                   close all connections with a reset; sse alone
+ *   resume window=32                        open them again, each from its position, until each has had what it missed
  *   quit                                    close all with a reset (no TIME_WAIT is left behind), say the totals
  *
  * Every command takes timeout=SECONDS.  Written for Linux.
@@ -51,6 +55,8 @@
 #define HEADER 37 /* "M" sequence(9) " " nanoseconds(19) " " channel(5) " " */
 #define RING 65536 /* messages under way whose last delivery can be told */
 #define BUFFER (1 << 20)
+#define POSITION 64 /* bytes of the longest id of an event, with its end */
+#define MAXLEN "1000" /* entries of a stream */
 #define EVENTS 256
 #define TAG_PUBLISHER 0xffffffffu
 #define TAG_TIMER 0xfffffffeu
@@ -64,6 +70,7 @@ struct conn {
     uint8_t *pending; /* bytes of an unfinished frame */
     uint32_t pending_length, message_length;
     uint8_t head[64]; /* first bytes of a fragmented message */
+    char position[POSITION]; /* the last id of an event stream */
 };
 
 struct histogram {
@@ -77,8 +84,10 @@ static uint32_t sequence[MAX_CHANNELS], subscribers[MAX_CHANNELS];
 static uint32_t first_channel, channels = 1;
 static int side_channel = -1;
 static int epoll_fd, timer_fd, publisher_fd;
-static int http, socketio, server_port;
-static const char *path_template, *channel_template;
+static enum { PUBLISH, XADD, SCRIPT, HTTP } mode;
+static enum { WS, SOCKETIO, SSE } flavour;
+static int server_port, resuming;
+static const char *path_template, *channel_template, *script;
 static uint8_t *buffer;
 
 /* the publisher's unsent bytes, and how far its replies have been read */
@@ -195,8 +204,14 @@ static void publish(uint32_t channel, size_t size, int probe)
     char name[256];
     size_t length = fill_in(name, channel_template, channel);
     char *to = out + out_length;
-    if (http)
+    if (mode == HTTP)
         to += sprintf(to, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Length: %zu\r\n\r\n", name, size);
+    else if (mode == XADD)
+        to += sprintf(to, "*8\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$%zu\r\n" MAXLEN
+                      "\r\n$1\r\n*\r\n$4\r\ndata\r\n$%zu\r\n", length, name, sizeof MAXLEN - 1, size);
+    else if (mode == SCRIPT)
+        to += sprintf(to, "*6\r\n$7\r\nEVALSHA\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%s\r\n$%zu\r\n" MAXLEN
+                      "\r\n$%zu\r\n", strlen(script), script, length, name, sizeof MAXLEN - 1, size);
     else
         to += sprintf(to, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%zu\r\n", length, name, size);
     uint32_t number = probe ? 0 : sequence[channel]++;
@@ -206,7 +221,7 @@ static void publish(uint32_t channel, size_t size, int probe)
     memcpy(to, head, HEADER);
     memset(to + HEADER, 'x', size - HEADER);
     to += size;
-    if (!http) {
+    if (mode != HTTP) {
         memcpy(to, "\r\n", 2);
         to += 2;
     }
@@ -216,19 +231,20 @@ static void publish(uint32_t channel, size_t size, int probe)
         remaining[number % RING] = subscribers[channel];
 }
 
-/* Replies are only counted: ":N" lines of Redis, status lines of HTTP. */
+/* Replies are only counted: ":N" lines of Redis and the IDs of entries, status lines of HTTP. */
 static void read_replies(void)
 {
     static size_t matched;
     static char line[64];
     static size_t line_length;
+    static int is_content; /* the line behind the length of a string */
     char chunk[65536];
     ssize_t n = recv(publisher_fd, chunk, sizeof chunk, MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         fail("the publishing connection was closed");
     for (ssize_t i = 0; i < n; i++) {
         char byte = chunk[i];
-        if (http) {
+        if (mode == HTTP) {
             static const char status[] = "HTTP/1.1 ";
             if (matched == sizeof status - 1) {
                 replies++;
@@ -239,12 +255,17 @@ static void read_replies(void)
                 matched = byte == status[matched] ? matched + 1 : byte == 'H';
         } else if (byte == '\n') {
             line[line_length] = 0;
-            replies++;
-            if (line[0] != ':')
-                publish_errors++;
-            else if (line[1] == '0')
-                unheard++;
             line_length = 0;
+            if (is_content) {
+                is_content = 0;
+                continue;
+            }
+            replies++;
+            is_content = line[0] == '$';
+            if (line[0] != ':' && (line[0] != '$' || mode != XADD))
+                publish_errors++;
+            else if (line[0] == ':' && line[1] == '0')
+                unheard++;
         } else if (line_length < sizeof line - 1)
             line[line_length++] = byte;
     }
@@ -283,6 +304,10 @@ static void opened(struct conn *c)
     c->state = OPEN;
     opening--;
     open_count++;
+    if (resuming) {
+        subscribers[c->channel]++;
+        return;
+    }
     if (c->slow) { /* from here on nobody looks at this socket */
         epoll_ctl(epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
         return;
@@ -294,7 +319,7 @@ static void opened(struct conn *c)
 /* One whole message, of which at least the first 64 bytes (or all) are at p. */
 static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
 {
-    if (socketio) {
+    if (flavour == SOCKETIO) {
         if (length && p[0] == '2') {
             pings++;
             send_frame(c, 1, (const uint8_t *)"3", 1);
@@ -315,6 +340,15 @@ static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t
         }
         p += 8;
         length -= 10;
+    }
+    if (mode == SCRIPT) {
+        const uint8_t *space = memchr(p, ' ', length);
+        if (!space || *p < '0' || *p > '9') {
+            malformed++;
+            return;
+        }
+        length -= (size_t)(space + 1 - p);
+        p = space + 1;
     }
     if (length < HEADER || (p[0] != 'M' && p[0] != 'P')) {
         malformed++;
@@ -350,6 +384,46 @@ static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t
         record(&complete, now - sent);
 }
 
+/* One event of an event stream: the length bytes at p are its lines, each with its line feed. */
+static void on_event(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
+{
+    const uint8_t *end = p + length, *data = NULL;
+    size_t data_length = 0;
+    total_frames++;
+    while (p < end) {
+        const uint8_t *feed = memchr(p, '\n', (size_t)(end - p));
+        size_t line = (size_t)(feed - p);
+        if (line > 6 && !memcmp(p, "data: ", 6)) {
+            if (data) /* no message here has a line feed */
+                malformed++;
+            data = p + 6;
+            data_length = line - 6;
+        } else if (line > 4 && line < 4 + POSITION && !memcmp(p, "id: ", 4)) {
+            memcpy(c->position, p + 4, line - 4);
+            c->position[line - 4] = 0;
+        } else if (line && p[0] == ':')
+            pings++;
+        else if (line > 7 && !memcmp(p, "event: ", 7))
+            fail("an event that is no message, such as a gap");
+        else if (line < 7 || memcmp(p, "retry: ", 7))
+            malformed++;
+        p = feed + 1;
+    }
+    if (data)
+        on_message(c, data, data_length, now);
+}
+
+static size_t consume_events(struct conn *c, const uint8_t *b, size_t n, uint64_t now)
+{
+    size_t offset = 0;
+    const uint8_t *end;
+    while ((end = memmem(b + offset, n - offset, "\n\n", 2))) {
+        on_event(c, b + offset, (size_t)(end - b) + 1 - offset, now);
+        offset = (size_t)(end - b) + 2;
+    }
+    return offset;
+}
+
 /* Take what is whole out of the n bytes at b; say how many bytes that was. */
 static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
 {
@@ -360,7 +434,9 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
             return 0;
         offset = (size_t)(end - b) + 4;
         /* the answer that belongs to the key of RFC 6455's example, which all connections send */
-        if (n < 12 || memcmp(b, "HTTP/1.1 101", 12) || !memmem(b, offset, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28)) {
+        const char *status = flavour == SSE ? "HTTP/1.1 200" : "HTTP/1.1 101";
+        const char *sign = flavour == SSE ? "text/event-stream" : "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        if (n < 12 || memcmp(b, status, 12) || !memmem(b, offset, sign, strlen(sign))) {
             char what[64];
             snprintf(what, sizeof what, "handshake refused: %.*s", (int)(n < 40 ? n : 40), b);
             what[strcspn(what, "\r\n")] = 0;
@@ -369,9 +445,11 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
             return n;
         }
         c->state = OPENING;
-        if (!socketio)
+        if (flavour != SOCKETIO)
             opened(c);
     }
+    if (flavour == SSE)
+        return offset + consume_events(c, b + offset, n - offset, now);
     while (n - offset >= 2) {
         uint8_t *frame = b + offset;
         size_t header = 2, length = frame[1] & 0x7f;
@@ -470,10 +548,14 @@ static void send_request(struct conn *c, uint32_t index)
         return;
     }
     fill_in(path, path_template, c->channel);
-    int length = snprintf(request, sizeof request,
-                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                          path, server_port);
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", path, server_port);
+    char *rest = request + length;
+    if (flavour == SSE)
+        length += sprintf(rest, "Accept: text/event-stream\r\n%s%s%s\r\n", c->position[0] ? "Last-Event-ID: " : "",
+                          c->position, c->position[0] ? "\r\n" : "");
+    else
+        length += sprintf(rest, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
     if (send(c->fd, request, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) != length)
         fail("cannot send a handshake");
     c->state = HANDSHAKE;
@@ -733,15 +815,56 @@ static void do_idle(const char *line, uint64_t started, uint64_t deadline)
     answer(started, 0, 0);
 }
 
-static void do_quit(uint64_t started)
+static void close_all(void)
 {
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    begin();
     for (uint32_t i = 0; i < conn_count; i++) {
         struct conn *c = &conns[i];
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(c->fd);
+        free(c->pending);
+        c->pending = NULL;
+        c->pending_length = 0;
+        c->state = CLOSED;
     }
+    open_count = 0;
+    memset(subscribers, 0, sizeof subscribers);
+}
+
+static void do_leave(uint64_t started)
+{
+    begin();
+    close_all();
+    answer(started, 0, 0);
+}
+
+static void do_resume(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint32_t next = 0, window = (uint32_t)argument(line, "window", 32);
+    uint64_t expected = 0;
+    begin();
+    channels = 0; /* nobody waits for the last delivery of a message that was published long ago */
+    side_channel = -1;
+    resuming = 1;
+    for (uint32_t i = 0; i < conn_count; i++)
+        expected += sequence[conns[i].channel] - conns[i].expected;
+    while ((open_count < conn_count || delivered + lost < expected) && !broken(deadline)) {
+        while (opening < window && next < conn_count && !failure[0]) {
+            start_connection(next, conns[next].channel, 0);
+            next++;
+        }
+        turn(deadline);
+    }
+    if (open_count < conn_count)
+        fail("deadline passed before all connections were open");
+    resuming = 0;
+    answer(started, expected, 0);
+}
+
+static void do_quit(uint64_t started)
+{
+    begin();
+    close_all();
     printf("{\"ok\": %s, \"seconds\": %.6f}\n", failure[0] ? "false" : "true", (double)(now_ns() - started) / 1e9);
     fflush(stdout);
 }
@@ -749,12 +872,14 @@ static void do_quit(uint64_t started)
 int main(int argc, char **argv)
 {
     if (argc != 7) {
-        fprintf(stderr, "usage: load PORT redis|http PUBPORT ws|socketio PATH CHANNEL\n");
+        fprintf(stderr, "usage: load PORT redis|xadd|script:SHA|http PUBPORT ws|socketio|sse PATH CHANNEL\n");
         return 2;
     }
     server_port = atoi(argv[1]);
-    http = !strcmp(argv[2], "http");
-    socketio = !strcmp(argv[4], "socketio");
+    script = strchr(argv[2], ':');
+    script = script ? script + 1 : "";
+    mode = !strcmp(argv[2], "http") ? HTTP : !strcmp(argv[2], "xadd") ? XADD : *argv[2] == 's' ? SCRIPT : PUBLISH;
+    flavour = !strcmp(argv[4], "socketio") ? SOCKETIO : !strcmp(argv[4], "sse") ? SSE : WS;
     path_template = argv[5];
     channel_template = argv[6];
 
@@ -800,6 +925,10 @@ int main(int argc, char **argv)
             do_flat(line, started, deadline);
         else if (!strncmp(line, "idle", 4))
             do_idle(line, started, deadline);
+        else if (!strncmp(line, "leave", 5))
+            do_leave(started);
+        else if (!strncmp(line, "resume", 6))
+            do_resume(line, started, deadline);
         else {
             do_quit(started);
             break;

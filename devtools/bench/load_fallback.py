@@ -21,11 +21,13 @@ HEADER = 37
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 RESET = struct.pack("ii", 1, 0)
+MAXLEN = b"1000"
+"""Entries of a stream."""
 
 
 @dataclass(slots=True)
 class Connection:
-    """One WebSocket."""
+    """One WebSocket or event stream."""
 
     sock: socket.socket
     channel: int
@@ -35,6 +37,12 @@ class Connection:
     synced: bool = False
     pending: bytes = b""
     fragments: list[bytes] = field(default_factory=list)
+    position: bytes = b""
+
+
+def command(*words: bytes) -> bytes:
+    """Return a command as Redis reads it."""
+    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
 def quantiles(samples: list[int]) -> dict[str, float]:
@@ -55,7 +63,8 @@ class Client:
 
     def __init__(self, port: int, publish: str, publish_port: int, flavour: str, path: str, channel: str) -> None:
         self.port, self.path, self.channel_name = port, path, channel
-        self.http, self.socketio = publish == "http", flavour == "socketio"
+        self.mode, _, self.script = publish.partition(":")
+        self.flavour, self.resuming = flavour, False
         self.epoll = select.epoll()
         self.publisher = socket.create_connection(("127.0.0.1", publish_port))
         self.publisher.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -66,7 +75,7 @@ class Client:
         self.sequence: dict[int, int] = {}
         self.subscribers: dict[int, int] = {}
         self.out = bytearray()
-        self.replies = b""
+        self.replies, self.is_content = b"", False
         self.failure = ""
         self.counts = dict.fromkeys(("lost", "late", "malformed", "unheard", "pings", "frames", "bytes", "open"), 0)
         self.opening = 0
@@ -99,19 +108,18 @@ class Client:
         letter = "P" if probe else "M"
         payload = f"{letter}{number:09d} {time.monotonic_ns():019d} {channel:05d} ".encode().ljust(size, b"x")
         name = self.channel_name.replace("%d", str(channel)).encode()
-        if self.http:
+        if self.mode == "http":
             self.out += b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (
                 name,
                 size,
                 payload,
             )
+        elif self.mode == "xadd":
+            self.out += command(b"XADD", name, b"MAXLEN", b"~", MAXLEN, b"*", b"data", payload)
+        elif self.mode == "script":
+            self.out += command(b"EVALSHA", self.script.encode(), b"1", name, MAXLEN, payload)
         else:
-            self.out += b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
-                len(name),
-                name,
-                size,
-                payload,
-            )
+            self.out += command(b"PUBLISH", name, payload)
         if not probe:
             self.sequence[channel] = number + 1
             self.remaining[number] = self.subscribers.get(channel, 0)
@@ -140,7 +148,15 @@ class Client:
         lines = (self.replies + data).split(b"\n")
         self.replies = lines.pop()
         for line in lines:
-            refused = line.startswith(b"HTTP/1.1 ") and line[9:10] != b"2" if self.http else line[:1] != b":"
+            if self.is_content:
+                self.is_content = False
+                continue
+            if self.mode == "http":
+                refused = line.startswith(b"HTTP/1.1 ") and line[9:10] != b"2"
+            else:
+                # The ID of an entry is a string: its length, and a line of its own.
+                self.is_content = line[:1] == b"$"
+                refused = line[:1] != (b"$" if self.mode == "xadd" else b":")
             if refused:
                 self.fail("a publication was refused")
             self.counts["unheard"] += line == b":0\r"
@@ -160,11 +176,13 @@ class Client:
             self.epoll.unregister(one.sock)
             return
         self.subscribers[one.channel] = self.subscribers.get(one.channel, 0) + 1
+        if self.resuming:
+            return
         one.expected = self.sequence.get(one.channel, 0)
 
     def on_message(self, one: Connection, payload: bytes) -> None:
         """Check one whole message."""
-        if self.socketio:
+        if self.flavour == "socketio":
             if payload[:1] == b"2":
                 self.counts["pings"] += 1
                 self.send_frame(one, 1, b"3")
@@ -179,6 +197,11 @@ class Client:
                 self.counts["malformed"] += 1
                 return
             payload = payload[8:-2]
+        if self.mode == "script":
+            entry_id, _, payload = payload.partition(b" ")
+            if not entry_id[:1].isdigit():
+                self.counts["malformed"] += 1
+                return
         if payload[:1] == b"P":
             one.synced = True
             return
@@ -226,13 +249,39 @@ class Client:
             if not found:
                 one.pending = head
                 return
-            if not head.startswith(b"HTTP/1.1 101") or ACCEPT not in head:
+            status, sign = (b"200", b"text/event-stream") if self.flavour == "sse" else (b"101", ACCEPT)
+            if not head.startswith(b"HTTP/1.1 " + status) or sign not in head:
                 self.fail(f"handshake refused: {head[:40]!r}")
                 return
             one.state = "opening"
-            if not self.socketio:
+            if self.flavour != "socketio":
                 self.opened(one)
-        one.pending = data[self.take_frames(one, data) :]
+        if self.flavour == "sse":
+            *events, one.pending = data.split(b"\n\n")
+            for event in events:
+                self.on_event(one, event)
+        else:
+            one.pending = data[self.take_frames(one, data) :]
+
+    def on_event(self, one: Connection, event: bytes) -> None:
+        """Handle one event of an event stream."""
+        self.counts["frames"] += 1
+        payloads = []
+        for line in event.split(b"\n"):
+            name, _, value = line.partition(b": ")
+            if name == b"data":
+                payloads.append(value)
+            elif name == b"id":
+                one.position = value
+            elif line[:1] == b":":
+                self.counts["pings"] += 1
+            elif name == b"event":
+                self.fail("an event that is no message, such as a gap")
+            elif name != b"retry":
+                self.counts["malformed"] += 1
+        self.counts["malformed"] += len(payloads) > 1
+        if payloads:
+            self.on_message(one, payloads[0])
 
     def take_frames(self, one: Connection, data: bytes) -> int:
         """Handle the whole frames in the data; return their length."""
@@ -283,11 +332,14 @@ class Client:
             one = self.by_fd[fd]
             if one.state == "connecting":
                 target = self.path.replace("%d", str(one.channel))
-                one.sock.send(
-                    f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUpgrade: websocket\r\n"
-                    f"Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n"
-                    "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-                )
+                lines = [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
+                if self.flavour == "sse":
+                    lines += ["Accept: text/event-stream"]
+                    lines += [f"Last-Event-ID: {one.position.decode()}"] if one.position else []
+                else:
+                    lines += ["Upgrade: websocket", "Connection: Upgrade"]
+                    lines += [f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13"]
+                one.sock.send("\r\n".join([*lines, "", ""]).encode())
                 one.state = "handshake"
                 self.epoll.modify(fd, select.EPOLLIN)
             elif one.state != "closed":
@@ -297,16 +349,20 @@ class Client:
 
     def start_connection(self, channel: int, slow: bool) -> None:
         """Begin to open one connection."""
-        sock = socket.socket()
+        one = Connection(socket.socket(), channel, slow)
+        self.connections.append(one)
+        self.start(one, len(self.connections))
+
+    def start(self, one: Connection, index: int) -> None:
+        """Begin to open a connection that has a new socket."""
+        sock = one.sock
         sock.setblocking(False)
-        if slow:
+        if one.slow:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
-        sock.bind((f"127.0.0.{1 + len(self.connections) // 8000}", 0))
+        sock.bind((f"127.0.0.{1 + index // 8000}", 0))
         sock.connect_ex(("127.0.0.1", self.port))
-        one = Connection(sock, channel, slow)
-        self.connections.append(one)
         self.by_fd[sock.fileno()] = one
         self.epoll.register(sock, select.EPOLLOUT)
         self.opening += 1
@@ -394,6 +450,39 @@ class Client:
             self.turn(until)
         return 0, 0
 
+    def close_all(self) -> None:
+        """Close all connections with a reset."""
+        for one in self.connections:
+            one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            one.sock.close()
+            one.pending, one.state = b"", "closed"
+        self.by_fd.clear()
+        self.subscribers.clear()
+        self.counts["open"] = 0
+
+    def leave(self, _deadline: int) -> tuple[int, int]:
+        """Close all connections, and remember how far each has come."""
+        self.close_all()
+        return 0, 0
+
+    def resume(self, deadline: int, *, window: int = 32) -> tuple[int, int]:
+        """Open all connections again, each from its position, until each has had what it missed."""
+        self.resuming, started = True, 0
+        expected = sum(self.sequence.get(one.channel, 0) - one.expected for one in self.connections)
+        while not self.broken(deadline):
+            while self.opening < window and started < len(self.connections):
+                one = self.connections[started]
+                one.sock, one.state = socket.socket(), "connecting"
+                self.start(one, started)
+                started += 1
+            if self.counts["open"] == len(self.connections) and self.delivered >= expected:
+                break
+            self.turn(deadline)
+        else:
+            self.fail("deadline passed before all connections were open")
+        self.resuming = False
+        return expected, 0
+
     def do(self, line: str) -> dict[str, Any]:
         """Carry out one command and return the answer."""
         name, *words = line.split()
@@ -405,9 +494,7 @@ class Client:
         deadline = started + int(arguments.pop("timeout", 60) * 1e9)
         self.begin()
         if name == "quit":
-            for one in self.connections:
-                one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                one.sock.close()
+            self.close_all()
             return {"ok": not self.failure}
         expected, side_expected = getattr(self, name)(deadline, **arguments)
         if self.delivered != expected or self.side_delivered != side_expected:

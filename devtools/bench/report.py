@@ -82,11 +82,16 @@ TABLES = (
         lambda r: (
             f"{_size(r, 'crowd')} channels with one connection each; paced: {_size(r, 'direct_rate')} "
             f"messages/s, flat out: {r['sizes']['crowd'] // 2:,} under way all the time. Latency is that of "
-            "the paced part."
+            "the paced part. The script adds an entry and publishes it with its ID, so that nobody has to read "
+            "it; what a subscriber would have to do with the ID is not in its figures."
         ),
         (
             Column("paced_us", "paced, CPU us/message", ratio=True),
             Column("flat_us", "flat out, CPU us/message", ratio=True),
+            Column("redis_paced_us", "paced, CPU of Redis us/message"),
+            Column("redis_flat_us", "flat out, CPU of Redis us/message"),
+            Column("all_paced_us", "paced, both", ratio=True),
+            Column("all_flat_us", "flat out, both", ratio=True),
             Column("rate", "flat out, 1,000/s", 1e3),
             Column("p50_us", "p50 ms", 1e3),
             Column("p99_us", "p99 ms", 1e3),
@@ -115,6 +120,18 @@ TABLES = (
             Column("ping_us", "CPU us/ping", ratio=True),
             Column("percent", "% of a core, as measured"),
             Column("percent_of_10000", "% of a core, converted"),
+        ),
+    ),
+    Table(
+        "idle_channels",
+        "Idle channels",
+        lambda r: (
+            f"{_size(r, 'many')} channels with one connection each and no message, watched for "
+            f"{r['sizes']['watching']} s without pings. Every stream is read once in 35 s, whatever is reported."
+        ),
+        (
+            Column("percent_of_10000", "% of a core for 10,000"),
+            Column("redis_percent_of_10000", "% of a core for 10,000, Redis"),
         ),
     ),
     Table(
@@ -233,11 +250,13 @@ class Goal:
     value: Callable[[Results], float | None]
 
 
+HISTORY = "wsrelay-history"
+
 PEERS = ("nchan", "ws", "websockets", "socketio", "picows")
 
 
-def _to(scenario: str, metric: str, peer: str) -> Callable[[Results], float | None]:
-    return lambda results: ratio(results, scenario, metric, "wsrelay", peer)
+def _to(scenario: str, metric: str, peer: str, server: str = "wsrelay") -> Callable[[Results], float | None]:
+    return lambda results: ratio(results, scenario, metric, server, peer)
 
 
 def _to_best(scenario: str, metric: str) -> Callable[[Results], float | None]:
@@ -248,9 +267,9 @@ def _to_best(scenario: str, metric: str) -> Callable[[Results], float | None]:
     return value
 
 
-def _own(scenario: str, metric: str, scale: float = 1) -> Callable[[Results], float | None]:
+def _own(scenario: str, metric: str, scale: float = 1, server: str = "wsrelay") -> Callable[[Results], float | None]:
     def value(results: Results) -> float | None:
-        found = middle(results, scenario, "wsrelay", metric)
+        found = middle(results, scenario, server, metric)
         return None if found is None else found / scale
 
     return value
@@ -268,6 +287,21 @@ GOALS = (
     Goal("10,000 idle connections with pings, % of a core", 3.0, _own("pings", "percent_of_10000")),
     Goal("others' p99 latency beside a slow reader / without", 1.1, _own("slow", "p99_ratio")),
     Goal("longest wait of a bystander of the largest fan-out, ms", 20.0, _own("growth", "side_max_us", 1e3)),
+    Goal("history: paced fan-out, CPU / a plain channel's", 1.1, _to("fanout", "cpu_us", "wsrelay", HISTORY)),
+    Goal("history: burst, CPU / a plain channel's", 1.1, _to("burst", "cpu_us", "wsrelay", HISTORY)),
+    Goal("history: one to one, paced, CPU / plain channels'", 2.5, _to("direct", "paced_us", "wsrelay", HISTORY)),
+    Goal("history: one to one, flat out, CPU / plain channels'", 2.5, _to("direct", "flat_us", "wsrelay", HISTORY)),
+    Goal(
+        "history: one to one, paced, CPU with Redis / the script's",
+        1.0,
+        _to("direct", "all_paced_us", "wsrelay-script", HISTORY),
+    ),
+    Goal(
+        "history: one to one, flat out, CPU with Redis / the script's",
+        1.0,
+        _to("direct", "all_flat_us", "wsrelay-script", HISTORY),
+    ),
+    Goal("history: 10,000 idle channels, % of a core", 2.0, _own("idle_channels", "percent_of_10000", server=HISTORY)),
 )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.bench.load import LoadError, client_command
-from devtools.bench.measure import cores
+from devtools.bench.measure import Meter, cores
 from devtools.bench.paths import LOAD, PROJECT
 from devtools.bench.scenarios import HEAVY, NORMAL, QUICK, SCENARIOS, Bench
 from devtools.bench.servers import SERVERS, start_redis, versions
@@ -115,7 +115,7 @@ def run(
     started = time.monotonic()
     ticks = _busy()
     redis = start_redis(load_cores)
-    bench = Bench(sizes, redis.port, server_cores, load_cores)
+    bench = Bench(sizes, redis.port, Meter(redis.pid), server_cores, load_cores)
     broken: set[tuple[str, str]] = set()
     try:
         for number in range(rounds):
@@ -125,7 +125,7 @@ def run(
                 # Servers take turns within a round, in changing order, so that a noisy minute affects all.
                 shift = number % len(able) if able else 0
                 for name in able[shift:] + able[:shift]:
-                    if (scenario, name) in broken:
+                    if (scenario, name) in broken or scenario not in SERVERS[name].scenarios:
                         continue
                     _check_time(started, minutes)
                     begun = time.monotonic()

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from devtools.bench.load import Load, LoadError, Reply
 from devtools.bench.measure import Meter, server_sockets
+from devtools.bench.redis_commands import ask, load_script
 from devtools.bench.servers import Running, Server, Start
 from devtools.harness.ports import free_port
 
 Values = dict[str, float]
+
+NEVER = 3600
+"""Seconds: an interval between pings so long that none is sent."""
 
 PING_NORM = 25
 """Seconds: the usual ping interval, to which the cost measured at a shorter one is converted."""
@@ -39,6 +43,7 @@ class Sizes:
         many_paced: How many messages go to the largest crowd.
         ping: Seconds between pings.
         pings: Seconds of watching them.
+        watching: Seconds of watching idle channels: as long as a sweep, so that each has its turn.
         slow_size: Bytes of a message beside a slow reader: large enough to fill the kernel's buffers soon.
         slow_paced: How many of them.
         slow_rest: How many more of them, without pacing.
@@ -58,6 +63,7 @@ class Sizes:
     many_paced: int = 10
     ping: int = 4
     pings: int = 8
+    watching: int = 35
     slow_size: int = 16384
     slow_paced: int = 100
     slow_rest: int = 250
@@ -74,6 +80,7 @@ QUICK = Sizes(
     many_paced=5,
     ping=2,
     pings=4,
+    watching=8,
     slow_paced=50,
 )
 
@@ -85,32 +92,35 @@ class Bench:
     Attributes:
         sizes: Numbers and sizes.
         redis_port: The port of Redis.
+        redis: Measures Redis.
         server_cores: The processors of servers.
         load_cores: The processors of load client and Redis.
     """
 
     sizes: Sizes
     redis_port: int
+    redis: Meter
     server_cores: set[int]
     load_cores: set[int]
 
     @contextmanager
     def session(self, server: Server, *, ping: int = 0) -> Iterator[Session]:
         """Start a server and a load client for it; end both afterwards."""
+        ask(self.redis_port, "FLUSHALL")
         start = Start(free_port(), self.redis_port, ping)
         running = Running(server, start, cores=self.server_cores)
         try:
             load = Load(
                 start.port,
-                publish=server.publish,
-                publish_port=self.redis_port if server.publish == "redis" else start.port,
+                publish=f"script:{load_script(self.redis_port)}" if server.publish == "script" else server.publish,
+                publish_port=start.port if server.publish == "http" else self.redis_port,
                 flavour=server.flavour,
                 path=server.path,
                 channel=server.channel,
                 cores=self.load_cores,
             )
             try:
-                yield Session(self.sizes, load, Meter(running.child.pid), start.port)
+                yield Session(self.sizes, load, Meter(running.child.pid), self.redis, start.port)
                 if not running.child.is_running:
                     raise LoadError(f"the server ended: {running.child.last_lines()}")
             finally:
@@ -121,11 +131,12 @@ class Bench:
 
 @dataclass(frozen=True)
 class Session:
-    """A started server with its load client and its meter."""
+    """A started server with its load client, its meter and that of Redis."""
 
     sizes: Sizes
     load: Load
     meter: Meter
+    redis: Meter
     port: int
 
     def connect(self, n: int, *, channels: int = 1, first: int = 0, slow: bool = False) -> Reply:
@@ -206,13 +217,21 @@ def direct(bench: Bench, server: Server) -> Values:
         session.load.ask("sync")
         session.load.ask("flat", total=4 * sizes.crowd, window=sizes.crowd // 4, **crowd)
         session.settle()
+        redis = session.redis.cpu()
         paced, reply = session.per_delivery("paced", rate=sizes.direct_rate, count=sizes.direct_paced, **crowd)
+        redis_paced = (session.redis.cpu() - redis) * 1e6 / reply["delivered"]
         session.settle()
+        redis = session.redis.cpu()
         flat, flat_reply = session.per_delivery("flat", total=sizes.direct_flat, window=sizes.crowd // 2, **crowd)
+        redis_flat = (session.redis.cpu() - redis) * 1e6 / flat_reply["delivered"]
         session.finish()
     return {
         "paced_us": paced,
         "flat_us": flat,
+        "redis_paced_us": redis_paced,
+        "redis_flat_us": redis_flat,
+        "all_paced_us": paced + redis_paced,
+        "all_flat_us": flat + redis_flat,
         "rate": flat_reply["delivered"] / flat_reply["seconds"],
         **_latency(reply),
     }
@@ -254,6 +273,20 @@ def pings(bench: Bench, server: Server) -> Values:
         "percent": cpu / reply["seconds"] * 100,
         "percent_of_10000": cost * 10000 / PING_NORM / 1e4,
     }
+
+
+def idle_channels(bench: Bench, server: Server) -> Values:
+    """CPU of 10,000 channels on which nothing happens, with one connection each."""
+    sizes = bench.sizes
+    with bench.session(server, ping=NEVER) as session:
+        session.connect(sizes.many, channels=sizes.many)
+        session.settle(3)
+        redis = session.redis.cpu()
+        cpu, reply = session.measured("idle", seconds=sizes.watching)
+        redis = session.redis.cpu() - redis
+        session.finish()
+    scale = 100 / reply["seconds"] * 10000 / sizes.many
+    return {"percent_of_10000": cpu * scale, "redis_percent_of_10000": redis * scale}
 
 
 def growth(bench: Bench, server: Server) -> Values:
@@ -337,10 +370,11 @@ SCENARIOS: dict[str, Scenario] = {
     "pings": pings,
     "growth": growth,
     "slow": slow,
+    "idle_channels": idle_channels,
 }
 
 ALIASES: dict[str, tuple[str, ...]] = {"latency": ("fanout", "direct"), "idle": ("connections", "pings")}
 """Other names that `--only` accepts: latency is a by-product of two scenarios."""
 
-HEAVY = frozenset({"pings", "growth", "slow"})
+HEAVY = frozenset({"pings", "growth", "slow", "idle_channels"})
 """Scenarios that take long for each server; they run in every third round."""

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from devtools.bench.paths import (
     CACHE,
@@ -49,6 +50,15 @@ class Start:
     ping: int
 
 
+ORDINARY = frozenset({"fanout", "burst", "direct", "connections", "pings", "growth", "slow"})
+"""The scenarios that every server takes part in."""
+
+HISTORY_ENTRIES = 1000
+"""The entries that streams keep, like the MAXLEN that the load client adds them with."""
+
+HISTORY_SECONDS = 300
+
+
 @dataclass(frozen=True)
 class Server:
     """One server under test.
@@ -62,9 +72,10 @@ class Server:
         environment: Makes additional environment variables.
         path: Request target of a channel.
         channel: Redis channel, or the target of publishing POST requests.
-        publish: "redis" or "http".
-        flavour: The protocol on the WebSocket: "ws" or "socketio".
+        publish: "redis" (PUBLISH), "xadd", "script" (see `redis_commands.APPEND_AND_PUBLISH`), or "http".
+        flavour: The protocol of subscribers: "ws", "socketio" or "sse".
         ready: Request target that answers 200 when the server is ready, if it has one.
+        scenarios: The scenarios that it takes part in.
     """
 
     name: str
@@ -78,6 +89,7 @@ class Server:
     publish: str = "redis"
     flavour: str = "ws"
     ready: str = ""
+    scenarios: frozenset[str] = ORDINARY
 
 
 def _arguments(start: Start) -> list[str]:
@@ -107,6 +119,24 @@ def _wsrelay_environment(start: Start) -> dict[str, str]:
     if start.ping:
         environment["WSRELAY_PING_INTERVAL_SECONDS"] = str(start.ping)
     return environment
+
+
+def _history_environment(start: Start) -> dict[str, str]:
+    history = {"WSRELAY_HISTORY_SIZE": str(HISTORY_ENTRIES), "WSRELAY_HISTORY_SECONDS": str(HISTORY_SECONDS)}
+    return _wsrelay_environment(start) | history
+
+
+def _wsrelay(name: str, title: str, **differences: Any) -> Server:
+    """Return the relay in one of its uses."""
+    return Server(
+        name,
+        title,
+        "relay",
+        lambda start: [str(_twistd()), "--nodaemon", "--pidfile=", "wsrelay"],
+        check=_check_wsrelay,
+        ready="/readyz",
+        **{"environment": _wsrelay_environment, **differences},
+    )
 
 
 def _in_venv(script: str) -> Callable[[Start], list[str]]:
@@ -163,14 +193,19 @@ def _nginx(start: Start) -> list[str]:
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
-        Server(
-            "wsrelay",
-            "wsrelay",
-            "relay",
-            lambda start: [str(_twistd()), "--nodaemon", "--pidfile=", "wsrelay"],
-            check=_check_wsrelay,
-            environment=_wsrelay_environment,
-            ready="/readyz",
+        _wsrelay("wsrelay", "wsrelay", scenarios=ORDINARY | {"idle_channels"}),
+        _wsrelay(
+            "wsrelay-history",
+            "wsrelay, history (XADD)",
+            environment=_history_environment,
+            publish="xadd",
+            scenarios=frozenset({"fanout", "burst", "direct", "idle_channels"}),
+        ),
+        _wsrelay(
+            "wsrelay-script",
+            "wsrelay, XADD and PUBLISH by script",
+            publish="script",
+            scenarios=frozenset({"direct"}),
         ),
         Server(
             "c",
