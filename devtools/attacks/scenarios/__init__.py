@@ -13,6 +13,7 @@ from devtools.attacks.scenarios import (
     patience,
     revocations,
     smuggling,
+    streams,
     tickets,
     tokens,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "patience",
     "revocations",
     "smuggling",
+    "streams",
     "tickets",
     "tokens",
 ]

@@ -231,6 +231,18 @@ class RejectionTests(StreamCase):
         relay.pass_time(1)
         self.assertEqual(dict(relay.node.counters.connections_closed), {4011: 1})
 
+    def test_channel_that_the_broker_rejects_later_ends_its_streams_with_a_delay(self) -> None:
+        for target in ("/sse/room", "/sse/room?channel=b"):
+            relay = self.relay(FakeBroker())
+            client = StreamClient(relay, target)
+            relay.node.subscribed("room")
+            relay.node.subscribed("b")
+            client.read()
+            relay.node.subscribe_failed("room")
+            relay.pass_time(2)
+            self.assert_ended(client)
+            self.assertEqual(dict(relay.node.counters.connections_closed), {4010: 1})
+
     def test_stream_that_is_not_confirmed_in_time_ends_with_a_delay(self) -> None:
         relay = self.relay(FakeBroker())
         client = StreamClient(relay, "/sse/a?channel=b")
@@ -374,6 +386,17 @@ class EndTests(StreamCase):
         self.assertEqual((client.status, client.headers["x-connection-id"]), (200, "5f0c"))
         self.assertTrue(client.wire.closed)
         self.assertEqual((relay.websockets.admission.count, len(relay.router.http_connections)), (0, 0))
+
+    def test_client_that_leaves_before_it_is_rejected_gives_up_its_place_once(self) -> None:
+        relay = self.relay(max_connections=2)
+        with patch.object(Client, "open"):
+            client = StreamClient(relay)
+        StreamClient(relay)
+        client.wire.half_close()
+        stream_of(client).reject(ErrorResponse(404, "late"))
+        client.read()
+        self.assertEqual((client.status, client.wire.closed), (404, True))
+        self.assertEqual((relay.websockets.admission.count, len(relay.router.http_connections)), (1, 0))
 
     def test_client_that_ends_its_direction_during_the_end_is_closed(self) -> None:
         client = StreamClient(self.relay())
