@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsrelay.core.messaging.messages import Farewell, Message, MessagePair
     from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
     from wsrelay.core.messaging.replies import Reply
-    from wsrelay.core.outcomes.disconnects import Disconnect
+    from wsrelay.core.outcomes.disconnects import AnyDisconnect
     from wsrelay.core.wire.handshake import Handshake
 
 __all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect", "IHistory"]
@@ -122,7 +122,7 @@ class IBroker(Interface):
                 cannot be known.
         """
 
-    def send_control(payload: bytes, node_id: str | None = None) -> Deferred[None]:
+    def send_control(payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """Send a control message.
 
         Args:
@@ -130,7 +130,7 @@ class IBroker(Interface):
             node_id: The one process to send it to. If None, all processes, this one included.
 
         Returns:
-            Fires with None when the broker has taken the message.
+            Fires with the number of processes that get it, as far as the broker knows, when it has taken the message.
 
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) As for `publish`.
@@ -432,5 +432,5 @@ class IDialect(Interface):
     def ping() -> Message | None:
         """Return the message that asks a client for a sign of life, or None if pings are the transport's own."""
 
-    def close(disconnect: Disconnect) -> Farewell:
+    def close(disconnect: AnyDisconnect) -> Farewell:
         """Return how this dialect tells a client that its connection ends."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.engine.client_registry import ClientRegistry
 
 
@@ -14,11 +14,16 @@ class RecordingClient:
     """A registered client that records its disconnects."""
 
     def __init__(self) -> None:
-        self.disconnects: list[Disconnect] = []
+        self.disconnects: list[AnyDisconnect] = []
+        self.ended: list[str] = []
 
-    def disconnect(self, disconnect: Disconnect) -> None:
+    def disconnect(self, disconnect: AnyDisconnect) -> None:
         """See `RegisteredClient.disconnect`."""
         self.disconnects.append(disconnect)
+
+    def end_subscription(self, channel: str) -> None:
+        """See `RegisteredClient.end_subscription`."""
+        self.ended.append(channel)
 
 
 class ClientRegistryTests(SynchronousTestCase):
@@ -52,7 +57,7 @@ class ClientRegistryTests(SynchronousTestCase):
                 super().__init__()
                 self.number = number
 
-            def disconnect(self, disconnect: Disconnect) -> None:
+            def disconnect(self, disconnect: AnyDisconnect) -> None:
                 super().disconnect(disconnect)
                 order.append(self.number)
 
@@ -113,7 +118,7 @@ class ClientRegistryTests(SynchronousTestCase):
         registry, left = self.registry, []
 
         class Hasty(RecordingClient):
-            def disconnect(self, disconnect: Disconnect) -> None:
+            def disconnect(self, disconnect: AnyDisconnect) -> None:
                 super().disconnect(disconnect)
                 for client in clients[:2]:
                     registry.remove(client)
@@ -128,7 +133,7 @@ class ClientRegistryTests(SynchronousTestCase):
 
     def test_client_that_cannot_be_disconnected_is_logged_and_costs_the_others_nothing(self) -> None:
         class Stuck(RecordingClient):
-            def disconnect(self, disconnect: Disconnect) -> None:
+            def disconnect(self, disconnect: AnyDisconnect) -> None:
                 raise ZeroDivisionError
 
         first = self.add("user:42")

@@ -11,7 +11,7 @@ from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.core.wire.handshake import Handshake
@@ -26,7 +26,7 @@ class FailingConnection(RecordingConnection):
         """Fail."""
         raise RuntimeError("cannot send")
 
-    def close(self, disconnect: Disconnect) -> None:
+    def close(self, disconnect: AnyDisconnect) -> None:
         """Record it, and fail."""
         super().close(disconnect)
         raise RuntimeError("cannot close")

@@ -8,7 +8,7 @@ from twisted.logger import LogLevel, capturedLogs
 from tests.engine.harness import EngineCase, log_lines
 from tests.engine.test_node import FailingConnection
 from wsrelay.core.access.identity import Identity
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine.client import Client
 from wsrelay.engine.revocation import RETRY_SECONDS, TARGETS_PER_LOOKUP
@@ -121,7 +121,7 @@ class ReconnectedTests(RevocationCase):
         self.store.lookups.clear()
 
     @property
-    def disconnects(self) -> list[list[Disconnect]]:
+    def disconnects(self) -> list[list[AnyDisconnect]]:
         """The disconnects of each user."""
         return [connection.disconnects for connection, _ in self.users]
 

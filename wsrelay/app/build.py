@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import getpid
 from random import Random
+from socket import gethostname
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -137,6 +139,9 @@ def build_relay(
         now=now,
         # Strangers that promise a credential and do not send it get a tenth of the places, and not all of them.
         max_pending_credentials=max(1, admission.max_connections // 10),
+        # Made below, of this node's clients.
+        count_connections=lambda: len(websockets.connections),
+        name=f"{gethostname()}:{getpid()}",
     )
     http_connections = HTTPConnections(
         admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, lambda: counters.requests_rejected.update((503,))
@@ -168,7 +173,7 @@ def build_relay(
     api: RelayAPI | None = None
     api_keys = APIKeys(settings.api_keys) if settings.api_keys else None
     if api_keys is not None:
-        api = RelayAPI(Operations(broker, namespaces, now), api_keys, rejections, clock)
+        api = RelayAPI(Operations(broker, namespaces, now, node.survey), api_keys, rejections, clock)
     spoken = routes(settings)
     origins = OriginPolicy(settings.origins, require=settings.require_origin)
     check = HandshakeCheck(spoken, origins, namespaces, authentication.authenticator, lambda: broker.ready)
@@ -177,7 +182,7 @@ def build_relay(
         readiness=health.readiness,
         metrics=health.metrics if settings.metrics else None,
         api=api,
-        max_body_bytes=settings.max_message_bytes if settings.api_keys else 0,
+        max_body_bytes=settings.api_max_body_bytes if settings.api_keys else 0,
         websocket_hint=WebSocketHint(check, settings.trusted_proxies),
         websocket_paths=[route.path for route in spoken if route.transport == "websocket"],
         stream_hint=StreamHint(check, settings.trusted_proxies),

@@ -338,6 +338,15 @@ class Settings:
     max_message_bytes: int = _limits(
         INTEGER, 65536, "The longest message that a client may send.", "bytes", minimum=1, maximum=64 * 1024 * 1024
     )
+    api_max_body_bytes: int = _limits(
+        INTEGER,
+        1024 * 1024,
+        "The longest body of a request to the HTTP API. A message that the application publishes there may be as long, "
+        "whatever max_message_bytes is.",
+        "bytes",
+        minimum=65536,
+        maximum=64 * 1024 * 1024,
+    )
     max_frames_per_second: float = _limits(
         NUMBER,
         100.0,

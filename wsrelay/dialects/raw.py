@@ -34,7 +34,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message, MessagePair, is_text
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 from wsrelay.core.outcomes.errors import ChannelError, HTTPError
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
@@ -100,6 +100,6 @@ class RawDialect:
     def ping(self) -> None:
         """Leave pings to the WebSocket."""
 
-    def close(self, disconnect: Disconnect) -> Farewell:
+    def close(self, disconnect: AnyDisconnect) -> Farewell:
         """Close with the codes of the table as they are."""
         return Farewell(disconnect.code, disconnect.reason)

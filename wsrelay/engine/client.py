@@ -17,7 +17,7 @@ from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.messaging.replies import Connected, Failed, Reply
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, RejectedError
 from wsrelay.core.sessions.effects import (
     Accept,
@@ -151,9 +151,13 @@ class Client:
         """Tell the client that messages of a channel may have been lost."""
         self._perform(self._session.gap(channel))
 
-    def disconnect(self, disconnect: Disconnect) -> None:
+    def disconnect(self, disconnect: AnyDisconnect) -> None:
         """See `RegisteredClient.disconnect`."""
         self._perform(self._session.disconnect(disconnect))
+
+    def end_subscription(self, channel: str) -> None:
+        """See `RegisteredClient.end_subscription`."""
+        self._perform(self._session.unsubscribed(channel))
 
     def credential_timed_out(self) -> None:
         """See `PendingClient.credential_timed_out`."""
@@ -251,7 +255,7 @@ class Client:
         rule = self._services.namespaces.rule(channel)
         return self._connection.encoding(FrameType.AUTO if rule is None else rule.frames or FrameType.AUTO)
 
-    def _close(self, disconnect: Disconnect) -> None:
+    def _close(self, disconnect: AnyDisconnect) -> None:
         if self._publish_queue is not None:
             # What has been sent and not yet authorized is not published behind the close.
             self._publish_queue.stop()

@@ -6,12 +6,12 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from twisted.logger import Logger
 
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 
 __all__ = ["ClientRegistry", "RegisteredClient"]
 
@@ -19,8 +19,11 @@ __all__ = ["ClientRegistry", "RegisteredClient"]
 class RegisteredClient(Protocol):
     """A client that can be disconnected."""
 
-    def disconnect(self, disconnect: Disconnect) -> None:
+    def disconnect(self, disconnect: AnyDisconnect) -> None:
         """End the client, whether its handshake is complete or not."""
+
+    def end_subscription(self, channel: str) -> None:
+        """End the client's subscription to a channel; nothing if it has none."""
 
 
 class ClientRegistry:
@@ -37,6 +40,16 @@ class ClientRegistry:
     def authenticated_clients(self) -> int:
         """The number of clients that a credential or the application vouches for."""
         return len(self._authenticated)
+
+    def count_users(self, connections: int) -> int:
+        """Count the different users.
+
+        Args:
+            connections: The number of all connections of this process. If some are of nobody in particular, those count
+                as one more user.
+        """
+        clients = [len(found) for target, found in self._by_target.items() if target.startswith("user:")]
+        return len(clients) + (connections > sum(clients))
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -69,17 +82,36 @@ class ClientRegistry:
         """Return every target that a client here has."""
         return list(self._by_target)
 
-    def disconnect(self, target: str, disconnect: Disconnect) -> int:
+    def disconnect(self, target: str, disconnect: AnyDisconnect) -> int:
         """End all clients of a target.
 
         Returns:
             How many there were.
         """
-        # A copy, because a client that is ended may be removed at once.
-        clients = list(self._by_target.get(target, ()))
+        return self.apply(self.clients(target), lambda client: client.disconnect(disconnect))
+
+    def clients(self, *targets: str) -> list[RegisteredClient]:
+        """Return the clients that have all of these targets."""
+        first, *others = targets
+        return [
+            client
+            for client in self._by_target.get(first, ())
+            if all(client in self._by_target.get(target, ()) for target in others)
+        ]
+
+    def apply(self, clients: Sequence[RegisteredClient], action: Callable[[RegisteredClient], None]) -> int:
+        """Do something with each of these clients.
+
+        Args:
+            clients: The clients; a list of its own, because one that is ended may be removed at once.
+            action: What is done. If it fails for one client, that is logged, and the others are not spared.
+
+        Returns:
+            How many clients there were.
+        """
         for client in clients:
             try:
-                client.disconnect(disconnect)
+                action(client)
             except Exception:  # noqa: BLE001 -- one that cannot be ended must not save the others
                 self.log.failure("a client could not be disconnected")
         return len(clients)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client_registry import ClientRegistry
@@ -70,7 +70,7 @@ class Connection(Protocol):
     def reject(self, response: ErrorResponse) -> None:
         """Answer the handshake with an HTTP status and end the connection."""
 
-    def close(self, disconnect: Disconnect) -> None:
+    def close(self, disconnect: AnyDisconnect) -> None:
         """Tell the client why, and end the connection."""
 
 

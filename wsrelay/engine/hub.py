@@ -101,6 +101,15 @@ class Hub:
         if topic.is_empty:
             del self._topics[channel]
 
+    def channels(self) -> list[str]:
+        """Return the channels with subscribers."""
+        return list(self._topics)
+
+    def subscriber_count(self, channel: str) -> int:
+        """Return how many are subscribed to a channel."""
+        topic = self._topics.get(channel)
+        return 0 if topic is None else len(topic)
+
     def subscribers(self, channel: str) -> list[Subscriber]:
         """Return everyone who is subscribed to a channel at this moment."""
         topic = self._topics.get(channel)

@@ -19,6 +19,7 @@ from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.client_services import Connection
+from wsrelay.engine.control_receiver import ControlReceiver
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
 from wsrelay.engine.pending_credentials import DEFAULT_MAX_PENDING, PendingCredentials
@@ -26,6 +27,7 @@ from wsrelay.engine.publishing import Publisher
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.stream_readers import StreamReaders
+from wsrelay.engine.survey import Survey
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink
 from wsrelay.metrics.counters import Counters
@@ -47,12 +49,15 @@ class Node:
         rejections: Records rejected clients.
         now: The wall clock, in seconds since the epoch, by which credentials expire.
         max_pending_credentials: How many connected clients may not have sent their credential yet.
+        count_connections: Returns the number of connections of this process, whatever their transport.
+        name: What the operator may know this process by.
 
     Attributes:
         registry: The authenticated clients.
         pending_credentials: The clients whose credential is still to come.
         subscriptions: The channels of this process.
         timers: The timers of all clients.
+        survey: Asks all processes what they know, and replies for this one.
     """
 
     log = Logger()
@@ -69,6 +74,8 @@ class Node:
         rejections: RejectionLog,
         now: Callable[[], float],
         max_pending_credentials: int = DEFAULT_MAX_PENDING,
+        count_connections: Callable[[], int] = lambda: 0,
+        name: str = "",
     ) -> None:
         self.namespaces = namespaces
         self.clock = clock
@@ -98,7 +105,9 @@ class Node:
             else StreamReaders(broker.history, self._hub, self._gaps, namespaces, clock, rng, counters)
         )
         self.subscriptions = ChannelSubscriptions(broker, self._hub, self._gaps, namespaces, clock, self._readers)
-        self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers, counters)
+        self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers)
+        self.survey = Survey(broker, self._hub, self.registry, clock, count_connections, name)
+        self._control = ControlReceiver(self.registry, self._revocation, self.survey, counters)
         broker.attach(self)
 
     @property
@@ -140,6 +149,7 @@ class Node:
     def stop(self) -> None:
         """Stop every timer."""
         self._gaps.stop()
+        self.survey.stop()
         self.timers.stop()
         self.subscriptions.stop()
         if self._readers is not None:
@@ -186,7 +196,7 @@ class Node:
 
     def control_received(self, payload: bytes) -> None:
         """See `IBrokerSink.control_received`."""
-        self._revocation.control_received(payload)
+        self._control.received(payload)
 
     # What the hub asks
 

@@ -12,13 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.core.messaging.control import DisconnectCommand, UnknownCommand, read_control
+from wsrelay.core.messaging.control import DisconnectCommand
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError
+from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.interfaces import IAuthenticator, ICredentialStore
-from wsrelay.metrics.counters import Counters
 
 __all__ = ["RETRY_SECONDS", "TARGETS_PER_LOOKUP", "Revocation"]
 
@@ -37,7 +36,6 @@ class Revocation:
         store: Keeps what has been revoked.
         authenticator: Holds cached answers, which a revocation voids.
         timers: Time.
-        counters: Where control messages of unknown kinds are counted.
     """
 
     log = Logger()
@@ -48,15 +46,12 @@ class Revocation:
         store: ICredentialStore,
         authenticator: IAuthenticator,
         timers: TimerWheel,
-        counters: Counters,
     ) -> None:
         self._registry = registry
         self._store = store
         self._authenticator = authenticator
         self._timers = timers
-        self._counters = counters
         self._retry: WheelTimer | None = None
-        self._has_reported_unknown = False
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Look up whether targets are revoked; see `ICredentialStore.are_revoked`.
@@ -70,17 +65,12 @@ class Revocation:
         answers: Deferred[Sequence[bool]] = self._store.are_revoked(targets)
         return answers
 
-    def control_received(self, payload: bytes) -> None:
-        """Carry out a control message. One that is malformed or of an unknown kind is ignored and logged."""
-        try:
-            command = read_control(payload)
-        except ClaimError as error:
-            self.log.warn("malformed control message: {why}", why=str(error))
-            return
-        if isinstance(command, UnknownCommand):
-            self._count_unknown()
-        else:
-            self._disconnect(command)
+    def disconnect(self, command: DisconnectCommand) -> None:
+        """Carry out a command to disconnect the clients of a target."""
+        self._authenticator.clear_cache()
+        count = self._registry.disconnect(command.target, command.disconnect)
+        kind = command.target.partition(":")[0]
+        self.log.info("disconnecting {count} clients of one {kind}", count=count, kind=kind)
 
     def disconnect_revoked(self) -> None:
         """Look up every target of the clients here and disconnect those of revoked ones; repeated until it succeeds."""
@@ -88,18 +78,6 @@ class Revocation:
             self._retry.cancel()
             self._retry = None
         Deferred.fromCoroutine(self._disconnect_revoked()).addErrback(self._lookup_failed)
-
-    def _count_unknown(self) -> None:
-        self._counters.control_messages_unknown += 1
-        if not self._has_reported_unknown:
-            self._has_reported_unknown = True
-            self.log.info("control message of an unknown kind ignored: a process of a newer version sends them")
-
-    def _disconnect(self, command: DisconnectCommand) -> None:
-        self._authenticator.clear_cache()
-        count = self._registry.disconnect(command.target, command.disconnect)
-        kind = command.target.partition(":")[0]
-        self.log.info("disconnecting {count} clients of one {kind}", count=count, kind=kind)
 
     async def _disconnect_revoked(self) -> None:
         targets = self._registry.targets()

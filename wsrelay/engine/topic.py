@@ -98,6 +98,10 @@ class Topic:
         """True if nobody is subscribed."""
         return not self.audiences and not self.joining
 
+    def __len__(self) -> int:
+        """Return the number of subscribers."""
+        return sum(map(len, self.audiences.values())) + len(self.joining or ())
+
     def add(self, subscriber: Subscriber, encoding: Encoding) -> None:
         """Subscribe. Adding a subscriber twice is adding it once."""
         if self.joining is not None and subscriber in self.joining:

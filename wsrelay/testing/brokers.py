@@ -158,7 +158,7 @@ class FakeBroker:
         self.published.append(Publication(channel, data))
         return succeed(PublishResult())
 
-    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
+    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """See `IBroker.send_control`."""
         self.controls.append((payload, node_id))
-        return succeed(None)
+        return succeed(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsrelay.core.messaging.frame_type import FrameType
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, Framing, WebSocketFraming
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects import RAW
@@ -76,7 +76,7 @@ class RecordingConnection(RecordingSubscriber):
         """See `Connection.reject`."""
         self.responses.append(response)
 
-    def close(self, disconnect: Disconnect) -> None:
+    def close(self, disconnect: AnyDisconnect) -> None:
         """See `Connection.close`."""
         super().close(disconnect)
         if self._client is not None:

@@ -12,7 +12,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message, MessagePair
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
@@ -84,6 +84,6 @@ class LineDialect:
         """See `IDialect.ping`."""
         return Message(b"ping")
 
-    def close(self, disconnect: Disconnect) -> Farewell:
+    def close(self, disconnect: AnyDisconnect) -> Farewell:
         """See `IDialect.close`."""
         return Farewell(disconnect.code, disconnect.reason, (Message(b"bye"),))

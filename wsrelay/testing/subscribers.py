@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 
 __all__ = ["RecordingSubscriber", "SendArguments"]
 
@@ -38,14 +38,14 @@ class RecordingSubscriber:
         self.sent: list[bytes] = []
         self.send_arguments: list[SendArguments] = []
         self.gaps: list[str] = []
-        self.disconnects: list[Disconnect] = []
+        self.disconnects: list[AnyDisconnect] = []
 
     def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
         """See `Subscriber.send`."""
         self.sent.append(data)
         self.send_arguments.append(SendArguments(policy, channel, latest))
 
-    def close(self, disconnect: Disconnect) -> None:
+    def close(self, disconnect: AnyDisconnect) -> None:
         """See `Subscriber.close`."""
         self.disconnects.append(disconnect)
 

@@ -178,5 +178,5 @@ class OneRequest(Request):
         if not self._keeps_body:
             return _UNEXPECTED_BODY
         return ErrorResponse(
-            413, f"The body is longer than {self._max_body_bytes} bytes. Raise max_message_bytes.", is_json=True
+            413, f"The body is longer than {self._max_body_bytes} bytes. Raise api_max_body_bytes.", is_json=True
         )

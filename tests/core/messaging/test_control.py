@@ -103,7 +103,7 @@ class ReadTests(SynchronousTestCase):
         """During a deploy the next version may send it; what it holds is not looked at."""
         documents: list[object] = [
             {"connect": {}},
-            {"unsubscribe": {"user": "42", "channel": "room"}},
+            {"subscribe": {"user": "42", "channel": "room"}},
             {"reconnect": True},
             {"Disconnect": {"user": "42"}},
             {"": None},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.frames import Close
 
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import ApplicationDisconnect, Disconnect
 
 REASONS = {
     "PROTOCOL_ERROR": "protocol error",
@@ -82,3 +82,12 @@ class DisconnectTests(SynchronousTestCase):
         for disconnect in Disconnect:
             self.assertTrue(disconnect.meaning.endswith("."), disconnect)
             self.assertNotIn("\n", disconnect.meaning)
+
+
+class ApplicationDisconnectTests(SynchronousTestCase):
+    """Codes of the application's own."""
+
+    def test_lower_half_of_each_thousand_means_reconnect(self) -> None:
+        codes = (3000, 3499, 3500, 3999, 4000, 4499, 4500, 4999)
+        found = [ApplicationDisconnect(code, "").reconnect for code in codes]
+        self.assertEqual(found, [True, True, False, False] * 2)

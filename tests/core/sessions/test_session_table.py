@@ -51,6 +51,7 @@ OUTCOMES: Inputs = {
     "subscribed": lambda session: session.subscribed("talk"),
     "subscribe_failed": lambda session: session.subscribe_failed("talk"),
     "gap": lambda session: session.gap("talk"),
+    "unsubscribed": lambda session: session.unsubscribed("talk"),
     "connection_lost": lambda session: session.connection_lost(),
 }
 
@@ -156,6 +157,7 @@ WHEN_CONNECTED: dict[str, Row] = {
     "publish": ([PublishMessage(0, "talk", b"x")], CONNECTED),
     "publish_failed": ([Close(Disconnect.TRY_AGAIN)], CONNECTED),
     "gap": ([Close(Disconnect.GAP)], CONNECTED),
+    "unsubscribed": ([Close(Disconnect.REVOKED)], CONNECTED),
     "rejected": ([Close(Disconnect.CREDENTIAL)], CONNECTED),
     "rejected for now": ([Close(Disconnect.NOT_AVAILABLE)], CONNECTED),
     "disconnect": ([RECONNECT], CONNECTED),
@@ -254,6 +256,10 @@ COMMAND_TABLE |= {
     ("connected, subscribed", "unsubscribe"): ([UNSUBSCRIBE, SendReply(Unsubscribed(3))], CONNECTED),
     ("connected, subscribed", "gap"): (
         [UNSUBSCRIBE, SendReply(SubscriptionEnded("talk", Disconnect.GAP))],
+        CONNECTED,
+    ),
+    ("connected, subscribed", "unsubscribed"): (
+        [UNSUBSCRIBE, SendReply(SubscriptionEnded("talk", Disconnect.REVOKED))],
         CONNECTED,
     ),
 }

@@ -27,7 +27,7 @@ from wsrelay.core.messaging.replies import (
     Unsubscribed,
 )
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import ApplicationDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation, RejectedError
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
@@ -119,6 +119,9 @@ class DialectTests(SynchronousTestCase):
         """A disconnect push before the close frame makes centrifuge-python report the wrong code."""
         for disconnect in Disconnect:
             self.assertEqual(DIALECT.close(disconnect), (DISCONNECT_CODES[disconnect], disconnect.reason, ()))
+
+    def test_code_and_reason_of_the_application_are_sent_as_they_are(self) -> None:
+        self.assertEqual(DIALECT.close(ApplicationDisconnect(4100, "elsewhere")), (4100, "elsewhere", ()))
 
     def test_reason_of_a_close_is_no_json(self) -> None:
         """centrifuge-js tries to read one out of it, and fails on `null` and numbers."""

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.engine.harness import make_node
 from wsrelay.core.messaging.control import DisconnectCommand
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult
@@ -38,7 +40,8 @@ class OperationsCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.broker = FakeBroker()
         namespaces = Namespaces((Namespace("rooms", ("room:*",), Access.AUTHENTICATED),))
-        self.operations = Operations(self.broker, namespaces, lambda: 1000.0)
+        survey = make_node(self.broker, namespaces, Clock()).survey
+        self.operations = Operations(self.broker, namespaces, lambda: 1000.0, survey)
 
     def stored(self, ticket: str) -> Any:
         """Redeem a ticket, and return its claims."""

@@ -107,13 +107,14 @@ class MemoryBroker:
             self._pending.append(Publication(channel, data))
         return succeed(_TAKEN)
 
-    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
+    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """See `IBroker.send_control`."""
         if not self.ready:
             return fail(BrokerUnavailable(self.problem))
-        if self._sink is not None and node_id in (None, self.node_id):
-            self._sink.control_received(payload)
-        return succeed(None)
+        if self._sink is None or node_id not in (None, self.node_id):
+            return succeed(0)
+        self._sink.control_received(payload)
+        return succeed(1)
 
     def _confirm(self, channel: str) -> None:
         if self._sink is not None:

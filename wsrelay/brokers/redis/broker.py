@@ -161,10 +161,10 @@ class RedisBroker:
         published = self._commands.send(b"PUBLISH", self._prefix + channel.encode(), data)
         return published.addCallback(lambda _subscribers: _TAKEN)
 
-    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[None]:
+    def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """See `IBroker.send_control`."""
         name = self._internal.control if node_id is None else self._internal.control_of(node_id)
-        return self._commands.send(b"PUBLISH", name, payload).addCallback(lambda _subscribers: None)
+        return self._commands.send(b"PUBLISH", name, payload)
 
     def _connection_up(self) -> None:
         if self._subscriber.link.is_up and self._commands.link.is_up:

@@ -9,6 +9,9 @@
 - ``{"disconnect": {"ticket": "..."}}``: the connection that was opened with this ticket;
 - ``{"disconnect": {"token": "..."}}``: the connections that were opened with the token of this `jti`.
 
+Others are about some connections of a user (`wsrelay.core.messaging.user_commands`), or ask all processes something
+(`wsrelay.core.messaging.surveys`).
+
 With ``"reconnect": true``, beside it or within, the clients are told to reconnect (4012), else not to (4505).
 
 During a deploy two adjacent versions run beside each other. A message of a kind that this version does not have is an
@@ -18,11 +21,25 @@ During a deploy two adjacent versions run beside each other. A message of a kind
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from wsrelay.core.access.identity import MAX_SUBJECT_BYTES, is_name
+from wsrelay.core.messaging.surveys import (
+    MAX_REPLY_BYTES,
+    REPLY_START,
+    SurveyQuestion,
+    SurveyReply,
+    read_question,
+    read_reply,
+)
+from wsrelay.core.messaging.user_commands import (
+    DisconnectUserCommand,
+    UnsubscribeCommand,
+    read_disconnect_user,
+    read_unsubscribe,
+)
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ClaimError
 
@@ -66,7 +83,16 @@ class UnknownCommand:
     """A command of a kind that this version does not have."""
 
 
-ControlCommand: TypeAlias = DisconnectCommand | UnknownCommand
+ControlCommand: TypeAlias = (
+    DisconnectCommand | DisconnectUserCommand | UnsubscribeCommand | SurveyQuestion | SurveyReply | UnknownCommand
+)
+
+_READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
+    "disconnect_user": read_disconnect_user,
+    "unsubscribe": read_unsubscribe,
+    "survey": read_question,
+    "survey_reply": read_reply,
+}
 
 
 def read_control(payload: bytes) -> ControlCommand:
@@ -75,7 +101,8 @@ def read_control(payload: bytes) -> ControlCommand:
     Raises:
         ClaimError: It is malformed, or a command of a known kind that makes no sense.
     """
-    if len(payload) > MAX_CONTROL_BYTES:
+    is_reply = payload.startswith(REPLY_START)
+    if len(payload) > (MAX_REPLY_BYTES if is_reply else MAX_CONTROL_BYTES):
         raise ClaimError(f"a control message has at most {MAX_CONTROL_BYTES} bytes")
     try:
         document = json.loads(payload)
@@ -84,11 +111,21 @@ def read_control(payload: bytes) -> ControlCommand:
     if not isinstance(document, dict) or not document:
         raise ClaimError('a control message looks like {"disconnect": {"user": "42"}}')
     if "disconnect" not in document:
-        return UnknownCommand()
+        return _read_other(document)
     if not isinstance(document["disconnect"], dict):
         raise ClaimError('a control message looks like {"disconnect": {"user": "42"}}')
     beside = {"reconnect": document["reconnect"]} if "reconnect" in document else {}
     return read_disconnect({**beside, **document["disconnect"]})
+
+
+def _read_other(document: Mapping[str, object]) -> ControlCommand:
+    for kind, read in _READERS.items():
+        if kind in document:
+            inner = document[kind]
+            if not isinstance(inner, dict):
+                raise ClaimError(f"{kind} in a control message is a JSON object")
+            return read(inner)
+    return UnknownCommand()
 
 
 def read_disconnect(document: Mapping[str, object]) -> DisconnectCommand:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
-__all__ = ["Disconnect"]
+__all__ = ["MAX_REASON_BYTES", "AnyDisconnect", "ApplicationDisconnect", "Disconnect"]
+
+MAX_REASON_BYTES = 123
+"""The longest reason of a close frame (RFC 6455 section 5.5)."""
 
 
 class Disconnect(Enum):
@@ -140,3 +145,25 @@ class Disconnect(Enum):
         False,
         "The client sent a command that its dialect does not have, or one out of order.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationDisconnect:
+    """A code and a reason of the application's own, with which it has connections closed. Every dialect sends them.
+
+    Attributes:
+        code: The status code, from 3000 to 4999.
+        reason: The text, at most `MAX_REASON_BYTES` bytes.
+    """
+
+    code: int
+    reason: str
+
+    @property
+    def reconnect(self) -> bool:
+        """True if the client should reconnect by itself: in the lower half of each thousand, as with Centrifugo."""
+        return self.code % 1000 < 500
+
+
+AnyDisconnect: TypeAlias = Disconnect | ApplicationDisconnect
+"""Why a connection is closed: a row of the table, or the application's own words."""

@@ -13,7 +13,7 @@ from wsrelay.core.messaging.commands import Command
 from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.messaging.replies import Reply
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 
 __all__ = [
     "Accept",
@@ -164,7 +164,7 @@ class Reject:
 class Close:
     """Close the connection."""
 
-    disconnect: Disconnect
+    disconnect: AnyDisconnect
 
 
 Effect: TypeAlias = (

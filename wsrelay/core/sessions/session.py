@@ -39,7 +39,7 @@ from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.replies import Failed, Published, Unsubscribed
 from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import (
     Accept,
@@ -191,7 +191,7 @@ class Session:
         """Take that the client may not be here, or not any more."""
         return self._step("rejected", error)
 
-    def disconnect(self, disconnect: Disconnect) -> list[Effect]:
+    def disconnect(self, disconnect: AnyDisconnect) -> list[Effect]:
         """End the connection because the application wants it ended."""
         return self._step("disconnect", disconnect)
 
@@ -211,6 +211,13 @@ class Session:
     def gap(self, channel: str) -> list[Effect]:
         """Take that messages of a channel may have been lost on their way to this process."""
         return self._step("gap", channel)
+
+    def unsubscribed(self, channel: str) -> list[Effect]:
+        """End a subscription because the application wants it ended.
+
+        A client whose handshake says it all is disconnected, if the channel is one of its own.
+        """
+        return self._step("unsubscribed", channel)
 
     def published(self, command_id: int) -> list[Effect]:
         """Take the success of `PublishMessage`."""
@@ -375,8 +382,16 @@ class Session:
     def _gap(self, channel: str) -> list[Effect]:
         if not self._acceptance.has_commands:
             return [Close(Disconnect.GAP)]
+        return self._end(channel, Disconnect.GAP)
+
+    def _unsubscribed(self, channel: str) -> list[Effect]:
+        if not self._acceptance.has_commands:
+            return [Close(Disconnect.REVOKED)] if channel in self._settled else []
+        return self._end(channel, Disconnect.REVOKED)
+
+    def _end(self, channel: str, disconnect: Disconnect) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
-        return [] if subscription is None else self._without_ended(channel, subscription.end(Disconnect.GAP))
+        return [] if subscription is None else self._without_ended(channel, subscription.end(disconnect))
 
     def _without_ended(self, channel: str, effects: list[Effect]) -> list[Effect]:
         # A subscription that the input does not end, because it is late, stays and is released with the connection.
@@ -404,10 +419,10 @@ class Session:
     def _close_rejected(self, error: ClientError) -> list[Effect]:
         return [Close(error.disconnect)]
 
-    def _close(self, disconnect: Disconnect) -> list[Effect]:
+    def _close(self, disconnect: AnyDisconnect) -> list[Effect]:
         return [Close(disconnect)]
 
-    def _disconnect(self, disconnect: Disconnect) -> list[Effect]:
+    def _disconnect(self, disconnect: AnyDisconnect) -> list[Effect]:
         if not self._is_accepted:
             return self._reject(ClientError.REVOKED)
         effects = self._release()
@@ -456,6 +471,7 @@ class Session:
             "subscribed": _subscribed,
             "subscribe_failed": _subscribe_failed,
             "gap": _gap,
+            "unsubscribed": _unsubscribed,
             "published": _published,
             "publish_failed": _publish_failed,
             "rejected": _close_rejected,

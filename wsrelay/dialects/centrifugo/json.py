@@ -20,7 +20,6 @@ Sources: `client.proto` of github.com/centrifugal/protocol, the documentation of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,10 +41,11 @@ from wsrelay.core.messaging.replies import (
     Unsubscribed,
 )
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation, RejectedError
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code, unsubscribe_code
 from wsrelay.interfaces import IDialect
 
@@ -96,16 +96,17 @@ class JSONDialect:
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
         """Make one message of all replies."""
-        lines = [_dump(_reply(each)) for each in replies]
+        lines = [dump_json(_reply(each)) for each in replies]
         return (Message(b"\n".join(lines)),) if lines else ()
 
     def ping(self) -> Message:
         """Return the ping of the protocol."""
         return _PING
 
-    def close(self, disconnect: Disconnect) -> Farewell:
+    def close(self, disconnect: AnyDisconnect) -> Farewell:
         """Close with Centrifugo's code. The reason is our own; it is never JSON, which an SDK would try to read."""
-        return Farewell(DISCONNECT_CODES[disconnect], disconnect.reason)
+        code = DISCONNECT_CODES[disconnect] if isinstance(disconnect, Disconnect) else disconnect.code
+        return Farewell(code, disconnect.reason)
 
 
 # Commands
@@ -113,8 +114,8 @@ class JSONDialect:
 
 def _read_command(line: str) -> Command:
     try:
-        document = json.loads(line, parse_constant=_reject_constant)
-    except (ValueError, RecursionError):
+        document = parse_json(line)
+    except ValueError:
         raise ProtocolViolation(Disconnect.BAD_REQUEST) from None
     if not isinstance(document, dict):
         raise ProtocolViolation(Disconnect.BAD_REQUEST)
@@ -175,8 +176,8 @@ def _unsubscribe(command_id: int, request: dict[str, Any]) -> Command:
 def _publish(command_id: int, request: dict[str, Any]) -> Command:
     channel = _channel(request)
     try:
-        data = _dump(request["data"])
-    except (KeyError, ValueError, RecursionError):
+        data = dump_json(request["data"])
+    except (KeyError, ValueError):
         # There is none, or it has a number that is too large for any reader (1e999), or it is nested too deeply.
         return Unsupported(command_id, ClientError.BAD_REQUEST)
     return Unsupported(command_id, ClientError.BAD_REQUEST) if channel is None else Publish(command_id, channel, data)
@@ -229,34 +230,4 @@ def _error(error: ClientError) -> dict[str, Any]:
 
 def _publication(publication: Publication) -> bytes:
     # Spliced, because the data is by far the longest part and most of it is JSON already.
-    return b'{"push":{"channel":%s,"pub":{"data":%s}}}' % (_dump(publication.channel), _json_data(publication.data))
-
-
-def _json_data(data: bytes) -> bytes:
-    """Return data as JSON on one line: as it is, if it is that, else as a JSON string."""
-    try:
-        # Not of the bytes: they may be UTF-16 or begin with a byte order mark, which is JSON to Python but not to SDKs.
-        json.loads(data.decode(), parse_constant=_reject_constant)
-    except (ValueError, RecursionError):
-        return _dump(data.decode("utf-8", "replace"))
-    # A line feed ends the object for an SDK. JSON has line breaks between tokens only, where a space is as good.
-    return data.replace(b"\n", b" ").replace(b"\r", b" ")
-
-
-def _reject_constant(name: str) -> float:
-    # NaN and Infinity, which Python reads and no other JSON parser does.
-    raise ValueError(name)
-
-
-def _dump(document: object) -> bytes:
-    """Return a document as JSON on one line, in UTF-8.
-
-    Raises:
-        ValueError: It holds a number that JSON has no form for.
-    """
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, which JSON can spell and UTF-8 cannot.
-        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return b'{"push":{"channel":%s,"pub":{"data":%s}}}' % (dump_json(publication.channel), embed_json(publication.data))

@@ -3,6 +3,7 @@
 from wsrelay.engine.operations.history import HistoryOperations, HistoryPage, KeptPublication
 from wsrelay.engine.operations.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_REVOKE_SECONDS, Operations
 from wsrelay.engine.operations.presence import Member, PresenceOperations, PresenceReader
+from wsrelay.engine.operations.processes import ChannelCounts, Processes, ProcessOperations
 from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, MAX_TICKET_SECONDS
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "MAX_IDEMPOTENCY_KEY_CHARACTERS",
     "MAX_REVOKE_SECONDS",
     "MAX_TICKET_SECONDS",
+    "ChannelCounts",
     "HistoryOperations",
     "HistoryPage",
     "KeptPublication",
@@ -17,4 +19,6 @@ __all__ = [
     "Operations",
     "PresenceOperations",
     "PresenceReader",
+    "ProcessOperations",
+    "Processes",
 ]

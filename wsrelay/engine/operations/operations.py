@@ -12,15 +12,18 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.channel_names import check_channel
-from wsrelay.core.messaging.control import DisconnectCommand
+from wsrelay.core.messaging.control import MAX_CONTROL_BYTES, DisconnectCommand
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.errors import ClaimError
 from wsrelay.engine.operations.arguments import check_seconds
 from wsrelay.engine.operations.history import HistoryOperations
 from wsrelay.engine.operations.presence import PresenceOperations, PresenceReader
+from wsrelay.engine.operations.processes import ProcessOperations
 from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, create_ticket
 from wsrelay.engine.publishing import Publisher
+from wsrelay.engine.survey import Survey
 from wsrelay.interfaces import IBroker
 
 __all__ = ["MAX_IDEMPOTENCY_KEY_CHARACTERS", "MAX_REVOKE_SECONDS", "Operations"]
@@ -41,11 +44,13 @@ class Operations:
         broker: Carries out the operations.
         namespaces: The channels that exist.
         now: Returns the wall clock time in seconds since the epoch, which the claim `exp` refers to.
+        survey: Asks all processes.
         presence: Reads who is subscribed. If None, the broker keeps nothing of it.
 
     Attributes:
         history: What channels keep.
         presence: Who is subscribed.
+        processes: What the processes have.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Operations:
         broker: IBroker,
         namespaces: Namespaces,
         now: Callable[[], float],
+        survey: Survey,
         presence: PresenceReader | None = None,
     ) -> None:
         self._broker = broker
@@ -60,6 +66,7 @@ class Operations:
         self._now = now
         self.history = HistoryOperations(broker, namespaces)
         self.presence = PresenceOperations(presence, namespaces)
+        self.processes = ProcessOperations(survey)
 
     def publish(
         self, channel: str, data: bytes, idempotency_key: str = "", *, skip_history: bool = False
@@ -117,22 +124,37 @@ class Operations:
         """
         return Deferred.fromCoroutine(create_ticket(self._broker.credentials, self._now, claims, seconds))
 
-    def disconnect(self, command: DisconnectCommand, revoke_seconds: int = 0) -> Deferred[None]:
+    def disconnect(self, command: DisconnectCommand | DisconnectUserCommand, revoke_seconds: int = 0) -> Deferred[None]:
         """Close connections on all processes.
 
         Args:
             command: The connections, and the reason that their clients get. A ticket is deleted as well.
-            revoke_seconds: The time during which the target is not accepted again, up to `MAX_REVOKE_SECONDS`. If 0,
-                it is not revoked.
+            revoke_seconds: The time during which the target is not accepted again, up to `MAX_REVOKE_SECONDS`; of some
+                connections of a user, their client or else their user. If 0, it is not revoked.
 
         Returns:
             Fires with None when the broker has taken the command. The connections are closed soon after.
 
         Raises:
-            ClaimError: (Failure of the Deferred.) The time is out of range.
+            ClaimError: (Failure of the Deferred.) The time is out of range, or the command is too long or contradicts
+                itself.
             BrokerUnavailable: (Failure of the Deferred.) The target may be revoked, and connections may be open.
         """
         return Deferred.fromCoroutine(self._disconnect(command, revoke_seconds))
+
+    def unsubscribe(self, command: UnsubscribeCommand) -> Deferred[None]:
+        """End subscriptions on all processes. Clients in a dialect without commands are disconnected.
+
+        Args:
+            command: The subscriptions.
+
+        Returns:
+            Fires with None when the broker has taken the command. The subscriptions end soon after.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) Subscriptions may have ended, or not.
+        """
+        return Deferred.fromCoroutine(self._unsubscribe(command))
 
     async def _publish(self, channel: str, data: bytes, key: str, *, skip_history: bool) -> PublishResult:
         check_channel(channel)
@@ -150,12 +172,20 @@ class Operations:
         outcomes = await DeferredList(begun, consumeErrors=True)
         return [outcome for _is_success, outcome in outcomes]
 
-    async def _disconnect(self, command: DisconnectCommand, revoke_seconds: int) -> None:
+    async def _unsubscribe(self, command: UnsubscribeCommand) -> None:
+        await self._broker.send_control(command.to_bytes())
+
+    async def _disconnect(self, command: DisconnectCommand | DisconnectUserCommand, revoke_seconds: int) -> None:
         check_seconds("revoke_seconds", revoke_seconds, 0, MAX_REVOKE_SECONDS)
+        payload = command.to_bytes()
+        if len(payload) > MAX_CONTROL_BYTES:
+            raise ClaimError(f"the command has more than {MAX_CONTROL_BYTES} bytes as a control message")
+        if isinstance(command, DisconnectUserCommand) and command.spared and revoke_seconds:
+            raise ClaimError("connections cannot be spared of a user that is revoked")
         kind, _, value = command.target.partition(":")
         # Revocation first: a client that is closed before it could reconnect in between.
         if kind == "ticket":
             await self._broker.credentials.delete(value)
         if revoke_seconds:
             await self._broker.credentials.revoke(command.target, revoke_seconds)
-        await self._broker.send_control(command.to_bytes())
+        await self._broker.send_control(payload)

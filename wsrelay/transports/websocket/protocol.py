@@ -34,7 +34,7 @@ from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.wire.frames import Opcode, frame
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
@@ -174,7 +174,7 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.transport.write(response.to_bytes())
             self.dropConnection(abort=False)
 
-    def close(self, disconnect: Disconnect) -> None:
+    def close(self, disconnect: AnyDisconnect) -> None:
         """See `Connection.close`."""
         if self.state == self.STATE_OPEN:
             farewell = self.dialect.close(disconnect)

@@ -1,0 +1,52 @@
+"""JSON as every parser reads it: without NaN, without Infinity, in UTF-8 and on one line.
+
+Python's own reads and writes more than that, and takes bytes for UTF-16 if they look like it.
+"""
+
+from __future__ import annotations
+
+import json
+
+__all__ = ["dump_json", "embed_json", "parse_json"]
+
+
+def parse_json(text: str | bytes) -> object:
+    """Return the document of a JSON text, which is in UTF-8 if it is bytes.
+
+    Raises:
+        ValueError: It is none, or it is nested too deeply or has a number too long to be read.
+    """
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_reject_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def dump_json(document: object) -> bytes:
+    """Return a document as compact JSON on one line.
+
+    Raises:
+        ValueError: It holds a number that JSON has no form for, as of ``1e999``, or is nested too deeply.
+    """
+    try:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which JSON can spell and UTF-8 cannot.
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def embed_json(data: bytes) -> bytes:
+    """Return data as JSON on one line: as it is, if it is that, else as a JSON string."""
+    try:
+        parse_json(data)
+    except ValueError:
+        return dump_json(data.decode("utf-8", "replace"))
+    # A line feed ends the object for an SDK. JSON has line breaks between tokens only, where a space is as good.
+    return data.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(name)

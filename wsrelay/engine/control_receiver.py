@@ -1,0 +1,89 @@
+"""Carries out the control messages that this process receives."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from wsrelay.core.messaging.control import DisconnectCommand, UnknownCommand, read_control
+from wsrelay.core.messaging.surveys import SurveyQuestion, SurveyReply
+from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
+from wsrelay.core.outcomes.errors import ClaimError
+from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
+from wsrelay.engine.revocation import Revocation
+from wsrelay.engine.survey import Survey
+from wsrelay.metrics.counters import Counters
+
+__all__ = ["ControlReceiver"]
+
+
+class ControlReceiver:
+    """Carries out control messages.
+
+    Args:
+        registry: The clients of this process.
+        revocation: Disconnects those of a revoked target.
+        survey: Replies to the questions of other processes.
+        counters: Where messages of unknown kinds are counted.
+    """
+
+    log = Logger()
+
+    def __init__(self, registry: ClientRegistry, revocation: Revocation, survey: Survey, counters: Counters) -> None:
+        self._registry = registry
+        self._revocation = revocation
+        self._survey = survey
+        self._counters = counters
+        self._has_reported_unknown = False
+
+    def received(self, payload: bytes) -> None:
+        """Carry out a control message. One that is malformed or of an unknown kind is ignored and logged."""
+        try:
+            command = read_control(payload)
+        except ClaimError as error:
+            self.log.warn("malformed control message: {why}", why=str(error))
+            return
+        match command:
+            case DisconnectCommand():
+                self._revocation.disconnect(command)
+            case DisconnectUserCommand():
+                self._disconnect(command)
+            case UnsubscribeCommand():
+                self._unsubscribe(command)
+            case SurveyQuestion():
+                self._survey.question_received(command)
+            case SurveyReply():
+                self._survey.reply_received(command)
+            case UnknownCommand():
+                self._count_unknown()
+
+    def _disconnect(self, command: DisconnectUserCommand) -> None:
+        spared = {f"connection:{each}" for each in command.spared}
+        clients = [
+            each
+            for each in self._clients(command.user, command.client)
+            if spared.isdisjoint(self._registry.targets_of(each))
+        ]
+        count = self._registry.apply(clients, lambda client: client.disconnect(command.disconnect))
+        self.log.info("disconnecting {count} clients of one user", count=count)
+
+    def _unsubscribe(self, command: UnsubscribeCommand) -> None:
+        clients = self._clients(command.user, command.client)
+        self._registry.apply(clients, lambda client: client.end_subscription(command.channel))
+
+    def _clients(self, user: str, client: str) -> list[RegisteredClient]:
+        connection = (f"connection:{client}",) if client else ()
+        if user:
+            return self._registry.clients(f"user:{user}", *connection)
+        # An anonymous client is named by its connection; that of a user has to be named with its user.
+        found = self._registry.clients(*connection) if connection else []
+        return [each for each in found if not any(map(_is_user, self._registry.targets_of(each)))]
+
+    def _count_unknown(self) -> None:
+        self._counters.control_messages_unknown += 1
+        if not self._has_reported_unknown:
+            self._has_reported_unknown = True
+            self.log.info("control message of an unknown kind ignored: a process of a newer version sends them")
+
+
+def _is_user(target: str) -> bool:
+    return target.startswith("user:")
