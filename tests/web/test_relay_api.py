@@ -64,7 +64,7 @@ class KeyTests(APICase):
 
     def test_missing_or_wrong_key_is_rejected_with_401_whatever_the_call(self) -> None:
         relay = self.relay()
-        error = {"error": "This needs an API key: Authorization: Bearer <key>."}
+        error = {"error": "This needs an API key: Authorization: Bearer <key>, or X-API-Key: <key>."}
         for key in ("", "wrong", NEW[:-1], NEW + "x", NEW.upper(), f"{OLD},{NEW}"):
             for path in ("/api/publish/room:1", f"/api/publish/room:1?key={NEW}", "/api/nothing", "/api", "/api/"):
                 self.assertEqual(self.ask(relay, path, b"x", key=key), (401, error), (key, path))
@@ -120,18 +120,18 @@ class PublishTests(APICase):
         ):
             self.assertEqual(self.ask(relay, path, b"x")[0], status, path)
 
-    def test_body_is_limited_to_max_message_bytes(self) -> None:
+    def test_body_is_limited_to_api_max_body_bytes_whatever_clients_may_send(self) -> None:
         broker = FakeBroker()
-        relay = self.relay(broker, max_message_bytes=100_000)
+        relay = self.relay(broker, api_max_body_bytes=100_000, max_message_bytes=10)
         self.assertEqual(self.ask(relay, "/api/publish/room:1", b"x" * 100_000)[0], 200)
         wire = ClientWire(relay)
         wire.send(head("POST /api/publish/room:1 HTTP/1.1", "Host: x", "Content-Length: 100001"))
         self.assertEqual([answer.status for answer in answers(wire.read())], [413])
 
     def test_body_that_is_too_long_is_rejected_with_json_that_names_the_setting(self) -> None:
-        text = "The body is longer than 100000 bytes. Raise max_message_bytes."
+        text = "The body is longer than 100000 bytes. Raise api_max_body_bytes."
         for lines in ((), ("Expect: 100-continue",)):
-            wire = ClientWire(self.relay(max_message_bytes=100_000))
+            wire = ClientWire(self.relay(api_max_body_bytes=100_000))
             lines = ("Host: x", "Content-Length: 100001", f"Authorization: Bearer {NEW}", *lines)
             wire.send(head("POST /api/publish/room:1 HTTP/1.1", *lines))
             (answer,) = answers(wire.read())

@@ -140,7 +140,7 @@ class ClientError(Enum):
     )
     API_KEY = (
         401,
-        "This needs an API key: Authorization: Bearer <key>.",
+        "This needs an API key: Authorization: Bearer <key>, or X-API-Key: <key>.",
         (_BEARER,),
         Disconnect.CREDENTIAL,
     )

@@ -15,7 +15,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.errors import BrokerUnavailable, ChannelError, ClaimError, RejectedError
+from wsrelay.core.outcomes.errors import BrokerFull, BrokerUnavailable, ChannelError, ClaimError, RejectedError
+from wsrelay.web.api.method_errors import FULL
 from wsrelay.web.responses import respond
 
 __all__ = ["APICall", "APIError", "APIResponse", "Handler", "read_body", "read_document"]
@@ -23,8 +24,8 @@ __all__ = ["APICall", "APIError", "APIResponse", "Handler", "read_body", "read_d
 CALL_TIMEOUT_SECONDS = 10.0
 """The time after which a call that is not done is answered with 503."""
 
-APIResponse = tuple[int, dict[str, Any]]
-"""HTTP status and JSON object."""
+APIResponse = tuple[int, dict[str, Any] | bytes]
+"""HTTP status, and a JSON object or its text."""
 
 Handler = Callable[[Request], Coroutine[Deferred[Any], Any, APIResponse]]
 """Carries out a call, and returns the response."""
@@ -82,6 +83,8 @@ class APICall(Resource):
             return _respond_error(request, APIError(response.status, response.text, response.headers))
         except (ChannelError, ClaimError) as error:
             return 400, {"error": str(error)}
+        except BrokerFull:
+            return 507, {"error": FULL}
         except (BrokerUnavailable, DeferredTimeout):
             response = ClientError.NOT_AVAILABLE.response
             return _respond_error(request, APIError(response.status, response.text, response.headers))
@@ -96,7 +99,8 @@ class APICall(Resource):
             return
         status, document = response
         request.setResponseCode(status)
-        request.write(respond(request, b"application/json", json.dumps(document).encode() + b"\n"))
+        content = document if isinstance(document, bytes) else json.dumps(document).encode() + b"\n"
+        request.write(respond(request, b"application/json", content))
         request.finish()
 
 

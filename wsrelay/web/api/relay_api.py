@@ -2,17 +2,21 @@
 
 ::
 
+    POST /api/METHOD              a JSON object, as in Centrifugo's server API; see `wsrelay.web.api.methods`
     POST /api/publish/<channel>   the body is the message, byte for byte
     POST /api/tickets             {"sub": "42", "channels": ["room:1"], "publish": [...], "ip": "...", "seconds": 30}
     POST /api/disconnect          {"user": "42"}, or connection, ticket, token; "reconnect": true; "revoke_seconds": 600
+    GET /api/openapi.json         the description of all of it; this one needs no key
 
-Everything can also be done in Redis, with PUBLISH and SET; with the embedded broker this is the only way. Responses are
-JSON objects; those of failed calls have an `error`.
+Two of these are /api/disconnect. The form of the key decides which: with ``Authorization: Bearer`` it is the relay's
+own, with a status for each outcome and 202 for success; with ``X-API-Key`` or ``Authorization: apikey`` it is the
+method of Centrifugo's API, with 200 in any case, and takes the relay's own fields as well.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from importlib.resources import files
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request as HTTPRequest
@@ -25,9 +29,22 @@ from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.engine.operations import DEFAULT_TICKET_SECONDS, Operations
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.web.api.call import APICall, APIError, APIResponse, Handler, read_body, read_document
-from wsrelay.web.api.keys import APIKeys
+from wsrelay.web.api.keys import APIKeys, KeyForm
+from wsrelay.web.api.method_call import MethodCaller
+from wsrelay.web.api.methods import Methods
 
 __all__ = ["RelayAPI"]
+
+_DESCRIPTION = "openapi.json"
+
+_CALLS = (
+    "Unknown call. The calls are /api/publish/<channel>, /api/tickets, /api/disconnect, and the methods in "
+    "/api/openapi.json."
+)
+_KEY_IN_URL = (
+    "An API key in a URL is not accepted, because URLs are logged: send X-API-Key: <key>, and make a new key, for this "
+    "one may stand in a log by now."
+)
 
 
 class RelayAPI(Resource):
@@ -46,11 +63,8 @@ class RelayAPI(Resource):
         self._keys = keys
         self._rejections = rejections
         self._clock = clock
-        self._handlers: dict[bytes, Handler] = {
-            b"publish": self._publish,
-            b"tickets": self._create_ticket,
-            b"disconnect": self._disconnect,
-        }
+        self._methods = MethodCaller(Methods(operations), clock)
+        self._description = files(__package__).joinpath(_DESCRIPTION).read_bytes()
 
     def accepts(self, request: HTTPRequest) -> bool:
         """Return whether a request has a valid key, so that its body is to be kept."""
@@ -58,24 +72,41 @@ class RelayAPI(Resource):
 
     def getChild(self, name: bytes, _request: Request) -> Resource:
         """Return the resource of a call; the path below it is the call's argument."""
-        return self._call(name)
+        return self._call(name.decode("latin-1"))
 
     def render(self, request: Request) -> int:
         """Respond to a request to the branch itself, where no call is."""
-        return self._call(b"").render(request)
+        return self._call("").render(request)
 
-    def _call(self, name: bytes) -> APICall:
-        return APICall(partial(self._handle, self._handlers.get(name)), self._clock)
+    def _call(self, name: str) -> APICall:
+        return APICall(partial(self._handle, name), self._clock)
 
-    async def _handle(self, handler: Handler | None, request: Request) -> APIResponse:
+    async def _handle(self, name: str, request: Request) -> APIResponse:
+        if name == _DESCRIPTION and request.method in (b"GET", b"HEAD"):
+            return 200, self._description
+        if b"api_key" in (request.args or {}):
+            raise APIError(400, _KEY_IN_URL)
+        own = self._own_call(name, request)
         if not self.accepts(request):
             self._rejections.record(ClientError.API_KEY)
+            if own is None and name in self._methods:
+                # As in Centrifugo's API, and the field that RFC 9110 section 11.6.1 wants.
+                request.setHeader("WWW-Authenticate", "Bearer")
+                return 401, b""
             raise RejectedError(ClientError.API_KEY)
-        if handler is None:
-            raise APIError(404, "Unknown call. The calls are /api/publish/<channel>, /api/tickets and /api/disconnect.")
+        if own is None and (name not in self._methods or request.postpath):
+            raise APIError(404, _CALLS)
         if request.method != b"POST":
             raise APIError(405, "API calls use POST.", (("Allow", "POST"),))
-        return await handler(request)
+        return await (self._methods.call(name, request) if own is None else own(request))
+
+    def _own_call(self, name: str, request: Request) -> Handler | None:
+        """Return the handler of one of the relay's own calls; None if it is a method, or nothing."""
+        if name == "publish" and request.postpath:
+            return self._publish
+        if name == "disconnect":
+            return None if self._keys.form(request) is KeyForm.CENTRIFUGO else self._disconnect
+        return self._create_ticket if name == "tickets" else None
 
     async def _publish(self, request: Request) -> APIResponse:
         path = request.postpath or []
