@@ -1,0 +1,186 @@
+"""The library cent, made for Centrifugo's server API, against relays as their users run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cent
+import cent.dto
+import requests
+from cent import CentApiResponseError, CentUnauthorizedError, Client
+from twisted.trial.unittest import SynchronousTestCase
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from devtools.harness.redis_server import RedisServer
+from devtools.harness.relay import Relay
+from tests.integration.api_relay import KEY, api_relay
+from tests.integration.test_relay import DEADLINE, socket_to
+from tests.support.polling import wait_until
+
+
+class CentCase(SynchronousTestCase):
+    """The library, and relays with plain channels and a channel with history."""
+
+    cent: Client
+
+    def setUp(self) -> None:
+        """Make a folder for the configuration."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def client(self, relay: Relay, key: str = KEY) -> Client:
+        """Return a client of a relay's API."""
+        client = Client(f"{relay.url}/api", key, timeout=DEADLINE)
+        self.addCleanup(client.close)
+        return client
+
+    def publish(self, channel: str, data: Any, **fields: Any) -> cent.dto.PublishResult:
+        """Publish a message."""
+        return self.cent.publish(cent.PublishRequest(channel=channel, data=data, **fields))
+
+    def history(self, **fields: Any) -> cent.dto.HistoryResult:
+        """Read a page of `chat`."""
+        return self.cent.history(cent.HistoryRequest(channel="chat", **fields))
+
+    def data(self, **fields: Any) -> list[Any]:
+        """Return the messages of a page of `chat`."""
+        return [each.data for each in self.history(**fields).publications]
+
+    def counts(self, pattern: str = "") -> dict[str, int]:
+        """Return the number of subscriptions to each channel."""
+        found = self.cent.channels(cent.ChannelsRequest(pattern=pattern)).channels
+        return {name: each.num_clients for name, each in found.items()}
+
+    def nodes(self) -> list[cent.dto.Node]:
+        """Return the processes."""
+        return self.cent.info(cent.InfoRequest()).nodes
+
+    def error(self, call: Any, request: Any) -> int:
+        """Return the code of the error that a call is answered with."""
+        code: int = self.assertRaises(CentApiResponseError, call, request).code
+        return code
+
+    def assert_closed(self, client: ClientConnection, code: int, reason: str) -> None:
+        """Assert that a client is closed."""
+        closed: Any = self.assertRaises(ConnectionClosed, client.recv, DEADLINE)
+        self.assertEqual((closed.rcvd.code, closed.rcvd.reason), (code, reason))
+
+
+class EmbeddedTests(CentCase):
+    """With the embedded broker."""
+
+    def setUp(self) -> None:
+        """Start a relay."""
+        super().setUp()
+        self.relay = self.enterContext(api_relay(self.folder))
+        self.cent = self.client(self.relay)
+
+    def test_publish_and_broadcast_reach_subscribers(self) -> None:
+        with socket_to(self.relay.ws("news")) as subscriber:
+            self.assertEqual(self.publish("news", {"text": "hello"}).offset, 0)
+            request = cent.BroadcastRequest(channels=["news", "other", "chat"], data="hi", tags={"a": "b"})
+            responses = self.cent.broadcast(request).responses
+            self.assertEqual((subscriber.recv(DEADLINE), subscriber.recv(DEADLINE)), ('{"text":"hello"}', '"hi"'))
+        self.assertEqual([each.error and each.error.code for each in responses], [None, 102, None])
+
+    def test_history_is_read_in_pages_and_removed(self) -> None:
+        first, second = (self.publish("chat", {"n": number}).offset for number in (1, 2))
+        found = self.history(limit=10)
+        publications = [(each.data, each.offset) for each in found.publications]
+        self.assertEqual(publications, [({"n": 1}, first), ({"n": 2}, second)])
+        self.assertTrue(0 < first < second)
+        since = cent.StreamPosition(offset=first, epoch=found.epoch)
+        self.assertEqual((self.data(limit=1, since=since), self.data(limit=1, reverse=True)), ([{"n": 2}], [{"n": 2}]))
+        other = cent.HistoryRequest(channel="chat", since=cent.StreamPosition(offset=first, epoch="other"))
+        self.assertEqual(self.error(self.cent.history, other), 112)
+        self.cent.history_remove(cent.HistoryRemoveRequest(channel="chat"))
+        empty = self.history(limit=10)
+        self.assertEqual((empty.publications, empty.offset), ([], second))
+
+    def test_idempotency_key_publishes_once(self) -> None:
+        offsets = {self.publish("chat", 1, idempotency_key="order-7").offset for _ in range(3)}
+        self.assertEqual((len(offsets), self.data(limit=9)), (1, [1]))
+
+    def test_batch_has_a_result_for_each_command(self) -> None:
+        commands: list[Any] = [
+            cent.PublishRequest(channel="news", data={"a": 1}),
+            cent.PublishRequest(channel="chat", data={"a": 1}),
+            cent.HistoryRequest(channel="chat", limit=1),
+            cent.ChannelsRequest(),
+        ]
+        for parallel in (False, True):
+            replies: Any = self.cent.batch(cent.BatchRequest(requests=commands, parallel=parallel)).replies
+            self.assertEqual((replies[1].epoch, len(replies[2].publications), replies[3].channels), ("wsrelay", 1, {}))
+
+    def test_channels_and_info_count_what_is_there(self) -> None:
+        with socket_to(self.relay.ws("news")), socket_to(self.relay.ws("room:1")), socket_to(self.relay.ws("room:1")):
+            self.assertEqual(self.counts("room:*"), {"room:1": 2})
+            (node,) = self.nodes()
+            self.assertEqual((node.num_clients, node.num_channels, node.num_subs), (3, 2, 3))
+
+    def test_what_is_not_available_and_what_is_unknown_have_their_codes(self) -> None:
+        for name, kind in (
+            ("presence", cent.PresenceRequest),
+            ("presence_stats", cent.PresenceStatsRequest),
+            ("history", cent.HistoryRequest),
+            ("history_remove", cent.HistoryRemoveRequest),
+        ):
+            call: Any = getattr(self.cent, name)
+            codes = [self.error(call, kind(channel=channel)) for channel in ("news", "other")]
+            self.assertEqual(codes, [108, 102], name)
+        self.assertEqual(self.error(self.cent.subscribe, cent.SubscribeRequest(user="42", channel="news")), 108)
+        self.assertEqual(self.error(self.cent.refresh, cent.RefreshRequest(user="42")), 108)
+
+    def test_wrong_key_is_unauthorized(self) -> None:
+        client = self.client(self.relay, "wrong-key-of-nobody")
+        self.assertRaises(CentUnauthorizedError, client.info, cent.InfoRequest())
+
+    def test_user_without_connections_is_disconnected_and_unsubscribed_without_an_error(self) -> None:
+        self.cent.disconnect(cent.DisconnectRequest(user="42"))
+        self.cent.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
+
+
+class TwoProcessesTests(CentCase):
+    """Two relays with one Redis: what is asked of one is done by both."""
+
+    def setUp(self) -> None:
+        """Start them."""
+        super().setUp()
+        url = f"{self.enterContext(RedisServer()).url}/0"
+        self.one, self.other = (self.enterContext(api_relay(self.folder, redis_url=url)) for _ in range(2))
+        self.cent = self.client(self.one)
+        # Each has to be subscribed to the control channel before it can be asked.
+        wait_until(lambda: len(self.nodes()) == 2, self.nodes)
+
+    def join(self, relay: Relay, channel: str) -> ClientConnection:
+        """Return a client of user 42, who has a ticket."""
+        answer = requests.post(f"{self.one.url}/api/tickets", json={"sub": "42"}, headers={"X-API-Key": KEY}, timeout=5)
+        return self.enterContext(socket_to(f"{relay.ws(channel)}?ticket={answer.json()['ticket']}"))
+
+    def test_channels_and_info_cover_both(self) -> None:
+        with socket_to(self.one.ws("news")), socket_to(self.other.ws("news")), socket_to(self.other.ws("room:1")):
+            self.assertEqual(self.counts(), {"news": 2, "room:1": 1})
+            self.assertEqual(sorted(node.num_clients for node in self.nodes()), [1, 2])
+
+    def test_disconnect_reaches_both_with_the_code_of_the_application_and_spares_who_is_to_stay(self) -> None:
+        first, second, third = (self.join(relay, "news") for relay in (self.one, self.other, self.other))
+        assert second.response is not None
+        request = cent.DisconnectRequest(
+            user="42",
+            whitelist=[second.response.headers["X-Connection-Id"]],
+            disconnect=cent.Disconnect(code=4100, reason="elsewhere"),
+        )
+        self.cent.disconnect(request)
+        for client in (first, third):
+            self.assert_closed(client, 4100, "elsewhere")
+        self.publish("news", "still here")
+        self.assertEqual(second.recv(DEADLINE), '"still here"')
+
+    def test_unsubscribe_closes_raw_clients_of_that_channel(self) -> None:
+        news, room = (self.join(self.other, channel) for channel in ("news", "room:1"))
+        self.cent.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
+        self.assert_closed(news, 4505, "disconnected by the application")
+        self.publish("room:1", 1)
+        self.assertEqual(room.recv(DEADLINE), "1")
