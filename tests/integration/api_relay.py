@@ -33,7 +33,7 @@ def api_relay(folder: Path, *flags: str, redis_url: str = "") -> Relay:
     Args:
         folder: Where its configuration file is written.
         flags: Further flags.
-        redis_url: Its Redis. If empty, it has the embedded broker, and only then a channel with history.
+        redis_url: Its Redis. If empty, it has the embedded broker.
     """
     file = folder / "wsrelay.toml"
     file.write_text(_FILE)

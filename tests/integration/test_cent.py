@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import cent
-import cent.dto
 import requests
 from cent import CentApiResponseError, CentUnauthorizedError, Client
+from cent.dto import HistoryResult, Node, PublishResult
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
@@ -23,7 +23,7 @@ from tests.support.polling import wait_until
 class CentCase(SynchronousTestCase):
     """The library, and relays with plain channels and a channel with history."""
 
-    cent: Client
+    api: Client
 
     def setUp(self) -> None:
         """Make a folder for the configuration."""
@@ -36,13 +36,13 @@ class CentCase(SynchronousTestCase):
         self.addCleanup(client.close)
         return client
 
-    def publish(self, channel: str, data: Any, **fields: Any) -> cent.dto.PublishResult:
+    def publish(self, channel: str, data: Any, **fields: Any) -> PublishResult:
         """Publish a message."""
-        return self.cent.publish(cent.PublishRequest(channel=channel, data=data, **fields))
+        return self.api.publish(cent.PublishRequest(channel=channel, data=data, **fields))
 
-    def history(self, **fields: Any) -> cent.dto.HistoryResult:
+    def history(self, **fields: Any) -> HistoryResult:
         """Read a page of `chat`."""
-        return self.cent.history(cent.HistoryRequest(channel="chat", **fields))
+        return self.api.history(cent.HistoryRequest(channel="chat", **fields))
 
     def data(self, **fields: Any) -> list[Any]:
         """Return the messages of a page of `chat`."""
@@ -50,12 +50,12 @@ class CentCase(SynchronousTestCase):
 
     def counts(self, pattern: str = "") -> dict[str, int]:
         """Return the number of subscriptions to each channel."""
-        found = self.cent.channels(cent.ChannelsRequest(pattern=pattern)).channels
+        found = self.api.channels(cent.ChannelsRequest(pattern=pattern)).channels
         return {name: each.num_clients for name, each in found.items()}
 
-    def nodes(self) -> list[cent.dto.Node]:
+    def nodes(self) -> list[Node]:
         """Return the processes."""
-        return self.cent.info(cent.InfoRequest()).nodes
+        return self.api.info(cent.InfoRequest()).nodes
 
     def error(self, call: Any, request: Any) -> int:
         """Return the code of the error that a call is answered with."""
@@ -75,13 +75,13 @@ class EmbeddedTests(CentCase):
         """Start a relay."""
         super().setUp()
         self.relay = self.enterContext(api_relay(self.folder))
-        self.cent = self.client(self.relay)
+        self.api = self.client(self.relay)
 
     def test_publish_and_broadcast_reach_subscribers(self) -> None:
         with socket_to(self.relay.ws("news")) as subscriber:
             self.assertEqual(self.publish("news", {"text": "hello"}).offset, 0)
             request = cent.BroadcastRequest(channels=["news", "other", "chat"], data="hi", tags={"a": "b"})
-            responses = self.cent.broadcast(request).responses
+            responses = self.api.broadcast(request).responses
             self.assertEqual((subscriber.recv(DEADLINE), subscriber.recv(DEADLINE)), ('{"text":"hello"}', '"hi"'))
         self.assertEqual([each.error and each.error.code for each in responses], [None, 102, None])
 
@@ -94,8 +94,8 @@ class EmbeddedTests(CentCase):
         since = cent.StreamPosition(offset=first, epoch=found.epoch)
         self.assertEqual((self.data(limit=1, since=since), self.data(limit=1, reverse=True)), ([{"n": 2}], [{"n": 2}]))
         other = cent.HistoryRequest(channel="chat", since=cent.StreamPosition(offset=first, epoch="other"))
-        self.assertEqual(self.error(self.cent.history, other), 112)
-        self.cent.history_remove(cent.HistoryRemoveRequest(channel="chat"))
+        self.assertEqual(self.error(self.api.history, other), 112)
+        self.api.history_remove(cent.HistoryRemoveRequest(channel="chat"))
         empty = self.history(limit=10)
         self.assertEqual((empty.publications, empty.offset), ([], second))
 
@@ -111,7 +111,7 @@ class EmbeddedTests(CentCase):
             cent.ChannelsRequest(),
         ]
         for parallel in (False, True):
-            replies: Any = self.cent.batch(cent.BatchRequest(requests=commands, parallel=parallel)).replies
+            replies: Any = self.api.batch(cent.BatchRequest(requests=commands, parallel=parallel)).replies
             self.assertEqual((replies[1].epoch, len(replies[2].publications), replies[3].channels), ("wsrelay", 1, {}))
 
     def test_channels_and_info_count_what_is_there(self) -> None:
@@ -127,19 +127,19 @@ class EmbeddedTests(CentCase):
             ("history", cent.HistoryRequest),
             ("history_remove", cent.HistoryRemoveRequest),
         ):
-            call: Any = getattr(self.cent, name)
+            call: Any = getattr(self.api, name)
             codes = [self.error(call, kind(channel=channel)) for channel in ("news", "other")]
             self.assertEqual(codes, [108, 102], name)
-        self.assertEqual(self.error(self.cent.subscribe, cent.SubscribeRequest(user="42", channel="news")), 108)
-        self.assertEqual(self.error(self.cent.refresh, cent.RefreshRequest(user="42")), 108)
+        self.assertEqual(self.error(self.api.subscribe, cent.SubscribeRequest(user="42", channel="news")), 108)
+        self.assertEqual(self.error(self.api.refresh, cent.RefreshRequest(user="42")), 108)
 
     def test_wrong_key_is_unauthorized(self) -> None:
         client = self.client(self.relay, "wrong-key-of-nobody")
         self.assertRaises(CentUnauthorizedError, client.info, cent.InfoRequest())
 
     def test_user_without_connections_is_disconnected_and_unsubscribed_without_an_error(self) -> None:
-        self.cent.disconnect(cent.DisconnectRequest(user="42"))
-        self.cent.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
+        self.api.disconnect(cent.DisconnectRequest(user="42"))
+        self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
 
 
 class TwoProcessesTests(CentCase):
@@ -150,7 +150,7 @@ class TwoProcessesTests(CentCase):
         super().setUp()
         url = f"{self.enterContext(RedisServer()).url}/0"
         self.one, self.other = (self.enterContext(api_relay(self.folder, redis_url=url)) for _ in range(2))
-        self.cent = self.client(self.one)
+        self.api = self.client(self.one)
         # Each has to be subscribed to the control channel before it can be asked.
         wait_until(lambda: len(self.nodes()) == 2, self.nodes)
 
@@ -172,15 +172,23 @@ class TwoProcessesTests(CentCase):
             whitelist=[second.response.headers["X-Connection-Id"]],
             disconnect=cent.Disconnect(code=4100, reason="elsewhere"),
         )
-        self.cent.disconnect(request)
+        self.api.disconnect(request)
         for client in (first, third):
             self.assert_closed(client, 4100, "elsewhere")
         self.publish("news", "still here")
         self.assertEqual(second.recv(DEADLINE), '"still here"')
 
+    def test_history_is_the_same_through_each_and_a_key_publishes_once(self) -> None:
+        other = self.client(self.other)
+        first = self.publish("chat", {"n": 1}, idempotency_key="order-7")
+        request = cent.PublishRequest(channel="chat", data={"n": 2}, idempotency_key="order-7")
+        self.assertEqual(other.publish(request), first)
+        found = other.history(cent.HistoryRequest(channel="chat", limit=9))
+        self.assertEqual([(each.data, each.offset) for each in found.publications], [({"n": 1}, first.offset)])
+
     def test_unsubscribe_closes_raw_clients_of_that_channel(self) -> None:
         news, room = (self.join(self.other, channel) for channel in ("news", "room:1"))
-        self.cent.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
+        self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
         self.assert_closed(news, 4505, "disconnected by the application")
         self.publish("room:1", 1)
         self.assertEqual(room.recv(DEADLINE), "1")

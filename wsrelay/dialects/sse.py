@@ -56,7 +56,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message, MessagePair, is_text
 from wsrelay.core.messaging.publications import ChannelEvent, Gap, Join, Positioned, Publication
 from wsrelay.core.messaging.replies import Reply, Subscribed
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, HTTPError, PositionError, ProtocolViolation
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.event_stream import PositionedLines, data_lines, event_lines, id_line
@@ -112,7 +112,7 @@ def starting_position(command: Subscribe) -> str:
     return command.since or NO_HISTORY_POSITION
 
 
-def credential_event(disconnect: Disconnect) -> Message:
+def credential_event(disconnect: AnyDisconnect) -> Message:
     """Make the event that tells a page to come back with a new credential."""
     return Message(event_lines("credential", {"code": disconnect.code, "reason": disconnect.reason}))
 
@@ -151,7 +151,7 @@ class SSEDialect:
     def ping(self) -> None:
         """Leave the signs of life to the stream."""
 
-    def close(self, disconnect: Disconnect) -> Farewell:
+    def close(self, disconnect: AnyDisconnect) -> Farewell:
         """Say why, unless the client comes back by itself and should."""
         messages: tuple[Message, ...] = ()
         if disconnect in _CREDENTIAL_DISCONNECTS:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,21 +10,41 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ChannelError, RejectedError
-from wsrelay.engine.operations.presence import Member, PresenceCounts, PresenceOperations
+from wsrelay.engine.operations.presence import PresenceOperations
 
 RULES = Namespaces((Namespace("plain", ("news",)), Namespace("shown", ("room",), presence=True)))
+
+
+class FakeMember(NamedTuple):
+    """A client."""
+
+    client: str
+    user: str = ""
+
+
+class FakeMembers(NamedTuple):
+    """Clients."""
+
+    members: tuple[FakeMember, ...]
+
+
+class FakeCounts(NamedTuple):
+    """Numbers of clients."""
+
+    clients: int
+    users: int
 
 
 class Reader:
     """A reader that finds the same clients everywhere."""
 
-    def members(self, channel: str) -> Deferred[Sequence[Member]]:
+    def presence(self, channel: str) -> Deferred[Any]:
         """Return two clients."""
-        return succeed((Member(f"{channel}-1", "42"), Member(f"{channel}-2")))
+        return succeed(FakeMembers((FakeMember(f"{channel}-1", "42"), FakeMember(f"{channel}-2"))))
 
-    def counts(self, _channel: str) -> Deferred[PresenceCounts]:
+    def presence_stats(self, _channel: str) -> Deferred[Any]:
         """Count them."""
-        return succeed(PresenceCounts(2, 2))
+        return succeed(FakeCounts(2, 2))
 
 
 class PresenceTests(SynchronousTestCase):
@@ -34,7 +53,7 @@ class PresenceTests(SynchronousTestCase):
     def test_clients_are_read_and_counted(self) -> None:
         presence = PresenceOperations(Reader(), RULES)
         members = self.successResultOf(presence.members("room"))
-        self.assertEqual(members, (Member("room-1", "42"), Member("room-2", "")))
+        self.assertEqual(members, (FakeMember("room-1", "42"), FakeMember("room-2", "")))
         self.assertEqual(self.successResultOf(presence.counts("room")), (2, 2))
 
     def test_presence_that_is_not_kept_is_not_available(self) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 
 from devtools.harness.http import answers
+from tests.engine.operations.test_presence import Reader
 from tests.support.websocket_client import WebSocketClient
 from tests.web.api.method_case import MethodCase
 from wsrelay.core.history.offsets import EPOCH
 from wsrelay.core.messaging.control import MAX_CONTROL_BYTES
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, Member, Operations
-from wsrelay.engine.operations.presence import PresenceCounts
+from wsrelay.engine.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, Operations
 from wsrelay.engine.survey import SURVEY_SECONDS
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS, MAX_TAGS, Fields
@@ -235,15 +235,6 @@ class PresenceTests(MethodCase):
             self.assertEqual((self.code(name, channel="other"), self.code(name)), (102, 107))
 
     def test_clients_and_their_numbers(self) -> None:
-        class Reader:
-            """A reader that finds two clients."""
-
-            def members(self, _channel: str) -> Any:
-                return succeed((Member("c1", "42"), Member("c2")))
-
-            def counts(self, _channel: str) -> Any:
-                return succeed(PresenceCounts(2, 2))
-
         rules = self.relay.settings.build_namespaces()
         methods = Methods(Operations(self.broker, rules, self.clock.seconds, self.relay.node.survey, Reader()))
         results = [
@@ -252,7 +243,7 @@ class PresenceTests(MethodCase):
             )
             for name in ("presence", "presence_stats")
         ]
-        members = {"c1": {"client": "c1", "user": "42"}, "c2": {"client": "c2", "user": ""}}
+        members = {name: {"client": name, "user": user} for name, user in (("lobby-1", "42"), ("lobby-2", ""))}
         self.assertEqual(results, [{"presence": members}, {"num_clients": 2, "num_users": 2}])
 
 

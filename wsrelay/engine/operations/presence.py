@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -12,54 +12,62 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.engine.operations.arguments import find_namespace
 
-__all__ = ["Member", "PresenceCounts", "PresenceOperations", "PresenceReader"]
+__all__ = ["Member", "Members", "PresenceCounts", "PresenceOperations", "PresenceReader"]
 
 
-class Member(NamedTuple):
-    """A client that is subscribed to a channel.
+class Member(Protocol):
+    """A client that is subscribed to a channel."""
 
-    Attributes:
-        client: The id of its connection.
-        user: Its user. Empty for an anonymous client.
-    """
+    @property
+    def client(self) -> str:
+        """The id of its connection."""
 
-    client: str
-    user: str = ""
+    @property
+    def user(self) -> str:
+        """Its user. Empty for an anonymous client."""
 
 
-class PresenceCounts(NamedTuple):
-    """How many are subscribed to a channel.
+class Members(Protocol):
+    """The clients that are subscribed to a channel."""
 
-    Attributes:
-        clients: The number of connections.
-        users: The number of different users among them; all anonymous clients count as one.
-    """
+    @property
+    def members(self) -> Sequence[Member]:
+        """The clients, or the first of them where there are very many."""
 
-    clients: int
-    users: int
+
+class PresenceCounts(Protocol):
+    """How many are subscribed to a channel."""
+
+    @property
+    def clients(self) -> int:
+        """The number of connections."""
+
+    @property
+    def users(self) -> int:
+        """The number of different users among them; all anonymous clients count as one."""
 
 
 class PresenceReader(Protocol):
-    """What a broker offers that keeps who is subscribed."""
+    """The part of a broker that reads who is subscribed."""
 
-    def members(self, channel: str) -> Deferred[Sequence[Member]]:
-        """Return the clients of a channel.
+    def presence(self, channel: str) -> Deferred[Any]:
+        """Look up the clients of a channel.
 
         Returns:
-            Fires with them, within a bounded time.
+            Fires with `Members`, within a bounded time.
 
         Raises:
-            BrokerUnavailable: (Failure of the Deferred.) They cannot be read now.
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be looked up now.
         """
 
-    def counts(self, channel: str) -> Deferred[PresenceCounts]:
-        """Count the clients of a channel.
+    def presence_stats(self, channel: str) -> Deferred[Any]:
+        """Look up how many clients a channel has.
 
         Returns:
-            Fires with their numbers, within a bounded time.
+            Fires with `PresenceCounts`, within a bounded time.
 
         Raises:
-            BrokerUnavailable: (Failure of the Deferred.) They cannot be counted now.
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be looked up now.
         """
 
 
@@ -102,10 +110,12 @@ class PresenceOperations:
         return Deferred.fromCoroutine(self._counts(channel))
 
     async def _members(self, channel: str) -> Sequence[Member]:
-        return await self._reader_of(channel).members(channel)
+        members: Members = await self._reader_of(channel).presence(channel)
+        return members.members
 
     async def _counts(self, channel: str) -> PresenceCounts:
-        return await self._reader_of(channel).counts(channel)
+        counts: PresenceCounts = await self._reader_of(channel).presence_stats(channel)
+        return counts
 
     def _reader_of(self, channel: str) -> PresenceReader:
         if not find_namespace(self._namespaces, channel).presence or self._reader is None:

@@ -21,7 +21,7 @@ from wsrelay.config import Settings
 from wsrelay.core.access.credentials import sends_ticket
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.messaging.frame_type import FrameType
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.wire.cors import cors_headers
 from wsrelay.core.wire.event_stream import HEARTBEAT, retry_event, stream_head
 from wsrelay.core.wire.handshake import Handshake
@@ -193,7 +193,7 @@ class StreamConnection:
         self._out.send_control(self._factory.error_response(handshake, response).to_bytes())
         self._end(REJECTED_CLIENT_LINGER_SECONDS)
 
-    def close(self, disconnect: Disconnect) -> None:
+    def close(self, disconnect: AnyDisconnect) -> None:
         """See `Connection.close`."""
         if self._state is _State.CONNECTING:
             self.reject(DRAINING if disconnect is Disconnect.RESTART else _FAILED)
