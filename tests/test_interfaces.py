@@ -36,7 +36,7 @@ from wsrelay.engine.client_registry import RegisteredClient
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.pending_credentials import PendingClient
 from wsrelay.engine.topic import Subscriber
-from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink, ICredentialStore, IDialect, IHistory
+from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink, ICredentialStore, IDialect, IHistory, IPresence
 from wsrelay.testing.authenticators import AnonymousAuthenticator, FakeAuthenticator
 from wsrelay.testing.brokers import FakeBroker, RecordingSink
 from wsrelay.testing.connections import RecordingConnection
@@ -73,6 +73,8 @@ class InterfaceTests(SynchronousTestCase):
             history: object = broker.history
             if history is not None:
                 verifyObject(IHistory, history)
+            if broker.presence is not None:
+                verifyObject(IPresence, broker.presence)
 
     def test_sinks_have_every_method(self) -> None:
         for sink in (make_node(FakeBroker(), Namespaces([]), Clock()), RecordingSink()):

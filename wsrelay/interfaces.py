@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
@@ -22,9 +22,20 @@ if TYPE_CHECKING:
     from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
     from wsrelay.core.messaging.replies import Reply
     from wsrelay.core.outcomes.disconnects import AnyDisconnect
+    from wsrelay.core.presence.member import Members, PresenceStats
+    from wsrelay.core.presence.tables import Table
     from wsrelay.core.wire.handshake import Handshake
 
-__all__ = ["IAuthenticator", "IBroker", "IBrokerSink", "ICredentialStore", "IDialect", "IHistory"]
+__all__ = [
+    "IAuthenticator",
+    "IBroker",
+    "IBrokerSink",
+    "ICredentialStore",
+    "IDialect",
+    "IEventLog",
+    "IHistory",
+    "IPresence",
+]
 
 
 class IBrokerSink(Interface):
@@ -85,6 +96,8 @@ class IBroker(Interface):
     )
     credentials = Attribute("Keeps what processes share about credentials: an `ICredentialStore`.")
     history = Attribute("Keeps the streams of channels with history: an `IHistory`. None if the broker keeps none.")
+    presence = Attribute("Keeps the members of channels: an `IPresence`. None if the broker keeps none.")
+    events = Attribute("Keeps what the application is told: an `IEventLog`. None if the broker keeps none.")
 
     def attach(sink: IBrokerSink) -> None:
         """Name the one sink. Called once, before `start`."""
@@ -233,6 +246,84 @@ class IHistory(Interface):
             channel: The channel's name.
             retention: The bounds.
             is_idle: Whether nothing new was read of it.
+        """
+
+
+class IPresence(Interface):
+    """Keeps the members of channels, and the leases that processes hold. An optional capability of a broker.
+
+    A table holds names, each for as long as a process renews its lease (`wsrelay.core.presence.lease_book`). Time is
+    that of the store, so that the clocks of processes need not agree. A call waits for the one before where their order
+    matters.
+    """
+
+    def presence(channel: str, limit: int = ...) -> Deferred[Members]:
+        """Look up the members of a channel.
+
+        Args:
+            channel: The channel's name.
+            limit: The largest number of members to return.
+
+        Returns:
+            Fires with the members, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be looked up now.
+        """
+
+    def presence_stats(channel: str) -> Deferred[PresenceStats]:
+        """Look up how many members a channel has.
+
+        Returns:
+            Fires with the numbers, within a bounded time. That of users is the one among the first
+            `wsrelay.core.presence.member.MAX_COUNTED` members where there are more.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) They cannot be looked up now.
+        """
+
+    def hold(table: Table, names: Sequence[str]) -> Deferred[Sequence[str]]:
+        """Add names to a table, or renew their leases: from now on they last for `LEASE_SECONDS`.
+
+        Returns:
+            Fires with those of the names that were not in the table. One caller of all processes is told of each.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) Some of the names may not be held.
+        """
+
+    def release(table: Table, names: Sequence[str]) -> Deferred[None]:
+        """Have the leases of names end after the table's `leave_seconds`, or remove them at once where that is 0.
+
+        Returns:
+            Fires with None.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) Some of the names may be held until their leases run out.
+        """
+
+    def take_ended(table: Table) -> Deferred[Sequence[str]]:
+        """Remove the names whose leases have run out.
+
+        Returns:
+            Fires with them. One caller of all processes is given each.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) They may still be in the table.
+        """
+
+
+class IEventLog(Interface):
+    """Keeps what the application is told of clients and channels. An optional capability of a broker."""
+
+    def append(events: Sequence[Mapping[str, str]]) -> Deferred[int]:
+        """Add events, oldest first.
+
+        Args:
+            events: The fields of each; `wsrelay.core.presence.events` has their names.
+
+        Returns:
+            Fires with the number of events that were added, within a bounded time. Of the others that cannot be known.
         """
 
 

@@ -96,12 +96,16 @@ class FakeBroker:
         started: Whether `start` was called last, and not `stop`.
         is_paused: Whether `pause` was called last, and not `resume`.
         credentials: Tickets and revocations, in memory.
+        presence: See `IBroker.presence`; the test sets it.
+        events: See `IBroker.events`; the test sets it.
         publishing: The Deferred that `publish` returns. If None, it succeeds if the broker is ready, and fails if not.
     """
 
     name = "fake"
     node_id = "fake-node"
     history = None
+    presence: Any = None
+    events: Any = None
 
     def __init__(self) -> None:
         self.ready = True

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.brokers.memory.history import MemoryHistory
+from wsrelay.brokers.memory.presence_store import MemoryPresenceStore
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -38,6 +39,7 @@ class MemoryBroker:
     """
 
     name = "memory"
+    events = None
 
     def __init__(self, clock: IReactorTime, now: Callable[[], float] | None = None) -> None:
         self.node_id = token_hex(8)
@@ -45,6 +47,7 @@ class MemoryBroker:
         self.problem = "not started"
         self.credentials = MemoryCredentialStore(clock.seconds)
         self.history = MemoryHistory(clock, now or clock.seconds, lambda: self.problem)
+        self.presence = MemoryPresenceStore(clock.seconds, lambda: self.problem)
         self._clock = clock
         self._desired: set[str] = set()
         self._sink: IBrokerSink | None = None

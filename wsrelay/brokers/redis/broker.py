@@ -18,6 +18,7 @@ from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
 from wsrelay.brokers.redis.credential_store import RedisCredentialStore
 from wsrelay.brokers.redis.internal_channels import InternalChannels
+from wsrelay.brokers.redis.presence_store import RedisPresenceStore
 from wsrelay.brokers.redis.probe import Probe
 from wsrelay.brokers.redis.problems import Problem
 from wsrelay.brokers.redis.streams.history import RedisHistory
@@ -46,6 +47,7 @@ class RedisBroker:
     """
 
     name = "redis"
+    events = None
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class RedisBroker:
                 ways=ways,
             )
         self.credentials = RedisCredentialStore(self._prefix, self._commands.send)
+        self.presence = RedisPresenceStore(self._prefix, self._commands.send, self._commands.transaction, clock.seconds)
 
     @property
     def ready(self) -> bool:

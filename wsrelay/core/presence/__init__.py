@@ -1,0 +1,1 @@
+"""Presence: the members of channels, and the leases by which processes agree on them."""
