@@ -36,12 +36,22 @@ from wsrelay.engine.client_registry import RegisteredClient
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.pending_credentials import PendingClient
 from wsrelay.engine.topic import Subscriber
-from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink, ICredentialStore, IDialect, IHistory, IPresence
+from wsrelay.interfaces import (
+    IAuthenticator,
+    IBroker,
+    IBrokerSink,
+    ICredentialStore,
+    IDialect,
+    IEventLog,
+    IHistory,
+    IPresence,
+)
 from wsrelay.testing.authenticators import AnonymousAuthenticator, FakeAuthenticator
 from wsrelay.testing.brokers import FakeBroker, RecordingSink
 from wsrelay.testing.connections import RecordingConnection
 from wsrelay.testing.credential_stores import FakeCredentialStore
 from wsrelay.testing.dialects import LineDialect, LineFraming
+from wsrelay.testing.event_logs import RecordingEventLog
 from wsrelay.testing.subscribers import RecordingSubscriber
 from wsrelay.testing.transports import MemoryTransport
 
@@ -75,6 +85,9 @@ class InterfaceTests(SynchronousTestCase):
                 verifyObject(IHistory, history)
             if broker.presence is not None:
                 verifyObject(IPresence, broker.presence)
+            if broker.events is not None:
+                verifyObject(IEventLog, broker.events)
+        verifyObject(IEventLog, RecordingEventLog())
 
     def test_sinks_have_every_method(self) -> None:
         for sink in (make_node(FakeBroker(), Namespaces([]), Clock()), RecordingSink()):

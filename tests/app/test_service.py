@@ -19,10 +19,11 @@ from tests.support.centrifugo_client import CentrifugoClient
 from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.app.service import RelayService
+from wsrelay.brokers.memory.presence_store import MemoryPresenceStore
 from wsrelay.config import Settings
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.messaging.namespaces import Access
+from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.testing.brokers import FakeBroker
@@ -251,6 +252,28 @@ class ServiceTests(SynchronousTestCase):
             client.flush()
         self.pass_time(0.1)
         self.successResultOf(stopped)
+
+    def test_members_are_taken_out_before_the_broker_stops(self) -> None:
+        """Also those whose connections did not end in time."""
+        store = self.broker.presence = MemoryPresenceStore(self.clock.seconds, lambda: "")
+        rules = Namespace("chat", ("chat",), presence=True)
+        self.make(Settings(host="127.0.0.1", drain_timeout_seconds=2.0, namespaces=(rules,)))
+        self.start()
+        self.client()
+        self.confirm()
+        self.pass_time(0.1)
+        self.assertEqual(self.successResultOf(store.presence("chat")).clients, 1)
+        stopped = self.service.stopService()
+        self.pass_time(2)
+        self.successResultOf(stopped)
+        self.assertEqual(self.successResultOf(store.presence("chat")).clients, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_events_without_redis_are_warned_about(self) -> None:
+        self.make(Settings(host="127.0.0.1", namespaces=(Namespace("chat", ("chat",), events=True),)))
+        with capturedLogs() as events:
+            self.start()
+        self.assertIn("events are kept nowhere without Redis", "".join(map(formatEvent, events)))
 
     def test_handshake_pending_at_the_drain_is_rejected_with_503(self) -> None:
         self.start()

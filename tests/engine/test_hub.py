@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fanout import LOOK, LineDialect, LineSubscriber, SendArguments, Turns
 from wsrelay.core.flow.slow_policy import SlowPolicy
-from wsrelay.core.messaging.publications import Join, Leave, Publication
+from wsrelay.core.messaging.publications import ChannelEvent, Join, Leave, Publication
 from wsrelay.engine.hub import Hub, Subscriber
 
 SLICE = 1.0
@@ -71,6 +71,14 @@ class RegistryTests(HubCase):
         self.hub.remove(one, "a")
         self.hub.remove(other, "a")
         self.assertEqual((self.hub.subscribers("a"), self.hub._topics), ([], {}))
+
+    def test_only_events_of_the_relays_own_channels_without_subscribers_are_internal(self) -> None:
+        received: list[ChannelEvent] = []
+        self.hub = Hub(self.turns.call_later, self.turns.seconds, self.on_failure, on_internal=received.append)
+        one = self.subscriber()
+        events = [Publication(channel, b"1") for channel in ("a", "$here:{a}", "b", "$x")]
+        self.hub.broadcast(events)
+        self.assertEqual((received, one.sent), ([events[1], events[3]], [b"1\n"]))
 
     def test_removing_a_subscriber_that_is_not_there_is_ignored(self) -> None:
         stays = self.subscriber()

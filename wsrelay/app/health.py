@@ -44,6 +44,7 @@ class Health:
             "connections": lambda: len(connections),
             "channels": lambda: len(node.subscriptions),
             "streams": lambda: node.watched_streams,
+            "presence_members": lambda: 0 if node.presence is None else len(node.presence),
             "authenticated_connections": lambda: node.registry.authenticated_clients,
             "certificate_expiry_timestamp_seconds": certificate_expiry,
             "ready": lambda: float(self.readiness()[0] == 200),

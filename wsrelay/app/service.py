@@ -126,6 +126,10 @@ class RelayService(Service):
             self.log.warn(
                 "tokens are configured, but every channel is public: set access, or let namespaces require a credential"
             )
+        if any(namespace.events for namespace in settings.namespaces) and self.relay.broker.events is None:
+            self.log.warn(
+                "events are kept nowhere without Redis: set REDIS_URL, or take events = true out of the namespaces"
+            )
         self.relay.lag.start()
         authentication.start()
         if self._certificates is not None:
@@ -208,6 +212,7 @@ class RelayService(Service):
             self.log.info("{count} connections did not close in time", count=len(left))
             for connection in left:
                 connection.abort()
+        await relay.node.release_members()
         await relay.broker.stop()
         await relay.authentication.stop()
         if self._certificates is not None:

@@ -16,6 +16,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.messaging.replies import Connected, Failed, Reply
+from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, RejectedError
@@ -140,8 +141,14 @@ class Client:
         if len(commands) < 2 or self._connection.counts_as(len(commands) - 1):
             self._carry_out(commands)
 
-    def connection_closing(self) -> None:
-        """Take that the connection is being closed, whichever side began: nothing is carried out any more."""
+    def connection_closing(self, disconnect: Disconnect | None = None) -> None:
+        """Take that the connection is being closed: nothing is carried out any more.
+
+        Args:
+            disconnect: Why the relay closes it. If None, the reason is not known here.
+        """
+        if disconnect is not None and self._services.presence is not None:
+            self._services.presence.closing(self, disconnect)
         if self._publish_queue is not None:
             self._publish_queue.stop()
         if not self._session.is_connected:
@@ -168,8 +175,14 @@ class Client:
         else:
             self._perform(self._session.rejected(ClientError.TOO_LATE))
 
-    def connection_lost(self) -> None:
-        """Take the end of the connection. Calling it again does nothing."""
+    def connection_lost(self, code: int | None = None) -> None:
+        """Take the end of the connection. Calling it again does nothing.
+
+        Args:
+            code: The code in the client's close frame. If None, there was none.
+        """
+        if self._services.presence is not None:
+            self._services.presence.lost(self, code)
         self._handshake = None
         self._stop_timer()
         self._services.pending_credentials.remove(self)
@@ -374,11 +387,20 @@ class Client:
         outcome = self._services.subscriptions.subscribe(
             self._connection.writer, channel, self._encoding(channel), effect.since, effect.newest
         )
-        outcome.addCallback(lambda start: self._perform(self._session.subscribed(channel, start)))
+        outcome.addCallback(self._subscribed, channel)
         outcome.addErrback(self._subscribe_failed, channel)
         outcome.addErrback(self._failed)
 
+    def _subscribed(self, start: SubscriptionStart, channel: str) -> None:
+        session, presence = self._session, self._services.presence
+        if presence is not None and channel in session.channels:
+            # Before anything is performed that may end the connection, and with it the membership.
+            presence.subscribed(self, channel, self._connection_id, session.identity.subject)
+        self._perform(session.subscribed(channel, start))
+
     def _unsubscribe(self, channel: str) -> None:
+        if self._services.presence is not None:
+            self._services.presence.unsubscribed(self, channel)
         if self._questions is None or not self._questions.discard(channel):
             self._services.subscriptions.unsubscribe(self._connection.writer, channel)
 

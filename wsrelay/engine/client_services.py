@@ -18,6 +18,7 @@ from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.hub import Subscriber
 from wsrelay.engine.pending_credentials import PendingCredentials
+from wsrelay.engine.presence import Presence
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IAuthenticator, IDialect
@@ -84,6 +85,10 @@ class ClientServices(Protocol):
     @property
     def subscriptions(self) -> ChannelSubscriptions:
         """Subscribes clients to channels."""
+
+    @property
+    def presence(self) -> Presence | None:
+        """The members of channels. If None, nobody asked for that."""
 
     @property
     def authenticator(self) -> IAuthenticator:

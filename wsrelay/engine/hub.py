@@ -43,6 +43,7 @@ class Hub:
         policy: Called with a channel, returns what its subscribers get that are behind.
         is_text_only: Called with a channel, returns whether its publications have to be valid UTF-8.
         on_not_text: Called with a channel and the number of its publications that are left out because they are not.
+        on_internal: Called with an event of a channel of the relay's own, whose name begins with ``$``.
         slice_seconds: How long a fan-out may occupy the reactor at a stretch.
 
     Attributes:
@@ -58,6 +59,7 @@ class Hub:
         policy: Callable[[str], SlowPolicy] = lambda _channel: SlowPolicy.CLOSE,
         is_text_only: Callable[[str], bool] = lambda _channel: False,
         on_not_text: Callable[[str, int], None] = lambda _channel, _count: None,
+        on_internal: Callable[[ChannelEvent], None] = lambda _event: None,
         slice_seconds: float = SLICE_SECONDS,
     ) -> None:
         self._call_later = call_later
@@ -67,6 +69,7 @@ class Hub:
         self._policy = policy
         self._is_text_only = is_text_only
         self._on_not_text = on_not_text
+        self._on_internal = on_internal
         self._slice_seconds = slice_seconds
         self._topics: dict[str, Topic] = {}
         self._dirty: deque[Topic] = deque()
@@ -135,6 +138,9 @@ class Hub:
         for event in events:
             topic = topics.get(event.channel)
             if topic is None:
+                # Looked at here alone, where hardly any message comes: those of other channels cost nothing more.
+                if event.channel.startswith("$"):
+                    self._on_internal(event)
                 continue
             if not topic.pending and topic.fan_out is None:
                 self._dirty.append(topic)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -13,7 +14,7 @@ from zope.interface import implementer
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.messaging.publications import Publication, PublishResult
+from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client import Client
@@ -23,6 +24,7 @@ from wsrelay.engine.control_receiver import ControlReceiver
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
 from wsrelay.engine.pending_credentials import DEFAULT_MAX_PENDING, PendingCredentials
+from wsrelay.engine.presence import build_presence
 from wsrelay.engine.publishing import Publisher
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.revocation import Revocation
@@ -32,7 +34,10 @@ from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink
 from wsrelay.metrics.counters import Counters
 
-__all__ = ["Node"]
+__all__ = ["RELEASE_TIMEOUT_SECONDS", "Node"]
+
+RELEASE_TIMEOUT_SECONDS = 1.0
+"""How long a process that stops waits for the broker to take its members out; without it they end by themselves."""
 
 
 @implementer(IBrokerSink)
@@ -58,6 +63,7 @@ class Node:
         subscriptions: The channels of this process.
         timers: The timers of all clients.
         survey: Asks all processes what they know, and replies for this one.
+        presence: The members of channels. If None, nobody asked for that, or the broker keeps none.
     """
 
     log = Logger()
@@ -95,6 +101,7 @@ class Node:
             self._policy,
             self._is_text_only,
             self._not_text,
+            self._internal_received,
         )
         self._publisher = Publisher(broker, namespaces)
         self._gaps = GapNotifier(clock, rng, counters)
@@ -108,6 +115,7 @@ class Node:
         self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers)
         self.survey = Survey(broker, self._hub, self.registry, clock, count_connections, name)
         self._control = ControlReceiver(self.registry, self._revocation, self.survey, counters)
+        self.presence = build_presence(broker, namespaces, clock, self.timers, rng, counters, self._hub.broadcast)
         broker.attach(self)
 
     @property
@@ -146,6 +154,17 @@ class Node:
         """
         return self._revocation.are_revoked(targets)
 
+    def release_members(self) -> Deferred[None]:
+        """Let go of what this process holds for all processes, while the broker still works.
+
+        Returns:
+            Fires with None when that is done or has failed, within `RELEASE_TIMEOUT_SECONDS`.
+        """
+        if self.presence is None:
+            return succeed(None)
+        released = self.presence.stop().addTimeout(RELEASE_TIMEOUT_SECONDS, self.clock)
+        return released.addErrback(lambda failure: failure.trap(DeferredTimeout, CancelledError) and None)
+
     def stop(self) -> None:
         """Stop every timer."""
         self._gaps.stop()
@@ -164,7 +183,10 @@ class Node:
 
     def subscribed(self, channel: str) -> None:
         """See `IBrokerSink.subscribed`."""
-        self.subscriptions.confirmed(channel)
+        if channel.startswith("$") and self.presence is not None:
+            self.presence.confirmed(channel)
+        else:
+            self.subscriptions.confirmed(channel)
 
     def subscribe_failed(self, channel: str) -> None:
         """See `IBrokerSink.subscribe_failed`."""
@@ -178,6 +200,8 @@ class Node:
     def reconnected(self) -> None:
         """See `IBrokerSink.reconnected`. Control messages sent meanwhile did not arrive here."""
         self._revocation.disconnect_revoked()
+        if self.presence is not None:
+            self.presence.reconnected()
 
     def streams_changed(self, channels: Iterable[str]) -> None:
         """See `IBrokerSink.streams_changed`."""
@@ -220,6 +244,10 @@ class Node:
     def _not_text(self, channel: str, count: int) -> None:
         self.counters.publications_not_text += count
         self.rejections.record_not_text(channel)
+
+    def _internal_received(self, event: ChannelEvent) -> None:
+        if self.presence is not None:
+            self.presence.received(event)
 
     def _send_failed(self, subscriber: Subscriber) -> None:
         self.counters.send_failures += 1

@@ -62,6 +62,11 @@ class Counters:
     broker_interruptions: int = _count("Times that messages may have been lost between the broker and this process.")
     gap_notices: int = _count("Subscribers notified of possible message loss.")
     send_failures: int = _count("Subscribers whose send raised an exception.")
+    presence_joins: int = _count("Joins that this process announced, each to all subscribers of its channel.")
+    presence_leaves: int = _count("Leaves that this process announced, each to all subscribers of its channel.")
+    presence_failures: int = _count("Steps of presence that the broker did not carry out.")
+    events_written: int = _count("Events written for the application.")
+    events_lost: int = _count("Events for the application that were lost because Redis was away or did not take them.")
     control_messages_unknown: int = _count("Control messages of a kind that this version does not know.")
 
 

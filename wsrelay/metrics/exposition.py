@@ -21,6 +21,8 @@ GAUGES = {
     "connections": "Connections that are open.",
     "channels": "Channels that this process is subscribed to.",
     "streams": "Channels with history whose streams this process reads.",
+    "presence_members": "Members of channels with presence, joins and leaves, or events: one for each connection and "
+    "channel.",
     "authenticated_connections": "Open connections of authenticated clients.",
     "certificate_expiry_timestamp_seconds": "Expiry of the certificate that expires first, in seconds since 1970; 0 "
     "without TLS.",

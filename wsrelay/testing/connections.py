@@ -80,7 +80,7 @@ class RecordingConnection(RecordingSubscriber):
         """See `Connection.close`."""
         super().close(disconnect)
         if self._client is not None:
-            self._client.connection_closing()
+            self._client.connection_closing(disconnect)
 
     def report_gap(self, channel: str) -> None:
         """See `Subscriber.report_gap`."""

@@ -106,7 +106,7 @@ class Fleet:
                     result_of(self.store.release(table, released))
                     self._messages.append((number, list(released)))
                 for table, held in work.hold.items():
-                    for name in result_of(self.store.hold(table, held)):
+                    for name in process.book.confirm(table, held, result_of(self.store.hold(table, held)), now):
                         self._join(name)
                 for table in work.collect:
                     for name in result_of(self.store.take_ended(table)):

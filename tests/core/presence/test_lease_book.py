@@ -106,6 +106,49 @@ class LeaseBookTests(SynchronousTestCase):
         self.assertEqual(self.book.take(5), Work({HERE: ("a",), CHAT: ("b",)}, collect=(HERE, CHAT)))
         self.assertEqual(self.book.due_in(5), RENEW_SECONDS)
 
+    def test_names_that_were_never_confirmed_are_new_if_they_were_not_there(self) -> None:
+        for name in ("a", "b"):
+            self.book.hold(HERE, name, 0)
+        self.assertEqual(self.book.confirm(HERE, ["a", "b"], ["b"], 0), ["b"])
+
+    def test_name_whose_first_step_failed_is_still_new_at_the_next_one(self) -> None:
+        self.book.hold(HERE, "a", 0)
+        self.book.take(0)
+        self.book.confirm(HERE, ["a"], ["a"], 0)
+        self.book.hold(HERE, "b", 1)
+        self.book.take(1)
+        self.assertEqual(self.book.confirm(HERE, ["a", "b"], ["a", "b"], RENEW_SECONDS), ["b"])
+
+    def test_name_that_vanished_before_its_lease_can_have_run_out_was_lost_and_is_not_new(self) -> None:
+        self.book.hold(HERE, "a", 0)
+        self.book.confirm(HERE, ["a"], ["a"], 0)
+        last = LEASE_SECONDS - 1
+        self.assertEqual(self.book.confirm(HERE, ["a"], ["a"], last), [])
+        self.assertEqual(self.book.confirm(HERE, ["a"], ["a"], last + LEASE_SECONDS), ["a"])
+
+    def test_name_that_ended_elsewhere_is_held_again_and_new(self) -> None:
+        self.book.hold(HERE, "a", 0)
+        self.book.take(0)
+        self.book.confirm(HERE, ["a"], ["a"], 0)
+        self.book.ended_elsewhere(HERE, ["a", "b"], 1)
+        self.assertEqual(self.book.take(1), Work({HERE: ("a",)}))
+        self.assertEqual(self.book.confirm(HERE, ["a"], ["a"], 1), ["a"])
+
+    def test_outcome_of_a_name_that_was_released_meanwhile_leaves_nothing(self) -> None:
+        self.book.hold(HERE, "a", 0)
+        self.book.take(0)
+        self.book.release(HERE, "a", 0)
+        self.assertEqual(self.book.confirm(HERE, ["a"], ["a"], 1), ["a"])
+        self.assertEqual((self.book._confirmed_at, self.book._unconfirmed), ({}, {}))
+
+    def test_one_table_is_renewed_on_request(self) -> None:
+        self.book.hold(HERE, "a", 0)
+        self.book.hold(CHAT, "b", 0)
+        self.book.take(0)
+        self.book.renew(HERE)
+        self.book.renew(OCCUPIED)
+        self.assertEqual(self.book.take(1), Work({HERE: ("a",)}))
+
     def test_work_comes_in_rounds(self) -> None:
         tables = [announced_table(f"{number}") for number in range(2 * TABLES_PER_ROUND + 10)]
         sizes = []

@@ -22,6 +22,7 @@ class LocalMembersTests(SynchronousTestCase):
         self.assertEqual(self.members.add("chat", 3, NOBODY), Change(NOBODY, False, True))
         self.assertEqual(self.members.add("other", 1, ANN), Change(ANN, True, True))
         self.assertEqual(len(self.members), 4)
+        self.assertEqual(self.members.pairs(), [("chat", 1), ("chat", 2), ("chat", 3), ("other", 1)])
         self.assertEqual(self.members.remove("chat", 1), Change(ANN, False, False))
         self.assertEqual(self.members.remove("chat", 2), Change(ANN_AGAIN, False, True))
         self.assertEqual(self.members.remove("chat", 3), Change(NOBODY, True, True))

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
 from wsrelay.brokers.redis.credential_store import RedisCredentialStore
+from wsrelay.brokers.redis.event_log import RedisEventLog
 from wsrelay.brokers.redis.internal_channels import InternalChannels
 from wsrelay.brokers.redis.presence_store import RedisPresenceStore
 from wsrelay.brokers.redis.probe import Probe
@@ -47,7 +48,6 @@ class RedisBroker:
     """
 
     name = "redis"
-    events = None
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class RedisBroker:
             )
         self.credentials = RedisCredentialStore(self._prefix, self._commands.send)
         self.presence = RedisPresenceStore(self._prefix, self._commands.send, self._commands.transaction, clock.seconds)
+        self.events = RedisEventLog(self._prefix, self._commands.send)
 
     @property
     def ready(self) -> bool:

@@ -75,6 +75,11 @@ class Namespace:
         return bool(self.history_size)
 
     @property
+    def tracks_members(self) -> bool:
+        """True if the relay tracks who is subscribed to its channels, whatever it does with that."""
+        return self.presence or self.join_leave or self.events
+
+    @property
     def retention(self) -> Retention:
         """The bounds of the streams of its channels. Only where it has history."""
         return Retention(self.history_size or 0, self.history_seconds or 0, self.trim)
@@ -88,11 +93,18 @@ class Namespaces:
     Args:
         namespaces: The rules. A channel that none of them matches does not exist for clients.
 
+    Attributes:
+        tracks_members: Whether any of them tracks who is subscribed.
+        has_events: Whether any of them tells the application what happens.
+
     Raises:
         ChannelError: A pattern is malformed, stands in two namespaces, or makes channels of one user public.
     """
 
     def __init__(self, namespaces: Iterable[Namespace]) -> None:
+        namespaces = tuple(namespaces)
+        self.tracks_members = any(namespace.tracks_members for namespace in namespaces)
+        self.has_events = any(namespace.events for namespace in namespaces)
         self._exact: dict[str, Namespace] = {}
         beginnings: dict[str, tuple[Namespace, bool]] = {}
         for namespace in namespaces:

@@ -6,6 +6,9 @@ told so, and one process alone takes each name whose lease has run out: that is 
 
 A process that holds a name no more does not know whether others do. It cuts the lease short, to the time that its user
 may take to come back, and says so; whoever still holds it renews it at once.
+
+A name that has vanished though its lease cannot have run out was lost by the store, as by a Redis that restarts without
+its data. It is added again and nobody is told: it has not left, and everybody's coming back at once would be a storm.
 """
 
 from __future__ import annotations
@@ -59,7 +62,11 @@ class LeaseBook:
         self._slack_seconds = 0.5 + jitter
         self._held: dict[Table, dict[str, None]] = {}
         self._watched: set[Table] = set()
-        self._new: dict[Table, dict[str, None]] = {}
+        # Names that are to be written now.
+        self._due: dict[Table, dict[str, None]] = {}
+        # Names that have never been written, as far as is known: they are new if they are not there.
+        self._unconfirmed: dict[Table, dict[str, None]] = {}
+        self._confirmed_at: dict[Table, float] = {}
         self._released: dict[Table, dict[str, None]] = {}
         # When the names of a table are to be renewed, earliest first, because the interval is always the same.
         self._renewals: dict[Table, float] = {}
@@ -76,7 +83,8 @@ class LeaseBook:
         """Hold a name."""
         _discard(self._released, table, name)
         self._held.setdefault(table, {})[name] = None
-        self._new.setdefault(table, {})[name] = None
+        self._due.setdefault(table, {})[name] = None
+        self._unconfirmed.setdefault(table, {})[name] = None
         self._renewals.setdefault(table, now + self._renew_seconds)
 
     def release(self, table: Table, name: str, now: float) -> None:
@@ -85,9 +93,11 @@ class LeaseBook:
         if held is None or name not in held:
             return
         del held[name]
-        _discard(self._new, table, name)
+        _discard(self._due, table, name)
+        _discard(self._unconfirmed, table, name)
         if not held:
             del self._held[table]
+            self._confirmed_at.pop(table, None)
             if table not in self._watched:
                 del self._renewals[table]
         self._released.setdefault(table, {})[name] = None
@@ -97,10 +107,44 @@ class LeaseBook:
         """Take that another process holds these names no more, and has cut their leases short."""
         held = self._held.get(table, {})
         if still := [name for name in names if name in held]:
-            self._new.setdefault(table, {}).update(dict.fromkeys(still))
+            self._due.setdefault(table, {}).update(dict.fromkeys(still))
         if table in self._renewals:
             # The other one may end before the leases do, as in a deploy.
             self._collect_later(table, now)
+
+    def ended_elsewhere(self, table: Table, names: Iterable[str], now: float) -> None:
+        """Take that these names were removed from a table: those that are held here are added again, and new."""
+        held = self._held.get(table, {})
+        for name in names:
+            if name in held:
+                self.hold(table, name, now)
+
+    def confirm(self, table: Table, names: Iterable[str], added: Iterable[str], now: float) -> list[str]:
+        """Take that names are in a table.
+
+        Args:
+            table: The table.
+            names: All that were written.
+            added: Those that were not there before.
+            now: The time.
+
+        Returns:
+            Those that are new: everybody is to be told.
+        """
+        unconfirmed = self._unconfirmed.get(table, {})
+        last = self._confirmed_at.get(table)
+        may_have_ended = last is None or now - last >= LEASE_SECONDS
+        new = [name for name in added if may_have_ended or name in unconfirmed]
+        for name in names:
+            _discard(self._unconfirmed, table, name)
+        if table in self._held:
+            self._confirmed_at[table] = now
+        return new
+
+    def renew(self, table: Table) -> None:
+        """Renew the leases of a table now."""
+        if table in self._held:
+            self._due[table] = dict(self._held[table])
 
     def renew_all(self, now: float) -> None:
         """Renew every lease soon: they may have run out while the broker was away."""
@@ -108,7 +152,7 @@ class LeaseBook:
 
     def due_in(self, now: float) -> float | None:
         """Return the number of seconds until there is work. None if there is none to come."""
-        if self._new or self._released:
+        if self._due or self._released:
             return 0.0
         times = [next(iter(self._renewals.values()))] if self._renewals else []
         times += [self._collections[0][0]] if self._collections else []
@@ -117,7 +161,7 @@ class LeaseBook:
     def take(self, now: float) -> Work:
         """Take some of the work that is due. Call it until there is none."""
         release = _take(self._released)
-        hold = _take(self._new)
+        hold = _take(self._due)
         collect: dict[Table, None] = {}
         while self._renewals and len(collect) < TABLES_PER_ROUND:
             table, due = next(iter(self._renewals.items()))
@@ -127,7 +171,7 @@ class LeaseBook:
             self._renewals[table] = now + self._renew_seconds
             if table in self._held:
                 hold[table] = tuple(self._held[table])
-                self._new.pop(table, None)
+                self._due.pop(table, None)
             # Also of tables whose names are removed at once: what a crashed process held is still there.
             collect[table] = None
         while self._collections and self._collections[0][0] <= now and len(collect) < TABLES_PER_ROUND:

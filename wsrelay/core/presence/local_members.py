@@ -29,8 +29,8 @@ class LocalMembers:
 
     def __init__(self) -> None:
         self._channels: dict[str, dict[Hashable, Member]] = {}
-        # How many members of a channel share a key: a user may have several connections.
-        self._keys: dict[tuple[str, str], int] = {}
+        # How many members of a channel share a key, for a user may have several connections, and the newest of them.
+        self._keys: dict[tuple[str, str], tuple[int, Member]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -54,7 +54,8 @@ class LocalMembers:
             return None
         clients[client] = member
         key = channel, member.key
-        count = self._keys[key] = self._keys.get(key, 0) + 1
+        count = self._keys[key][0] + 1 if key in self._keys else 1
+        self._keys[key] = count, member
         self._count += 1
         return Change(member, len(clients) == 1, count == 1)
 
@@ -67,14 +68,17 @@ class LocalMembers:
         if not clients:
             del self._channels[channel]
         key = channel, member.key
-        left = self._keys.pop(key) - 1
-        if left:
-            self._keys[key] = left
+        count, newest = self._keys.pop(key)
+        if count > 1:
+            self._keys[key] = count - 1, newest
         self._count -= 1
-        return Change(member, not clients, not left)
+        return Change(member, not clients, count == 1)
+
+    def pairs(self) -> list[tuple[str, Hashable]]:
+        """Return the channel and the client of every member."""
+        return [(channel, client) for channel, clients in self._channels.items() for client in clients]
 
     def find(self, channel: str, key: str) -> Member | None:
-        """Return a member of a key on a channel. None if there is none here."""
-        if (channel, key) not in self._keys:
-            return None
-        return next(each for each in self._channels[channel].values() if each.key == key)
+        """Return the newest member of a key on a channel. None if there is none here."""
+        found = self._keys.get((channel, key))
+        return None if found is None else found[1]

@@ -188,7 +188,7 @@ class WebSocketConnection(WebSocketServerProtocol):
                 self._give_up_place()
                 self.dropConnection(abort=False)
             if self._client is not None:
-                self._client.connection_closing()
+                self._client.connection_closing(disconnect)
         elif self.state == self.STATE_CONNECTING:
             self.reject(DRAINING if disconnect is Disconnect.RESTART else ErrorResponse(500, _HANDSHAKE_ERRORS[500]))
 
@@ -401,7 +401,7 @@ class WebSocketConnection(WebSocketServerProtocol):
                     pending.cancel()
             self.writer.connection_lost()
             if self._client is not None:
-                self._client.connection_lost()
+                self._client.connection_lost(self.remoteCloseCode)
 
     def _give_up_place(self) -> None:
         """Be counted no more: a client that is turned away must not keep others out while it is read out.
