@@ -37,6 +37,7 @@ from wsrelay.web.api.keys import APIKeys
 from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.chat_page import ChatPage
 from wsrelay.web.handshake_check import HandshakeCheck
+from wsrelay.web.presence import PresenceResource
 from wsrelay.web.site import build_site
 from wsrelay.web.stream_hint import StreamHint
 from wsrelay.web.websocket_hint import WebSocketHint
@@ -177,12 +178,26 @@ def build_relay(
     spoken = routes(settings)
     origins = OriginPolicy(settings.origins, require=settings.require_origin)
     check = HandshakeCheck(spoken, origins, namespaces, authentication.authenticator, lambda: broker.ready)
+    presence: PresenceResource | None = None
+    if namespaces.has_presence and broker.presence is not None:
+        presence = PresenceResource(
+            broker.presence,
+            namespaces,
+            authentication.authenticator,
+            broker.credentials,
+            check,
+            rejections,
+            settings.trusted_proxies,
+            clock,
+            now,
+        )
     site = build_site(
         liveness=health.liveness,
         readiness=health.readiness,
         metrics=health.metrics if settings.metrics else None,
         api=api,
         max_body_bytes=settings.api_max_body_bytes if settings.api_keys else 0,
+        presence=presence,
         websocket_hint=WebSocketHint(check, settings.trusted_proxies),
         websocket_paths=[route.path for route in spoken if route.transport == "websocket"],
         stream_hint=StreamHint(check, settings.trusted_proxies),

@@ -1,34 +1,38 @@
-"""The handshake that a client would send to the address of a plain HTTP request."""
+"""The handshake that a client would send, read from a plain request for the same thing."""
 
 from __future__ import annotations
 
+from secrets import token_hex
 from urllib.parse import urlsplit
 
 from twisted.web.server import Request
 
-from wsrelay.core.access.client_address import client_is_secure
+from wsrelay.core.access.client_address import client_address, client_is_secure, peer_address
 from wsrelay.core.wire.handshake import Handshake
 
 __all__ = ["plain_handshake"]
 
 
-def plain_handshake(request: Request, trusted_proxies: int) -> Handshake:
-    """Return the handshake that the client would send to the address of its request.
+def plain_handshake(request: Request, trusted_proxies: int, path: str | None = None) -> Handshake:
+    """Return the handshake that the sender of a request would send.
 
     Args:
         request: The request.
-        trusted_proxies: How many proxies in front of the relay append to X-Forwarded-Proto.
+        trusted_proxies: How many proxies in front append to X-Forwarded-For and X-Forwarded-Proto.
+        path: The path of the handshake. If None, that of the request.
     """
-    path, _, query = request.uri.decode("latin-1").partition("?")
+    own_path, _, query = request.uri.decode("latin-1").partition("?")
+    peer = peer_address(getattr(request.getClientAddress(), "host", "unix"))
     return Handshake(
-        path,
-        peer="",
+        own_path if path is None else path,
+        client_address(peer, _joined(request, "x-forwarded-for") or "", trusted_proxies),
         query=query,
         origin=_joined(request, "origin") or _origin_of_script(request),
         host=_joined(request, "host") or "",
         authorization=_joined(request, "authorization") or "",
         cookie=_joined(request, "cookie", "; ") or "",
         is_secure=client_is_secure(request.isSecure(), _joined(request, "x-forwarded-proto") or "", trusted_proxies),
+        connection=token_hex(8),
     )
 
 

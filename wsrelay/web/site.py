@@ -97,6 +97,7 @@ def build_site(
     metrics: Callable[[], bytes] | None = None,
     api: RelayAPI | None = None,
     max_body_bytes: int = MAX_DROPPED_BYTES,
+    presence: Resource | None = None,
     websocket_hint: WebSocketHint,
     websocket_paths: Iterable[str],
     stream_hint: StreamHint,
@@ -113,6 +114,7 @@ def build_site(
         metrics: Returns the content of ``/metrics``. If None, there is no such path.
         api: The resource at ``/api``. If None, requests there are told that the API is disabled.
         max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
+        presence: The resource at ``/presence``. If None, there is no such path.
         websocket_hint: Responds to plain requests at the paths of WebSockets.
         websocket_paths: These paths, such as ``/ws/``, which stands for every path below it.
         stream_hint: Responds to requests at the paths of event streams that do not ask for one.
@@ -127,6 +129,8 @@ def build_site(
     if metrics is not None:
         root.putChild(b"metrics", MetricsResource(metrics))
     root.putChild(b"api", _API_DISABLED if api is None else api)
+    if presence is not None:
+        root.putChild(b"presence", presence)
     for path in websocket_paths:
         _put_at(root, path, websocket_hint)
     for path in stream_paths:

@@ -95,6 +95,7 @@ class Namespaces:
 
     Attributes:
         tracks_members: Whether any of them tracks who is subscribed.
+        has_presence: Whether any of them lets clients and the application ask who is subscribed.
         has_events: Whether any of them tells the application what happens.
 
     Raises:
@@ -104,6 +105,7 @@ class Namespaces:
     def __init__(self, namespaces: Iterable[Namespace]) -> None:
         namespaces = tuple(namespaces)
         self.tracks_members = any(namespace.tracks_members for namespace in namespaces)
+        self.has_presence = any(namespace.presence for namespace in namespaces)
         self.has_events = any(namespace.events for namespace in namespaces)
         self._exact: dict[str, Namespace] = {}
         beginnings: dict[str, tuple[Namespace, bool]] = {}
