@@ -25,6 +25,7 @@ from devtools.harness.relay import Relay
 from devtools.harness.stub_application import Request, ThreadedStubApplication
 from tests.clients.test_centrifuge_js import reason_to_skip
 from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, code_blocks, require_program, substitute
+from tests.support.polling import wait_until
 from wsrelay.config import load
 
 DEADLINE = 20.0
@@ -240,6 +241,47 @@ class AccessPageTests(CommandCase):
             url = f"wss://{host}:{port}/ws/chat"
             tcp = socket.create_connection(("127.0.0.1", port), DEADLINE)
             self.assertEqual(status_of(url, sock=tcp, ssl=context, server_hostname=host), 101)
+
+
+class PresenceTests(CommandCase):
+    """docs/presence.md and docs/events.md."""
+
+    def start_with_file(self, page: str) -> Relay:
+        """Start the relay with the namespaces that a page prints."""
+        file = self.folder / "wsrelay.toml"
+        file.write_text(code_block(page, "toml", "[namespaces.rooms]"))
+        return self.start_with(WSRELAY_CONFIG=str(file.resolve()))
+
+    def test_members_are_listed_and_counted_by_the_printed_commands(self) -> None:
+        require_program("curl")
+        relay = self.start_with_file("docs/presence.md")
+        listed, counted = code_block("docs/presence.md", "sh", "curl").splitlines()
+        with socket_to(relay.ws("room:1")), socket_to(relay.ws("room:1")):
+            # A member is there a moment after the handshake, and an answer is kept for a second.
+            wait_until(lambda: json.loads(self.curl(relay, counted)) == {"clients": 2, "users": 1}, relay.log)
+            document = json.loads(self.curl(relay, listed))
+            self.assertEqual([document["clients"], document["users"], len(document["members"])], [2, 1, 2])
+            count = self.shell.run(code_block("docs/presence.md", "sh", "ZCOUNT"))
+        self.assertEqual(count, "2\n")
+
+    def curl(self, relay: Relay, command: str) -> str:
+        """Run a printed command."""
+        return self.shell.run(substitute(command, {"http://127.0.0.1:8080": relay.url}))
+
+    def test_events_are_read_by_the_printed_commands(self) -> None:
+        relay = self.start_with_file("docs/events.md")
+        create, read, acknowledge = code_block("docs/events.md", "sh", "XREADGROUP").splitlines()
+        self.assertEqual(self.shell.run(create), "OK\n")
+        socket_to(relay.ws("room:1")).close()
+        read_events = ""
+        while "client_gone" not in read_events:
+            printed = self.shell.run(read)
+            self.assertNotEqual(printed, "None\n", read_events)
+            read_events += printed
+        for name in ("client_connected", "channel_occupied", "room:1", "closed by the client"):
+            self.assertIn(name, read_events)
+        (entry, *_) = re.findall(r"[0-9]+-[0-9]+", read_events)
+        self.assertEqual(self.shell.run(substitute(acknowledge, {"1767225600000-0": entry})), "1\n")
 
 
 class OtherPagesTests(CommandCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -182,6 +183,25 @@ class PresenceOnRedisTests(TestCase):
         self.pass_time(LEASE_SECONDS)
         events = [fields[b"event"] for _entry_id, fields in self.redis.xrange("wsrelay:$events")]
         self.assertEqual([events.count(name) for name in (b"channel_occupied", b"channel_vacated")], [1, 1])
+
+    async def test_documented_acl_user_may_do_all_that_is_needed(self) -> None:
+        """And nothing of what it did was denied."""
+        page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+        (line,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER wsrelay ")]
+        self.redis.execute_command(*line.split())
+        self.processes = [Process(self.server.url.replace("//", "//wsrelay:password@"))]
+        self.addCleanup(self.processes[0].broker.stop)
+        ann, _ = await self.join(0, "chat", "ann")
+        _, bob = await self.join(0, "chat", "bob")
+        await self.until(lambda: len(self.told(ann)) == 2)
+        self.assertEqual(await self.members(0, "chat"), ["ann", "bob"])
+        bob.connection_lost()
+        await self.until(lambda: self.redis.zcard("wsrelay:$presence:{chat}") == 1)
+        self.pass_time(LEAVE_SECONDS + 3)
+        await self.until(lambda: len(self.told(ann)) == 3)
+        await self.until(lambda: self.redis.xlen("wsrelay:$events") == 4)
+        self.assertEqual(self.processes[0].node.counters.presence_failures, 0)
+        self.assertEqual(self.redis.execute_command("ACL", "LOG"), [])
 
     async def test_stream_of_events_is_bounded(self) -> None:
         await self.ready()

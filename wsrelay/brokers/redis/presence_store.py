@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from zope.interface import implementer
 
 from wsrelay.brokers.redis.connection import ResponseError
@@ -37,6 +37,11 @@ __all__ = ["CLOCK_SECONDS", "NAMES_PER_COMMAND", "TABLE_SECONDS", "RedisPresence
 
 NAMES_PER_COMMAND = 500
 """How many names go into one command: long enough to be cheap, short enough not to block Redis."""
+
+ADDITIONS_AT_ONCE = 100
+TABLES_AT_ONCE = 10
+"""How many names are added at once to a table, and to how many tables: where thousands of users join, or Redis has lost
+its data, there must be room for messages among the commands in flight."""
 
 TABLE_SECONDS = 600
 """How long a table stays that no process writes to. Longer than a lease, because an ended one is still to be told."""
@@ -70,6 +75,7 @@ class RedisPresenceStore:
         # What the server's clock is ahead of ours, in milliseconds, and when that was measured.
         self._offset: tuple[float, float] | None = None
         self._clock_reads = SharedReads()
+        self._adding = DeferredSemaphore(TABLES_AT_ONCE)
 
     def presence(self, channel: str, limit: int = MAX_MEMBERS) -> Deferred[Members]:
         """See `IPresence.presence`."""
@@ -118,10 +124,17 @@ class RedisPresenceStore:
         missing = [name for chunk, count in zip(chunks, counts, strict=True) if count < len(chunk) for name in chunk]
         if not missing:
             return []
+        new: list[str] = []
+        for start in range(0, len(missing), ADDITIONS_AT_ONCE):
+            some = missing[start : start + ADDITIONS_AT_ONCE]
+            new += await self._adding.run(self._add, key, end, some)
+        return new
+
+    async def _add(self, key: bytes, end: bytes, names: Sequence[str]) -> list[str]:
         # One by one, because only so the reply says which of them was not there.
-        additions = [self._send(b"ZADD", key, end, name.encode()) for name in missing]
+        additions = [self._send(b"ZADD", key, end, name.encode()) for name in names]
         *added, _is_there = await self._all(*additions, self._expire(key))
-        return [name for name, is_new in zip(missing, added, strict=True) if is_new]
+        return [name for name, is_new in zip(names, added, strict=True) if is_new]
 
     async def _release(self, table: Table, names: Sequence[str]) -> None:
         key = self._key(table)
