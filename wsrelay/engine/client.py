@@ -141,7 +141,7 @@ class Client:
         if len(commands) < 2 or self._connection.counts_as(len(commands) - 1):
             self._carry_out(commands)
 
-    def connection_closing(self, disconnect: Disconnect | None = None) -> None:
+    def connection_closing(self, disconnect: AnyDisconnect | None = None) -> None:
         """Take that the connection is being closed: nothing is carried out any more.
 
         Args:

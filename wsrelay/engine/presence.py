@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import ChannelEvent, Join, Leave, Publication
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError
 from wsrelay.core.presence.events import (
     CLOSED_BY_CLIENT,
@@ -180,7 +180,7 @@ class Presence:
             if change.is_edge_of_channel:
                 self._leases.release(OCCUPIED, channel)
 
-    def closing(self, client: Hashable, disconnect: Disconnect) -> None:
+    def closing(self, client: Hashable, disconnect: AnyDisconnect) -> None:
         """Take that the relay closes a client's connection."""
         self._set_ending(client, (disconnect.code, disconnect.reason))
 

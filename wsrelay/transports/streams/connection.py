@@ -206,7 +206,7 @@ class StreamConnection:
             # Behind what is begun, and never too much for the outbox.
             self._out.send_control(retry_event(self._factory.next_retry_delay()) + self.encoding().frame(messages))
             self._end()
-            self._client.connection_closing()
+            self._client.connection_closing(disconnect)
 
     # Owner and RegisteredConnection
 
