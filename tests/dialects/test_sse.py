@@ -318,8 +318,28 @@ class ConversationTests(SynchronousTestCase):
             SubscriptionEnded("c", Disconnect.GAP),
         ]
         for dialect, framing in ((ONE, EventStreamFraming()), (SEVERAL, SeveralChannelsFraming())):
-            parser = read(framing.frame(dialect.reply(replies)))
-            self.assertEqual(parser.events, [Event('{"channel":"a"}', "subscribed")])
+            parser = self.parser_of(framing.frame(dialect.reply(replies)))
+            self.assertEqual(parser.events, [Event('{"channel":"a"}', "subscribed", FIRST)])
+
+    def test_first_position_comes_with_the_subscription_unless_something_comes_before_it(self) -> None:
+        missed = (Publication("a", b"x", FIRST),)
+        cases = {
+            Subscribed(0, "a", FIRST): FIRST,
+            Subscribed(0, "a", FIRST, was_recovering=True, recovered=True): FIRST,
+            Subscribed(0, "a", FIRST, was_recovering=True, recovered=True, publications=missed): "",
+            Subscribed(0, "a", FIRST, was_recovering=True): "",
+            Subscribed(0, "a", FIRST, publications=missed): "",
+            Subscribed(0, "a"): "",
+        }
+        for dialect, framing in ((ONE, EventStreamFraming()), (SEVERAL, SeveralChannelsFraming())):
+            for reply, position in cases.items():
+                parser = self.parser_of(framing.frame(dialect.reply([reply])))
+                self.assertEqual(parser.last_event_id, position, reply)
+
+    @staticmethod
+    def parser_of(data: bytes) -> EventStreamParser:
+        """Return a parser that has read a stream of one channel."""
+        return read(data.with_ids({"a": b"-"}) if isinstance(data, EventBatch) else data)
 
     def test_close_says_nothing_where_the_client_comes_back_by_itself_and_should(self) -> None:
         for disconnect in Disconnect:

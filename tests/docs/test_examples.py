@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
+import subprocess
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any, cast
 
 from devtools.harness.ports import free_port
-from tests.docs.blocks import ROOT, DocumentedRelay, code_block, substitute
+from tests.docs.blocks import ROOT, DocumentedRelay, code_block, require_program, substitute
 from tests.docs.test_commands import ACCESS, CommandCase
 from tests.integration.test_browser import require_browser
 from tests.support.browser import Browser, Page
 from tests.support.polling import wait_until
 
 README = "README.md"
+STREAMS = "docs/sse.md"
 
 _LOG = "window.logged = []; console.log = (text) => window.logged.push(text); 0"
 """Keeps what is written to the console."""
@@ -96,6 +99,66 @@ class ConsoleTests(_ExampleCase):
         page = self.console(file.resolve().as_uri())
         self.paste(page, code_block(README, "js", "?ticket=3f"))
         self.wait_for_log(page, "subscribed")
+
+
+class StreamTests(_ExampleCase):
+    """docs/sse.md."""
+
+    def test_commands_print_what_is_added_and_what_is_published(self) -> None:
+        self.start(code_block(STREAMS, "sh", "--history-size"))
+        command = substitute(code_block(STREAMS, "sh", "curl"), {"8080": str(self.port)})
+        arguments = [require_program("curl"), *shlex.split(command, comments=True)[1:]]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as curl:
+            self.addCleanup(curl.kill)
+            lines = iter(cast(IO[bytes], curl.stdout).readline, b"")
+            while next(lines) != b'data: {"channel":"chat"}\n':
+                pass
+            self.shell.run(code_block(STREAMS, "sh", "XADD"))
+            printed = [next(lines), next(lines), next(lines)]
+            while printed.count(b"data: hello\n") < 2:
+                printed.append(next(lines))
+            curl.kill()
+        # Of the two, the one that is kept has a position.
+        self.assertEqual([line for line in printed if line.startswith(b"id: ")][1:], [printed[-4]])
+        self.assertEqual(printed[-3::2], [b"data: hello\n"] * 2)
+
+    def test_examples_print_the_events_of_one_channel_and_of_several(self) -> None:
+        relay = self.start(code_block(STREAMS, "sh", "--history-size"))
+        page = self.console(relay.url)
+        page.evaluate(code_block(STREAMS, "js", "console.log(event.data)") + "\n;0")
+        page.wait_for("source.readyState === 1")
+        add = code_block(STREAMS, "sh", "XADD").splitlines()[0]
+        self.shell.run(add)
+        self.wait_for_log(page, "hello")
+        page.evaluate("source.close()")
+        page.evaluate(code_block(STREAMS, "js", "message:news") + "\n;0")
+        page.wait_for("source.readyState === 1")
+        self.shell.run(substitute(add, {":chat": ":news"}))
+        self.wait_for_log(page, "news: hello")
+
+    def test_example_with_tickets_goes_on_from_its_position(self) -> None:
+        command = code_block(STREAMS, "sh", "--history-size")
+        relay = self.start(f"{command.rstrip()} --access authenticated")
+        tickets = ["first-0123456789abcdef", "second-0123456789abcdef"]
+        redis = self.enterContext(self.redis.client())
+        for ticket in tickets:
+            redis.set(f"wsrelay:ticket:{ticket}", json.dumps({"sub": "42"}), ex=60)
+        page = self.console(relay.url)
+        page.evaluate(
+            f"window.tickets = {json.dumps(tickets)}; window.show = (text) => window.logged.push(text);"
+            "window.fetch = async () => ({ json: async () => ({ ticket: tickets.shift() }) }); 0"
+        )
+        page.evaluate(code_block(STREAMS, "js", "/relay-ticket") + "\n;0")
+        page.wait_for("window.tickets.length === 1")
+        page.wait_for("position !== ''", 20.0)
+        add = code_block(STREAMS, "sh", "XADD").splitlines()[0]
+        self.shell.run(substitute(add, {"hello": "first"}))
+        self.wait_for_log(page, "first")
+        redis.publish("wsrelay:$control", json.dumps({"disconnect": {"user": "42"}, "reconnect": True}))
+        self.shell.run(add)
+        page.wait_for("window.tickets.length === 0", 20.0)
+        self.wait_for_log(page, "hello")
+        self.assertEqual(page.evaluate("window.logged"), ["first", "hello"])
 
 
 class PushTests(_ExampleCase):

@@ -9,7 +9,7 @@ import socket
 import ssl
 import urllib.request
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.exceptions import InvalidStatus
@@ -75,14 +75,8 @@ class _ProxyCase(SynchronousTestCase):
 
         The client claims another address in X-Forwarded-For, which must change nothing.
         """
-        claims = {"sub": "42", "channels": ["room"], "publish": ["room"], "ip": address}
-        call = urllib.request.Request(
-            f"{relay.url}/api/tickets", json.dumps(claims).encode(), {"Authorization": f"Bearer {KEY}"}
-        )
-        with urllib.request.urlopen(call, timeout=DEADLINE) as response:
-            ticket = json.load(response)["ticket"]
         return connect(
-            f"wss://{HOST}:{self.port}/ws/room?ticket={ticket}",
+            f"wss://{HOST}:{self.port}/ws/room?ticket={self.ticket(relay, address)}",
             sock=socket.create_connection(("127.0.0.1", self.port), DEADLINE, (CLIENT, 0)),
             ssl=self.tls(),
             server_hostname=HOST,
@@ -92,6 +86,37 @@ class _ProxyCase(SynchronousTestCase):
             proxy=None,
             legacy=True,
         )
+
+    def call(self, relay: AnyRelay, path: str, body: bytes) -> Any:
+        """Call the relay's API and return the document of its response."""
+        call = urllib.request.Request(relay.url + path, body, {"Authorization": f"Bearer {KEY}"})
+        with urllib.request.urlopen(call, timeout=DEADLINE) as response:
+            return json.load(response)
+
+    def ticket(self, relay: AnyRelay, address: str) -> str:
+        """Return a new ticket that is bound to an address."""
+        claims = {"sub": "42", "channels": ["room"], "publish": ["room"], "ip": address}
+        ticket: str = self.call(relay, "/api/tickets", json.dumps(claims).encode())["ticket"]
+        return ticket
+
+    def check_stream(self, relay: AnyRelay) -> None:
+        """Check that the events of a stream arrive through the proxy at once, and its end as well."""
+        tcp = socket.create_connection(("127.0.0.1", self.port), DEADLINE, (CLIENT, 0))
+        with self.tls().wrap_socket(tcp, server_hostname=HOST) as tls:
+            target = f"/sse/room?ticket={self.ticket(relay, CLIENT)}"
+            fields = f"Host: {HOST}:{self.port}\r\nOrigin: {self.origin}\r\nAccept: text/event-stream"
+            tls.sendall(f"GET {target} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+            received = b""
+            for wanted in (b'data: {"channel":"room"}\n\n', b"data: hello\n\n", b"event: credential\n"):
+                while wanted not in received:
+                    data = tls.recv(65536)
+                    self.assertTrue(data, received)
+                    received += data
+                if b"hello" in wanted:
+                    self.call(relay, "/api/disconnect", b'{"user": "42"}')
+                elif b"room" in wanted:
+                    self.call(relay, "/api/publish/room", b"hello")
+        self.assertIn(f"\r\naccess-control-allow-origin: {self.origin}\r\n".encode(), received.lower())
 
     def tls(self) -> ssl.SSLContext:
         """Return a context that trusts the proxy's certificate."""
@@ -118,12 +143,14 @@ class _ProxyCase(SynchronousTestCase):
         with self.connect(relay) as client:
             client.send("hello")
             self.assertEqual(client.recv(DEADLINE), "hello")
+        self.check_stream(relay)
         self.assertEqual(self.status(relay, address="127.0.0.1"), 401)
         self.assertEqual(self.status(relay, address="198.51.100.9"), 401)
         self.assertEqual(self.status(relay, origin="https://other.example"), 403)
         self.assertEqual(self.status(relay, origin=self.origin.replace("https", "http")), 403)
-        # Nothing but WebSockets is reachable, and a plain request there is explained by the relay.
-        self.assertEqual([self.plain_status(path) for path in ("/ws/room", "/readyz", "/")], [401, 404, 404])
+        # Nothing but WebSockets and streams is reachable, and a plain request there is explained by the relay.
+        paths = ("/ws/room", "/sse/room", "/readyz", "/")
+        self.assertEqual([self.plain_status(path) for path in paths], [401, 401, 404, 404])
 
     def check_timeouts(self, block: str, names: str) -> None:
         """Check that the proxy's timeouts for open connections are above the relay's ping interval."""
@@ -224,6 +251,7 @@ class HAProxyTests(_ProxyCase):
         with self.connect(relay) as client:
             client.send("hello")
             self.assertEqual(client.recv(DEADLINE), "hello")
+        self.check_stream(relay)
         self.assertEqual(self.status(relay, address="127.0.0.1"), 401)
         self.assertEqual(self.status(relay, origin="https://other.example"), 403)
 

@@ -109,13 +109,14 @@ class RecoveryTests(RecoveryCase):
         self.assertEqual(source.of("message"), ["1", "2", "3", "4", "5"])
         self.assertEqual(source.of("gap"), [])
 
-    def test_first_request_moves_the_position_without_an_event(self) -> None:
-        """So that what is missed before the first publication comes, too."""
+    def test_confirmation_has_the_first_position_so_that_what_is_missed_before_a_publication_comes(self) -> None:
         relay = self.history_relay()
         for content in ((), (b"old",)):
             self.add(relay, "a", *content)
             source = EventSource(relay, "/sse/a")
             self.assertEqual([event.type for event in source.events], ["subscribed"])
+            self.assertEqual(source.events[0].last_event_id, source.client.parser.last_event_id)
+            self.assertNotEqual(source.events[0].last_event_id, "")
             source.client.wire.hang_up()
             self.add(relay, "a", b"new")
             source.come_back()

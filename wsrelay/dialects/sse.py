@@ -13,12 +13,12 @@ On a stream of one channel a publication is a plain `message` event; on a stream
 `message:<channel>`. Payloads come back with LF in the place of CR, LF and CRLF. What is not valid UTF-8 cannot stand in
 an event stream and is left out, unless the namespace has `frames = binary`: then every payload is sent in base64.
 
-Only what moves a position has an id: a publication of a channel with history, and an event without data that pages do
-not see. A channel without a position on a stream that has others is `-` in the id. A client that comes back sends the
-id in Last-Event-ID, as browsers do, or in the query as `since` (`last_event_id` and `lastEventId` are the same, for
-clients that cannot set header fields). The field goes before the query, because an EventSource that comes back repeats
-its URL. An id that cannot be read is never an error, for an EventSource would give up for ever: the client is told of a
-gap.
+Only what moves a position has an id: a publication of a channel with history, the confirmation of its subscription, and
+an event without data that pages do not see. A channel without a position on a stream that has others is `-` in the id.
+A client that comes back sends the id in Last-Event-ID, as browsers do, or in the query as `since` (`last_event_id` and
+`lastEventId` are the same, for clients that cannot set header fields). The field goes before the query, because an
+EventSource that comes back repeats its URL. An id that cannot be read is never an error, for an EventSource would give
+up for ever: the client is told of a gap.
 
 Other events have a name and a JSON object:
 
@@ -141,12 +141,11 @@ class SSEDialect:
         return [(lines, False) for lines in found if lines is not None]
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
-        """Tell that the client is subscribed; nothing else has a form."""
-        return [
-            Message(event_lines("subscribed", {"channel": reply.channel}))
-            for reply in replies
-            if isinstance(reply, Subscribed)
-        ]
+        """Tell that the client is subscribed; nothing else has a form.
+
+        A page learns its first position from that, unless something comes first that it has to get before it moves.
+        """
+        return [Message(self._subscribed_lines(reply)) for reply in replies if isinstance(reply, Subscribed)]
 
     def ping(self) -> None:
         """Leave the signs of life to the stream."""
@@ -159,6 +158,11 @@ class SSEDialect:
         elif not disconnect.reconnect:
             messages = (Message(event_lines("close", {"code": disconnect.code, "reason": disconnect.reason})),)
         return Farewell(disconnect.code, disconnect.reason, messages)
+
+    def _subscribed_lines(self, reply: Subscribed) -> bytes:
+        position = _first_position(reply)
+        lines = event_lines("subscribed", {"channel": reply.channel})
+        return id_line(position) + lines if position else lines
 
     def _lines(self, event: ChannelEvent, *, is_base64: bool) -> bytes | None:
         if type(event) is Publication:
@@ -173,6 +177,10 @@ class SeveralChannelsDialect(SSEDialect):
     """Event streams of several channels. Events have no ids: each stream puts in its own (`EventBatch.with_ids`)."""
 
     name = "sse-several"
+
+    def _subscribed_lines(self, reply: Subscribed) -> bytes:
+        lines = event_lines("subscribed", {"channel": reply.channel})
+        return PositionedLines(lines, reply.channel, _first_position(reply))
 
     def _lines(self, event: ChannelEvent, *, is_base64: bool) -> bytes | None:
         channel = event.channel
@@ -238,6 +246,12 @@ def _last_event_id(handshake: Handshake) -> str:
         if position := next(reversed(handshake.parameters(name)), ""):
             return position
     return ""
+
+
+def _first_position(reply: Subscribed) -> bytes:
+    """Return the position of a client that is subscribed; empty if publications or a gap come before it."""
+    is_there = not reply.publications and (reply.recovered or not reply.was_recovering)
+    return reply.position.encode() if is_there else b""
 
 
 def _position(event: Publication | Positioned) -> bytes:
