@@ -24,7 +24,7 @@ from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.messaging.publications import Publication
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import ApplicationDisconnect, Disconnect
 
 KEY = "k" * 40
 TICKET = "t" * 32
@@ -240,6 +240,24 @@ class RecoveryTests(RecoveryCase):
         source.come_back()
 
 
+class PresenceTests(RecoveryCase):
+    """Joins and leaves on streams."""
+
+    def test_joins_and_leaves_are_told_where_the_namespace_announces_them(self) -> None:
+        rooms = Namespace("rooms", ("room*",), presence=True, join_leave=True)
+        relay = self.relay(namespaces=(rooms, Namespace("quiet", ("quiet",), presence=True)))
+        first = EventSource(relay, "/sse/room1?channel=quiet")
+        second = EventSource(relay, "/sse/room1?channel=room2")
+        relay.pass_time(1)
+        second.client.wire.hang_up()
+        relay.pass_time(30)
+        first.read()
+        joined, left = ([json.loads(data) for data in first.of(kind)] for kind in ("join", "leave"))
+        self.assertEqual([document["channel"] for document in (*joined, *left)], ["room1"] * 3)
+        self.assertEqual(left, [joined[-1]])
+        self.assertEqual({*left[0]}, {"channel", "client", "user"})
+
+
 class CredentialTests(RecoveryCase):
     """Streams of clients with a credential."""
 
@@ -298,6 +316,18 @@ class CredentialTests(RecoveryCase):
         relay.node.control_received(b'{"disconnect": {"user": "42"}}')
         relay.turn()
         self.assertEqual(client.events("credential"), ['{"code":4505,"reason":"disconnected by the application"}'])
+
+    def test_close_of_the_application_has_its_own_code_and_reason(self) -> None:
+        relay = self.relay_with_credentials()
+        for code, kinds in ((4999, ["close"]), (4400, [])):
+            client = StreamClient(relay, "/sse/room", f"Authorization: Bearer {self.token(relay, 100)}")
+            client.read()
+            client.wire.transport.protocol.close(ApplicationDisconnect(code, "in\nits own words"))
+            events = client.read()
+            self.assertEqual([event.type for event in events], kinds)
+            for event in events:
+                self.assertEqual(json.loads(event.data), {"code": code, "reason": "in\nits own words"})
+            self.assertTrue(client.wire.closed)
 
     def test_client_that_is_to_reconnect_is_told_nothing_but_when(self) -> None:
         relay = self.relay_with_credentials()

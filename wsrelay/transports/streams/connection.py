@@ -205,8 +205,10 @@ class StreamConnection:
             self._out.shut()
             # Behind what is begun, and never too much for the outbox.
             self._out.send_control(retry_event(self._factory.next_retry_delay()) + self.encoding().frame(messages))
-            self._end()
+            self._state = _State.ENDED
+            # Before the end, with which the connection may be lost.
             self._client.connection_closing(disconnect)
+            self._end()
 
     # Owner and RegisteredConnection
 
