@@ -183,6 +183,22 @@ class AccessPageTests(CommandCase):
         self.assertEqual(ticket["expires_in"], 30)
         self.assertEqual(status_of(relay.ws(f"room:1?ticket={ticket['ticket']}")), 401)
 
+    def test_methods_of_the_api_work_as_printed(self) -> None:
+        require_program("curl")
+        relay = self.start_with("--channels", "chat", "--history-size", "10")
+        calls = substitute(
+            code_block("docs/api.md", "sh", "/api/history"), {"127.0.0.1:8080": f"127.0.0.1:{relay.port}"}
+        )
+        published, history, own = (json.loads(self.shell.run(call)) for call in calls.splitlines())
+        self.assertEqual([each["data"] for each in history["result"]["publications"]], [{"text": "hello"}])
+        self.assertEqual((published["result"]["epoch"], own), (history["result"]["epoch"], {"channel": "chat"}))
+        example = substitute(code_block("docs/api.md", "python", "cent"), {"127.0.0.1:8080": f"127.0.0.1:{relay.port}"})
+        names: dict[str, Any] = {"key": KEY}
+        exec(example, names)
+        names["client"].close()
+        last = json.loads(self.shell.run(calls.splitlines()[1]))["result"]["publications"]
+        self.assertEqual([each["data"] for each in last], [{"text": "hello"}, "hello", {"text": "hello"}])
+
     def test_plain_request_gets_the_status_and_the_sentence(self) -> None:
         require_program("curl")
         command = code_block(ACCESS, "sh", "curl -i")

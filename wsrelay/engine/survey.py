@@ -45,7 +45,7 @@ CHANNELS_PER_TURN = 2000
 
 @dataclass(frozen=True, slots=True)
 class SurveyOutcome:
-    """What came of a question.
+    """The outcome of a question.
 
     Attributes:
         replies: The replies that came in time.

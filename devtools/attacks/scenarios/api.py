@@ -45,7 +45,10 @@ async def api_key_is_wrong(context: AttackContext) -> None:
         (f"Authorization: Basic {API_KEY}",),
         (f"Authorization: {API_KEY}",),
         (f"Authorization: Bearer\t{API_KEY}",),
-        (f"X-API-Key: {API_KEY}",),
+        (f"X-API-Key: {API_KEY}0",),
+        (f"X-API-Key: Bearer {API_KEY}",),
+        (f"X-API-Key: {API_KEY}", f"X-API-Key: {API_KEY}"),
+        (f"Authorization: apikey {API_KEY[:-1]}",),
         (f"Cookie: api_key={API_KEY}",),
         (context.bearer(forge.signed()),),
         ("Authorization: Bearer \x00",),
@@ -102,7 +105,7 @@ async def api_call_is_wrong(context: AttackContext) -> None:
         ("disconnect", {"everybody": "x"}, "400"),
         ("disconnect", {"user": "42", "revoke_seconds": -1}, "400"),
         ("disconnect", {"user": "42", "revoke_seconds": 10**9}, "400"),
-        ("publish/room:1", b"x" * 65_537, "413"),
+        ("publish/room:1", b"x" * (1024 * 1024 + 1), "413"),
     ):
         context.assert_rejected(
             f"{call} {str(body)[:30]}", await context.request(RelayName.GUARDED, _request(call, body)), expected

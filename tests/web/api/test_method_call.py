@@ -68,11 +68,11 @@ class KeyTests(MethodCase):
         self.assertEqual(answer.status, 401)
 
     def test_key_in_the_url_is_refused_with_a_reason_that_does_not_repeat_it(self) -> None:
-        for line in ("", f"X-API-Key: {KEY}"):
+        for line, status in (("", 401), (f"X-API-Key: {KEY}", 400)):
             for name in ("info", "publish/news", "tickets", "nothing"):
                 answer = self.post(f"{name}?api_key={KEY}", b"", key_line=line)
                 assert answer is not None
-                self.assertEqual((answer.status, b"X-API-Key" in answer.body), (400, True))
+                self.assertEqual((answer.status, b"X-API-Key" in answer.body), (status, True))
                 self.assertNotIn(KEY.encode(), answer.body)
 
     def test_form_of_the_key_decides_which_disconnect_it_is(self) -> None:

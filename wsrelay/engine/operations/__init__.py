@@ -1,4 +1,4 @@
-"""What the application may ask of all processes. The HTTP API, the control channel and the command line share it."""
+"""Operations of the application on all processes. The HTTP API, the control channel and the command line share them."""
 
 from wsrelay.engine.operations.history import HistoryOperations, HistoryPage, KeptPublication
 from wsrelay.engine.operations.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_REVOKE_SECONDS, Operations

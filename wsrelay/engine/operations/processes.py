@@ -1,4 +1,4 @@
-"""What the processes of the relay have: their numbers, and their channels."""
+"""The processes of the relay: their numbers, and their channels."""
 
 from __future__ import annotations
 

@@ -84,14 +84,17 @@ class RelayAPI(Resource):
     async def _handle(self, name: str, request: Request) -> APIResponse:
         if name == _DESCRIPTION and request.method in (b"GET", b"HEAD"):
             return 200, self._description
-        if b"api_key" in (request.args or {}):
-            raise APIError(400, _KEY_IN_URL)
         own = self._own_call(name, request)
-        if not self.accepts(request):
+        is_accepted = self.accepts(request)
+        if not is_accepted:
             self._rejections.record(ClientError.API_KEY)
+        if b"api_key" in (request.args or {}):
+            raise APIError(400 if is_accepted else 401, _KEY_IN_URL, ClientError.API_KEY.response.headers)
+        if not is_accepted:
             if own is None and name in self._methods:
-                # As in Centrifugo's API, and the field that RFC 9110 section 11.6.1 wants.
-                request.setHeader("WWW-Authenticate", "Bearer")
+                # Without a body, as in Centrifugo's API, but with the field that RFC 9110 section 11.6.1 wants.
+                for field in ClientError.API_KEY.response.headers:
+                    request.setHeader(*field)
                 return 401, b""
             raise RejectedError(ClientError.API_KEY)
         if own is None and (name not in self._methods or request.postpath):
