@@ -93,6 +93,6 @@ def method_error(error: BaseException | None) -> MethodError | None:
         case BrokerFull():
             return MethodError(INTERNAL, FULL)
         case BrokerUnavailable() | DeferredTimeout():
-            return MethodError(INTERNAL, "the relay has no working connection to Redis now; try again later")
+            return MethodError(INTERNAL, "Redis cannot be reached or cannot carry this out now; try again later")
         case _:
             return None
