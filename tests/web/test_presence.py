@@ -214,7 +214,7 @@ class AccessTests(PresenceCase):
         self.assertEqual((self.get("/presence/room")[0], asked), (200, [("room",)]))
 
     def test_relay_without_such_namespaces_or_without_a_store_has_no_such_path(self) -> None:
-        for relay in (InMemoryRelay(), InMemoryRelay(FakeBroker(), namespaces=NAMESPACES)):
+        for relay in (InMemoryRelay(chat_page=False), InMemoryRelay(FakeBroker(), namespaces=NAMESPACES)):
             self.relay = relay
             self.assertEqual(self.answer("/presence/chat").status, 404)
         self.assertIn(b"Not found", self.answer("/presence/chat").body)

@@ -1,4 +1,4 @@
-"""Who is on a channel, for pages that show it.
+"""The members of a channel, for pages that show who is there.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What the application is told, as one stream in Redis.
+"""Events for the application, as one stream in Redis.
 
 ::
 

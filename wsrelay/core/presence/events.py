@@ -1,4 +1,4 @@
-"""What the application is told of clients and channels, as the fields of entries of a stream.
+"""Events for the application about clients and channels, as the fields of entries of a stream.
 
 ======================  ================================================================================================
 field                   meaning

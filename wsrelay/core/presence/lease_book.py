@@ -34,7 +34,7 @@ TABLES_PER_ROUND = 100
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done now.
+    """The work that is due now.
 
     Attributes:
         hold: The names to add or renew, by table.

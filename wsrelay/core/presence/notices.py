@@ -1,4 +1,4 @@
-"""What processes tell each other about a table of leases, on the Pub/Sub channel of the table's name.
+"""Notices between processes about a table of leases, on the Pub/Sub channel of the table's name.
 
 ::
 
