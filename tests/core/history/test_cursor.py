@@ -136,6 +136,11 @@ class CountingTests(SynchronousTestCase):
         found = look([entry(6), entry(7)], added=3, length=3, first=4)
         self.assertEqual(cursor.take_look(found, COUNT), Progress((entry(6), entry(7)), GapReason.TRIMMED))
 
+    def test_stream_that_was_given_nothing_has_the_same_last_id_or_is_another_one(self) -> None:
+        """The numbers match by chance: DEL, and as many entries as before, all of which are taken out."""
+        cursor = StreamCursor(look([entry(2)], added=2), SECONDS)
+        self.assertEqual(cursor.take_look(look(added=2, last=4, deleted=4), COUNT), restarts(GapReason.TRIMMED))
+
     def test_full_page_behind_a_deleted_entry_cannot_be_counted(self) -> None:
         page = [entry(number) for number in range(6, 6 + COUNT)]
         for deleted, expected in ((5, None), (6, GapReason.TRIMMED)):

@@ -57,8 +57,8 @@ class StreamCursor:
     # How many entries the stream had been given when the position was its end. None if that is not known, or the
     # connection was interrupted since.
     _entries_added: int | None
-    # The last ID of a stream without entries.
-    _last_id: EntryID | None
+    # The last ID that the stream had given then.
+    _last_id: EntryID
     # The last read did not have the entry of the position, and the next one will not have it either.
     _looks_first: bool
     _has_changed: bool
@@ -138,7 +138,7 @@ class StreamCursor:
             if gap is not None and has_older and not self.is_unbroken:
                 # Entries that were gone are back: another server has taken over, and they are old news.
                 return Progress(gap=gap, restarts=True)
-            self.position, self._last_id = empty_position(look), info.last_id
+            self.position = empty_position(look)
         elif gap in (GapReason.UNKNOWN_POSITION, GapReason.OTHER_ENTRY) or (gap is not None and not entries):
             # Nothing is behind a position that is none of this stream, or the same gap would be found again and again.
             return Progress(gap=gap, restarts=True)
@@ -148,7 +148,7 @@ class StreamCursor:
         """Take the newest entries as the end of what was read: the position before was none of this stream."""
         self.position = look.entries[-1].position if look.entries else empty_position(look)
         self._entries_added = 0 if look.info is None else look.info.entries_added
-        self._last_id = None if look.info is None else look.info.last_id
+        self._last_id = (0, 0) if look.info is None else look.info.last_id
         self._looks_first = False
         self._has_changed = False
 
@@ -179,15 +179,17 @@ class StreamCursor:
             # Its entry is gone and older ones are not: XDEL took it, or the stream is another one.
             if has_older and (has_more or info.max_deleted_id is None or info.max_deleted_id < position.id):
                 return False
-        return info.entries_added - self._entries_added == behind
+        last_id = entries[-1].id if entries else self._last_id
+        return info.entries_added - self._entries_added == behind and (has_more or info.last_id == last_id)
 
     def _advance(
         self, entries: tuple[Entry, ...], gap: GapReason | None, *, has_more: bool, info: StreamInfo | None = None
     ) -> Progress:
         if entries:
             self.position = entries[-1].position
+            self._last_id = entries[-1].id
         if info is not None and not has_more:
-            self._entries_added = info.entries_added
+            self._entries_added, self._last_id = info.entries_added, info.last_id
         elif gap is not None:
             # The number of those that are missing stays open until all is read.
             self._entries_added = None
