@@ -147,6 +147,8 @@ class ChannelReader:
     def close(self) -> None:
         """Read no more: the channel is not wanted."""
         self._is_closed = True
+        # Another reader may have begun when the reply arrives: it has no business with its subscribers.
+        self._interruptions += 1
         self.drop_ring()
         self._end_waits(BrokerUnavailable("the channel is no longer subscribed"))
 
@@ -195,9 +197,9 @@ class ChannelReader:
         asked.addCallback(take, *args, **kwargs).addErrback(self._read_failed)
 
     def _check_connection(self, result: T, interruptions: int) -> T:
-        """Return the result of a read, unless changes are not reported any more since it was asked for."""
+        """Return the result of a read, unless the reader was closed or changes are not reported since it was asked."""
         if interruptions != self._interruptions:
-            raise BrokerUnavailable("the connection was lost meanwhile")
+            raise BrokerUnavailable("the connection was lost, or the reader closed")
         return result
 
     def _start(self, look: StreamLook) -> None:
@@ -285,7 +287,7 @@ class ChannelReader:
             # A mistake of ours: those who wait here are not left waiting, and other channels go on.
             self.log.failure("reading a stream failed", failure)
             error = BrokerUnavailable("the stream cannot be read")
-        else:
+        elif not self._is_closed:
             self._services.read_failed(self.channel, error)
         # The registry reads again after a reconnect, and in its sweep.
         self._finish(error)
