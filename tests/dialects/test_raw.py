@@ -54,6 +54,17 @@ class OpenTests(SynchronousTestCase):
         for path, channel in (("chat", "chat"), ("user%3A42", "user:42"), ("user:42", "user:42"), ("a+b", "a+b")):
             self.assertEqual(open_path(f"/ws/{path}"), [Subscribe(0, channel)])
 
+    def test_client_with_subscribe_false_only_publishes(self) -> None:
+        self.assertEqual(open_path("/ws/chat", "subscribe=false"), [Subscribe(0, "chat", only_publishes=True)])
+        self.assertEqual(open_path("/ws/chat", "subscribe=true"), [Subscribe(0, "chat")])
+
+    def test_other_value_of_subscribe_and_history_for_a_client_that_receives_nothing_are_rejected(self) -> None:
+        for query in ("subscribe=", "subscribe=no", "subscribe=false&subscribe=true", "subscribe=false&history=5"):
+            response = open_path("/ws/chat", query)
+            assert isinstance(response, ErrorResponse), query
+            self.assertEqual(response.status, 400)
+            self.assertIn("subscribe", response.text)
+
     def test_history_of_the_query_asks_for_the_newest_messages_first(self) -> None:
         for query, newest in (("history=1", 1), ("a=b&history=1000", 1000), ("", 0), ("histories=5", 0)):
             self.assertEqual(open_path("/ws/chat", query), [Subscribe(0, "chat", newest=newest)])

@@ -17,6 +17,11 @@ A client that can put its credential nowhere else sends it as its first message:
     client -> relay   {"token": "..."} or {"ticket": "..."}
     relay -> client   {"subscribed": "<channel>"}, or a close that says why not
     and from here on as above
+
+A client that receives on another connection, such as an event stream, only publishes here. It is no subscriber, is sent
+nothing, and nobody is told that it is here::
+
+    ws://host/ws/<channel>?subscribe=false
 """
 
 from __future__ import annotations
@@ -47,6 +52,9 @@ __all__ = ["PATH", "RawDialect"]
 PATH = "/ws/"
 """Where the dialect is spoken; the channel's name follows."""
 
+_NOT_A_CHOICE = ErrorResponse(400, "subscribe is true, or false for a client that only publishes.")
+_NOTHING_RECEIVED = ErrorResponse(400, "A client with subscribe=false receives nothing: leave out history.")
+
 
 @implementer(IDialect)
 class RawDialect:
@@ -60,14 +68,19 @@ class RawDialect:
     def open(self, handshake: Handshake) -> Sequence[Command]:
         """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1).
 
-        Its newest messages come first if the query has `history`.
+        Its newest messages come first if the query has `history`. With `subscribe=false` the client only publishes.
         """
         # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
         name = unquote_to_bytes(handshake.path.removeprefix(PATH)).decode("latin-1")
         try:
-            return [Subscribe(0, check_channel(name), newest=read_newest(handshake))]
+            channel = check_channel(name)
         except ChannelError as error:
             raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
+        newest = read_newest(handshake)
+        only_publishes = _only_publishes(handshake)
+        if only_publishes and newest:
+            raise HTTPError(_NOTHING_RECEIVED)
+        return [Subscribe(0, channel, newest=newest, only_publishes=only_publishes)]
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Take every message for a publication on the client's channel, but for a credential that is still to come."""
@@ -103,3 +116,10 @@ class RawDialect:
     def close(self, disconnect: AnyDisconnect) -> Farewell:
         """Close with the codes of the table as they are."""
         return Farewell(disconnect.code, disconnect.reason)
+
+
+def _only_publishes(handshake: Handshake) -> bool:
+    values = handshake.parameters("subscribe")
+    if values not in ([], ["true"], ["false"]):
+        raise HTTPError(_NOT_A_CHOICE)
+    return values == ["false"]

@@ -118,6 +118,36 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(connecting("talk").received(Publish(0, None, b"x")), [])
 
 
+class OnlyPublishesTests(SynchronousTestCase):
+    """A client that only publishes to the channel of its handshake."""
+
+    def open(self, channel: str, source: CredentialSource = CredentialSource.NONE) -> tuple[Session, list[Effect]]:
+        """Open a session, and return it with the effects."""
+        session = Session(RULES)
+        return session, session.open([Subscribe(0, channel, only_publishes=True)], source)
+
+    def test_it_is_accepted_at_once_publishes_and_releases_nothing(self) -> None:
+        session, effects = self.open("talk")
+        self.assertEqual((effects, session.channels), ([Accept()], ("talk",)))
+        self.assertEqual(session.received(Publish(0, None, b"x")), [PublishMessage(0, "talk", b"x")])
+        self.assertEqual(session.connection_lost(), [])
+
+    def test_it_needs_the_right_to_subscribe_and_that_to_publish(self) -> None:
+        self.assertEqual(self.open("unknown")[1], [UNKNOWN])
+        session, effects = self.open("members", CredentialSource.HANDSHAKE)
+        self.assertEqual(effects, [Authenticate(None)])
+        self.assertEqual(session.authenticated(ANONYMOUS), [Reject(ClientError.NO_CREDENTIAL, is_accepted=False)])
+        session, _ = self.open("a")
+        self.assertEqual(session.received(Publish(0, None, b"x")), [Close(Disconnect.PUBLISH_DENIED)])
+
+    def test_credential_in_the_first_message_is_confirmed(self) -> None:
+        session, effects = self.open("talk", CredentialSource.FIRST_MESSAGE)
+        self.assertEqual(effects, [Accept()])
+        session.received(Connect(0, CREDENTIAL))
+        self.assertEqual(session.authenticated(EXPIRING_USER), [SendReply(Subscribed(0, "talk")), ExpireAt(100.0)])
+        self.assertEqual(session.received(Publish(0, None, b"x")), [PublishMessage(0, "talk", b"x")])
+
+
 class PublishTests(SynchronousTestCase):
     """Messages of a connected client, in a dialect without replies."""
 

@@ -27,6 +27,7 @@ PATHS = {
     SubscriptionState.REQUESTED: (),
     SubscriptionState.SUBSCRIBING: ("subscribe",),
     SubscriptionState.SUBSCRIBED: ("subscribe", "subscribed"),
+    SubscriptionState.PUBLISHING: ("subscribe",),
     SubscriptionState.ENDED: ("subscribe", "release"),
 }
 UNSUBSCRIBE = UnsubscribeChannel("a")
@@ -59,12 +60,13 @@ TABLE: dict[tuple[SubscriptionState, str], tuple[list[Effect], SubscriptionState
         SubscriptionState.ENDED,
     ),
     (SubscriptionState.SUBSCRIBED, "release"): ([UNSUBSCRIBE], SubscriptionState.ENDED),
+    (SubscriptionState.PUBLISHING, "release"): ([], SubscriptionState.ENDED),
 }
 
 
 def subscription_in(state: SubscriptionState) -> Subscription:
     """Return a subscription in a state."""
-    subscription = Subscription(Subscribe(2, "a"))
+    subscription = Subscription(Subscribe(2, "a", only_publishes=state is SubscriptionState.PUBLISHING))
     for name in PATHS[state]:
         INPUTS[name](subscription)
     return subscription
@@ -84,6 +86,10 @@ class SubscriptionTests(SynchronousTestCase):
                 effects = step(subscription)
                 self.assertEqual((effects, subscription.state), TABLE.get((state, name), ([], state)), (state, name))
                 self.assertEqual(subscription.is_subscribed, subscription.state is SubscriptionState.SUBSCRIBED)
+
+    def test_client_that_only_publishes_is_subscribed_to_nothing(self) -> None:
+        subscription = Subscription(Subscribe(0, "a", only_publishes=True), is_initial=True)
+        self.assertEqual((subscription.subscribe(), subscription.state), ([], SubscriptionState.PUBLISHING))
 
     def test_initial_subscription_says_so(self) -> None:
         subscription = Subscription(Subscribe(0, "a"), is_initial=True)

@@ -38,12 +38,15 @@ class Subscribe:
         since: The position to resume from, as the client sent it; `wsrelay.core.history.positions` reads it. If None,
             the client wants no recovery.
         newest: How many of the newest publications the client wants first. 0 where it resumes.
+        only_publishes: Whether the client only publishes to the channel. It needs the right to subscribe all the same,
+            and gets nothing. Only in a handshake.
     """
 
     id: int
     channel: str
     since: str | None = None
     newest: int = 0
+    only_publishes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

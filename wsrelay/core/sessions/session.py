@@ -36,7 +36,7 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.permissions import check_channel_exists, check_history, check_publish, check_subscribe
 from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe, Unsubscribe, Unsupported
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.messaging.replies import Failed, Published, Unsubscribed
+from wsrelay.core.messaging.replies import Failed, Published, Subscribed, Unsubscribed
 from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
@@ -294,7 +294,7 @@ class Session:
         else:
             self._state = SessionState.SUBSCRIBING
             subscriptions = self._subscriptions.values()
-            effects = [effect for each in subscriptions for effect in each.subscribe()] or self._connected()
+            effects = [effect for each in subscriptions for effect in each.subscribe()] or self._connected_at_once()
             if self._acceptance is Acceptance.AUTHENTICATED and not self._is_accepted:
                 self._is_accepted = True
                 effects = [Accept(), *effects]
@@ -314,6 +314,11 @@ class Session:
 
     def _initial_failed(self, _channel: str, error: ClientError) -> list[Effect]:
         return self._reject(error)
+
+    def _connected_at_once(self) -> list[Effect]:
+        # Nothing is subscribed. A client whose credential was its first message still waits for its confirmation.
+        replies = [SendReply(Subscribed(0, channel)) for channel in self._subscriptions if self._is_accepted]
+        return [*replies, *self._connected()]
 
     def _connected(self) -> list[Effect]:
         self._state = SessionState.CONNECTED
@@ -342,8 +347,8 @@ class Session:
     def _publish(self, command: Publish) -> list[Effect]:
         channel = command.channel
         if channel is None:
-            # The raw dialect's one channel; one that subscribed to none means nothing by it.
-            channel = self._settled[0] if self._settled else ""
+            # The raw dialect's one channel; a client that named none means nothing by it.
+            channel = self._settled[0] if self._settled else next(iter(self._subscriptions), "")
         error = check_publish(self._namespaces, self.identity, channel)
         if self._acceptance.has_commands and not self._is_subscribed(channel):
             # As in the raw dialect: the right to publish comes on top of the one to subscribe, and the application has

@@ -27,12 +27,14 @@ class SubscriptionState(StrEnum):
         REQUESTED: Nothing has been done yet: the client is still to be authenticated.
         SUBSCRIBING: The broker is asked, and before it perhaps the application.
         SUBSCRIBED: What is published reaches the client.
+        PUBLISHING: The client only publishes, and is subscribed to nothing.
         ENDED: Nothing is owed any more.
     """
 
     REQUESTED = "requested"
     SUBSCRIBING = "subscribing"
     SUBSCRIBED = "subscribed"
+    PUBLISHING = "publishing"
     ENDED = "ended"
 
 
@@ -60,8 +62,8 @@ class Subscription:
         return self.state is SubscriptionState.SUBSCRIBED
 
     def subscribe(self) -> list[Effect]:
-        """Begin to subscribe."""
-        return self._step("subscribe")
+        """Begin to subscribe. A client that only publishes is done with it at once."""
+        return self._step("publish_only" if self._command.only_publishes else "subscribe")
 
     def subscribed(self, start: SubscriptionStart) -> list[Effect]:
         """Take the confirmation.
@@ -136,6 +138,7 @@ class Subscription:
     _TABLE: ClassVar[dict[SubscriptionState, dict[str, tuple[SubscriptionState, Callable[..., list[Effect]]]]]] = {
         SubscriptionState.REQUESTED: {
             "subscribe": (SubscriptionState.SUBSCRIBING, _subscribe_channel),
+            "publish_only": (SubscriptionState.PUBLISHING, _nothing),
             "release": (SubscriptionState.ENDED, _nothing),
         },
         SubscriptionState.SUBSCRIBING: {
@@ -148,6 +151,9 @@ class Subscription:
             "unsubscribe": (SubscriptionState.ENDED, _report_unsubscribed),
             "end": (SubscriptionState.ENDED, _report_end),
             "release": (SubscriptionState.ENDED, _unsubscribe_channel),
+        },
+        SubscriptionState.PUBLISHING: {
+            "release": (SubscriptionState.ENDED, _nothing),
         },
         SubscriptionState.ENDED: {},
     }
