@@ -100,6 +100,7 @@ class MeaningTests(SynchronousTestCase):
         cases: list[tuple[dict[str, str], dict[str, str], bool]] = [
             ({}, {}, True),
             ({"chat_page": "no"}, {}, False),
+            ({"sse": "no"}, {}, False),
             ({}, url, False),
             ({"chat_page": "yes"}, url, True),
         ]

@@ -143,6 +143,10 @@ class ValidationTests(SynchronousTestCase):
             self.assertIn("history_size needs a prefix", config_error(flags, environ))
         self.assertEqual(config_error({"prefix": "", "chat_page": "true"}, {"REDIS_URL": "redis://h"}), "nothing")
 
+    def test_chat_page_without_event_streams_is_rejected(self) -> None:
+        self.assertIn("chat_page needs sse", config_error({"sse": "false", "chat_page": "true"}, {}))
+        self.assertEqual(config_error({"sse": "false"}, {}), "nothing")
+
     def test_retention_without_history_is_rejected(self) -> None:
         flags = {"channels": "a", "history_seconds": "10"}
         self.assertEqual(config_error(flags, {}), "history_seconds has no effect without history_size")

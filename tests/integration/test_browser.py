@@ -24,7 +24,7 @@ _CONNECTED = "document.querySelector('#status').dataset.state === 'open'"
 def _rows(page: Page) -> list[dict[str, Any]]:
     """Return kind, sender and text of every message shown."""
     rows: list[dict[str, Any]] = page.evaluate(
-        "[...document.querySelectorAll('#messages li:not(.note)')].map(li => ({"
+        "[...document.querySelectorAll('#messages li:not(.note, .gap)')].map(li => ({"
         " kind: li.classList[0],"
         " who: li.querySelector('.who').textContent,"
         " text: li.querySelector('.body').textContent}))"
@@ -34,7 +34,7 @@ def _rows(page: Page) -> list[dict[str, Any]]:
 
 def _wait_for_rows(page: Page, count: int) -> list[dict[str, Any]]:
     """Return the messages shown once there are `count` of them."""
-    page.wait_for(f"document.querySelectorAll('#messages li:not(.note)').length >= {count}")
+    page.wait_for(f"document.querySelectorAll('#messages li:not(.note, .gap)').length >= {count}")
     return _rows(page)
 
 
@@ -45,6 +45,19 @@ def _send(page: Page, name: str, text: str) -> None:
     page.evaluate("document.querySelector('#text').focus()")
     page.type(text)
     page.press_enter()
+
+
+def _begin(page: Page, state: str = "open") -> None:
+    """Begin to write a message, so that the page opens its socket, and wait for the state of that."""
+    page.evaluate("document.querySelector('#text').focus()")
+    page.type("x")
+    _wait_for_sender(page, state)
+    page.evaluate("document.querySelector('#text').value = ''")
+
+
+def _wait_for_sender(page: Page, state: str) -> None:
+    """Wait until the page's socket is in a state."""
+    page.wait_for(f"document.querySelector('#composer').dataset.sender === '{state}'", 20.0)
 
 
 def require_browser() -> None:
@@ -100,7 +113,7 @@ class _BrowserCase(unittest.SynchronousTestCase):
 class RejectedPageTests(_BrowserCase):
     """The page where it may not connect, or not publish: it says why, once."""
 
-    def test_rejected_handshake_shows_the_sentence_of_the_relay(self) -> None:
+    def test_rejected_stream_shows_the_sentence_of_the_relay(self) -> None:
         for flags, sentence in (
             (["--origins", "https://other.example"], "Pages of this origin may not connect"),
             (["--channels", "news", "--chat-page", "true"], "This channel does not exist for clients"),
@@ -112,6 +125,17 @@ class RejectedPageTests(_BrowserCase):
                 self.assertIn(sentence, notice)
                 page.resize(320, 568, mobile=True)
                 self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 320)
+
+    def test_stream_that_the_application_rejects_shows_its_sentence(self) -> None:
+        """Nothing but the stream itself asks the application."""
+        application = ThreadedStubApplication(lambda _request: (403, None))
+        self.addCleanup(application.close)
+        with Relay("--publish", "chat", "--hook-url", application.url, "--chat-page", "true") as relay:
+            page = self.browser.open(relay.url + "/healthz")
+            page.evaluate("document.cookie = 'session=1'; location.href = '/'")
+            page.wait_for("document.querySelector('#status')?.dataset.state === 'stopped'")
+            (notice,) = _notices(page)
+            self.assertIn("(HTTP 403)", notice)
 
     def test_draft_stays_in_the_field_of_a_page_that_has_stopped(self) -> None:
         with Relay("--origins", "https://other.example") as relay:
@@ -139,9 +163,12 @@ class RejectedPageTests(_BrowserCase):
         with Relay() as relay, ThreadedProxy(relay.port) as proxy:
             drop = proxy.proxy.mangled(Direction.UP, lambda data: data.replace(b"Upgrade: websocket\r\n", b""))
             with drop:
-                page = self.browser.open(proxy.url + "/")
+                page = self.show(proxy.url)
+                _send(page, "Ada", "hello")
                 self.wait_for_notice(page, "does not pass the Upgrade header on")
-            self.wait_for_state(page, "open", 30.0)
+                self.assertEqual(_pending(page), [["hello", "not sent yet"]])
+            _wait_for_sender(page, "open")
+            self.assertEqual([row["text"] for row in _wait_for_rows(page, 1)], ["hello"])
             self.assertEqual(_notices(page), [])
 
     def test_read_only_channel_has_no_composer(self) -> None:
@@ -158,11 +185,11 @@ class RejectedPageTests(_BrowserCase):
         with Relay("--hook-url", application.url, "--hook-publish", "true") as relay:
             page = self.show(relay.url)
             _send(page, "Ada", "hello")
-            self.wait_for_state(page, "stopped")
+            _wait_for_sender(page, "stopped")
             self.assertEqual(_notices(page), ["publishing not permitted (code 4503)"])
             self.assertEqual(_pending(page), [["hello", "may not have arrived"]])
             page.click("#again")
-            self.wait_for_state(page, "open")
+            _wait_for_sender(page, "open")
             self.assertEqual(_notices(page), [])
             self.assertEqual(page.evaluate("document.activeElement.id"), "text")
 
@@ -181,6 +208,7 @@ class LinkTests(_BrowserCase):
         other = self.show(self.relay.url)
         for directions, text in (((Direction.UP, Direction.DOWN), "lost"), ((Direction.DOWN,), "echo lost")):
             page = self.show(self.proxy.url)
+            _begin(page)
             with self.proxy.proxy.stall(*directions):
                 _send(page, "Ada", text)
                 self.assertEqual(_pending(page), [[text, "sending"]])
@@ -190,15 +218,16 @@ class LinkTests(_BrowserCase):
                 self.wait_for_state(page, "waiting")
                 self.assertEqual(_pending(page), [[text, "not sent yet"]])
             self.wait_for_state(page, "open", 30.0)
-            expected = {"kind": "own", "who": "Ada (you)", "text": text}
-            self.assertEqual(_wait_for_rows(page, 1), [expected])
-            self.assertEqual(_pending(page), [])
+            page.wait_for("!document.querySelector('li.pending')")
+            self.assertEqual(_rows(page)[-1], {"kind": "own", "who": "Ada (you)", "text": text})
+            self.assertEqual([row["text"] for row in _rows(page)].count(text), 1)
         _send(other, "Ben", "the last one")
         texts = [row["text"] for row in _wait_for_rows(other, 3)]
         self.assertEqual(texts, ["lost", "echo lost", "the last one"])
 
     def test_silent_link_is_given_up_although_it_seems_open(self) -> None:
         page = self.show(self.proxy.url)
+        _begin(page)
         with self.proxy.proxy.stall(Direction.DOWN):
             _send(page, "Ada", "hello")
             self.wait_for_notice(page, "The relay stopped responding")
@@ -282,7 +311,6 @@ class ChatPageTests(_BrowserCase):
         self.assertEqual(ada.evaluate("document.querySelector('#text').value"), "")
 
     def test_messages_of_other_programs_are_shown_verbatim(self) -> None:
-        """Binary messages are shown by their length."""
         page = self.visit()
         texts = [
             "hello",
@@ -294,9 +322,17 @@ class ChatPageTests(_BrowserCase):
         ]
         for text in texts:
             self.publish(text)
-        self.publish(b"\x00\xff\x01")
-        expected = [{"kind": "outside", "who": "PUBLISH", "text": text} for text in [*texts, "3 bytes"]]
+        expected = [{"kind": "outside", "who": "XADD", "text": text} for text in texts]
         self.assertEqual(_wait_for_rows(page, len(expected)), expected)
+
+    def test_binary_messages_are_shown_by_their_length_where_the_channel_is_binary(self) -> None:
+        with Relay("--frames", "binary") as relay:
+            page = self.show(relay.url)
+            with connect(relay.ws("chat"), proxy=None) as socket:
+                socket.send(b"\x00\xff\x01")
+                socket.send("grüße")
+            _send(page, "Ada", "hello")
+            self.assertEqual([row["text"] for row in _wait_for_rows(page, 3)], ["3 bytes", "grüße", "hello"])
 
     def test_markup_is_shown_as_text_and_never_runs(self) -> None:
         page = self.visit()
@@ -309,8 +345,33 @@ class ChatPageTests(_BrowserCase):
         self.assertEqual(page.evaluate("document.querySelectorAll('li :is(img, script, b)').length"), 0)
         self.assertFalse(page.evaluate("'ran' in window"))
 
-    def test_page_reconnects_after_a_restart_and_keeps_the_draft(self) -> None:
+    def test_visitor_sees_what_was_said_before_and_when(self) -> None:
+        self.publish("long ago")
+        ada = self.visit()
+        _send(ada, "Ada", "before")
+        _wait_for_rows(ada, 2)
         page = self.visit()
+        first, second = _wait_for_rows(page, 2)
+        self.assertEqual((first["text"], second["kind"], second["who"]), ("long ago", "peer", "Ada"))
+        shown = "[...document.querySelectorAll('#messages time')].map(time => time.dateTime)"
+        times = page.evaluate(shown)
+        # They are those of the entries, and not of the visit.
+        self.assertEqual(self.show(self.relay.url).evaluate(shown), times)
+
+    def test_old_lines_are_removed(self) -> None:
+        page = self.visit()
+        for begin in range(0, 600, 60):  # below the relay's limit for one client
+            with connect(self.relay.ws("chat?subscribe=false"), proxy=None) as socket:
+                for number in range(begin, begin + 60):
+                    socket.send(str(number))
+        page.wait_for("document.querySelector('#messages').lastElementChild?.textContent.includes('599')")
+        self.assertEqual(len(_rows(page)), 500)
+
+    def test_page_reconnects_after_a_restart_and_keeps_the_draft(self) -> None:
+        """The embedded broker's history is gone with its process, and that is said."""
+        page = self.visit()
+        self.publish("before")
+        _wait_for_rows(page, 1)
         page.evaluate("document.querySelector('#text').focus()")
         page.type("a draft")
         port = self.relay.port
@@ -320,7 +381,9 @@ class ChatPageTests(_BrowserCase):
         page.wait_for(_CONNECTED, 30.0)
         self.assertEqual(page.evaluate("document.querySelector('#text').value"), "a draft")
         page.press_enter()
-        self.assertEqual([row["text"] for row in _wait_for_rows(page, 1)], ["a draft"])
+        self.assertEqual([row["text"] for row in _wait_for_rows(page, 2)], ["before", "a draft"])
+        gap = page.evaluate("document.querySelector('li.gap').textContent")
+        self.assertTrue(gap.startswith("Messages may be missing here: "), gap)
 
     def test_message_above_the_limit_is_not_sent_and_stays_in_the_field(self) -> None:
         page = self.visit()

@@ -13,13 +13,17 @@ from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.secret import Secret
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access
 from wsrelay.web.chat_page import ChatPage, chat_page_files
 
 _FILES = {
     "/": ("chat.html", "text/html; charset=utf-8"),
     "/static/chat.css": ("chat.css", "text/css; charset=utf-8"),
-    "/static/chat.js": ("chat.js", "text/javascript; charset=utf-8"),
+    **{
+        f"/static/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("chat", "members", "messages", "page", "receiver", "sender")
+    },
 }
 
 
@@ -74,13 +78,19 @@ class ChatPageTests(_PageCase):
     def test_every_file_is_served_and_the_page_refers_to_no_other(self) -> None:
         names = {entry.name for entry in files("wsrelay.web").joinpath("static").iterdir()}
         self.assertEqual(names, {name for name, _ in _FILES.values()})
-        self.assertEqual({"", "chat.css", "chat.js"}, set(chat_page_files(_FACTS)))
+        self.assertEqual({path.rpartition("/")[2] for path in _FILES}, set(chat_page_files(_FACTS)))
         page = self.page()
         for reference in re.findall(r'(?:src|href)="([^"]*)"', page):
             self.assertTrue(
                 reference.startswith("data:") or reference.lstrip("/") in {path.lstrip("/") for path in _FILES},
                 reference,
             )
+        modules = [name for name, _ in _FILES.values() if name.endswith(".js")]
+        for name in modules:
+            self.assertIn(f'"static/{name}"', page)
+            script = files("wsrelay.web").joinpath("static", name).read_text(encoding="utf-8")
+            self.assertLessEqual({*re.findall(r'from "\./([^"]*)"', script)}, {*modules}, name)
+            self.assertNotIn("innerHTML", script)
         self.assertNotIn("style=", page)
         self.assertNotIn("onclick=", page)
 
@@ -90,7 +100,7 @@ class FactsTests(_PageCase):
 
     def test_hint_with_redis_is_a_command_with_the_prefix_and_names_neither_server_nor_password(self) -> None:
         page = self.page(**_redis(prefix="app:"))
-        self.assertIn("<code>redis-cli PUBLISH app:chat 'hello'</code>", page)
+        self.assertIn("<code>redis-cli XADD app:chat '*' data 'hello'</code>", page)
         self.assertIn("<code>app:chat</code>", page)
         for part in ("swordfish", "redis.internal", "6380"):
             self.assertNotIn(part, page)
@@ -98,7 +108,7 @@ class FactsTests(_PageCase):
     def test_prefix_is_quoted_for_the_shell_and_for_html(self) -> None:
         page = self.page(**_redis(prefix="<b>$(x)'"))
         quoted = escape(shlex.quote("<b>$(x)'chat"))
-        self.assertIn(f"redis-cli PUBLISH {quoted} 'hello'", page)
+        self.assertIn(f"redis-cli XADD {quoted} '*' data 'hello'", page)
         self.assertNotIn("<b>", page)
 
     def test_hint_without_redis_is_the_api_or_says_that_there_is_no_redis(self) -> None:
@@ -109,6 +119,22 @@ class FactsTests(_PageCase):
         self.assertIn('--data-binary hello <span id="api">/api/publish/chat</span>', page)
         self.assertNotIn(_KEYS[0].reveal(), page)
         self.assertNotIn("PUBLISH", page)
+
+    def test_hint_of_a_plain_channel_is_publish_and_the_page_says_that_nothing_is_kept(self) -> None:
+        page = self.page(**_redis(publish=("chat",)))
+        self.assertIn("<code>redis-cli PUBLISH wsrelay:chat 'hello'</code>", page)
+        self.assertIn("There is no history.", page)
+        self.assertIn('data-history="0"', page)
+
+    def test_page_asks_for_as_much_history_as_the_channel_keeps_and_fifty_at_most(self) -> None:
+        for settings, history in (({}, 50), ({"publish": ("chat",), "history_size": 7}, 7), ({"channels": ("a",)}, 0)):
+            page = self.page(chat_page=True, **settings)
+            self.assertIn(f'data-history="{history}"', page)
+        self.assertNotIn("There is no history.", self.page())
+
+    def test_page_decodes_what_a_binary_channel_carries(self) -> None:
+        self.assertIn('data-base64="false"', self.page())
+        self.assertIn('data-base64="true"', self.page(frames=FrameType.BINARY))
 
     def test_page_is_read_only_where_no_visitor_may_publish(self) -> None:
         for settings, is_read_only in (

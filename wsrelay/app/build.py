@@ -21,6 +21,7 @@ from wsrelay.core.access.identity import ANONYMOUS
 from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.access.permissions import check_publish
 from wsrelay.core.flow.admission import Admission
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.dialects import CENTRIFUGO, RAW, SSE, Route
 from wsrelay.engine.node import Node
@@ -45,6 +46,9 @@ from wsrelay.web.websocket_hint import WebSocketHint
 __all__ = ["DEFAULT_MAX_CONNECTIONS", "Relay", "build_relay"]
 
 DEFAULT_MAX_CONNECTIONS = 10_000
+
+CHAT_PAGE_HISTORY = 50
+"""How many of the newest messages a visitor of the chat page gets first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,15 @@ def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:
         return None
     # A cookie that its visitors have from another page is the only credential that this page sends.
     sends_credentials = settings.token_cookie is not None or settings.hook_url is not None
+    rule = namespaces.rule(CHAT_CHANNEL)
     return ChatPage(
         CHAT_CHANNEL,
         settings.prefix + CHAT_CHANNEL if settings.uses_redis else None,
         is_read_only=not sends_credentials and check_publish(namespaces, ANONYMOUS, CHAT_CHANNEL) is not None,
         has_api=bool(settings.api_keys),
         max_message_bytes=settings.max_message_bytes,
+        history=min(CHAT_PAGE_HISTORY, (rule.history_size if rule else None) or 0),
+        is_base64=rule is not None and rule.frames is FrameType.BINARY,
     )
 
 

@@ -224,7 +224,8 @@ class Settings:
         SWITCH,
         None,
         "Serve the chat page at /. Unless channels or namespaces are set, this also opens the channel chat for "
-        "publishing. If not set, the page is served with the memory broker only.",
+        "publishing, keeps its newest messages and tells who is there. The page receives by an event stream (sse). If "
+        "not set, the page is served with the memory broker only.",
     )
 
     origins: tuple[str, ...] = _authentication(
@@ -488,7 +489,7 @@ class Settings:
     @property
     def has_chat_page(self) -> bool:
         """True if the chat page is served."""
-        return not self.uses_redis if self.chat_page is None else self.chat_page
+        return not self.uses_redis and self.sse if self.chat_page is None else self.chat_page
 
 
 def setting_table() -> Iterator[Setting]:

@@ -212,5 +212,7 @@ def _check_channels(settings: Settings, sources: Mapping[str, str]) -> None:
             "history_size needs a prefix: without one every stream in Redis whose key is a valid channel name would "
             "belong to the relay, which trims it. Set prefix, or leave history_size at 0"
         )
+    if settings.chat_page and not settings.sse:
+        raise ConfigError("chat_page needs sse: the page receives by an event stream")
     if "history_seconds" in sources and not settings.has_history:
         raise ConfigError("history_seconds has no effect without history_size")

@@ -31,12 +31,16 @@ CONTENT_SECURITY_POLICY = (
 visitor's own machine, so that the examples of the documentation work there."""
 
 _HINTS = {
+    "stream": "From a shell: <code>redis-cli XADD ${shell_channel} '*' data 'hello'</code>; with <code>PUBLISH</code> "
+    "it reaches those who are here, and is not kept",
     "redis": "From a shell: <code>redis-cli PUBLISH ${shell_channel} 'hello'</code>",
     "api": 'From a shell: <code>curl -H "Authorization: Bearer $$KEY" --data-binary hello '
     '<span id="api">/api/publish/${channel}</span></code>, with a key of <code>api_keys</code>',
     "memory": "This relay runs without Redis: all messages come from its own clients. With <code>REDIS_URL</code> set, "
-    "any program publishes here by <code>redis-cli PUBLISH</code>.",
+    "any program publishes here by <code>redis-cli XADD</code> and <code>PUBLISH</code>.",
 }
+
+_MODULES = ("chat.js", "members.js", "messages.js", "page.js", "receiver.js", "sender.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class ChatPage:
         is_read_only: Whether no visitor may publish.
         has_api: Whether the HTTP API is enabled.
         max_message_bytes: The longest message that the relay accepts.
+        history: How many of the newest messages a visitor gets first. 0 if the channel keeps none.
+        is_base64: Whether the event stream carries messages in base64, because they are binary.
     """
 
     channel: str
@@ -56,6 +62,8 @@ class ChatPage:
     is_read_only: bool
     has_api: bool
     max_message_bytes: int
+    history: int = 0
+    is_base64: bool = False
 
     def fill(self, page: str) -> str:
         """Return the page's HTML with these facts in place of its ``${placeholders}``."""
@@ -66,8 +74,12 @@ class ChatPage:
             "shell_channel": escape(shlex.quote(shown)),
             "read_only": str(self.is_read_only).lower(),
             "max_message_bytes": str(self.max_message_bytes),
+            "history": str(self.history),
+            "is_base64": str(self.is_base64).lower(),
+            "kept": "" if self.history else "There is no history.",
         }
-        hint = _HINTS["redis" if self.redis_channel is not None else "api" if self.has_api else "memory"]
+        redis = "stream" if self.history else "redis"
+        hint = _HINTS[redis if self.redis_channel is not None else "api" if self.has_api else "memory"]
         return Template(page).substitute(facts, hint=Template(hint).substitute(facts))
 
 
@@ -100,5 +112,5 @@ def chat_page_files(page: ChatPage) -> Mapping[str, ChatPageFile]:
     folder = files("wsrelay.web").joinpath("static")
     return {
         "": ChatPageFile("chat.html", page.fill(folder.joinpath("chat.html").read_text(encoding="utf-8")).encode()),
-        **{name: ChatPageFile(name, folder.joinpath(name).read_bytes()) for name in ("chat.css", "chat.js")},
+        **{name: ChatPageFile(name, folder.joinpath(name).read_bytes()) for name in ("chat.css", *_MODULES)},
     }
