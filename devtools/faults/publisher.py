@@ -10,7 +10,7 @@ from enum import Enum
 
 from devtools.harness.redis_client import RedisClient, RedisError
 
-__all__ = ["MessageState", "NumberedMessage", "Publisher"]
+__all__ = ["PREFIX", "MessageState", "NumberedMessage", "Publisher", "StreamPublisher"]
 
 PREFIX = "wsrelay:"
 
@@ -22,6 +22,7 @@ class MessageState(Enum):
     UNKNOWN = "unknown: the connection was lost before Redis answered"
     ACCEPTED = "accepted: Redis has answered how many subscribers received it"
     REJECTED = "rejected: Redis has answered with an error"
+    FORGOTTEN = "forgotten: accepted by a server that was lost before another one had it"
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Publisher:
             redis = self._redis
             message.sent = time.monotonic()
             log.append(message)
-            await redis.command("PUBLISH", f"{PREFIX}{channel}", f"{channel} {len(log) - 1} {'x' * padding}")
+            await self._send(redis, channel, f"{channel} {len(log) - 1} {'x' * padding}")
             message.state = MessageState.ACCEPTED
         except RedisError:
             message.state = MessageState.REJECTED
@@ -103,6 +104,9 @@ class Publisher:
             message.state = MessageState.UNKNOWN
             self._disconnect()
             await asyncio.sleep(0.05)
+
+    async def _send(self, redis: RedisClient, channel: str, payload: str) -> None:
+        await redis.command("PUBLISH", PREFIX + channel, payload)
 
     async def _run(self) -> None:
         period = 1.0 / self._rate
@@ -117,3 +121,30 @@ class Publisher:
         if self._redis is not None:
             self._redis.close()
             self._redis = None
+
+
+class StreamPublisher(Publisher):
+    """Adds its messages to the streams of channels with history, as any program may: by a plain XADD.
+
+    Args:
+        port: The port of Redis.
+        channels: The channels.
+        rate: Messages per second, all channels together.
+        password: The password of Redis; if None, it has none.
+        max_length: How many entries a stream may have; if None, as many as come.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        channels: Sequence[str],
+        rate: float,
+        password: str | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        super().__init__(port, channels, rate, password)
+        self.max_length = max_length
+
+    async def _send(self, redis: RedisClient, channel: str, payload: str) -> None:
+        bounds = () if self.max_length is None else ("MAXLEN", self.max_length)
+        await redis.command("XADD", PREFIX + channel, *bounds, "*", "data", payload)

@@ -38,6 +38,7 @@ class Role(Enum):
     UNKNOWN = b""
     SUBSCRIBER = b"-subscriber"
     COMMANDS = b"-command"
+    STREAMS = b"-streams"
 
 
 class Proxy:
