@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devtools.faults import broken_host
 from devtools.faults.audit import audit
 from devtools.faults.clients import ClientPool, ConnectionRecord
-from devtools.faults.publisher import MessageState, NumberedMessage, Publisher
+from devtools.faults.publisher import PREFIX, MessageState, NumberedMessage, Publisher, StreamPublisher
 from devtools.faults.readiness import ReadinessMonitor
+from devtools.faults.stream_audit import StreamReport, audit_streams
+from devtools.faults.stream_clients import StreamPool
 from devtools.harness.proxy import Proxy
 from devtools.harness.redis_client import RedisClient
 from devtools.harness.redis_server import AsyncRedisServer
@@ -23,7 +25,7 @@ from devtools.harness.relay import AsyncRelay
 if TYPE_CHECKING:
     from devtools.faults.fault import Fault
 
-__all__ = ["CHANNELS", "CLIENTS", "FaultEnvironment", "FaultError"]
+__all__ = ["CHANNELS", "CLIENTS", "HISTORY_CHANNELS", "FaultEnvironment", "FaultError"]
 
 CHANNELS = ("c0", "c1", "c2", "c3", "c4")
 ROAMING_CHANNELS = tuple(f"w{number}" for number in range(10))
@@ -32,8 +34,31 @@ ROAMING_CHANNELS = tuple(f"w{number}" for number in range(10))
 PUBLISHING_CHANNELS = ("s0", "s1")
 """Channels of clients that publish through their sockets, one each."""
 
+HISTORY_CHANNELS = ("h0", "h1", "h2", "h3", "h4")
+"""Channels with history, where a fault has them."""
+
 CLIENTS = 50
 MESSAGES_PER_SECOND = 90.0
+ENTRIES_PER_SECOND = 50.0
+
+STREAM_CLIENTS = 20
+WIDE_STREAM_CLIENTS = 10
+"""Clients of event streams, of one channel and of several, where a fault has channels with history. So many of the
+clients that only listen are those."""
+
+WITH_HISTORY = """\
+[namespaces.all]
+channels = ["*"]
+
+[namespaces.published]
+channels = ["s0", "s1"]
+publish = true
+
+[namespaces.kept]
+channels = ["h*"]
+history_size = 10000
+history_seconds = 3600
+"""
 
 UNREADY_SECONDS = 12.0
 """How soon `/readyz` must report that messages do not flow: 8 s by the relay's own deadlines, and a margin for the
@@ -62,9 +87,11 @@ class FaultEnvironment:
         proxy: The proxy between the relays and Redis.
         relays: The relays.
         publisher: Publishes directly to Redis, not through the proxy.
+        adder: Adds entries to the streams of channels with history, likewise.
         monitors: The readiness monitors, one for each relay.
         problems: What a scenario found to be wrong.
         before: Open files and resident bytes of each relay before the fault.
+        streams: The clients of event streams. None where there are no channels with history.
     """
 
     def __init__(self, fault: Fault, clients: int = CLIENTS, seed: int = 1) -> None:
@@ -84,9 +111,12 @@ class FaultEnvironment:
         self.publisher = Publisher(
             self.redis.port, (*CHANNELS, *ROAMING_CHANNELS), MESSAGES_PER_SECOND, self._admin_password
         )
+        self.adder = StreamPublisher(self.redis.port, HISTORY_CHANNELS, ENTRIES_PER_SECOND, self._admin_password)
         self._client_log: dict[str, list[NumberedMessage]] = {channel: [] for channel in PUBLISHING_CHANNELS}
         self.publisher.log.update(self._client_log)
+        self.publisher.log.update(self.adder.log)
         self._pool: ClientPool | None = None
+        self.streams: StreamPool | None = None
 
     def _make_relays(self) -> list[AsyncRelay]:
         fault = self.fault
@@ -100,9 +130,9 @@ class FaultEnvironment:
         credentials = f"{fault.user}:{fault.password}@" if fault.password else ""
         variables["REDIS_URL"] = f"redis://{credentials}{host}:{self.proxy.port}"
         permissions: tuple[str, ...] = ("--channels", "*", "--publish", ",".join(PUBLISHING_CHANNELS))
-        if fault.config:
+        if config := fault.config or (WITH_HISTORY if fault.history else ""):
             path = self.redis.folder / "wsrelay.toml"
-            path.write_text(fault.config)
+            path.write_text(config)
             permissions = ("--config", str(path))
         flags = ("--metrics", "true", *permissions, *fault.flags)
         return [AsyncRelay(*flags, env=variables) for _ in range(fault.relays)]
@@ -146,27 +176,35 @@ class FaultEnvironment:
         """Start clients and publisher; wait until every client receives messages."""
         self.publisher.start()
         ports = [relay.port for relay in self.relays]
-        self._pool = ClientPool(self._clients, CHANNELS, ports, self.rng, self._client_log)
+        listening: int = self._clients
+        channels: tuple[str, ...] = CHANNELS
+        if self.fault.history:
+            self.adder.start()
+            self.streams = StreamPool(HISTORY_CHANNELS, STREAM_CLIENTS, WIDE_STREAM_CLIENTS, ports, self.rng)
+            listening, channels = listening - len(self.streams.clients), CHANNELS + HISTORY_CHANNELS
+        self._pool = ClientPool(listening, channels, ports, self.rng, self._client_log)
         self.monitors = [
             ReadinessMonitor(relay, self._last_received(relay.port), lambda: self.publisher.accepted)
             for relay in self.relays
         ]
         began = time.monotonic()
         await self.wait_until(
-            lambda: self.pool.all_receive(began) and self.is_ready, START_SECONDS, "every client receives messages"
+            lambda: self.all_receive(began) and self.is_ready, START_SECONDS, "every client receives messages"
         )
         await asyncio.sleep(0.5)
         self.before = self.sizes()
-        self.pool.start_roaming((*CHANNELS, *ROAMING_CHANNELS), self._is_complete)
+        self.pool.start_roaming((*channels, *ROAMING_CHANNELS), self._is_complete)
 
     async def tear_down(self) -> list[str]:
         """End everything; return what was wrong about the end."""
         problems: list[str] = []
-        await self.publisher.stop()
+        await self.stop_publishing()
         for monitor in self.monitors:
             await monitor.stop()
         if self._pool is not None:
             await self._pool.close()
+        if self.streams is not None:
+            await self.streams.close()
         for relay in self.relays:
             if relay.is_running and not await relay.stop_async(STOP_SECONDS):
                 problems.append("a relay did not stop in time")
@@ -181,6 +219,11 @@ class FaultEnvironment:
             for child in (*self.relays, self.redis, self._standby):
                 if child is not None:
                     child.close()
+
+    async def stop_publishing(self) -> None:
+        """Publish and add nothing any more."""
+        await self.publisher.stop()
+        await self.adder.stop()
 
     # For scenarios
 
@@ -249,7 +292,27 @@ class FaultEnvironment:
             self.problems.append(str(error))
         await asyncio.sleep(more)
 
+    async def mark_forgotten(self, redis: AsyncRedisServer) -> int:
+        """Mark the entries that a server does not have, because it did not get them in time; return their number."""
+        count = 0
+        for channel in HISTORY_CHANNELS:
+            entries: Any = await self.admin("XRANGE", PREFIX + channel, "-", "+", redis=redis)
+            held = {int(fields[1].split()[1]) for _, fields in entries}
+            for number, message in enumerate(self.adder.log[channel]):
+                if number not in held and message.state is not MessageState.REJECTED:
+                    message.state = MessageState.FORGOTTEN
+                    count += 1
+        return count
+
     # Measurements
+
+    def all_receive(self, since: float) -> bool:
+        """Return whether every client is connected and received something after a moment."""
+        return self.pool.all_receive(since) and (self.streams is None or self.streams.all_receive(since))
+
+    def stream_report(self, until: float) -> StreamReport:
+        """Return what clients of event streams were told of what was added until a moment."""
+        return audit_streams([] if self.streams is None else self.streams.records, self.adder.log, until)
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return open files and resident bytes of each relay."""
@@ -257,7 +320,8 @@ class FaultEnvironment:
 
     def open_connections(self) -> Sequence[object]:
         """Return each client's open connection or None, to be compared with those of another time."""
-        return [client.current for client in self.pool.clients]
+        streams = () if self.streams is None else self.streams.connections
+        return [*(client.current for client in self.pool.clients), *streams]
 
     def _is_complete(self, connection: ConnectionRecord, until: float) -> bool:
         log = self.publisher.log[connection.channel]

@@ -8,7 +8,7 @@ from enum import Enum
 
 from devtools.faults.environment import FaultEnvironment
 
-__all__ = ["TABLE", "Fault", "Unready", "fault"]
+__all__ = ["TABLE", "Fault", "Gaps", "Unready", "fault"]
 
 
 class Unready(Enum):
@@ -17,6 +17,14 @@ class Unready(Enum):
     MUST = "not ready, within the deadline"
     MAY = "either"
     NEVER = "ready all the time"
+
+
+class Gaps(Enum):
+    """Whether clients of channels with history should be told of a gap."""
+
+    NEVER = "nobody: the streams hold everything"
+    MUST = "somebody: entries are gone that were not read"
+    MAY = "either"
 
 
 Scenario = Callable[[FaultEnvironment], Awaitable[None]]
@@ -47,6 +55,7 @@ class Fault:
         memory: By how much the relays may have grown, in bytes.
         config: Their TOML file, in place of flags about channels.
         expects_silence: True if the relays are set to give no gap notices, so that a silent loss must be seen.
+        history: Whether clients of channels with history should be told of a gap. If None, there are no such clients.
     """
 
     name: str
@@ -69,6 +78,7 @@ class Fault:
     memory: int = 24 * 1024 * 1024
     config: str = ""
     expects_silence: bool = False
+    history: Gaps | None = None
 
 
 TABLE: dict[str, Fault] = {}
@@ -93,6 +103,7 @@ def fault(
     memory: int = 24 * 1024 * 1024,
     config: str = "",
     expects_silence: bool = False,
+    history: Gaps | None = None,
 ) -> Callable[[Scenario], Scenario]:
     """Register a scenario: its name becomes that of the fault, its docstring the sentence. See `Fault`."""
 
@@ -120,6 +131,7 @@ def fault(
             memory=memory,
             config=config,
             expects_silence=expects_silence,
+            history=history,
         )
         return scenario
 

@@ -4,7 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["FaultResult"]
+__all__ = ["FaultResult", "HistoryFigures"]
+
+
+@dataclass(slots=True, kw_only=True)
+class HistoryFigures:
+    """The figures of clients of event streams on channels with history.
+
+    Attributes:
+        entries: Entries that Redis accepted.
+        deliveries: Messages that came, of all clients together.
+        reconnects: How often clients came back.
+        gaps: Gaps that clients were told of, by reason.
+        needless: Those of them at which nothing was missing.
+        missed: Messages that were missing at gaps that were told.
+        again: Messages that came again behind a gap that says that the stream is another one.
+        holes: Messages that did not come, and no gap was told.
+        doubles: Messages that came twice or out of order.
+    """
+
+    entries: int
+    deliveries: int
+    reconnects: int
+    gaps: dict[str, int]
+    needless: int
+    missed: int
+    again: int
+    holes: int
+    doubles: int
 
 
 @dataclass(slots=True)
@@ -30,6 +57,7 @@ class FaultResult:
         connects: Connections made to Redis during the fault and after it.
         seconds: How long all of it took.
         log: The end of the relays' logs, if it failed.
+        history: The figures of clients of channels with history. If None, there were none.
     """
 
     name: str
@@ -50,6 +78,7 @@ class FaultResult:
     connects: int = 0
     seconds: float = 0.0
     log: str = ""
+    history: HistoryFigures | None = None
 
     @property
     def verdict(self) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from devtools.faults.audit import DeliveryReport, audit, check_announcement_delay
-from devtools.faults.environment import CLIENTS, FaultEnvironment, FaultError
-from devtools.faults.fault import Fault, Unready
-from devtools.faults.result import FaultResult
+from devtools.faults.environment import CLIENTS, HISTORY_CHANNELS, FaultEnvironment, FaultError
+from devtools.faults.fault import Fault, Gaps, Unready
+from devtools.faults.result import FaultResult, HistoryFigures
+from devtools.faults.stream_audit import StreamReport
 
 __all__ = ["run", "run_fault"]
 
@@ -34,6 +35,9 @@ DESCRIPTORS = 3
 CONNECTS = 20
 CONNECTS_PER_SECOND = 2.0
 """The most connections to Redis that each relay may open during a fault, and how many more for each of its seconds."""
+
+GAP_CODE = 4010
+"""The code with which a socket is closed after a gap."""
 
 _ERRORS = re.compile(r"Traceback|Unhandled|exceptions\.\w+Error", re.IGNORECASE)
 
@@ -105,9 +109,9 @@ async def _run_phases(environment: FaultEnvironment, result: FaultResult) -> Non
     await asyncio.wait_for(fault.scenario(environment), SCENARIO_SECONDS)
     ended = time.monotonic()
     recovered = await _wait_until_recovered(environment, ended)
-    await environment.publisher.stop()
+    await environment.stop_publishing()
     environment.pool.listen_only()
-    delivery = await _final_delivery(environment)
+    delivery, streams = await _final_delivery(environment)
     result.codes = dict(environment.pool.codes)
     await environment.pool.stop_roaming()
     result.published = environment.publisher.accepted
@@ -124,6 +128,9 @@ async def _run_phases(environment: FaultEnvironment, result: FaultResult) -> Non
         reasons = {monitor.reason.strip() for monitor in environment.monitors}
         problems.append(f"no recovery within {fault.recovery:.0f} s of the end of the fault; readiness: {reasons}")
     _check_delivery(fault, delivery, ended, problems)
+    if environment.streams is not None:
+        result.history = _history_figures(environment, streams)
+        _check_streams(environment, streams, result)
     if not fault.disturbs and environment.open_connections() != before:
         problems.append(f"unrelated clients were disturbed: {result.codes}")
     _check_readiness(environment, bool(unready_reports), problems)
@@ -142,25 +149,31 @@ async def _wait_until_recovered(environment: FaultEnvironment, ended: float) -> 
     calm = time.monotonic() + SETTLE_SECONDS
     deadline = time.monotonic() + environment.fault.recovery
     while (now := time.monotonic()) < deadline:
-        if not (environment.pool.all_receive(max(ended, now - FRESH_SECONDS)) and environment.is_ready):
+        if not (environment.all_receive(max(ended, now - FRESH_SECONDS)) and environment.is_ready):
             recovered = None
         elif recovered is None:
             recovered = now
         if recovered is not None and now >= calm:
             delivery = audit(environment.pool.connections, environment.publisher.log, now - FRESH_SECONDS)
-            if not delivery.silent or (environment.fault.expects_silence and now >= calm + QUIET_SECONDS):
+            streams = environment.stream_report(now - FRESH_SECONDS)
+            if not (delivery.silent or streams.holes) or (
+                environment.fault.expects_silence and now >= calm + QUIET_SECONDS
+            ):
                 break
         await asyncio.sleep(0.1)
     return recovered
 
 
-async def _final_delivery(environment: FaultEnvironment) -> DeliveryReport:
-    """Return the report after the publisher has stopped. Messages that are on their way get time to arrive."""
+async def _final_delivery(environment: FaultEnvironment) -> tuple[DeliveryReport, StreamReport]:
+    """Return the reports after the publishers have stopped. Messages that are on their way get time to arrive."""
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
-        delivery = audit(environment.pool.connections, environment.publisher.log, time.monotonic())
-        if not delivery.silent or environment.fault.expects_silence or time.monotonic() > deadline:
-            return delivery
+        now = time.monotonic()
+        delivery = audit(environment.pool.connections, environment.publisher.log, now)
+        streams = environment.stream_report(now)
+        is_complete = not (delivery.silent or streams.holes)
+        if is_complete or environment.fault.expects_silence or now > deadline:
+            return delivery, streams
         await asyncio.sleep(0.2)
 
 
@@ -182,6 +195,39 @@ def _check_delivery(fault: Fault, delivery: DeliveryReport, ended: float, proble
         problems.append(f"{delivery.lost} messages were lost, although nothing stopped them")
     if fault.loses and not delivery.lost:
         problems.append("nothing was lost: the fault did not take effect, and proves nothing")
+
+
+def _history_figures(environment: FaultEnvironment, streams: StreamReport) -> HistoryFigures:
+    assert environment.streams is not None, "the caller has looked"  # noqa: S101 -- for the type
+    return HistoryFigures(
+        entries=environment.adder.accepted,
+        deliveries=streams.deliveries,
+        reconnects=environment.streams.reconnects,
+        gaps=dict(streams.gaps),
+        needless=streams.needless,
+        missed=streams.missed,
+        again=streams.again,
+        holes=streams.holes,
+        doubles=streams.doubles,
+    )
+
+
+def _check_streams(environment: FaultEnvironment, streams: StreamReport, result: FaultResult) -> None:
+    """Check what clients of channels with history were told, those of event streams and those of sockets."""
+    fault, problems = environment.fault, result.problems
+    if streams.holes or streams.doubles:
+        problems.append(f"{streams.holes} holes without a gap, {streams.doubles} doubles; {streams.examples}")
+    if streams.unknown:
+        problems.append(f"{len(streams.unknown)} entries that were never added, such as {streams.unknown[0]!r}")
+    if environment.streams is not None:
+        problems += environment.streams.problems()
+    closed = sum(each.code == GAP_CODE and each.channel in HISTORY_CHANNELS for each in environment.pool.connections)
+    if fault.history is Gaps.NEVER and (streams.gaps or closed):
+        problems.append(
+            f"gaps were told although the streams held everything: {dict(streams.gaps)}; sockets closed: {closed}"
+        )
+    if fault.history is Gaps.MUST and not streams.gaps:
+        problems.append("no gap was told: the fault did not take effect, and proves nothing")
 
 
 def _check_readiness(environment: FaultEnvironment, was_unready: bool, problems: list[str]) -> None:
