@@ -64,6 +64,22 @@ class ProbeTests(SynchronousTestCase):
         self.assertFalse(self.probe.is_healthy)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_payload_that_is_passed_over_is_as_good_as_a_reply_and_the_next_one_follows(self) -> None:
+        self.probe.start()
+        self.probe.pass_over()
+        self.assertEqual((self.probe.is_healthy, self.probe.problem, self.replies), (True, NO_PROBLEM, 0))
+        self.clock.advance(INTERVAL_SECONDS)
+        self.assertEqual(len(self.sent), 2)
+        self.pass_deadline()
+        self.assertEqual(len(self.failures), 1)
+
+    def test_payload_is_not_passed_over_after_the_stop(self) -> None:
+        self.probe.start()
+        self.probe.stop()
+        self.probe.pass_over()
+        self.assertFalse(self.probe.is_healthy)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_reply_with_an_old_or_foreign_payload_is_ignored(self) -> None:
         self.probe.start()
         self.probe.start()

@@ -98,6 +98,12 @@ class Probe:
             self._wait(INTERVAL_SECONDS, self._send_next)
             self._on_reply()
 
+    def pass_over(self) -> None:
+        """Take that the last payload cannot be sent for a reason that proves nothing: the next one is tried later."""
+        if self._timer is not None:
+            self.is_healthy, self.problem, self._is_waiting = True, NO_PROBLEM, False
+            self._wait(INTERVAL_SECONDS, self._send_next)
+
     @property
     def _payload(self) -> bytes:
         return b"%d" % self._number

@@ -10,6 +10,7 @@ from typing import Any
 
 import valkey
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from devtools.harness.redis_server import RedisServer
@@ -83,6 +84,14 @@ class MinimalUserTests(FaultCase):
         error = await self.assertFailure(history.append("a", b"1", DAY, "key"), IdempotencyUnavailable)
         self.assertIn("EVAL", str(error))
         self.assertEqual(await history.read("a", None, 10), [])
+
+    async def test_permission_that_was_missing_at_first_is_found_once_it_is_there(self) -> None:
+        self.client.execute_command(*MINIMAL_USER.replace(" +xinfo|stream", "").split())
+        address = f"redis://relay:secret@127.0.0.1:{self.server.port}"
+        connecting = Deferred.fromCoroutine(self.connected(address))
+        await until(lambda: "NOPERM" in self.broker.problem)
+        self.client.execute_command(*MINIMAL_USER.split())
+        await connecting
 
     async def test_key_outside_the_prefix_is_out_of_reach(self) -> None:
         self.client.execute_command(*MINIMAL_USER.replace("~wsrelay:*", "~wsrelay:$* ~wsrelay:a").split())
@@ -185,6 +194,54 @@ class BoundsTests(FaultCase):
         for call in calls:
             error = await self.assertFailure(call, BrokerUnavailable)
             self.assertEqual(error.code, "WRONGTYPE")
+
+
+class FullServerTests(FaultCase):
+    """A server that takes no entries, because it has no memory for them."""
+
+    def fill(self) -> None:
+        """Make the server reject what needs memory. It rejects transactions of reads then, too."""
+        self.client.config_set("maxmemory", "1")
+
+    def rejections(self) -> int:
+        """Return how many commands it has rejected for want of memory."""
+        statistics: Any = self.client.info("errorstats")
+        return int(statistics.get("errorstat_OOM", {"count": 0})["count"])
+
+    async def test_streams_can_be_looked_at(self) -> None:
+        history, _ = await self.connected()
+        self.client.xadd("wsrelay:a", {"data": "1"})
+        self.client.xadd("wsrelay:a", {"data": "2"})
+        expected = [await history.look("a", None, 10), await history.look_at_newest("a", 1)]
+        missing = await history.look("b", None, 10)
+        self.fill()
+        found = [await history.look("a", None, 10), await history.look_at_newest("a", 1)]
+        self.assertEqual(
+            [(each.entries, each.info) for each in found], [(each.entries, each.info) for each in expected]
+        )
+        look = await history.look("b", None, 10)
+        self.assertEqual((look.entries, look.info), (missing.entries, None))
+        self.assertGreater(look.now_ms, missing.now_ms - 1)
+
+    async def test_key_of_another_type_is_an_error_there_too(self) -> None:
+        history, _ = await self.connected()
+        self.client.set("wsrelay:a", "text")
+        self.fill()
+        error: Any = await self.assertFailure(history.look("a", None, 1), BrokerUnavailable)
+        self.assertEqual(error.code, "WRONGTYPE")
+
+    async def test_broker_stays_ready_and_connected(self) -> None:
+        history, sink = await self.connected()
+        self.fill()
+        await until(lambda: self.rejections() >= 1)
+        # On the connection of the probe, whose reply has been taken when this one comes.
+        await self.assertFailure(history.append("a", b"1", DAY), BrokerUnavailable)
+        self.assertEqual((self.broker.ready, sink.stream_states), (True, [True]))
+
+    async def test_relay_that_starts_meanwhile_becomes_ready(self) -> None:
+        self.fill()
+        await self.connected()
+        self.assertTrue(self.broker.ready)
 
 
 class OutageTests(FaultCase):

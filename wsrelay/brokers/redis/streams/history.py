@@ -6,6 +6,7 @@ it. If it is not, the way is deaf, and the next one is used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import Any, Protocol
@@ -13,16 +14,19 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
+from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.probe import NOT_BACK, Probe
-from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem
+from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, reply_problem
 from wsrelay.brokers.redis.streams.appending import Appender
 from wsrelay.brokers.redis.streams.blocking import BlockingReads
 from wsrelay.brokers.redis.streams.fruitless_reads import FruitlessReads
-from wsrelay.brokers.redis.streams.replies import read_entries, read_look
+from wsrelay.brokers.redis.streams.looks import look
+from wsrelay.brokers.redis.streams.replies import read_entries
 from wsrelay.brokers.redis.streams.stream_connection import StreamConnection
 from wsrelay.brokers.redis.streams.upkeep import StreamUpkeep
 from wsrelay.brokers.redis.streams.ways import MAX_BLOCKING_STREAMS, POLL_SECONDS, Way
@@ -30,12 +34,19 @@ from wsrelay.core.history.entries import DATA_FIELD, Entry, StreamLook
 from wsrelay.core.history.positions import EntryID, format_id
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.engine.rate_limited_log import RateLimitedLog
 from wsrelay.interfaces import IBrokerSink, IHistory
 
 __all__ = ["KeyspaceEvents", "RedisHistory"]
 
 PROBE_SECONDS = 60
 """The time to live of the probe's stream: a process that is gone leaves nothing behind."""
+
+
+_TAKES_NO_ENTRIES = re.compile("OOM|MISCONF")
+"""Replies of a server that has no room for an entry, neither in its memory nor on its disk: publishers get them, too.
+There is nothing to notice then, and nothing wrong with the connections."""
 
 
 class KeyspaceEvents(Protocol):
@@ -93,6 +104,7 @@ class RedisHistory:
         # Whether the connection is ended in order to use another way.
         self._is_switching = False
         self._logged_way = ""
+        self._lines = RateLimitedLog(self.log, clock.seconds)
         self._probe = Probe(self._add_probe, self._proved, self._probe_failed, clock, rng)
         self._probe_channel = "$stream-probe:" + self._probe.name.decode()
         self._connection = StreamConnection(
@@ -205,18 +217,14 @@ class RedisHistory:
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
         key = self._prefix + channel.encode()
-        replies = self._connection.transaction(
-            (b"XRANGE", key, _start(since), b"+", b"COUNT", b"%d" % count), (b"XINFO", b"STREAM", key), (b"TIME",)
-        )
-        return replies.addCallback(read_look).addCallback(self._looked, channel)
+        words = (b"XRANGE", key, _start(since), b"+", b"COUNT", b"%d" % count)
+        return look(self._connection, key, words).addCallback(self._looked, channel)
 
     def look_at_newest(self, channel: str, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look_at_newest`."""
         key = self._prefix + channel.encode()
-        replies = self._connection.transaction(
-            (b"XREVRANGE", key, b"+", b"-", b"COUNT", b"%d" % count), (b"XINFO", b"STREAM", key), (b"TIME",)
-        )
-        return replies.addCallback(read_look, newest_first=True).addCallback(self._looked, channel)
+        words = (b"XREVRANGE", key, b"+", b"-", b"COUNT", b"%d" % count)
+        return look(self._connection, key, words, newest_first=True).addCallback(self._looked, channel)
 
     def append(
         self, channel: str, data: bytes, retention: Retention, idempotency_key: str = ""
@@ -310,8 +318,14 @@ class RedisHistory:
         # The reply asks for news of the next change, and only then an entry is added: one that was there already would
         # prove nothing.
         self.look_at_newest(self._probe_channel, 1).addCallbacks(
-            lambda _look: self._probe.start(), lambda _failure: None
+            lambda _look: self._probe.start(), self._probe_not_begun
         )
+
+    def _probe_not_begun(self, failure: Failure) -> None:
+        failure.trap(BrokerUnavailable)
+        # Nothing else would begin it. A connection that is lost is made again in any case.
+        if self._connection.link.is_up:
+            self._connection.link.restart(reply_problem(str(failure.value)))
 
     def _went_down(self) -> None:
         self._probe.stop()
@@ -345,7 +359,15 @@ class RedisHistory:
             key = self._prefix + self._probe_channel.encode()
             added = connection.command(b"XADD", key, b"MAXLEN", b"1", b"*", DATA_FIELD, payload)
             connection.command(b"EXPIRE", key, b"%d" % PROBE_SECONDS).addErrback(lambda _failure: None)
-            await added
+            try:
+                await added
+            except ResponseError as error:
+                if _TAKES_NO_ENTRIES.match(str(error)) is None:
+                    raise
+                self._lines.write(
+                    "full", f"Redis takes no entries: {reply_problem(str(error))}; those that are there are delivered"
+                )
+                self._probe.pass_over()
 
     def _proved(self) -> None:
         self._connection.link.mark_healthy()
