@@ -139,6 +139,9 @@ def small_sizes() -> Iterator[None]:
             ("channel_reader", "PAGE_SIZE", 4),
             ("channel_reader", "RECOVERY_LIMIT", 10),
             ("channel_joins", "RECOVERY_LIMIT", 10),
+            ("recovery_reads", "PAGE_SIZE", 4),
+            ("recovery_reads", "RECOVERY_LIMIT", 10),
+            ("stream_readers", "MAX_RECOVERIES", 2),
             ("channel_reader", "RING_BYTES", 8 * 310),
         ):
             stack.enter_context(patch(f"wsrelay.engine.{module}.{name}", size))

@@ -13,6 +13,7 @@ from devtools.model.cursor_walk import CursorWalk
 from devtools.model.findings import Findings, WalkFailure
 from devtools.model.join_walk import JoinWalk
 from devtools.model.memory_server import MemoryServer
+from devtools.model.process import small_sizes
 from devtools.model.real_server import RealServer, find_program
 from devtools.model.recovery_walk import RecoveryWalk
 from devtools.model.server import ModelServer, StreamServer
@@ -57,14 +58,15 @@ def run_walk(walk: str, server: StreamServer, seed: int, findings: Findings, ste
     Raises:
         WalkFailure: A rule was broken; the text names the seed.
     """
-    walking = WALKS[walk](server, Random(seed), findings)  # noqa: S311 -- it has to come again
     findings.count("walks")
-    for step in range(steps):
-        findings.count("steps")
-        try:
-            walking.step()
-        except WalkFailure as failure:
-            raise WalkFailure(f"{walk}, seed {seed}, step {step}: {failure}") from failure
+    with small_sizes():
+        walking = WALKS[walk](server, Random(seed), findings)  # noqa: S311 -- it has to come again
+        for step in range(steps):
+            findings.count("steps")
+            try:
+                walking.step()
+            except WalkFailure as failure:
+                raise WalkFailure(f"{walk}, seed {seed}, step {step}: {failure}") from failure
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from wsrelay.core.history.positions import EntryPosition
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine.channel_reader import PAGE_SIZE, RECOVERY_LIMIT
+from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
 
 
 class StartTests(HistoryCase):
@@ -159,6 +160,21 @@ class SlowTests(HistoryCase):
         self.slow.answer()
         self.turn()
         self.assertEqual(subscriber.sent, [])
+
+    def test_reader_of_a_channel_that_was_left_tells_nothing_to_those_who_came_after(self) -> None:
+        leaver, outcome = self.begin()
+        self.slow.answer()
+        self.successResultOf(outcome)
+        self.add(b"1", b"2")
+        self.history._streams["kept"].trim(1)
+        self.node.subscriptions.unsubscribe(leaver, "kept")
+        self.clock.advance(CHANNEL_LINGER_SECONDS)
+        subscriber, joining = self.begin(dialect=self.events)
+        for _ in range(4):
+            self.slow.answer(1)
+            self.turn()
+        self.successResultOf(joining)
+        self.assertEqual((self.lines(subscriber), self.counters.history_gaps), ([], {}))
 
     def test_read_that_fails_fails_those_who_wait_for_it(self) -> None:
         _, outcome = self.begin(since="5-0.00000000")

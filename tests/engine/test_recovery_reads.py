@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred, succeed
+
 from tests.engine.history_harness import HistoryCase
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.outcomes.errors import BrokerUnavailable
@@ -99,6 +101,19 @@ class TurnTests(RecoveryReadsCase):
             start = self.successResultOf(outcome)
             self.assertTrue(start.recovered, position)
             self.assertEqual(len(start.publications), len(positions) + 1 - positions.index(position))
+
+    def test_next_turn_begins_when_the_client_before_is_subscribed(self) -> None:
+        readers = self.node._readers
+        assert readers is not None
+        happened: list[str] = []
+        turns = [Deferred[None]() for _ in range(MAX_RECOVERIES)]
+        waiting = [*turns]
+        for _ in turns:
+            readers.in_turn(lambda: waiting.pop(0)).addCallback(lambda _: happened.append("subscribed"))
+        readers.in_turn(lambda: succeed("next").addCallback(happened.append))
+        turns[0].callback(None)
+        self.turn()
+        self.assertEqual(happened, ["subscribed", "next"])
 
     def test_client_that_waits_too_long_takes_no_turn(self) -> None:
         outcomes = [self.begin(since=position)[1] for position in self.positions(MAX_RECOVERIES + 5)]

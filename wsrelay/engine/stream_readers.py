@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Gap, GapReason, Publication
@@ -240,7 +241,13 @@ class StreamReaders:
         Returns:
             Fires as the Deferred that is called for does.
         """
-        return self._turns.run(call)
+
+        def finished(result: T | Failure) -> T | Failure:
+            # Not at once: the next one may read and broadcast, and this client is yet to be added to the hub.
+            self._clock.callLater(0, self._turns.release)
+            return result
+
+        return self._turns.acquire().addCallback(lambda _: maybeDeferred(call).addBoth(finished))
 
     def ring_changed(self, reader: ChannelReader, size: int) -> None:
         """See `ReaderServices.ring_changed`."""
