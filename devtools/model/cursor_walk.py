@@ -10,7 +10,7 @@ from devtools.model.server import StreamServer
 from devtools.model.writer import HISTORY_SECONDS, Writer
 from wsrelay.core.history.cursor import Progress, StreamCursor
 from wsrelay.core.history.entries import StreamLook
-from wsrelay.core.history.positions import EmptyPosition, EntryPosition
+from wsrelay.core.history.positions import EmptyPosition, EntryID, EntryPosition
 
 __all__ = ["CursorWalk"]
 
@@ -45,6 +45,7 @@ class CursorWalk:
         self._removals = 0
         self._fail_overs = 0
         self._was_empty = True
+        self._settled_id: EntryID | None = None
         # What was deleted unread makes the count wrong, until the next look that sees the end.
         self._has_wrong_count = False
 
@@ -165,7 +166,9 @@ class CursorWalk:
         self._index = len(self._ledger.additions)
         self._removals = self._ledger.removals
         self._fail_overs = self._ledger.fail_overs
-        self._was_empty = isinstance(self._cursor.position, EmptyPosition)
+        position = self._cursor.position
+        self._was_empty = isinstance(position, EmptyPosition)
+        self._settled_id = position.id if isinstance(position, EntryPosition) else None
 
     def _hole(self, text: str) -> None:
         ledger = self._ledger
@@ -173,6 +176,8 @@ class CursorWalk:
             kind = "removed, and nothing before" if self._was_empty else "removed, and the count matches"
         elif ledger.fail_overs != self._fail_overs and self._was_empty:
             kind = "count after a fail-over"
+        elif self._settled_id is not None and ledger.was_given_twice(self._settled_id):
+            kind = "the same ID again"
         else:
             self._findings.fail("hole", text)
         self._findings.count(f"unseen: {kind}")

@@ -88,7 +88,7 @@ class JoinWalk:
             process.history.arrive()
         elif roll < 0.72:
             self._clock.advance(0)
-        elif roll < 0.74:
+        elif roll < 0.724:
             self._clock.advance(rng.choice([0.3, 1, 6, 40]))
         elif roll < 0.77:
             process.history.connect()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 from wsrelay.brokers.memory.streams import MemoryStream
 from wsrelay.core.history.entries import Entry, StreamLook
@@ -20,7 +19,10 @@ class MemoryServer:
 
     Attributes:
         now_ms: The clock, in milliseconds since the epoch.
+        has_replicas: See `devtools.model.server.StreamServer`.
     """
+
+    has_replicas = False
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
@@ -64,12 +66,9 @@ class MemoryServer:
         return StreamLook(self._stream.newest(count), self._stream.info, self.now_ms)
 
     def save(self) -> object:
-        """See `StreamServer.save`."""
-        return deepcopy(self._stream)
+        """See `StreamServer.save`. There is no replica."""
+        return None
 
     def fail_over(self, saved: object, now_ms: int) -> None:
-        """See `StreamServer.fail_over`: without data it is a restart of the process, whose clock goes on."""
-        if isinstance(saved, MemoryStream):
-            self._stream, self.now_ms = deepcopy(saved), now_ms
-        else:
-            self.remove()
+        """See `StreamServer.fail_over`: a restart of the process, whose clock goes on."""
+        self.remove()

@@ -43,7 +43,10 @@ class RealServer:
 
     Attributes:
         now_ms: The clock of the walk, in milliseconds since the epoch.
+        has_replicas: See `devtools.model.server.StreamServer`.
     """
+
+    has_replicas = True
 
     def __init__(self, program: str, now_ms: int, node_size: int = 4) -> None:
         self.now_ms = now_ms

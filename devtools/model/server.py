@@ -19,9 +19,11 @@ class StreamServer(Protocol):
 
     Attributes:
         now_ms: The server's clock, in milliseconds since the epoch.
+        has_replicas: Whether another server can take over with older data. If not, it can only lose all of it.
     """
 
     now_ms: int
+    has_replicas: bool
 
     def add(self, fields: tuple[bytes, ...], entry_id: EntryID | None = None, maxlen: int | None = None) -> EntryID:
         """Add an entry, and trim the stream to a length if one is given: XADD.
@@ -100,7 +102,10 @@ class ModelServer:
 
     Attributes:
         now_ms: The server's clock, in milliseconds since the epoch.
+        has_replicas: See `StreamServer`.
     """
+
+    has_replicas = True
 
     def __init__(self, now_ms: int, node_size: int = 4) -> None:
         self.now_ms = now_ms

@@ -142,7 +142,7 @@ class Writer:
     def _fail_over(self) -> None:
         rng, server, ledger = self._rng, self._server, self._ledger
         saved, truth = self._replica
-        if rng.random() < 0.2:
+        if not server.has_replicas or rng.random() < 0.2:
             saved, truth = None, []
             ledger.removals += 1
         server.fail_over(saved, server.now_ms - rng.choice([0, 0, 1, 3, 1000]))
