@@ -58,20 +58,24 @@ class WalkClient:
 
     def start(self, start: SubscriptionStart, since: str | None) -> None:
         """Take the start of a subscription."""
+        ledger = self._ledger
         if since is None:
-            self._removals, self._fail_overs = self._ledger.removals_at_rest, self._ledger.fail_overs_at_rest
+            # The newest ones may be from any time.
+            self._removals = self._fail_overs = 0
         else:
             state = self._states[-1]
             self._index, self._removals, self._fail_overs = state.index, state.removals, state.fail_overs
         self._is_behind_gap = since is None or start.gap is not None
         for publication in start.publications:
             self._receive(int(publication.data), publication.position)
-        index = self._ledger.index_of(start.position)
+        if since is None:
+            self._removals, self._fail_overs = ledger.removals_at_rest, ledger.fail_overs_at_rest
+        index = ledger.index_of(start.position)
         if self._is_behind_gap:
             self._index, self._is_behind_gap = index, False
         elif index > self._index:
             self._check_nothing_due(index)
-        elif self._ledger.due(index, self._index):
+        elif ledger.due(index, self._index):
             self._fail("double", f"started at {start.position}, which is before what it has had")
         self._keep(start.position)
 
@@ -98,7 +102,7 @@ class WalkClient:
 
     def come_to_rest(self) -> None:
         """Take that nothing more is under way."""
-        end = len(self._ledger.additions)
+        end = self._ledger.end(self._index)
         if not self._is_behind_gap:
             self._check_nothing_due(end)
         self._index, self._is_behind_gap = end, False

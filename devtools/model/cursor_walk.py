@@ -163,7 +163,7 @@ class CursorWalk:
         self._settle()
 
     def _settle(self) -> None:
-        self._index = len(self._ledger.additions)
+        self._index = self._ledger.end(self._index)
         self._removals = self._ledger.removals
         self._fail_overs = self._ledger.fail_overs
         position = self._cursor.position

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from twisted.internet.defer import CancelledError
@@ -9,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from devtools.model.client import WalkClient
-from devtools.model.findings import Findings
+from devtools.model.findings import Findings, WalkFailure
 from devtools.model.ledger import Ledger
-from devtools.model.process import CHANNEL, LINES, Process, Subscription, small_sizes
+from devtools.model.process import CHANNEL, LINES, Process, Subscription
 from devtools.model.server import StreamServer
 from devtools.model.writer import Writer
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
@@ -31,14 +33,14 @@ class _Joined:
     Attributes:
         client: The client.
         process: The process.
-        subscription: Its way out.
+        subscription: Its way out, which calls `receive` with each line.
         is_subscribed: Whether it has had its start.
     """
 
-    def __init__(self, client: WalkClient, process: Process) -> None:
+    def __init__(self, client: WalkClient, process: Process, receive: Callable[[bytes], None]) -> None:
         self.client = client
         self.process = process
-        self.subscription = Subscription(client.receive_line)
+        self.subscription = Subscription(receive)
         self.is_subscribed = False
 
 
@@ -65,20 +67,23 @@ class JoinWalk:
         self._joined: dict[WalkClient, _Joined] = {}
         self._error: Failure | None = None
         self._steps = 0
+        # How much faster than the other the first process is, how restless clients are, and how often all come to rest.
+        self._lead = rng.choice([1, 1, 4, 20])
+        self._restlessness = rng.choice([0.1, 0.4, 0.8])
+        self._stretch = rng.choice([20, 50, 200])
 
     def step(self) -> None:
         """Do one thing."""
         self._steps += 1
-        with small_sizes():
-            self._step()
-            if self._steps % 50 == 0:
-                self._come_to_rest()
-            if self._error is not None:
-                self._error.raiseException()
+        self._step()
+        if self._steps % self._stretch == 0:
+            self._come_to_rest()
+        if self._error is not None:
+            self._error.raiseException()
 
     def _step(self) -> None:
         rng = self._rng
-        process = rng.choice(self._processes)
+        process = rng.choices(self._processes, [self._lead, 1])[0]
         roll = rng.random()
         if roll < 0.25:
             self._write()
@@ -101,8 +106,8 @@ class JoinWalk:
         else:
             client = rng.choice(self._clients)
             if client not in self._joined:
-                self._join(client, process)
-            elif rng.random() < 0.4:
+                self._join(client, rng.choice(self._processes))
+            elif rng.random() < self._restlessness:
                 self._leave(client)
 
     def _write(self) -> None:
@@ -123,13 +128,20 @@ class JoinWalk:
             client.fail_over_done(kept)
 
     def _join(self, client: WalkClient, process: Process) -> None:
-        joined = self._joined[client] = _Joined(client, process)
+        joined = self._joined[client] = _Joined(client, process, partial(self._receive, client))
         since, newest = client.position, 0
         if since is None or self._rng.random() < 0.1:
             since, newest = None, self._rng.choice([0, 0, 3, 20])
         outcome = process.subscriptions.subscribe(joined.subscription, CHANNEL, LINES, since, newest)
         outcome.addCallbacks(self._started, self._not_started, (joined, since), errbackArgs=(joined,))
         outcome.addErrback(self._failed)
+
+    def _receive(self, client: WalkClient, line: bytes) -> None:
+        try:
+            client.receive_line(line)
+        except WalkFailure:
+            # The reader under test would take it for a mistake of its own, and go on.
+            self._failed(Failure())
 
     def _started(self, start: SubscriptionStart, joined: _Joined, since: str | None) -> None:
         joined.is_subscribed = True

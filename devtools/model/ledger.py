@@ -76,7 +76,7 @@ class Ledger:
         """Note what the position of an empty channel means that was derived from a look."""
         if look.info is None or not look.info.length:
             position = empty_position(look)
-            self._empty[str(position)] = len(self.additions)
+            self._empty[str(position)] = self.end(0)
             self.was_empty = self.was_empty or position.entries_added is not None
 
     def came_to_rest(self) -> None:
@@ -110,6 +110,16 @@ class Ledger:
     def due(self, index: int, end: int | None = None) -> list[int]:
         """Return the serials of the entries that were added since, and not taken out, in their order."""
         return [each.serial for each in self.additions[index:end] if not each.is_deleted]
+
+    def end(self, index: int) -> int:
+        """Return the index of one who has had everything since an index.
+
+        Entries at the end that were taken out are not counted: where a fail-over loses their deletion they come.
+        """
+        end = len(self.additions)
+        while end > index and self.additions[end - 1].is_deleted:
+            end -= 1
+        return end
 
     def was_given_twice(self, entry_id: EntryID) -> bool:
         """Return whether two entries had this ID, on whichever server."""

@@ -82,7 +82,7 @@ class RecoveryWalk:
             entry = look.entries[-1] if self._rng.random() < 0.5 else self._rng.choice(look.entries)
             self._keep(entry.position, self._ledger.index(serial_of(entry)))
         else:
-            self._keep(empty_position(look), len(self._ledger.additions))
+            self._keep(empty_position(look), self._ledger.end(0))
 
     def _keep(self, position: Position, index: int) -> None:
         ledger = self._ledger
@@ -100,7 +100,7 @@ class RecoveryWalk:
         if recovery.gap is None:
             self._check_recovered(away, [serial_of(entry) for entry in recovery.entries])
             position = recovery.entries[-1].position if recovery.entries else away.position
-            self._keep(position, len(self._ledger.additions))
+            self._keep(position, self._ledger.end(away.index))
         else:
             self._check_gap(away, recovery.gap)
 

@@ -139,13 +139,11 @@ class ChannelJoins:
         return None if stands_behind else []
 
     def _is_ahead(self, position: Position) -> bool:
+        """Return whether a client may have had entries that this process has not read."""
         cursor = self._reader.cursor
-        return (
-            cursor is not None
-            and isinstance(position, EntryPosition)
-            and isinstance(cursor.position, EntryPosition)
-            and position.id > cursor.position.id
-        )
+        if cursor is None or not isinstance(position, EntryPosition):
+            return False
+        return not isinstance(cursor.position, EntryPosition) or position.id > cursor.position.id
 
     def _is_still_empty(self, position: Position) -> bool:
         """Return whether the channel had no entry when a client was told so, and none since."""

@@ -1,0 +1,82 @@
+"""Random walks of clients between processes that share a stream: the relay's own readers, joins and hub.
+
+Commands are carried out, replies and reports arrive, and connections break when the walk says so. The record of each
+client is all that was added, in its order and once, or a gap was told.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from devtools.model.findings import Findings
+from devtools.model.memory_server import MemoryServer
+from devtools.model.process import CHANNEL, LINES, Process, Subscription
+from devtools.model.run import START_MS, run_walk
+from devtools.model.server import ModelServer
+
+WALKS = 15
+
+
+class ChannelReaderPropertyTests(SynchronousTestCase):
+    """`python -m devtools.model` walks for longer, and on real servers."""
+
+    def test_client_that_moves_between_processes_gets_everything_once_or_is_told_of_a_gap(self) -> None:
+        findings = Findings()
+        for seed in range(WALKS):
+            run_walk("joins", ModelServer(START_MS), seed, findings)
+        self.assertGreater(findings.counts["recovered"], 30)
+        self.assertGreater(findings.counts["publications"], 500)
+
+    def test_client_of_the_embedded_broker_gets_everything_once_or_is_told_of_a_gap(self) -> None:
+        findings = Findings()
+        for seed in range(WALKS):
+            run_walk("joins", MemoryServer(START_MS), seed, findings)
+        self.assertGreater(findings.counts["recovered"], 30)
+
+
+class ClientAheadTests(SynchronousTestCase):
+    """A client comes from a process that has read further than this one."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.server = ModelServer(START_MS)
+        self.process = Process(self.server, self.clock, Random(1), lambda _look: None)
+        self.process.history.connect()
+
+    def add(self, data: bytes) -> str:
+        """Add an entry, and return the position behind it."""
+        self.server.add((b"data", data))
+        self.process.history.server_changed()
+        return self.server.look_at_newest(1).entries[0].position_text
+
+    def rest(self) -> None:
+        """Let everything happen that is under way."""
+        for _ in range(20):
+            self.clock.advance(0)
+            self.process.history.carry_out()
+            self.process.history.arrive()
+
+    def test_it_gets_nothing_again_though_a_read_from_before_is_under_way(self) -> None:
+        self.add(b"0")
+        self.check_ahead()
+
+    def test_it_gets_nothing_again_where_this_process_has_seen_no_entry(self) -> None:
+        self.check_ahead()
+
+    def check_ahead(self) -> None:
+        """Let a client join with the position of an entry that this process is about to read."""
+        lines: list[bytes] = []
+        self.process.subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES)
+        self.rest()
+        self.add(b"1")
+        # The report arrives, and the read is carried out; its reply is under way.
+        self.process.history.arrive()
+        self.process.history.carry_out()
+        ahead = self.add(b"2")
+        joining = self.process.subscriptions.subscribe(Subscription(lines.append), CHANNEL, LINES, ahead)
+        self.rest()
+        start = self.successResultOf(joining)
+        self.assertEqual((start.recovered, start.publications, start.position, lines), (True, (), ahead, []))
