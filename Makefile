@@ -8,7 +8,8 @@
 #                       skipped unless nginx, haproxy, caddy, chromium and curl are installed
 #   make lint           formatting, types, and the layers of imports
 #   make bench          costs of the relay beside other servers: tables, JSON and a picture; a quarter of an hour
-#   make faults         real relays, real Redis, and everything that can break between them: three minutes
+#   make faults         real relays, real Redis, and everything that can break between them: five minutes
+#   make soak           relays and Redis restarted at random, and every entry accounted for: ARGS='--minutes 10'
 #   make attack         real relays, and every known attack on them: half a minute
 #   make conformance    the Autobahn test suite against the relay's sockets; skipped without CPython 2.7
 #   make audit          pinned versions compared with published advisories
@@ -22,7 +23,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients docs-test lint audit bench faults attack conformance docs pins clean
+.PHONY: run test test-clients docs-test lint audit bench faults soak attack conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -58,6 +59,9 @@ lint: .venv/dev
 
 faults: .venv/dev
 	@$(BIN)/python -m devtools.faults run $(ARGS)
+
+soak: .venv/dev
+	@$(BIN)/python -m devtools.faults soak $(ARGS)
 
 attack: .venv/dev
 	@$(BIN)/python -m devtools.attacks run $(ARGS)

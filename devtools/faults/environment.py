@@ -25,7 +25,17 @@ from devtools.harness.relay import AsyncRelay
 if TYPE_CHECKING:
     from devtools.faults.fault import Fault
 
-__all__ = ["CHANNELS", "CLIENTS", "HISTORY_CHANNELS", "FaultEnvironment", "FaultError"]
+__all__ = [
+    "CHANNELS",
+    "CLIENTS",
+    "HISTORY_CHANNELS",
+    "STREAM_CLIENTS",
+    "WANDERING_CLIENTS",
+    "WIDE_STREAM_CLIENTS",
+    "WITH_HISTORY",
+    "FaultEnvironment",
+    "FaultError",
+]
 
 CHANNELS = ("c0", "c1", "c2", "c3", "c4")
 ROAMING_CHANNELS = tuple(f"w{number}" for number in range(10))
@@ -59,6 +69,8 @@ channels = ["h*"]
 history_size = 10000
 history_seconds = 3600
 """
+
+WANDERING_CLIENTS = 6
 
 UNREADY_SECONDS = 12.0
 """How soon `/readyz` must report that messages do not flow: 8 s by the relay's own deadlines, and a margin for the
@@ -193,6 +205,8 @@ class FaultEnvironment:
         )
         await asyncio.sleep(0.5)
         self.before = self.sizes()
+        if self.streams is not None:
+            self.streams.start_wandering(WANDERING_CLIENTS)
         self.pool.start_roaming((*channels, *ROAMING_CHANNELS), self._is_complete)
 
     async def tear_down(self) -> list[str]:
@@ -224,6 +238,12 @@ class FaultEnvironment:
         """Publish and add nothing any more."""
         await self.publisher.stop()
         await self.adder.stop()
+
+    async def stop_moving(self) -> None:
+        """End the clients that go from channel to channel, and those that lose their connections."""
+        await self.pool.stop_roaming()
+        if self.streams is not None:
+            await self.streams.stop_wandering()
 
     # For scenarios
 

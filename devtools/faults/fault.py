@@ -20,7 +20,7 @@ class Unready(Enum):
 
 
 class Gaps(Enum):
-    """Whether clients of channels with history should be told of a gap."""
+    """The clients of channels with history that should be told of a gap."""
 
     NEVER = "nobody: the streams hold everything"
     MUST = "somebody: entries are gone that were not read"

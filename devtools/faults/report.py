@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from devtools.faults.environment import STREAM_CLIENTS, WANDERING_CLIENTS, WIDE_STREAM_CLIENTS
 from devtools.faults.fault import TABLE
+from devtools.faults.history_report import history_table, promise
 from devtools.faults.result import FaultResult
 from devtools.faults.scenarios import clients, host, link, redis, relay
 from devtools.harness.reporting import markdown_table, save_json, text_table
@@ -62,11 +64,13 @@ _GROUPS = {
     "Relay": relay,
     "Hostile clients": clients,
 }
+"""The groups of faults without history."""
 
 
 def table(results: Sequence[FaultResult]) -> str:
-    """Return the results, one per line."""
-    return text_table(HEADINGS, map(_row, results), FIGURES)
+    """Return the results, one per line; those of channels with history have figures of their own behind."""
+    figures = history_table(results, markdown=False)
+    return text_table(HEADINGS, map(_row, results), FIGURES) + (f"\n\n{figures}" if figures else "")
 
 
 def explain_failure(result: FaultResult) -> str:
@@ -81,9 +85,15 @@ def save(results: Sequence[FaultResult], target: Path) -> None:
     save_json([{**dataclasses.asdict(result), "verdict": result.verdict} for result in results], target)
 
 
-def page(results: Sequence[FaultResult], client_count: int) -> str:
-    """Return docs/reliability.md."""
-    parts = [_PAGE.format(clients=client_count)]
+def page(results: Sequence[FaultResult], client_count: int, soak: str) -> str:
+    """Return docs/reliability.md.
+
+    Args:
+        results: The results of all faults.
+        client_count: The number of clients that listen.
+        soak: The section about a soak; empty for none.
+    """
+    parts = [_PAGE.format(clients=client_count), *_history_parts(results), *filter(None, (soak,))]
     by_name = {result.name: result for result in results}
     for title, module in _GROUPS.items():
         faults = [
@@ -94,6 +104,18 @@ def page(results: Sequence[FaultResult], client_count: int) -> str:
             parts.append(f"## {title}\n\n{markdown_table(HEADINGS, rows, padded=False)}\n")
             parts.append("\n".join(f"- `{fault.name}`: {fault.text}" for fault in faults) + "\n")
     return "\n".join(parts)
+
+
+def _history_parts(results: Sequence[FaultResult]) -> list[str]:
+    """Return the sections about channels with history."""
+    found = [result for result in results if result.history is not None]
+    single, several = STREAM_CLIENTS, WIDE_STREAM_CLIENTS
+    lines = [f"- `{result.name}`: {result.text}" for result in found]
+    return [
+        promise(single, several, WANDERING_CLIENTS),
+        history_table(found, markdown=True) + "\n",
+        "\n".join(lines) + "\n",
+    ]
 
 
 def _row(result: FaultResult) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from devtools.faults.fault import Fault, Gaps, Unready
 from devtools.faults.result import FaultResult, HistoryFigures
 from devtools.faults.stream_audit import StreamReport
 
-__all__ = ["run", "run_fault"]
+__all__ = ["raise_descriptor_limit", "run", "run_fault"]
 
 SCENARIO_SECONDS = 60.0
 """The longest time that a scenario may take, all its waiting included."""
@@ -29,6 +29,10 @@ FALSE_READY_SECONDS = 12.0
 
 SETTLE_SECONDS = 1.5
 QUIET_SECONDS = 5.0
+
+RETURN_SECONDS = 20.0
+"""How long it takes until every event source is back: one that was turned away may be told to wait twelve seconds."""
+
 DESCRIPTORS = 3
 """The count of open files may differ by this: a probe being answered, and client connections about to end."""
 
@@ -84,7 +88,7 @@ async def run(
     Returns:
         The results.
     """
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     deadline = time.monotonic() + minutes * 60
     slots = asyncio.Semaphore(concurrency)
 
@@ -111,9 +115,11 @@ async def _run_phases(environment: FaultEnvironment, result: FaultResult) -> Non
     recovered = await _wait_until_recovered(environment, ended)
     await environment.stop_publishing()
     environment.pool.listen_only()
+    if environment.streams is not None:
+        environment.streams.stay()
     delivery, streams = await _final_delivery(environment)
     result.codes = dict(environment.pool.codes)
-    await environment.pool.stop_roaming()
+    await environment.stop_moving()
     result.published = environment.publisher.accepted
     result.expected, result.lost = delivery.expected, delivery.lost
     result.announced, result.silent = delivery.announced, delivery.silent
@@ -155,10 +161,7 @@ async def _wait_until_recovered(environment: FaultEnvironment, ended: float) -> 
             recovered = now
         if recovered is not None and now >= calm:
             delivery = audit(environment.pool.connections, environment.publisher.log, now - FRESH_SECONDS)
-            streams = environment.stream_report(now - FRESH_SECONDS)
-            if not (delivery.silent or streams.holes) or (
-                environment.fault.expects_silence and now >= calm + QUIET_SECONDS
-            ):
+            if not delivery.silent or (environment.fault.expects_silence and now >= calm + QUIET_SECONDS):
                 break
         await asyncio.sleep(0.1)
     return recovered
@@ -166,7 +169,7 @@ async def _wait_until_recovered(environment: FaultEnvironment, ended: float) -> 
 
 async def _final_delivery(environment: FaultEnvironment) -> tuple[DeliveryReport, StreamReport]:
     """Return the reports after the publishers have stopped. Messages that are on their way get time to arrive."""
-    deadline = time.monotonic() + QUIET_SECONDS
+    deadline = time.monotonic() + (QUIET_SECONDS if environment.streams is None else RETURN_SECONDS)
     while True:
         now = time.monotonic()
         delivery = audit(environment.pool.connections, environment.publisher.log, now)
@@ -270,7 +273,7 @@ async def _check_sizes(environment: FaultEnvironment, result: FaultResult) -> No
         )
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     """Each client is two open files, and the usual limit is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

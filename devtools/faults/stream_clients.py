@@ -8,14 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from random import Random
 
 from devtools.harness.event_source import EventSource
 from devtools.harness.event_stream import Event
 
-__all__ = ["ChannelRecord", "StreamClient", "StreamPool", "ToldGap"]
+__all__ = ["ChannelRecord", "StreamClient", "StreamPool", "ToldGap", "WanderingClient", "some_channels"]
 
 NO_POSITION = "-"
+
+SEVERAL_CHANNELS = 3
+"""The number of channels of those that have several."""
 
 
 @dataclass(slots=True)
@@ -102,6 +106,34 @@ class StreamClient:
             self.ends[event.type] += 1
 
 
+class WanderingClient(StreamClient):
+    """A client that loses its connection again and again, as a phone does that changes its network.
+
+    Args:
+        channels: The channels.
+        port: Returns the port of a relay, each time that it connects.
+        rng: Randomness.
+        pause: The shortest and the longest time between two losses, in seconds.
+    """
+
+    def __init__(
+        self, channels: Sequence[str], port: Callable[[], int], rng: Random, pause: tuple[float, float] = (0.3, 3.0)
+    ) -> None:
+        super().__init__(channels, port)
+        self._rng = rng
+        self._pause = pause
+        self._wandering = asyncio.get_running_loop().create_task(self._wander())
+
+    def stay(self) -> None:
+        """Lose no connection any more."""
+        self._wandering.cancel()
+
+    async def _wander(self) -> None:
+        while True:
+            await asyncio.sleep(self._rng.uniform(*self._pause))
+            self.source.drop()
+
+
 class StreamPool:
     """All clients of event streams.
 
@@ -113,23 +145,41 @@ class StreamPool:
         rng: Randomness.
 
     Attributes:
-        clients: The clients.
+        clients: Those that stay.
+        wandering: Those that lose their connection again and again.
     """
-
-    SEVERAL = 3
-    """The number of channels of those that have several."""
 
     def __init__(self, channels: Sequence[str], single: int, several: int, ports: Sequence[int], rng: Random) -> None:
         self.clients: list[StreamClient] = []
+        self.wandering: list[WanderingClient] = []
+        self._channels = channels
+        self._ports = ports
+        self._rng = rng
         for number in range(single + several):
-            begin, count = number % len(channels), 1 if number < single else self.SEVERAL
-            mine = [*channels[begin:], *channels[:begin]][:count]
-            self.clients.append(StreamClient(mine, _taking_turns(ports, rng.randrange(len(ports)))))
+            mine = some_channels(channels, number, 1 if number < single else SEVERAL_CHANNELS)
+            self.clients.append(StreamClient(mine, self._turns()))
+
+    def start_wandering(self, count: int) -> None:
+        """Start clients that lose their connection again and again, half of them with several channels."""
+        for number in range(count):
+            mine = some_channels(self._channels, number, 1 + number % 2 * (SEVERAL_CHANNELS - 1))
+            rng = Random(self._rng.random())  # noqa: S311 -- no secret depends on it
+            self.wandering.append(WanderingClient(mine, self._turns(), rng))
+
+    def stay(self) -> None:
+        """Let all of them keep their connections."""
+        for client in self.wandering:
+            client.stay()
+
+    async def stop_wandering(self) -> None:
+        """Close those that lost theirs again and again. Their records remain."""
+        self.stay()
+        await asyncio.gather(*(client.source.close() for client in self.wandering))
 
     @property
     def records(self) -> list[ChannelRecord]:
         """The records of all clients."""
-        return [record for client in self.clients for record in client.records.values()]
+        return [record for client in self._all for record in client.records.values()]
 
     @property
     def connections(self) -> Sequence[object]:
@@ -139,13 +189,13 @@ class StreamPool:
     @property
     def reconnects(self) -> int:
         """How often clients have come back."""
-        return sum(max(0, client.source.opened - 1) for client in self.clients)
+        return sum(max(0, client.source.opened - 1) for client in self._all)
 
     def problems(self) -> list[str]:
         """Return what happened to clients that must not happen to any."""
-        gave_up = Counter(client.source.gave_up for client in self.clients if client.source.gave_up)
+        gave_up = Counter(client.source.gave_up for client in self._all if client.source.gave_up)
         ends: Counter[str] = Counter()
-        for client in self.clients:
+        for client in self._all:
             ends += client.ends
         problems = [f"{count} event sources gave up for good: {reason}" for reason, count in gave_up.items()]
         return problems + [f"event streams ended with {name!r} {count} times" for name, count in ends.items()]
@@ -156,16 +206,22 @@ class StreamPool:
 
     async def close(self) -> None:
         """Close all clients."""
-        await asyncio.gather(*(client.source.close() for client in self.clients))
+        self.stay()
+        await asyncio.gather(*(client.source.close() for client in self._all))
+
+    @property
+    def _all(self) -> list[StreamClient]:
+        return [*self.clients, *self.wandering]
+
+    def _turns(self) -> Callable[[], int]:
+        """Return a function that returns one port after the other."""
+        ports = cycle(self._ports)
+        for _ in range(self._rng.randrange(len(self._ports))):
+            next(ports)
+        return lambda: next(ports)
 
 
-def _taking_turns(ports: Sequence[int], first: int) -> Callable[[], int]:
-    """Return a function that returns one port after the other."""
-    at = first - 1
-
-    def next_port() -> int:
-        nonlocal at
-        at = (at + 1) % len(ports)
-        return ports[at]
-
-    return next_port
+def some_channels(channels: Sequence[str], first: int, count: int) -> list[str]:
+    """Return so many channels, beginning with one of them."""
+    begin = first % len(channels)
+    return [*channels[begin:], *channels[:begin]][:count]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -165,6 +166,12 @@ class AsyncRelay(_RelayProcess):
     async def get(self, path: str, seconds: float = 2.0) -> tuple[int, str]:
         """Return status and body of a GET; 0 and the reason if there is no answer in time."""
         return await get(self.port, path, seconds)
+
+    async def metrics_by_label(self, name: str) -> dict[str, float]:
+        """Return the values of one of its metrics with one label, by the label's value. Empty if there is no answer."""
+        status, text = await self.get("/metrics")
+        found = re.findall(rf'^{name}{{\w+="([^"]*)"}} (\S+)$', text, re.MULTILINE) if status == 200 else []
+        return {label: float(value) for label, value in found}
 
     async def metric(self, name: str) -> float | None:
         """Return the value of one of its metrics without labels, or None if there is none of this name."""

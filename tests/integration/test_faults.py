@@ -10,9 +10,12 @@ from devtools.faults import scenarios
 from devtools.faults.audit import DeliveryReport, audit
 from devtools.faults.clients import ConnectionRecord
 from devtools.faults.fault import TABLE
+from devtools.faults.history_report import SOAK_HEADING, replace_soak, soak_section_of
 from devtools.faults.publisher import MessageState, NumberedMessage
 from devtools.faults.result import FaultResult
 from devtools.faults.run import run
+from devtools.faults.stream_audit import StreamReport, audit_streams
+from devtools.faults.stream_clients import ChannelRecord, ToldGap
 from devtools.harness.redis_server import require_redis
 
 SMOKE_FAULTS = (
@@ -22,13 +25,15 @@ SMOKE_FAULTS = (
     "rolling-deploy",
     "clients-do-not-read",
     "nobody-wants-to-know",
+    "redis-restarts-with-its-data",
+    "rolling-deploy-over-streams",
 )
 
 
 class FaultTests(SynchronousTestCase):
     """Faults of real processes. ``make faults`` runs all of them."""
 
-    timeout = 180
+    timeout = 240
 
     def test_no_message_is_lost_silently_in_the_smoke_faults(self) -> None:
         """Every loss is announced; where gap notices are off, the silent loss is seen."""
@@ -93,3 +98,72 @@ class AuditTests(SynchronousTestCase):
         ]
         delivery = audit([ConnectionRecord("c0", 1, 0.5, numbers=[2], times=[3.0])], {"c0": log}, until=10.0)
         self.assertEqual((delivery.expected, delivery.lost), (1, 0))
+
+
+class StreamAuditTests(SynchronousTestCase):
+    """The report about a client of a channel with history."""
+
+    def audit(
+        self, *items: int | str, began: float | None = 0.5, states: dict[int, MessageState] | None = None
+    ) -> StreamReport:
+        """Return the report of a client that was told these of six entries, added at 0 to 5; a text is a gap."""
+        log = [NumberedMessage(float(at), (states or {}).get(at, MessageState.ACCEPTED)) for at in range(6)]
+        told = [ToldGap(item) if isinstance(item, str) else item for item in items]
+        return audit_streams([ChannelRecord("h0", began, told)], {"h0": log}, until=10.0)
+
+    def assert_fine(self, report: StreamReport) -> None:
+        """Assert that nothing was missed and nothing came twice."""
+        self.assertEqual((report.holes, report.doubles, report.missed, report.examples), (0, 0, 0, []))
+
+    def test_client_is_owed_what_is_added_after_it_was_given_a_position(self) -> None:
+        self.assert_fine(self.audit(1, 2, 3, 4, 5))
+        self.assertEqual(self.audit(2, 3, 4, 5).holes, 1)
+        self.assertEqual(self.audit(1, 2, 3).holes, 2)
+        self.assertEqual(self.audit().holes, 5)
+        self.assert_fine(self.audit(began=None))
+
+    def test_entry_from_just_before_it_saw_the_position_may_come(self) -> None:
+        self.assert_fine(self.audit(0, 1, 2, 3, 4, 5))
+
+    def test_hole_is_told_by_a_gap_before_the_next_entry(self) -> None:
+        report = self.audit(1, "trimmed", 4, 5)
+        self.assertEqual((report.holes, report.missed, report.gaps), (0, 2, {"trimmed": 1}))
+        self.assertEqual(self.audit(1, 4, "trimmed", 5).holes, 2)
+        self.assertEqual(self.audit(1, 2, 3, "expired").missed, 2)
+
+    def test_gap_at_which_nothing_is_missing_is_needless(self) -> None:
+        report = self.audit(1, 2, "trimmed", 3, 4, 5)
+        self.assert_fine(report)
+        self.assertEqual(report.needless, 1)
+
+    def test_double_and_wrong_order_are_seen(self) -> None:
+        self.assertEqual(self.audit(1, 2, 2, 3, 4, 5).doubles, 1)
+        self.assertEqual(self.audit(1, 2, 3, 4, 5, 2).doubles, 1)
+        report = self.audit(1, 3, 2, 4, 5)
+        self.assertEqual((report.holes, report.doubles), (1, 1))
+
+    def test_stream_that_is_another_one_may_bring_again_what_the_client_has(self) -> None:
+        report = self.audit(1, 2, 3, "unknown_position", 2, 3, 4, 5)
+        self.assert_fine(report)
+        self.assertEqual(report.again, 2)
+        self.assertEqual(self.audit(1, 2, 3, "unknown_position", 2, 4, 5).holes, 1)
+        self.assertEqual(self.audit(1, 2, 3, "trimmed", 2, 3, 4, 5).doubles, 2)
+
+    def test_entry_that_no_server_has_is_not_owed_and_may_come(self) -> None:
+        for state in (MessageState.FORGOTTEN, MessageState.UNKNOWN, MessageState.REJECTED, MessageState.SENT):
+            self.assert_fine(self.audit(1, 2, 4, 5, states={3: state}))
+            self.assert_fine(self.audit(1, 2, 3, 4, 5, states={3: state}))
+
+    def test_entry_that_was_never_added_is_seen(self) -> None:
+        self.assertEqual(self.audit(1, 2, 3, 4, 5, 6).unknown, ["h0 6"])
+
+
+class SoakPageTests(SynchronousTestCase):
+    """The section about a soak in docs/reliability.md."""
+
+    def test_section_replaces_the_old_one_where_that_stands_and_is_added_where_there_is_none(self) -> None:
+        section = f"{SOAK_HEADING}\n\nnew\n"
+        page = f"# Page\n\n{SOAK_HEADING}\n\nold\n\n## More\n"
+        self.assertEqual(replace_soak(page, section), f"# Page\n\n{section}\n## More\n")
+        self.assertEqual(replace_soak("# Page\n", section), f"# Page\n\n{section}")
+        self.assertEqual(soak_section_of("# Page\n"), "")
