@@ -138,6 +138,19 @@ class RecoveryTests(RecoveryCase):
         self.assertEqual(source.of("message:p"), ["plain"])
         self.assertEqual(source.of("gap"), ['{"channel":"p","reason":"no_history"}'])
 
+    def test_confirmations_of_several_channels_have_the_positions_of_all_of_them(self) -> None:
+        relay = self.history_relay()
+        source = EventSource(relay, "/sse/a1?channel=p&channel=a2")
+        ids = [event.last_event_id.split(",") for event in source.events if event.type == "subscribed"]
+        self.assertEqual([len(each) for each in ids], [3, 3, 3])
+        self.assertNotIn("-", [each[0] for each in ids])
+        source.client.wire.hang_up()
+        self.add(relay, "a2", b"1")
+        source.come_back()
+        self.assertEqual(
+            (source.of("message:a2"), source.of("gap")), (["1"], ['{"channel":"p","reason":"no_history"}'])
+        )
+
     def test_connection_that_ends_while_channels_are_being_subscribed_costs_no_position(self) -> None:
         relay = self.history_relay()
         source = EventSource(relay, "/sse/a1?channel=a2")

@@ -26,7 +26,6 @@ from wsrelay.core.wire.cors import cors_headers
 from wsrelay.core.wire.event_stream import HEARTBEAT, retry_event, stream_head
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.dialects import SSE
 from wsrelay.dialects.sse import credential_event, read_subscriptions, starting_position
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
@@ -67,6 +66,9 @@ class StreamContext(Protocol):
 
     def client(self, connection: Connection) -> Client:
         """Make the client of a connection."""
+
+    def dialect(self, *, has_several_channels: bool) -> IDialect:
+        """Return the dialect of streams of one channel, or of several."""
 
     def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
         """Return the encoding that all streams of one channel share, or all streams of several."""
@@ -137,11 +139,11 @@ class StreamConnection:
     @property
     def dialect(self) -> IDialect:
         """See `Connection.dialect`."""
-        return SSE.dialect
+        return self._factory.dialect(has_several_channels=self._has_several_channels)
 
     def encoding(self, frames: FrameType = FrameType.AUTO) -> Encoding:
         """See `Connection.encoding`."""
-        return self._factory.encoding(frames, has_several_channels=self.writer is not self._out)
+        return self._factory.encoding(frames, has_several_channels=self._has_several_channels)
 
     @property
     def ping_seconds(self) -> int:
@@ -283,6 +285,11 @@ class StreamConnection:
         self._client.connection_lost()
 
     # Private
+
+    @property
+    def _has_several_channels(self) -> bool:
+        """True once the stream is open, if its ids carry the positions of several channels."""
+        return self.writer is not self._out
 
     def _end(self, seconds: float | None = None) -> None:
         """Send nothing more, and end the connection when all has been sent."""

@@ -78,6 +78,8 @@ class StreamConnectionFactory:
         self._rng = rng
         one: tuple[IDialect, Framing] = SSE.dialect, EventStreamFraming()
         several: tuple[IDialect, Framing] = SeveralChannelsDialect(), SeveralChannelsFraming()
+        # By whether the stream has several channels.
+        self._dialects = {False: one[0], True: several[0]}
         # By whether the stream has several channels, and whether frames are binary.
         self._encodings = {
             (language is several, frames is FrameType.BINARY): StreamEncoding(*language, frames, self._not_text)
@@ -92,6 +94,10 @@ class StreamConnectionFactory:
     def client(self, connection: Connection) -> Client:
         """See `StreamContext.client`."""
         return self._make_client(connection)
+
+    def dialect(self, *, has_several_channels: bool) -> IDialect:
+        """See `StreamContext.dialect`."""
+        return self._dialects[has_several_channels]
 
     def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
         """See `StreamContext.encoding`."""
