@@ -29,7 +29,8 @@ class EventSource:
     Attributes:
         opened: How often a stream was opened.
         failures: Why attempts to open one failed, and how often.
-        gave_up: The status or type of a response that ends an EventSource for good; empty if none came.
+        gave_up: The status line of a response that ends an EventSource for good, or an error of its user's functions.
+            Empty if there was none.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class EventSource:
                 await self._read_one_stream()
             except (OSError, asyncio.IncompleteReadError) as error:
                 self.failures[type(error).__name__] += 1
+            except Exception as error:  # noqa: BLE001 -- what is sent to it makes no sense: its user is to see that
+                self.gave_up = f"{type(error).__name__}: {error}"
             await asyncio.sleep(self._retry_seconds)
 
     async def _read_one_stream(self) -> None:

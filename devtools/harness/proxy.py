@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
+import hiredis
+
 from devtools.harness.ports import free_port
 
 __all__ = ["Direction", "Proxy", "Role", "reset_connection"]
@@ -157,6 +159,15 @@ class Proxy:
         """Forward new connections to another port."""
         self._upstream = upstream
 
+    async def move(self) -> None:
+        """Connect the connections that exist to the port of `redirect`, without a sign to the clients.
+
+        Proxies that hide a fail-over do so. The new server speaks the protocol that the client has asked for, and
+        knows nothing else of what it has told the old one. No command may be under way.
+        """
+        for pair in self._of(None):
+            await pair.move()
+
     async def transform(self, data: bytes, role: Role, direction: Direction) -> bytes:
         """Return a chunk as it is to be forwarded, after all that holds it back."""
         if self._delay:
@@ -209,6 +220,8 @@ class _Pair:
         self._server: asyncio.StreamWriter | None = None
         self._stranded = False
         self._half_closed = False
+        self._pumps: asyncio.TaskGroup | None = None
+        self._down: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         try:
@@ -217,23 +230,41 @@ class _Pair:
             reset_connection(self._writer)
             return
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(Direction.UP, self._reader, self._server))
-                both.create_task(self._pump(Direction.DOWN, reader, self._writer))
+            async with asyncio.TaskGroup() as self._pumps:
+                self._pumps.create_task(self._pump(Direction.UP, self._reader))
+                self._down = self._pumps.create_task(self._pump(Direction.DOWN, reader))
         except* OSError:
             pass
         finally:
             self.end(gracefully=True)
 
-    async def _pump(self, direction: Direction, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def move(self) -> None:
+        if self._pumps is None or self._down is None:
+            return
+        reader, writer = await self._proxy.connect()
+        if self.role is Role.STREAMS:
+            replies = hiredis.Reader()
+            writer.write(b"HELLO 3\r\n")
+            while replies.gets() is False:
+                replies.feed(await reader.read(_CHUNK_BYTES))
+        self._down.cancel()
+        old, self._server = self._server, writer
+        if old is not None:
+            old.close()
+        self._down = self._pumps.create_task(self._pump(Direction.DOWN, reader))
+
+    async def _pump(self, direction: Direction, source: asyncio.StreamReader) -> None:
         while data := await source.read(_CHUNK_BYTES):
             if direction is Direction.UP and self.role is Role.UNKNOWN:
                 self.role = next((role for role in Role if role.value and role.value in data), Role.UNKNOWN)
             data = await self._proxy.transform(data, self.role, direction)
-            if not self._stranded and not (self._half_closed and direction is Direction.DOWN):
+            # Looked up each time: the server may be another one by now.
+            target = self._server if direction is Direction.UP else self._writer
+            if target is not None and not self._stranded and not (self._half_closed and direction is Direction.DOWN):
                 target.write(data)
                 await target.drain()
-        if not self._stranded and target.can_write_eof() and not target.is_closing():
+        target = self._server if direction is Direction.UP else self._writer
+        if target is not None and not self._stranded and target.can_write_eof() and not target.is_closing():
             target.write_eof()
 
     def end(self, *, gracefully: bool) -> None:

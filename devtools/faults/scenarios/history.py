@@ -6,10 +6,11 @@ import asyncio
 import signal
 import time
 
-from devtools.faults.environment import HISTORY_CHANNELS, FaultEnvironment
+from devtools.faults.environment import HISTORY_CHANNELS, FaultEnvironment, FaultError
 from devtools.faults.fault import Gaps, Unready, fault
 from devtools.faults.publisher import PREFIX
 from devtools.harness.proxy import Direction, Role
+from devtools.harness.redis_server import AsyncRedisServer
 
 KEEPS = ("--appendonly", "yes", "--appendfsync", "no")
 """Flags of a server that has its data again after SIGKILL: what it writes is with the kernel before it replies."""
@@ -77,37 +78,60 @@ async def failover_loses_nothing(environment: FaultEnvironment) -> None:
     await _fail_over(environment, lost_seconds=0.0)
 
 
-async def _fail_over(environment: FaultEnvironment, lost_seconds: float) -> None:
+@fault(history=Gaps.NEVER, unready=Unready.MAY)
+async def proxy_hides_a_failover(environment: FaultEnvironment) -> None:
+    """A replica becomes the master, and a proxy moves the open links to it: nothing is tracked or subscribed there."""
+    standby = await _start_replica(environment)
+    await environment.stop_publishing()
+    await environment.admin("WAIT", 1, 5000)
+    await environment.admin("REPLICAOF", "NO", "ONE", redis=standby)
+    # Nothing is under way any more: a real proxy sees to that.
+    await asyncio.sleep(0.5)
+    environment.proxy.redirect(standby.port)
+    await environment.proxy.move()
+    environment.redis.kill()
+    await _continue_at(environment, standby)
+    await asyncio.sleep(10)
+
+
+async def _start_replica(environment: FaultEnvironment) -> AsyncRedisServer:
+    """Return another server that has everything, and gets what is written."""
     standby = await environment.start_standby()
     await environment.admin("REPLICAOF", "127.0.0.1", environment.redis.port, redis=standby)
     deadline = time.monotonic() + 15
-    while True:
+    while time.monotonic() < deadline:
         # The reply to INFO is bytes.
         state = bytes(await environment.admin("INFO", "replication", redis=standby))  # type: ignore[call-overload]
         if b"master_link_status:up" in state and b"master_sync_in_progress:0" in state:
-            break
-        if time.monotonic() > deadline:
-            environment.expect(False, "the replica was not in step in time")
-            break
+            return standby
         await asyncio.sleep(0.1)
+    raise FaultError("the replica was not in step in time")
+
+
+async def _continue_at(environment: FaultEnvironment, server: AsyncRedisServer) -> None:
+    environment.publisher.switch(server.port)
+    environment.adder.switch(server.port)
+    environment.publisher.start()
+    environment.adder.start()
+
+
+async def _fail_over(environment: FaultEnvironment, lost_seconds: float) -> None:
+    standby = await _start_replica(environment)
     if lost_seconds:
         await environment.admin("REPLICAOF", "NO", "ONE", redis=standby)
         await asyncio.sleep(lost_seconds)
-        await environment.adder.stop()
-        environment.redis.kill()
+        await environment.stop_publishing()
     else:
-        await environment.adder.stop()
+        await environment.stop_publishing()
         # In step with everything that was accepted.
         await environment.admin("WAIT", 1, 5000)
         await asyncio.sleep(0.5)
-        environment.redis.kill()
-        await environment.admin("REPLICAOF", "NO", "ONE", redis=standby)
+    environment.redis.kill()
+    await environment.admin("REPLICAOF", "NO", "ONE", redis=standby)
     forgotten = await environment.mark_forgotten(standby)
     environment.expect(bool(forgotten) == bool(lost_seconds), f"the new master lacked {forgotten} entries")
-    environment.publisher.switch(standby.port)
-    environment.adder.switch(standby.port)
     environment.proxy.redirect(standby.port)
-    environment.adder.start()
+    await _continue_at(environment, standby)
 
 
 @fault(history=Gaps.MUST, quick=True, unready=Unready.MAY)
