@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.request
 from typing import Any
 
 from twisted.trial import unittest
@@ -193,6 +194,64 @@ class RejectedPageTests(_BrowserCase):
             self.assertEqual(_notices(page), [])
             self.assertEqual(page.evaluate("document.activeElement.id"), "text")
 
+    def test_visitor_who_is_disconnected_needs_a_new_credential(self) -> None:
+        application = ThreadedStubApplication(lambda _request: (200, {"sub": "42"}))
+        self.addCleanup(application.close)
+        key = "0123456789abcdef"
+        flags = ("--publish", "chat", "--hook-url", application.url, "--chat-page", "true")
+        with Relay(*flags, env={"WSRELAY_API_KEYS": key}) as relay:
+            page = self.browser.open(relay.url + "/healthz")
+            page.evaluate("document.cookie = 'session=1'; location.href = '/'")
+            page.wait_for("document.querySelector('#status')?.dataset.state === 'open'")
+            call = urllib.request.Request(
+                f"{relay.url}/api/disconnect", b'{"user": "42"}', {"Authorization": f"Bearer {key}"}
+            )
+            with urllib.request.urlopen(call, timeout=10):
+                self.wait_for_state(page, "stopped")
+            (notice,) = _notices(page)
+            self.assertIn("(code 4505). This page has no way to get a new credential", notice)
+
+
+class MembersTests(_BrowserCase):
+    """Who is here."""
+
+    def test_each_visitor_is_one_also_while_writing_and_gone_when_the_tab_is(self) -> None:
+        with Relay() as relay:
+            ada, ben = self.show(relay.url), self.show(relay.url)
+            for page, name in ((ada, "Ada"), (ben, "Ben")):
+                _send(page, name, f"I am {name}")
+            for page in (ada, ben):
+                page.wait_for("document.querySelector('#count').textContent === '2 here'")
+                self.assertEqual(len(_wait_for_rows(page, 2)), 2)
+            cleo = self.show(relay.url)
+            for page in (ada, ben, cleo):
+                page.wait_for("document.querySelector('#count').textContent === '3 here'")
+            ben.evaluate("location.href = 'about:blank'")
+            for page in (ada, cleo):
+                # A leave is told when it is certain that it was no reload.
+                page.wait_for("document.querySelector('#count').textContent === '2 here'", 40.0)
+            self.assertEqual(ada.evaluate("document.querySelector('#members').textContent"), "2 without a name")
+
+    def test_users_are_named_once_and_as_text(self) -> None:
+        user = "<b>Ada</b>"
+        application = ThreadedStubApplication(lambda _request: (200, {"sub": user}))
+        self.addCleanup(application.close)
+        with Relay("--hook-url", application.url) as relay:
+            page = self.browser.open(relay.url + "/healthz")
+            page.evaluate("document.cookie = 'session=1'")
+            for _ in range(2):
+                page = self.show(relay.url)
+            page.wait_for("document.querySelector('#count').textContent === '1 here'")
+            self.assertEqual(page.evaluate("document.querySelector('#members').textContent"), user)
+
+    def test_nothing_is_shown_where_the_relay_does_not_tell(self) -> None:
+        with Relay("--publish", "chat", "--chat-page", "true") as relay:
+            page = self.show(relay.url)
+            page.wait_for("performance.getEntriesByType('resource').some(each => each.name.endsWith('/presence/chat'))")
+            self.assertTrue(page.evaluate("document.querySelector('#here').hidden"))
+            _send(page, "Ada", "hello")
+            self.assertEqual(len(_wait_for_rows(page, 1)), 1)
+
 
 class LinkTests(_BrowserCase):
     """The page on a link that fails."""
@@ -224,6 +283,30 @@ class LinkTests(_BrowserCase):
         _send(other, "Ben", "the last one")
         texts = [row["text"] for row in _wait_for_rows(other, 3)]
         self.assertEqual(texts, ["lost", "echo lost", "the last one"])
+
+    def test_page_catches_up_on_what_was_said_while_the_link_was_down(self) -> None:
+        page, other = self.show(self.proxy.url), self.show(self.relay.url)
+        _send(other, "Ben", "first")
+        _wait_for_rows(page, 1)
+        with self.proxy.proxy.closing_at_once():
+            self.proxy.cut()
+            self.wait_for_state(page, "waiting")
+            for number in range(3):
+                _send(other, "Ben", f"meanwhile {number}")
+            _wait_for_rows(other, 4)
+        self.wait_for_state(page, "open", 30.0)
+        texts = [row["text"] for row in _wait_for_rows(page, 4)]
+        self.assertEqual(texts, ["first", "meanwhile 0", "meanwhile 1", "meanwhile 2"])
+        self.assertEqual(page.evaluate("document.querySelectorAll('li.gap, li.note').length"), 0)
+
+    def test_page_of_a_plain_channel_says_that_it_may_have_missed_something(self) -> None:
+        with Relay("--publish", "chat", "--chat-page", "true") as relay, ThreadedProxy(relay.port) as proxy:
+            page = self.show(proxy.url)
+            _send(page, "Ada", "before")
+            _wait_for_rows(page, 1)
+            proxy.cut()
+            page.wait_for("!!document.querySelector('li.note')", 30.0)
+            self.assertIn("not shown", page.evaluate("document.querySelector('li.note').textContent"))
 
     def test_silent_link_is_given_up_although_it_seems_open(self) -> None:
         page = self.show(self.proxy.url)

@@ -49,11 +49,12 @@ async function read() {
   let list;
   try {
     const response = await fetch(URL_OF_LIST, { cache: "no-store", referrerPolicy: "origin", signal });
+    if (response.ok) list = await response.json();
+    else await response.text(); // lets the connection end
     if (response.status === 404) {
       ui.here.hidden = true; // nobody is told: the namespace has no presence
       return;
     }
-    if (response.ok) list = await response.json();
   } catch { /* the next one will do */ }
   if (signal.aborted) return;
   if (list) {
