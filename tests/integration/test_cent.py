@@ -186,6 +186,15 @@ class TwoProcessesTests(CentCase):
         found = other.history(cent.HistoryRequest(channel="chat", limit=9))
         self.assertEqual([(each.data, each.offset) for each in found.publications], [({"n": 1}, first.offset)])
 
+    def test_presence_names_the_clients_of_both(self) -> None:
+        for relay in (self.one, self.other):
+            self.join(relay, "lobby")
+        request = cent.PresenceRequest(channel="lobby")
+        wait_until(lambda: len(self.api.presence(request).presence) == 2, lambda: self.api.presence(request))
+        self.assertEqual({each.user for each in self.api.presence(request).presence.values()}, {"42"})
+        stats = self.api.presence_stats(cent.PresenceStatsRequest(channel="lobby"))
+        self.assertEqual((stats.num_clients, stats.num_users), (2, 1))
+
     def test_unsubscribe_closes_raw_clients_of_that_channel(self) -> None:
         news, room = (self.join(self.other, channel) for channel in ("news", "room:1"))
         self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import fail, succeed
 
 from devtools.harness.http import answers
-from tests.engine.operations.test_presence import Reader
 from tests.support.websocket_client import WebSocketClient
 from tests.web.api.method_case import MethodCase
 from wsrelay.core.history.offsets import EPOCH
 from wsrelay.core.messaging.control import MAX_CONTROL_BYTES
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, Operations
+from wsrelay.core.presence.member import MAX_MEMBERS, Member
+from wsrelay.core.presence.tables import members_table
+from wsrelay.engine.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from wsrelay.engine.survey import SURVEY_SECONDS
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS, MAX_TAGS, Fields
-from wsrelay.web.api.methods import Methods
+from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS, MAX_TAGS
 
 
 class PublishTests(MethodCase):
@@ -229,22 +228,27 @@ class HistoryTests(MethodCase):
 class PresenceTests(MethodCase):
     """`presence` and `presence_stats`."""
 
+    def hold(self, *members: Member) -> None:
+        """Keep clients of the lobby."""
+        held = self.broker.presence.hold(members_table("lobby"), [each.text for each in members])
+        self.successResultOf(held)
+
     def test_presence_that_is_not_kept_is_not_available(self) -> None:
         for name in ("presence", "presence_stats"):
-            self.assertEqual((self.code(name, channel="news"), self.code(name, channel="lobby")), (108, 108))
-            self.assertEqual((self.code(name, channel="other"), self.code(name)), (102, 107))
+            codes = (self.code(name, channel="news"), self.code(name, channel="other"), self.code(name))
+            self.assertEqual(codes, (108, 102, 107))
 
     def test_clients_and_their_numbers(self) -> None:
-        rules = self.relay.settings.build_namespaces()
-        methods = Methods(Operations(self.broker, rules, self.clock.seconds, self.relay.node.survey, Reader()))
-        results = [
-            json.loads(
-                self.successResultOf(Deferred.fromCoroutine(methods.by_name[name](Fields({"channel": "lobby"}))))
-            )
-            for name in ("presence", "presence_stats")
-        ]
-        members = {name: {"client": name, "user": user} for name, user in (("lobby-1", "42"), ("lobby-2", ""))}
-        self.assertEqual(results, [{"presence": members}, {"num_clients": 2, "num_users": 2}])
+        self.assertEqual(self.result("presence", channel="lobby"), {"presence": {}})
+        self.hold(Member("c1", "42"), Member("c2"))
+        members = {"c1": {"client": "c1", "user": "42"}, "c2": {"client": "c2", "user": ""}}
+        self.assertEqual(self.result("presence", channel="lobby"), {"presence": members})
+        self.assertEqual(self.result("presence_stats", channel="lobby"), {"num_clients": 2, "num_users": 2})
+
+    def test_result_says_so_where_there_are_more_clients_than_it_has(self) -> None:
+        self.hold(*[Member(f"c{number}") for number in range(MAX_MEMBERS + 1)])
+        result = self.result("presence", channel="lobby")
+        self.assertEqual((len(result["presence"]), result["incomplete"]), (MAX_MEMBERS, True))
 
 
 class DisconnectTests(MethodCase):

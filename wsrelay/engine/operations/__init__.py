@@ -2,7 +2,7 @@
 
 from wsrelay.engine.operations.history import HistoryOperations, HistoryPage, KeptPublication
 from wsrelay.engine.operations.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_REVOKE_SECONDS, Operations
-from wsrelay.engine.operations.presence import Member, PresenceOperations, PresenceReader
+from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.operations.processes import ChannelCounts, Processes, ProcessOperations
 from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, MAX_TICKET_SECONDS
 
@@ -15,10 +15,8 @@ __all__ = [
     "HistoryOperations",
     "HistoryPage",
     "KeptPublication",
-    "Member",
     "Operations",
     "PresenceOperations",
-    "PresenceReader",
     "ProcessOperations",
     "Processes",
 ]

@@ -19,7 +19,7 @@ from wsrelay.core.messaging.user_commands import DisconnectUserCommand, Unsubscr
 from wsrelay.core.outcomes.errors import ClaimError
 from wsrelay.engine.operations.arguments import check_seconds
 from wsrelay.engine.operations.history import HistoryOperations
-from wsrelay.engine.operations.presence import PresenceOperations, PresenceReader
+from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.operations.processes import ProcessOperations
 from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, create_ticket
 from wsrelay.engine.publishing import Publisher
@@ -45,7 +45,6 @@ class Operations:
         namespaces: The channels that exist.
         now: Returns the wall clock time in seconds since the epoch, which the claim `exp` refers to.
         survey: Asks all processes.
-        presence: Reads who is subscribed. If None, the broker keeps nothing of it.
 
     Attributes:
         history: What channels keep.
@@ -59,13 +58,12 @@ class Operations:
         namespaces: Namespaces,
         now: Callable[[], float],
         survey: Survey,
-        presence: PresenceReader | None = None,
     ) -> None:
         self._broker = broker
         self._publisher = Publisher(broker, namespaces)
         self._now = now
         self.history = HistoryOperations(broker, namespaces)
-        self.presence = PresenceOperations(presence, namespaces)
+        self.presence = PresenceOperations(broker, namespaces)
         self.processes = ProcessOperations(survey)
 
     def publish(

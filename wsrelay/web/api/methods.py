@@ -93,12 +93,13 @@ class Methods:
         return _EMPTY
 
     async def _presence(self, fields: Fields) -> bytes:
-        members = await self._operations.presence.members(fields.text("channel"))
-        return dump_json({"presence": {each.client: {"client": each.client, "user": each.user} for each in members}})
+        found = await self._operations.presence.members(fields.text("channel"))
+        members = {each.client: {"client": each.client, "user": each.user} for each in found.members}
+        return dump_json({"presence": members, **({"incomplete": True} if found.is_truncated else {})})
 
     async def _presence_stats(self, fields: Fields) -> bytes:
-        counts = await self._operations.presence.counts(fields.text("channel"))
-        return dump_json({"num_clients": counts.clients, "num_users": counts.users})
+        stats = await self._operations.presence.stats(fields.text("channel"))
+        return dump_json({"num_clients": stats.clients, "num_users": stats.users})
 
     async def _channels(self, fields: Fields) -> bytes:
         found = await self._operations.processes.channels(fields.text("pattern", ""))
