@@ -120,6 +120,15 @@ class EmbeddedTests(CentCase):
             (node,) = self.nodes()
             self.assertEqual((node.num_clients, node.num_channels, node.num_subs), (3, 2, 3))
 
+    def test_presence_is_that_of_connected_clients(self) -> None:
+        def clients() -> int:
+            return len(self.api.presence(cent.PresenceRequest(channel="lobby")).presence)
+
+        with socket_to(self.relay.ws("lobby")), socket_to(self.relay.ws("lobby")):
+            wait_until(lambda: clients() == 2, clients)
+            stats = self.api.presence_stats(cent.PresenceStatsRequest(channel="lobby"))
+            self.assertEqual((stats.num_clients, stats.num_users), (2, 1))
+
     def test_what_is_not_available_and_what_is_unknown_have_their_codes(self) -> None:
         for name, kind in (
             ("presence", cent.PresenceRequest),

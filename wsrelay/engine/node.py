@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
@@ -36,7 +37,7 @@ from wsrelay.metrics.counters import Counters
 
 __all__ = ["RELEASE_TIMEOUT_SECONDS", "Node"]
 
-RELEASE_TIMEOUT_SECONDS = 1.0
+RELEASE_TIMEOUT_SECONDS = 0.4
 """How long a process that stops waits for the broker to take its members out; without it they end by themselves."""
 
 
@@ -162,8 +163,11 @@ class Node:
         """
         if self.presence is None:
             return succeed(None)
-        released = self.presence.stop().addTimeout(RELEASE_TIMEOUT_SECONDS, self.clock)
-        return released.addErrback(lambda failure: failure.trap(DeferredTimeout, CancelledError) and None)
+
+        def give_up(failure: Failure) -> None:
+            failure.trap(DeferredTimeout, CancelledError)
+
+        return self.presence.stop().addTimeout(RELEASE_TIMEOUT_SECONDS, self.clock).addErrback(give_up)
 
     def stop(self) -> None:
         """Stop every timer."""
