@@ -233,20 +233,26 @@ class WebSocketConnection(WebSocketServerProtocol):
     def processHandshake(self) -> None:
         if self._client is None:
             super().processHandshake()
+            self._open_client()
         elif len(self.data) > self.factory.settings.max_head_bytes:
             self.dropConnection(abort=True)
 
     def onConnect(self, _request: object) -> Deferred[Any]:
         self.factory.connections.handshake_begun(self)
         self._answer = answer = Deferred[Any]()
-        self._client = client = self.factory.client(self)
+        self._client = self.factory.client(self)
+        return answer
+
+    def _open_client(self) -> None:
+        # Autobahn waits for the answer by now. Before that a client that is accepted at once would have no 101 yet, and
+        # what it is sent first would have no place behind it.
+        client = self._client
         try:
-            if self._handshake is not None:
+            if client is not None and self._handshake is not None:
                 client.open(self._handshake)
         except Exception:  # noqa: BLE001 -- Autobahn would show the client what it says
             self.factory.log.failure("a handshake failed")
             self.failHandshake("", 500)
-        return answer
 
     def succeedHandshake(self, result: object) -> None:
         if self.factory.connections.is_draining:
