@@ -75,6 +75,9 @@ slow_consumer_policy = "close"   # what happens to a slow client, see below (def
 notify_gaps = true               # close with 4010 after possible message loss on the way to the relay (default true)
 compress = true                  # compress messages for clients that support it (default: the setting)
 frames = "auto"                  # auto, text or binary (default: the setting)
+history_size = 1000              # entries that are kept for clients that were away; 0: none (default: the setting)
+history_seconds = 86400          # and for how long, in seconds (default: the setting)
+trim = true                      # the relay trims the streams to that (default true)
 presence = true                  # who is subscribed can be asked (default false)
 join_leave = true                # subscribers are told who joins and who leaves (default false)
 events = true                    # the application is told of clients and channels by a stream (default false)
@@ -87,7 +90,8 @@ channels = ["news"]
 outbox is full; then it is closed with 4008. `drop`: messages are queued until its outbox is full; then they are dropped
 until there is room. `latest`: only the newest waiting message is kept, for tickers and positions.
 
-[Presence](presence.md) explains `presence` and `join_leave`, [Events](events.md) `events`.
+[History](history.md) explains `history_size`, `history_seconds` and `trim`, [Presence](presence.md) `presence` and
+`join_leave`, [Events](events.md) `events`.
 
 [Authentication and authorization](authentication.md) explains the access levels, and `user:{sub}` for channels that
 belong to one user each.

@@ -57,14 +57,16 @@ class ConsoleTests(_ExampleCase):
     def test_first_example_prints_what_is_published(self) -> None:
         """So does it with a second process whose page is the first one's."""
         command = code_block(README, "sh", "--chat-page true").splitlines()[-1]
-        publish = code_block(README, "sh", "redis-cli SUBSCRIBE").splitlines()[0]
-        example = code_block(README, "js", "console.log(event.data)")
+        publish, add, _read = code_block(README, "sh", "redis-cli XRANGE").splitlines()
+        example = code_block(README, "js", "new EventSource")
         first = self.start(command)
         page = self.console(first.url)
         self.paste(page, example)
-        page.wait_for("socket.readyState === 1")
+        page.wait_for("socket.readyState === 1 && source.readyState === 1")
         self.shell.run(publish)
-        self.wait_for_log(page, "hello")
+        self.wait_for_log(page, "news: hello")
+        self.shell.run(add)
+        self.wait_for_log(page, "chat: hello")
 
         (origins,) = re.findall(r"`(--origins http://127.0.0.1:\d+)`", (ROOT / README).read_text())
         self.port = free_port()
@@ -78,9 +80,11 @@ class ConsoleTests(_ExampleCase):
         )
         page = self.console(first.url)
         self.paste(page, example)
-        page.wait_for("socket.readyState === 1")
+        page.wait_for("socket.readyState === 1 && source.readyState === 1")
         self.shell.run(publish)
-        self.wait_for_log(page, "hello")
+        self.wait_for_log(page, "news: hello")
+        self.shell.run(add)
+        self.wait_for_log(page, "chat: hello")
 
     def test_example_with_a_ticket_works_where_there_is_no_chat_page(self) -> None:
         command, ticket = code_block(README, "sh", "--access token").splitlines()

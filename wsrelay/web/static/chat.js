@@ -76,6 +76,8 @@ const seen = new Set(); // the ids and positions of the latest messages
 let lastPosition = "";
 
 function received(type, data, position) {
+  const isKept = position !== lastPosition;
+  lastPosition = position;
   if (type === "join" || type === "leave") return members.changed(type, data);
   if (type === "gap") {
     const why = GAPS[JSON.parse(data).reason];
@@ -84,9 +86,7 @@ function received(type, data, position) {
   if (type !== "message") return;
   // A message that the channel keeps has a position of its own, which begins with the time of its entry. Any other one
   // leaves the position as it is.
-  const isKept = position !== lastPosition;
   const at = new Date(isKept && /^\d{12,15}-/.test(position) ? Number(position.split("-")[0]) : Date.now());
-  lastPosition = position;
   // After a gap comes what the channel still holds, and some of it may be here already.
   if (isKept && !isNew(position)) return;
   receive(isBase64 ? decode(data) : data, at, isKept ? "XADD" : "PUBLISH");
