@@ -53,7 +53,7 @@ class WalkClient:
 
     @property
     def position(self) -> str | None:
-        """What it resumes from. If None, it was never subscribed."""
+        """The position that it resumes from. If None, it was never subscribed."""
         return self._states[-1].position if self._states else None
 
     def start(self, start: SubscriptionStart, since: str | None) -> None:

@@ -82,7 +82,7 @@ class _Node:
 
 @dataclass(slots=True)
 class _Stream:
-    """What Redis keeps of one stream (t_stream.c)."""
+    """The state that Redis keeps of one stream (t_stream.c)."""
 
     nodes: list[_Node]
     last_id: EntryID = (0, 0)
