@@ -187,7 +187,7 @@ class PresenceOnRedisTests(TestCase):
     async def test_documented_acl_user_may_do_all_that_is_needed(self) -> None:
         """And nothing of what it did was denied."""
         page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-        (line,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER wsrelay ")]
+        (line,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER wsrelay on ")]
         self.redis.execute_command(*line.split())
         self.processes = [Process(self.server.url.replace("//", "//wsrelay:password@"))]
         self.addCleanup(self.processes[0].broker.stop)

@@ -100,7 +100,7 @@ class RedisACLTests(AccessCase):
         """The ACL log of Redis stays empty."""
         require_redis()
         page = Path(__file__).parents[2] / "docs" / "security.md"
-        (line,) = [line for line in page.read_text().splitlines() if line.startswith("ACL SETUSER wsrelay ")]
+        (line,) = [line for line in page.read_text().splitlines() if line.startswith("ACL SETUSER wsrelay on ")]
         with RedisServer() as redis, redis.client() as client:
             client.execute_command(*line.replace(">password", ">pw").split())
             url = redis.url.replace("//", "//wsrelay:pw@")
