@@ -157,11 +157,13 @@ class AsyncRelay(_RelayProcess):
         """
         self._spawn_relay()
         deadline = time.monotonic() + START_SECONDS
+        answer = 0, ""
         while time.monotonic() < deadline and self.is_running:
-            if (await self.get("/readyz" if ready else "/healthz"))[0] == 200:
+            answer = await self.get("/readyz" if ready else "/healthz")
+            if answer[0] == 200:
                 return
             await asyncio.sleep(0.05)
-        raise RuntimeError(f"the relay did not start: {self.log()[-1000:]}")
+        raise RuntimeError(f"the relay did not start; its last answer was {answer}: {self.log()[-1000:]}")
 
     async def get(self, path: str, seconds: float = 2.0) -> tuple[int, str]:
         """Return status and body of a GET; 0 and the reason if there is no answer in time."""
