@@ -134,7 +134,7 @@ class WalkClient:
         excuse = ""
         if ledger.removals != self._removals:
             excuse = "removed"
-        elif ledger.fail_overs != self._fail_overs and kind == "hole" and ledger.was_empty:
+        elif ledger.fail_overs != self._fail_overs and ledger.was_empty:
             excuse = "count after a fail-over"
         elif self._has_id_given_twice():
             excuse = "the same ID again"

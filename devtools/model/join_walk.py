@@ -67,7 +67,9 @@ class JoinWalk:
         self._joined: dict[WalkClient, _Joined] = {}
         self._error: Failure | None = None
         self._steps = 0
-        # How much faster than the other the first process is, how restless clients are, and how often all come to rest.
+        # How much is written, how much faster than the other the first process is, how restless clients are, and how
+        # often all come to rest.
+        self._pace = rng.choice([0.02, 0.08, 0.25])
         self._lead = rng.choice([1, 1, 4, 20])
         self._restlessness = rng.choice([0.1, 0.4, 0.8])
         self._stretch = rng.choice([20, 50, 200])
@@ -85,7 +87,7 @@ class JoinWalk:
         rng = self._rng
         process = rng.choices(self._processes, [self._lead, 1])[0]
         roll = rng.random()
-        if roll < 0.25:
+        if roll < self._pace:
             self._write()
         elif roll < 0.45:
             process.history.carry_out()
@@ -108,7 +110,11 @@ class JoinWalk:
             if client not in self._joined:
                 self._join(client, rng.choice(self._processes))
             elif rng.random() < self._restlessness:
+                other = next(each for each in self._processes if each is not self._joined[client].process)
                 self._leave(client)
+                if rng.random() < 0.5:
+                    # At once, so that it is ahead of a process that is slower.
+                    self._join(client, other)
 
     def _write(self) -> None:
         if self._rng.random() < 0.1:

@@ -66,6 +66,18 @@ class ClientAheadTests(SynchronousTestCase):
     def test_it_gets_nothing_again_where_this_process_has_seen_no_entry(self) -> None:
         self.check_ahead()
 
+    def test_it_keeps_its_place_where_what_it_has_had_was_deleted_before_this_process_read_it(self) -> None:
+        """At the place of this process it would get those entries again from one that has them in its ring."""
+        self.add(b"1")
+        ahead = self.add(b"2")
+        self.server.delete(self.server.look_at_newest(1).entries[0].id)
+        self.process.subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES)
+        self.rest()
+        joining = self.process.subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES, ahead)
+        self.rest()
+        start = self.successResultOf(joining)
+        self.assertEqual((start.recovered, start.publications, start.position), (True, (), ahead))
+
     def check_ahead(self) -> None:
         """Let a client join with the position of an entry that this process is about to read."""
         lines: list[bytes] = []

@@ -85,7 +85,12 @@ class ChannelJoins:
                 return await self._begin_behind_gap(recovery.gap, position)
             merged = self._merge(self._reader.items(recovery.entries), position)
             if merged is not None:
-                self._reader.keep_older(since, merged)
+                if merged:
+                    self._reader.keep_older(since, merged)
+                elif self._is_behind(position):
+                    # The newest entries were deleted before this process read them. The client keeps its place behind
+                    # them: another process that has them in its ring would send them again.
+                    return self._begin(merged, was_recovering=True, position=since)
                 return self._begin(merged, was_recovering=True)
         return await self._begin_behind_gap(GapReason.UNKNOWN_POSITION, position)
 
@@ -106,12 +111,17 @@ class ChannelJoins:
         return self._begin(items, was_recovering=True, gap=gap)
 
     def _begin(
-        self, items: Sequence[RingItem], *, was_recovering: bool, gap: GapReason | None = None
+        self,
+        items: Sequence[RingItem],
+        *,
+        was_recovering: bool,
+        gap: GapReason | None = None,
+        position: str | None = None,
     ) -> SubscriptionStart:
         if was_recovering:
             self._reader.recovered(gap)
         publications = tuple(item.publication for item in items if item.publication is not None)
-        return SubscriptionStart(self._reader.ring.end, was_recovering and gap is None, gap, publications)
+        return SubscriptionStart(position or self._reader.ring.end, was_recovering and gap is None, gap, publications)
 
     def _merge(self, items: list[RingItem], position: Position | None) -> list[RingItem] | None:
         """Make entries that were read by themselves end where this process has come to.
@@ -141,9 +151,18 @@ class ChannelJoins:
     def _is_ahead(self, position: Position) -> bool:
         """Return whether a client may have had entries that this process has not read."""
         cursor = self._reader.cursor
-        if cursor is None or not isinstance(position, EntryPosition):
-            return False
-        return not isinstance(cursor.position, EntryPosition) or position.id > cursor.position.id
+        is_empty = cursor is not None and isinstance(cursor.position, EmptyPosition)
+        return isinstance(position, EntryPosition) and (is_empty or self._is_behind(position))
+
+    def _is_behind(self, position: Position) -> bool:
+        """Return whether this process stands at an entry from before that of a position."""
+        cursor = self._reader.cursor
+        return (
+            cursor is not None
+            and isinstance(position, EntryPosition)
+            and isinstance(cursor.position, EntryPosition)
+            and cursor.position.id < position.id
+        )
 
     def _is_still_empty(self, position: Position) -> bool:
         """Return whether the channel had no entry when a client was told so, and none since."""
