@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
     from wsrelay.core.messaging.replies import Reply
     from wsrelay.core.outcomes.disconnects import AnyDisconnect
+    from wsrelay.core.outcomes.errors import BrokerUnavailable
     from wsrelay.core.presence.member import Members, PresenceStats
     from wsrelay.core.presence.tables import Table
     from wsrelay.core.wire.handshake import Handshake
@@ -186,6 +187,22 @@ class IHistory(Interface):
 
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) They cannot be read now, or the key is no stream.
+        """
+
+    def read_each(
+        reads: Sequence[tuple[str, EntryID]], count: int
+    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        """Read entries of several channels, each as by `read`: what is due at the same time costs less together.
+
+        Args:
+            reads: The name of each channel, and the ID to begin with. At least one.
+            count: The largest number of entries of each.
+
+        Returns:
+            Fires with the entries of each, or its error, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) None of them can be read now.
         """
 
     def look(channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:

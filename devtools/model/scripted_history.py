@@ -145,6 +145,13 @@ class ScriptedHistory:
         """See `IHistory.read`."""
         return self._send(lambda: self._server.read(since, count))
 
+    def read_each(
+        self, reads: Sequence[tuple[str, EntryID]], count: int
+    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        """See `IHistory.read_each`. There is one channel."""
+        ((channel, since),) = reads
+        return self.read(channel, since, count).addCallback(lambda entries: [entries])
+
     def look(self, _channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
         return self._send(lambda: self._look(self._server.look(since, count)))

@@ -19,6 +19,7 @@ from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.messaging.publications import ChannelEvent, Gap, Publication, PublishResult
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
+from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBrokerSink, IHistory
 from wsrelay.testing.dialects import LineDialect
 from wsrelay.testing.subscribers import RecordingSubscriber
@@ -80,6 +81,12 @@ class SlowHistory:
     def read(self, channel: str, since: EntryID | None, count: int) -> Deferred[Sequence[Entry]]:
         """See `IHistory.read`."""
         return self._wait("read", lambda: self.inner.read(channel, since, count))
+
+    def read_each(
+        self, reads: Sequence[tuple[str, EntryID]], count: int
+    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        """See `IHistory.read_each`."""
+        return self._wait("read", lambda: self.inner.read_each(reads, count))
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

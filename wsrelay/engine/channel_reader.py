@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.history.cursor import Progress, StreamCursor
 from wsrelay.core.history.entries import Entry, StreamLook
-from wsrelay.core.history.positions import EntryPosition
+from wsrelay.core.history.positions import EntryID, EntryPosition, Position
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.history.ring import PublicationRing, RingItem
 from wsrelay.core.messaging.publications import GapReason, Publication
@@ -110,6 +110,7 @@ class ChannelReader:
         self._is_due = False
         self._is_closed = False
         self._interruptions = 0
+        self._interruptions_before = 0
         # Who waits for the end of the read that is under way, and for that of the next one.
         self._waiting: list[Deferred[None]] = []
         self._waiting_for_next: list[Deferred[None]] = []
@@ -133,10 +134,15 @@ class ChannelReader:
 
     def changed(self) -> None:
         """Take that the stream may have changed."""
-        if not self._is_due and not self._is_closed:
-            self._is_due = True
-            if not self._is_reading:
-                self._services.read_when_possible(self)
+        if self.becomes_due():
+            self._services.read_when_possible(self)
+
+    def becomes_due(self) -> bool:
+        """Take that the stream may have changed; return whether the reader waits for its turn from now on."""
+        if self._is_due or self._is_closed:
+            return False
+        self._is_due = True
+        return not self._is_reading
 
     def disconnected(self) -> None:
         """Take that changes are not reported from now on."""
@@ -175,11 +181,35 @@ class ChannelReader:
 
     # Reading
 
-    def read(self) -> None:
-        """Read what is new. Called by the registry, which is told when it is done."""
+    def begin(self) -> EntryID | None:
+        """Begin to read what is new. Called by the registry, which is told when it is done.
+
+        Returns:
+            The ID with which the read begins that the registry makes, and whose result it gives to `came`. If None, no
+            read can tell enough: it calls `read_alone`.
+        """
         self._is_due, self._is_reading = False, True
-        self._waiting, self._waiting_for_next = self._waiting_for_next, []
+        self._interruptions_before = self._interruptions
+        if self._waiting_for_next:
+            self._waiting, self._waiting_for_next = self._waiting_for_next, []
+        cursor = self.cursor
+        return None if cursor is None or cursor.needs_look else cursor.start
+
+    def read_alone(self) -> None:
+        """Read as it takes; see `begin`."""
         self._read_page()
+
+    def came(self, result: Sequence[Entry] | BrokerUnavailable) -> None:
+        """Take the result of the read that the registry made."""
+        try:
+            if self._interruptions_before != self._interruptions:
+                self._read_failed(Failure(_interrupted()))
+            elif isinstance(result, BrokerUnavailable):
+                self._read_failed(Failure(result))
+            elif self.cursor is not None:
+                self._take(result, self.cursor)
+        except Exception:  # noqa: BLE001 -- a mistake of ours, of which the readers behind this one know nothing
+            self._read_failed(Failure())
 
     def _read_page(self) -> None:
         cursor = self.cursor
@@ -199,7 +229,7 @@ class ChannelReader:
     def _check_connection(self, result: T, interruptions: int) -> T:
         """Return the result of a read, unless the reader was closed or changes are not reported since it was asked."""
         if interruptions != self._interruptions:
-            raise BrokerUnavailable("the connection was lost, or the reader closed")
+            raise _interrupted()
         return result
 
     def _start(self, look: StreamLook) -> None:
@@ -238,33 +268,35 @@ class ChannelReader:
         # What is there still, and was broadcast before, is not broadcast again.
         behind = next((at + 1 for at in reversed(range(len(items))) if items[at].position in known), 0)
         cursor.restart(look)
-        self._emit(items[behind:], gap, str(cursor.position))
+        self._emit(items[behind:], gap, cursor.position)
         self._finish()
 
     def _take_progress(self, progress: Progress, cursor: StreamCursor) -> None:
-        if progress.entries or progress.gap is not None or self.ring.end != str(cursor.position):
-            self._emit(self.items(progress.entries), progress.gap, str(cursor.position))
+        entries, gap, has_more, _restarts = progress
+        if entries or gap is not None or self.ring.end != str(cursor.position):
+            self._emit(self.items(entries), gap, cursor.position)
         if self._is_closed:
             self._finish()
-        elif progress.has_more:
+        elif has_more:
             self._read_page()
         else:
-            if progress.entries:
+            if entries:
                 self.history.maintain(self.channel, self.retention)
             self._finish()
 
-    def _emit(self, items: list[RingItem], gap: GapReason | None, position: str) -> None:
+    def _emit(self, items: list[RingItem], gap: GapReason | None, position: Position) -> None:
         """Broadcast, and keep in the ring, what has been read up to a position."""
-        before = self.ring.size
+        ring = self.ring
+        before = ring.size
         if gap is not None:
-            self.ring.restart(items[0].position if items else position)
-            self.ring.extend(items[1:])
+            ring.restart(items[0].position if items else str(position))
+            ring.extend(items[1:])
             self._services.report_gap(self.channel, gap)
         elif items:
-            self.ring.extend(items)
+            ring.extend(items)
         else:
-            self.ring.restart(position)
-        self._services.ring_changed(self, self.ring.size - before)
+            ring.restart(str(position))
+        self._services.ring_changed(self, ring.size - before)
         if publications := [item.publication for item in items if item.publication is not None]:
             self._services.broadcast(publications)
 
@@ -294,9 +326,10 @@ class ChannelReader:
 
     def _finish(self, error: BrokerUnavailable | None = None) -> None:
         self._is_reading = False
-        waiting, self._waiting = self._waiting, []
-        for deferred in waiting:
-            _fire(deferred, error)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                _fire(deferred, error)
         self._services.read_finished()
         if self._is_due and not self._is_reading and not self._is_closed:
             self._services.read_when_possible(self)
@@ -324,6 +357,10 @@ class ChannelReader:
             self._waiting_for_next.append(done)
             self.changed()
         return done
+
+
+def _interrupted() -> BrokerUnavailable:
+    return BrokerUnavailable("the connection was lost, or the reader closed")
 
 
 def _fire(deferred: Deferred[None], error: BrokerUnavailable | None) -> None:

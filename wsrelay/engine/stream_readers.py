@@ -6,6 +6,7 @@ whatever the broker says: notifications can be lost without a sign. Under pressu
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TypeVar
@@ -15,10 +16,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsrelay.core.history.entries import Entry
+from wsrelay.core.history.positions import EntryID
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Gap, GapReason, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.channel_reader import ChannelReader
+from wsrelay.engine.channel_reader import PAGE_SIZE, ChannelReader
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub
 from wsrelay.engine.rate_limited_log import RateLimitedLog
@@ -88,7 +91,7 @@ class StreamReaders:
         self._lines = RateLimitedLog(self.log, clock.seconds)
         self._readers: dict[str, ChannelReader] = {}
         # Readers that wait for their turn to read, in order.
-        self._due: dict[ChannelReader, None] = {}
+        self._due: OrderedDict[ChannelReader, None] = OrderedDict()
         self._in_flight = 0
         self._is_paused = False
         self._is_starting = False
@@ -144,11 +147,12 @@ class StreamReaders:
 
     def changed(self, channels: Iterable[str]) -> None:
         """Take that streams may have changed."""
-        readers = self._readers
+        readers, due = self._readers, self._due
         for channel in channels:
             reader = readers.get(channel)
-            if reader is not None:
-                reader.changed()
+            if reader is not None and reader.becomes_due():
+                due[reader] = None
+        self._start_due()
 
     def connected(self) -> None:
         """Take that changes are reported from now on."""
@@ -203,7 +207,8 @@ class StreamReaders:
     def read_finished(self) -> None:
         """See `ReaderServices.read_finished`."""
         self._in_flight -= 1
-        self._start_due()
+        if self._due:
+            self._start_due()
 
     def broadcast(self, publications: Sequence[Publication]) -> None:
         """See `ReaderServices.broadcast`."""
@@ -263,11 +268,39 @@ class StreamReaders:
             return
         self._is_starting = True
         while self._due and self.is_connected and not self._is_paused and self._in_flight < MAX_READS_IN_FLIGHT:
-            reader = next(iter(self._due))
-            del self._due[reader]
-            self._in_flight += 1
-            reader.read()
+            self._start_some(min(len(self._due), MAX_READS_IN_FLIGHT - self._in_flight))
         self._is_starting = False
+
+    def _start_some(self, count: int) -> None:
+        together: list[ChannelReader] = []
+        wanted: list[tuple[str, EntryID]] = []
+        alone: list[ChannelReader] = []
+        for _ in range(count):
+            reader, _ = self._due.popitem(last=False)
+            start = reader.begin()
+            if start is None:
+                alone.append(reader)
+            else:
+                together.append(reader)
+                wanted.append((reader.channel, start))
+        self._in_flight += count
+        if together:
+            came = self.history.read_each(wanted, PAGE_SIZE)
+            came.addCallbacks(self._came, self._failed, (together,), errbackArgs=(together,))
+        for reader in alone:
+            reader.read_alone()
+
+    def _came(self, results: Sequence[Sequence[Entry] | BrokerUnavailable], readers: Sequence[ChannelReader]) -> None:
+        for reader, result in zip(readers, results, strict=True):
+            reader.came(result)
+
+    def _failed(self, failure: Failure, readers: Sequence[ChannelReader]) -> None:
+        error = failure.value
+        if not isinstance(error, BrokerUnavailable):
+            self.log.failure("reading streams failed", failure)
+            error = BrokerUnavailable("the streams cannot be read")
+        for reader in readers:
+            reader.came(error)
 
     def _schedule_sweep(self) -> None:
         if self._sweep is None:

@@ -80,6 +80,14 @@ class MemoryHistory:
             return fail(BrokerUnavailable(problem))
         return succeed(self._read(channel).read(since, count))
 
+    def read_each(
+        self, reads: Sequence[tuple[str, EntryID]], count: int
+    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        """See `IHistory.read_each`."""
+        if problem := self._problem():
+            return fail(BrokerUnavailable(problem))
+        return succeed([self._read(channel).read(since, count) for channel, since in reads])
+
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
         if problem := self._problem():

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.python.failure import Failure
 
 from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.link import ReconnectingConnection
@@ -46,7 +45,31 @@ class CommandSender:
             BrokerUnavailable: (Failure of the Deferred.) There is no connection, it was lost before the reply, Redis
                 replied with an error, or too much is in flight. The text says which, in Redis' words if they are there.
         """
-        return self._send(sum(map(len, words)), lambda connection: connection.command(*words))
+        connection, size = self.link.current, sum(map(len, words))
+        reply: Deferred[Any] = Deferred()
+        if connection is None or not self._may_send(connection, size):
+            return fail(self._rejection())
+        connection.request(words, self._receiver(size, reply))
+        return reply
+
+    def send_each(self, commands: Sequence[Sequence[bytes]]) -> Deferred[list[Any]]:
+        """Send commands together.
+
+        Args:
+            commands: The words of each. At least one command.
+
+        Returns:
+            Fires with their replies, in order, within a bounded time; the error of one that has none is in its place.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) There is no connection, or too much is in flight.
+        """
+        connection, size = self.link.current, sum([len(word) for words in commands for word in words])
+        if connection is None or not self._may_send(connection, size):
+            return fail(self._rejection())
+        replies: Deferred[Any] = Deferred()
+        connection.request_each(commands, self._receiver(size, replies, len(commands)))
+        return replies
 
     def transaction(self, *commands: Sequence[bytes]) -> Deferred[list[Any]]:
         """Send commands that are carried out with nothing in between.
@@ -55,29 +78,44 @@ class CommandSender:
             commands: The words of each.
 
         Returns:
-            Fires with their replies, as `RedisConnection.transaction` does, within a bounded time.
+            Fires with their replies, in order, within a bounded time; that of a command that failed is a
+            `ResponseError`.
 
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) As for `send`.
         """
-        size = sum(len(word) for words in commands for word in words)
-        return self._send(size, lambda connection: connection.transaction(*commands))
+        connection, size = self.link.current, sum(len(word) for words in commands for word in words)
+        reply: Deferred[Any] = Deferred()
+        if connection is None or not self._may_send(connection, size):
+            return fail(self._rejection())
+        connection.request_transaction(commands, self._receiver(size, reply))
+        return reply
 
-    def _send(self, size: int, write: Callable[[RedisConnection], Deferred[Any]]) -> Deferred[Any]:
+    def _may_send(self, connection: RedisConnection, size: int) -> bool:
+        return (
+            self.link.is_up
+            and bool(connection.connected)
+            and self.in_flight < MAX_COMMANDS_IN_FLIGHT
+            and self.bytes_in_flight + size <= MAX_BYTES_IN_FLIGHT
+        )
+
+    def _rejection(self) -> BrokerUnavailable:
         link = self.link
-        connection = link.current
-        if connection is None or not link.is_up or not connection.connected:
-            return fail(BrokerUnavailable(link.problem.summary))
-        if self.in_flight >= MAX_COMMANDS_IN_FLIGHT or self.bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
-            return fail(BrokerUnavailable("Redis is too slow: too many commands wait for its reply"))
-        self.in_flight += 1
+        if link.current is None or not link.is_up or not link.current.connected:
+            return BrokerUnavailable(link.problem.summary)
+        return BrokerUnavailable("Redis is too slow: too many commands wait for its reply")
+
+    def _receiver(self, size: int, fired: Deferred[Any], count: int = 1) -> Callable[[Any], None]:
+        """Count commands as in flight until the reply comes, with which a Deferred is fired."""
+        self.in_flight += count
         self.bytes_in_flight += size
 
-        def finished(result: Any) -> Any:
-            self.in_flight -= 1
+        def received(reply: Any) -> None:
+            self.in_flight -= count
             self.bytes_in_flight -= size
-            if isinstance(result, Failure):
-                raise BrokerUnavailable(result.getErrorMessage())
-            return result
+            if isinstance(reply, Exception):
+                fired.errback(BrokerUnavailable(str(reply)))
+            else:
+                fired.callback(reply)
 
-        return write(connection).addBoth(finished)
+        return received

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from wsrelay.core.history.positions import EntryID, EntryPosition, fingerprint, format_position
+from wsrelay.core.history.positions import EntryID, EntryPosition, fingerprint
 
 __all__ = ["DATA_FIELD", "Entry", "StreamInfo", "StreamLook"]
 
@@ -14,8 +13,9 @@ DATA_FIELD = b"data"
 """The field of an entry that holds the payload."""
 
 
-class Entry(NamedTuple):
-    """One entry of a stream.
+@dataclass(slots=True, unsafe_hash=True)
+class Entry:
+    """One entry of a stream. It does not change, and is not frozen because one is made for every message.
 
     Attributes:
         id: Its ID.
@@ -24,16 +24,20 @@ class Entry(NamedTuple):
 
     id: EntryID
     fields: tuple[bytes, ...]
+    _position: EntryPosition | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def position(self) -> EntryPosition:
-        """The position behind this entry."""
-        return EntryPosition(self.id, fingerprint(self.fields))
+        """The position behind this entry, made once."""
+        position = self._position
+        if position is None:
+            position = self._position = EntryPosition(self.id, fingerprint(self.fields))
+        return position
 
     @property
     def position_text(self) -> str:
-        """The text of `position`, made without it."""
-        return format_position(self.id, fingerprint(self.fields))
+        """The text of `position`."""
+        return str(self.position)
 
     @property
     def data(self) -> bytes | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
 from wsrelay.core.outcomes.errors import PositionError
@@ -28,7 +28,6 @@ __all__ = [
     "Position",
     "fingerprint",
     "format_id",
-    "format_position",
     "parse_id",
     "parse_position",
 ]
@@ -44,15 +43,17 @@ MAX_POSITION_CHARACTERS = 64
 
 _LIMIT = 2**64
 
+_DATA = b"data"
+_DATA_CRC = crc32(b"4:data")
+
 # Not \d, which takes the digits of all scripts; and used with fullmatch, for $ takes a line feed.
 _ID = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 _ENTRY = re.compile(r"([0-9]{1,20})-([0-9]{1,20})\.([0-9a-f]{8})")
 _EMPTY = re.compile(r"~([0-9]{1,20})(?:\.([0-9]{1,20}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPosition:
-    """The position behind an entry.
+class EntryPosition(NamedTuple):
+    """The position behind an entry. Not a dataclass, which costs thrice as much: two are made for every message.
 
     Attributes:
         id: The entry's ID.
@@ -64,7 +65,7 @@ class EntryPosition:
 
     def __str__(self) -> str:
         """Return the text of the position."""
-        return format_position(self.id, self.fingerprint)
+        return f"{self.id[0]}-{self.id[1]}.{self.fingerprint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +90,20 @@ Position: TypeAlias = EntryPosition | EmptyPosition
 
 def fingerprint(fields: tuple[bytes, ...]) -> str:
     """Return the fingerprint of an entry's fields: the CRC-32 of names and values, each behind its length."""
-    return f"{crc32(b''.join([b'%d:%b' % (len(each), each) for each in fields])):08x}"
+    if len(fields) == 2 and fields[0] == _DATA:
+        # Nearly every entry: without the loop, and without the part that is always the same.
+        data = fields[1]
+        return f"{crc32(data, crc32(b'%d:' % len(data), _DATA_CRC)):08x}"
+    crc = 0
+    for each in fields:
+        # In two steps, so that no large payload is copied.
+        crc = crc32(each, crc32(b"%d:" % len(each), crc))
+    return f"{crc:08x}"
 
 
 def format_id(entry_id: EntryID) -> str:
     """Return the text of an ID, as Redis writes it."""
     return f"{entry_id[0]}-{entry_id[1]}"
-
-
-def format_position(entry_id: EntryID, print_: str) -> str:
-    """Return the text of the position behind an entry, from its ID and its fingerprint."""
-    return f"{entry_id[0]}-{entry_id[1]}.{print_}"
 
 
 def parse_id(text: str) -> EntryID:

@@ -31,7 +31,7 @@ from wsrelay.brokers.redis.streams.stream_connection import StreamConnection
 from wsrelay.brokers.redis.streams.upkeep import StreamUpkeep
 from wsrelay.brokers.redis.streams.ways import MAX_BLOCKING_STREAMS, POLL_SECONDS, Way
 from wsrelay.core.history.entries import DATA_FIELD, Entry, StreamLook
-from wsrelay.core.history.positions import EntryID, format_id
+from wsrelay.core.history.positions import EntryID
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
@@ -39,6 +39,8 @@ from wsrelay.engine.rate_limited_log import RateLimitedLog
 from wsrelay.interfaces import IBrokerSink, IHistory
 
 __all__ = ["KeyspaceEvents", "RedisHistory"]
+
+_NOTHING: EntryID = (0, 0)
 
 PROBE_SECONDS = 60
 """The time to live of the probe's stream: a process that is gone leaves nothing behind."""
@@ -210,9 +212,19 @@ class RedisHistory:
 
     def read(self, channel: str, since: EntryID | None, count: int) -> Deferred[Sequence[Entry]]:
         """See `IHistory.read`."""
-        key = self._prefix + channel.encode()
-        reply = self._connection.send(b"XRANGE", key, _start(since), b"+", b"COUNT", b"%d" % count)
-        return reply.addCallback(self._read, channel)
+        start = _start(since)
+        reply = self._connection.send(b"XRANGE", self._prefix + channel.encode(), start, b"+", b"COUNT", b"%d" % count)
+        return reply.addCallback(self._read, channel, start, since)
+
+    def read_each(
+        self, reads: Sequence[tuple[str, EntryID]], count: int
+    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        """See `IHistory.read_each`."""
+        prefix, most = self._prefix, b"%d" % count
+        commands = [
+            (b"XRANGE", prefix + channel.encode(), b"%d-%d" % since, b"+", b"COUNT", most) for channel, since in reads
+        ]
+        return self._connection.send_each(commands).addCallback(self._read_each, reads, commands)
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
@@ -242,19 +254,29 @@ class RedisHistory:
         """See `IHistory.maintain`."""
         self._upkeep.maintain(channel, retention, is_idle=is_idle)
 
-    def _read(self, reply: Any, channel: str) -> Sequence[Entry]:
-        entries = read_entries(reply)
-        if channel in self._watched:
-            self._take_newest(channel, entries)
+    def _read(self, reply: Any, channel: str, start: bytes, since: EntryID | None) -> Sequence[Entry]:
+        entries = read_entries(reply, start, since)
+        self._take_newest(channel, entries)
         return entries
 
+    def _read_each(
+        self, replies: list[Any], reads: Sequence[tuple[str, EntryID]], commands: Sequence[Sequence[bytes]]
+    ) -> Sequence[Sequence[Entry] | BrokerUnavailable]:
+        return [
+            BrokerUnavailable(str(reply))
+            if isinstance(reply, Exception)
+            else self._read(reply, channel, words[2], since)
+            for reply, (channel, since), words in zip(replies, reads, commands, strict=True)
+        ]
+
     def _looked(self, look: StreamLook, channel: str) -> StreamLook:
-        if channel in self._watched:
-            self._take_newest(channel, look.entries)
+        self._take_newest(channel, look.entries)
         return look
 
     def _take_newest(self, channel: str, entries: Sequence[Entry]) -> None:
-        before = self._newest.get(channel, (0, 0))
+        if channel not in self._watched:
+            return
+        before = self._newest.get(channel, _NOTHING)
         newest = self._newest[channel] = entries[-1].id if entries else before
         if channel in self._reported:
             self._reported.discard(channel)
@@ -396,4 +418,4 @@ class RedisHistory:
 
 
 def _start(since: EntryID | None) -> bytes:
-    return b"-" if since is None else format_id(since).encode()
+    return b"-" if since is None else b"%d-%d" % since
