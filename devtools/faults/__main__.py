@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devtools.faults import report, scenarios
-from devtools.faults.environment import CLIENTS
+from devtools.faults.environment import CLIENTS, FaultError
 from devtools.faults.fault import TABLE
 from devtools.faults.history_report import replace_soak, soak_document, soak_section, soak_section_of, soak_table
 from devtools.faults.result import FaultResult
@@ -138,7 +138,11 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def _soak(options: argparse.Namespace) -> int:
     """Run a soak; return the exit status."""
     raise_descriptor_limit()
-    result = asyncio.run(Soak(options.minutes, options.seed, loses_data=options.loses_data).run())
+    try:
+        result = asyncio.run(Soak(options.minutes, options.seed, loses_data=options.loses_data).run())
+    except FaultError as error:
+        print_line(f"soak: {error}")
+        return 2
     print_line("\n" + soak_table(result) + "\n")
     for problem in result.problems:
         print_line(f"soak: {problem}")

@@ -76,7 +76,7 @@ UNREADY_SECONDS = 12.0
 """How soon `/readyz` must report that messages do not flow: 8 s by the relay's own deadlines, and a margin for the
 machine."""
 
-START_SECONDS = 20.0
+START_SECONDS = 40.0
 STOP_SECONDS = 12.0
 
 

@@ -108,28 +108,35 @@ class Soak:
         self._sockets: ClientPool | None = None
         self._incidents: Counter[str] = Counter()
         self._recoveries: Counter[str] = Counter()
+        self._problems: list[str] = []
 
     async def run(self) -> SoakResult:
-        """Run it; it ends by itself."""
+        """Run it; it ends by itself.
+
+        Raises:
+            FaultError: Nothing could be tried.
+        """
         began = time.monotonic()
-        problems: list[str] = []
         try:
             streams, sockets = await self._start()
             await self._disturb(time.monotonic() + self._minutes * 60)
-            await self._calm_down(streams, problems)
+            await self._calm_down(streams)
             report, delivery = await self._final_reports(streams, sockets)
             for relay in self._relays:
                 await self._note_recoveries(relay)
-            problems += streams.problems()
+            self._problems += streams.problems()
             if any(word in relay.log() for relay in self._relays for word in ("Traceback", "Unhandled")):
-                problems.append("a relay's log has a traceback")
-            return self._result(time.monotonic() - began, streams, sockets, report, delivery, problems)
+                self._problems.append("a relay's log has a traceback")
+            return self._result(time.monotonic() - began, streams, sockets, report, delivery)
         finally:
             await self._close()
 
     async def _start(self) -> tuple[StreamPool, ClientPool]:
-        await self._redis.start()
-        await asyncio.gather(*(relay.start() for relay in self._relays))
+        try:
+            await self._redis.start()
+            await asyncio.gather(*(relay.start() for relay in self._relays))
+        except RuntimeError as error:
+            raise FaultError(str(error)) from error
         await self._balancer.listen()
         ports = [self._balancer.port]
         streams = self._streams = StreamPool(CHANNELS, STREAM_CLIENTS, WIDE_STREAM_CLIENTS, ports, self._rng)
@@ -160,13 +167,21 @@ class Soak:
 
     async def _break_relay(self, relay: AsyncRelay, incident: Callable[[AsyncRelay], Awaitable[None]]) -> None:
         self._whole_relays.remove(relay)
-        await incident(relay)
-        self._whole_relays.append(relay)
+        try:
+            await incident(relay)
+        except RuntimeError as error:
+            self._problems.append(str(error))
+        else:
+            self._whole_relays.append(relay)
 
     async def _break_redis(self, incident: Callable[[], Awaitable[None]]) -> None:
         self._is_redis_whole = False
-        await incident()
-        self._is_redis_whole = True
+        try:
+            await incident()
+        except (RuntimeError, OSError) as error:
+            self._problems.append(str(error))
+        else:
+            self._is_redis_whole = True
 
     async def _kill(self, relay: AsyncRelay) -> None:
         self._incidents["relay killed"] += 1
@@ -216,12 +231,12 @@ class Soak:
 
     # The end
 
-    async def _calm_down(self, streams: StreamPool, problems: list[str]) -> None:
+    async def _calm_down(self, streams: StreamPool) -> None:
         """Wait until all are back, and then until all have everything."""
         streams.stay()
         since = time.monotonic()
         if not await wait_until(lambda: streams.all_receive(since), RETURN_SECONDS):
-            problems.append(f"not every client was back within {RETURN_SECONDS:.0f} s")
+            self._problems.append(f"not every client was back within {RETURN_SECONDS:.0f} s")
         await self._adder.stop()
 
     async def _final_reports(self, streams: StreamPool, sockets: ClientPool) -> tuple[StreamReport, DeliveryReport]:
@@ -244,8 +259,8 @@ class Soak:
         sockets: ClientPool,
         report: StreamReport,
         delivery: DeliveryReport,
-        problems: list[str],
     ) -> SoakResult:
+        problems = self._problems
         if report.holes or report.doubles or report.unknown:
             problems.append(f"event streams: {report.holes} holes, {report.doubles} doubles; {report.examples}")
         if delivery.silent or delivery.disordered:

@@ -20,7 +20,7 @@ from devtools.harness.processes import ChildProcess
 
 __all__ = ["AsyncRelay", "Relay", "clean_environ"]
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 def clean_environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
