@@ -11,6 +11,7 @@
 #   make faults         real relays, real Redis, and everything that can break between them: five minutes
 #   make soak           relays and Redis restarted at random, and every entry accounted for: ARGS='--minutes 10'
 #   make attack         real relays, and every known attack on them: half a minute
+#   make model          random walks in search of holes in recovery, on a model and on real servers: a minute
 #   make conformance    the Autobahn test suite against the relay's sockets; skipped without CPython 2.7
 #   make audit          pinned versions compared with published advisories
 #   make docs           the generated pages of docs/
@@ -23,7 +24,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: run test test-clients docs-test lint audit bench faults soak attack conformance docs pins clean
+.PHONY: run test test-clients docs-test lint audit bench faults soak attack model conformance docs pins clean
 
 run: .venv/run
 	@$(BIN)/twistd --nodaemon --pidfile= wsrelay $(ARGS)
@@ -65,6 +66,9 @@ soak: .venv/dev
 
 attack: .venv/dev
 	@$(BIN)/python -m devtools.attacks run $(ARGS)
+
+model: .venv/dev
+	@$(BIN)/python -m devtools.model $(ARGS)
 
 conformance: .venv/dev
 	@$(BIN)/python -m devtools.conformance $(ARGS)

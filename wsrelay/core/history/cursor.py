@@ -108,7 +108,7 @@ class StreamCursor:
             return None
         self._has_changed = False
         # As `_advance`, without its call: this is done for every message.
-        self.position = entries[-1].position
+        self.position, self._last_id = entries[-1].position, entries[-1].id
         if self._entries_added is not None:
             self._entries_added += len(entries) - 1
         return Progress(tuple(entries[1:]), None, len(entries) >= count)
