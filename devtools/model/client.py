@@ -125,7 +125,7 @@ class WalkClient:
 
     def _check_nothing_due(self, index: int) -> None:
         """Check that nothing is missing up to some number of additions."""
-        due = self._ledger.due(self._index, index)
+        due = self._ledger.missed(self._index, index)
         if due:
             self._fail("hole", f"{due} never came")
 

@@ -59,6 +59,7 @@ class Ledger:
         self._empty: dict[str, int] = {}
         # Entries that a fail-over has lost, and how many additions were kept.
         self._lost: dict[int, int] = {}
+        self._taken_out: set[int] = set()
 
     def next_fields(self) -> tuple[bytes, ...]:
         """Return the fields of the next entry."""
@@ -86,6 +87,7 @@ class Ledger:
     def delete(self, entry: Entry) -> None:
         """Note that an entry was taken out."""
         self.additions[self.index(serial_of(entry)) - 1].is_deleted = True
+        self._taken_out.add(serial_of(entry))
         self.trims += 1
 
     def index(self, serial: int) -> int:
@@ -110,6 +112,10 @@ class Ledger:
     def due(self, index: int, end: int | None = None) -> list[int]:
         """Return the serials of the entries that were added since, and not taken out, in their order."""
         return [each.serial for each in self.additions[index:end] if not each.is_deleted]
+
+    def missed(self, index: int, end: int) -> list[int]:
+        """Return the serials of `due` that never were taken out, not even on a server that has failed since."""
+        return [serial for serial in self.due(index, end) if serial not in self._taken_out]
 
     def end(self, index: int) -> int:
         """Return the index of one who has had everything since an index.

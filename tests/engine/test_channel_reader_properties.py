@@ -16,6 +16,7 @@ from devtools.model.memory_server import MemoryServer
 from devtools.model.process import CHANNEL, LINES, Process, Subscription
 from devtools.model.run import START_MS, run_walk
 from devtools.model.server import ModelServer
+from wsrelay.core.messaging.publications import GapReason
 
 WALKS = 15
 
@@ -77,6 +78,22 @@ class ClientAheadTests(SynchronousTestCase):
         self.rest()
         start = self.successResultOf(joining)
         self.assertEqual((start.recovered, start.publications, start.position), (True, (), ahead))
+
+    def test_gap_that_was_found_behind_a_look_that_it_shares_reaches_it(self) -> None:
+        history, subscriptions, since = self.process.history, self.process.subscriptions, f"~{START_MS - 1}"
+        subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES)
+        self.rest()
+        subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES, since)
+        # The channel's own look is answered, and the client's is on its way when an entry is added that does not stay.
+        history.carry_out()
+        history.carry_out()
+        history.arrive()
+        self.add(b"1")
+        self.server.trim(0)
+        joining = subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES, since)
+        self.rest()
+        start = self.successResultOf(joining)
+        self.assertEqual((start.recovered, start.gap), (False, GapReason.TRIMMED))
 
     def check_ahead(self) -> None:
         """Let a client join with the position of an entry that this process is about to read."""

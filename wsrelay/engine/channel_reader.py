@@ -95,6 +95,7 @@ class ChannelReader:
         cursor: How far it has read. If None, the stream has not been looked at yet.
         history: Reads streams.
         ring: The newest of what it has read. Its end is the position of this process on the channel.
+        gaps: How many gaps it has found.
     """
 
     log = Logger()
@@ -106,6 +107,7 @@ class ChannelReader:
         self.history = services.history
         self.cursor: StreamCursor | None = None
         self.ring = PublicationRing("", RECOVERY_LIMIT, RING_BYTES)
+        self.gaps = 0
         self._is_reading = False
         self._is_due = False
         self._is_closed = False
@@ -289,6 +291,7 @@ class ChannelReader:
         ring = self.ring
         before = ring.size
         if gap is not None:
+            self.gaps += 1
             ring.restart(items[0].position if items else str(position))
             ring.extend(items[1:])
             self._services.report_gap(self.channel, gap)

@@ -50,20 +50,24 @@ class RecoveryReads:
         start, count = read_start(position), PAGE_SIZE
         found: Recovery | None = None
         is_full = False
+        gaps = 0
         if isinstance(position, EntryPosition):
-            entries = await self._read(start)
+            gaps, entries = await self._read(start)
             found, is_full = judge_read(position, entries, count), len(entries) == count
         if found is None:
-            look = await self._look(start)
+            gaps, look = await self._look(start)
             found, is_full = (
                 judge_look(position, look, count, self._reader.retention.seconds),
                 len(look.entries) == count,
             )
         if found.gap is not None:
             return found
+        if gaps != self._reader.gaps:
+            # The channel's own read may have been later, and its gap is missing between what both brought.
+            return None
         pages = list(found.entries)
         while is_full and pages and not _is_too_much(pages):
-            more = await self._read(pages[-1].id)
+            _, more = await self._read(pages[-1].id)
             if not more or more[0] != pages[-1]:
                 return None
             pages += more[1:]
@@ -76,45 +80,54 @@ class RecoveryReads:
         Raises:
             BrokerUnavailable: The stream cannot be read now.
         """
-        entries = (await self._look_at_newest(min(count, PAGE_SIZE))).entries
+        entries = (await self._look_at_newest(min(count, PAGE_SIZE)))[1].entries
         if len(entries) == PAGE_SIZE < count:
             # How large they are is known now: no more is read than may be sent.
             fitting = min(count, PAGE_SIZE * RECOVERY_BYTES // max(1, _size(entries)))
             if fitting > PAGE_SIZE:
-                entries = (await self._look_at_newest(fitting)).entries
+                entries = (await self._look_at_newest(fitting))[1].entries
         first, size = len(entries), 0
         while first and size <= RECOVERY_BYTES:
             first -= 1
             size += _size(entries[first : first + 1])
         return entries[first + (size > RECOVERY_BYTES and len(entries) - first > 1) :]
 
-    def _read(self, start: EntryID | None) -> Deferred[Sequence[Entry]]:
+    def _read(self, start: EntryID | None) -> Deferred[tuple[int, Sequence[Entry]]]:
         return self._behind_own(("read", start), lambda: self._history.read(self._reader.channel, start, PAGE_SIZE))
 
-    def _look(self, start: EntryID | None) -> Deferred[StreamLook]:
+    def _look(self, start: EntryID | None) -> Deferred[tuple[int, StreamLook]]:
         return self._behind_own(("look", start), lambda: self._history.look(self._reader.channel, start, PAGE_SIZE))
 
-    def _look_at_newest(self, count: int) -> Deferred[StreamLook]:
+    def _look_at_newest(self, count: int) -> Deferred[tuple[int, StreamLook]]:
         return self._behind_own(("newest", count), lambda: self._history.look_at_newest(self._reader.channel, count))
 
-    def _behind_own(self, key: Hashable, read: Callable[[], Deferred[T]]) -> Deferred[T]:
+    def _behind_own(self, key: Hashable, read: Callable[[], Deferred[T]]) -> Deferred[tuple[int, T]]:
         return Deferred.fromCoroutine(self._both(key, read))
 
-    async def _both(self, key: Hashable, read: Callable[[], Deferred[T]]) -> T:
-        """Return the result of a read, or of an identical one that is under way, when the channel's own is done too."""
+    async def _both(self, key: Hashable, read: Callable[[], Deferred[T]]) -> tuple[int, T]:
+        """Return the result of a read, or of an identical one that is under way, when the channel's own is done too.
+
+        Returns:
+            How many gaps the channel's reader had found when the read was sent, and the result.
+        """
+
+        def send() -> Deferred[tuple[int, T]]:
+            gaps = self._reader.gaps
+            return read().addCallback(lambda result: (gaps, result))
+
         own = self._reader.read_now()
         if not self._reader.is_connected:
             # Anything else would fail now, and this waits for the connection.
             await own
             own = self._reader.read_now()
         both: Deferred[list[object]] = gatherResults(
-            cast("list[Deferred[object]]", [own, self._shared.get(key, read)]), consumeErrors=True
+            cast("list[Deferred[object]]", [own, self._shared.get(key, send)]), consumeErrors=True
         )
         try:
             results = await both
         except FirstError as error:
             error.subFailure.raiseException()
-        return cast(T, results[1])
+        return cast(tuple[int, T], results[1])
 
 
 def _is_too_much(entries: Sequence[Entry]) -> bool:
