@@ -113,6 +113,10 @@ class Ledger:
         """Return the serials of the entries that were added since, and not taken out, in their order."""
         return [each.serial for each in self.additions[index:end] if not each.is_deleted]
 
+    def was_taken_out(self, serial: int) -> bool:
+        """Return whether an entry was taken out, on whichever server."""
+        return serial in self._taken_out
+
     def missed(self, index: int, end: int) -> list[int]:
         """Return the serials of `due` that never were taken out, not even on a server that has failed since."""
         return [serial for serial in self.due(index, end) if serial not in self._taken_out]

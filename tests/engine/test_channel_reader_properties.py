@@ -67,6 +67,19 @@ class ClientAheadTests(SynchronousTestCase):
     def test_it_gets_nothing_again_where_this_process_has_seen_no_entry(self) -> None:
         self.check_ahead()
 
+    def test_it_gets_nothing_again_where_this_process_has_just_begun_to_read(self) -> None:
+        lines: list[bytes] = []
+        self.add(b"1")
+        self.process.subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES)
+        self.clock.advance(0)
+        # The first look is carried out; its reply is under way.
+        self.process.history.carry_out()
+        ahead = self.add(b"2")
+        joining = self.process.subscriptions.subscribe(Subscription(lines.append), CHANNEL, LINES, ahead)
+        self.rest()
+        start = self.successResultOf(joining)
+        self.assertEqual((start.recovered, start.publications, start.position, lines), (True, (), ahead, []))
+
     def test_it_keeps_its_place_where_what_it_has_had_was_deleted_before_this_process_read_it(self) -> None:
         """At the place of this process it would get those entries again from one that has them in its ring."""
         self.add(b"1")

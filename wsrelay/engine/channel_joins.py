@@ -69,7 +69,7 @@ class ChannelJoins:
             position = parse_position(since)
         except PositionError:
             return await self._begin_behind_gap(GapReason.UNKNOWN_POSITION, None)
-        for _ in range(MAX_ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             in_ring = self._reader.ring.since(since)
             if in_ring is not None or self._is_still_empty(position):
                 return self._begin(in_ring or [], was_recovering=True)
@@ -84,6 +84,9 @@ class ChannelJoins:
             if recovery.gap is not None:
                 return await self._begin_behind_gap(recovery.gap, position)
             merged = self._merge(self._reader.items(recovery.entries), position)
+            if not merged and attempt == 0 and self._is_ahead(position):
+                # The read of the channel's own may have been under way from before the client's entry.
+                continue
             if merged is not None:
                 if merged:
                     self._reader.keep_older(since, merged)

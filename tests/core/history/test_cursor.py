@@ -97,6 +97,13 @@ class CountingTests(SynchronousTestCase):
         self.assertEqual(cursor.take_look(look(added=5, last=5), COUNT), NOTHING)
         self.assertEqual(cursor.take_look(look([entry(6)], added=6), COUNT), Progress((entry(6),)))
 
+    def test_deletion_of_the_newest_entries_one_after_the_other_makes_no_gap(self) -> None:
+        cursor = cursor_at(5)
+        cursor.take_look(look([entry(5)], added=6, length=5, first=1, last=6, deleted=6), COUNT)
+        cursor.take([entry(5)], COUNT)
+        emptied = look(added=6, length=4, first=1, last=6, deleted=6)
+        self.assertEqual(cursor.take_look(emptied, COUNT), NOTHING)
+
     def test_reads_are_counted_too(self) -> None:
         cursor = cursor_at(5)
         cursor.take([entry(5), entry(6), entry(7)], COUNT)

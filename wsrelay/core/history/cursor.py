@@ -108,9 +108,10 @@ class StreamCursor:
             return None
         self._has_changed = False
         # As `_advance`, without its call: this is done for every message.
-        self.position, self._last_id = entries[-1].position, entries[-1].id
-        if self._entries_added is not None:
-            self._entries_added += len(entries) - 1
+        if len(entries) > 1:
+            self.position, self._last_id = entries[-1].position, entries[-1].id
+            if self._entries_added is not None:
+                self._entries_added += len(entries) - 1
         return Progress(tuple(entries[1:]), None, len(entries) >= count)
 
     def take_look(self, look: StreamLook, count: int) -> Progress:
