@@ -115,7 +115,8 @@ async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
             await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
             return
-        writer.write(f"HTTP/1.1 {way.head}\r\n\r\n".encode())
+        confirmation = 'event: subscribed\ndata: {"channel":"b0"}\n\n' if way.flavour == "sse" else ""
+        writer.write(f"HTTP/1.1 {way.head}\r\n\r\n{confirmation}".encode())
         writers.append(writer)
         while await reader.read(4096):
             pass
@@ -168,7 +169,7 @@ def passes(name: str, rule: str, command: list[str]) -> str:
         try:
             client.ask("connect", n=3)
             client.ask("sync")
-            client.ask("paced", rate=400, count=40, size=300, deadline=2)
+            client.ask("paced", rate=400, count=40, size=300, deadline=4)
             client.ask("idle", seconds=0.1)
             client.ask("quit")
         except load.LoadError as error:

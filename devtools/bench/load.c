@@ -389,6 +389,7 @@ static void on_event(struct conn *c, const uint8_t *p, size_t length, uint64_t n
 {
     const uint8_t *end = p + length, *data = NULL;
     size_t data_length = 0;
+    int subscribed = 0;
     total_frames++;
     while (p < end) {
         const uint8_t *feed = memchr(p, '\n', (size_t)(end - p));
@@ -403,13 +404,19 @@ static void on_event(struct conn *c, const uint8_t *p, size_t length, uint64_t n
             c->position[line - 4] = 0;
         } else if (line && p[0] == ':')
             pings++;
+        else if (line == 17 && !memcmp(p, "event: subscribed", 17))
+            subscribed = 1;
         else if (line > 7 && !memcmp(p, "event: ", 7))
             fail("an event that is no message, such as a gap");
         else if (line < 7 || memcmp(p, "retry: ", 7))
             malformed++;
         p = feed + 1;
     }
-    if (data)
+    if (subscribed && c->state == OPENING)
+        opened(c);
+    else if (subscribed)
+        malformed++;
+    else if (data)
         on_message(c, data, data_length, now);
 }
 
@@ -445,7 +452,7 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
             return n;
         }
         c->state = OPENING;
-        if (flavour != SOCKETIO)
+        if (flavour == WS)
             opened(c);
     }
     if (flavour == SSE)

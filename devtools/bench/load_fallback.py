@@ -254,7 +254,7 @@ class Client:
                 self.fail(f"handshake refused: {head[:40]!r}")
                 return
             one.state = "opening"
-            if self.flavour != "socketio":
+            if self.flavour == "ws":
                 self.opened(one)
         if self.flavour == "sse":
             *events, one.pending = data.split(b"\n\n")
@@ -267,9 +267,12 @@ class Client:
         """Handle one event of an event stream."""
         self.counts["frames"] += 1
         payloads = []
+        is_confirmation = False
         for line in event.split(b"\n"):
             name, _, value = line.partition(b": ")
-            if name == b"data":
+            if line == b"event: subscribed":
+                is_confirmation = True
+            elif name == b"data":
                 payloads.append(value)
             elif name == b"id":
                 one.position = value
@@ -280,7 +283,9 @@ class Client:
             elif name != b"retry":
                 self.counts["malformed"] += 1
         self.counts["malformed"] += len(payloads) > 1
-        if payloads:
+        if is_confirmation:
+            self.opened(one)
+        elif payloads:
             self.on_message(one, payloads[0])
 
     def take_frames(self, one: Connection, data: bytes) -> int:

@@ -135,6 +135,20 @@ TABLES = (
         ),
     ),
     Table(
+        "recovery",
+        "Recovery",
+        lambda r: (
+            f"{_size(r, 'crowd')} clients of one channel that each missed {_size(r, 'missed')} messages connect to a "
+            "process that has just started, from their positions: the time until all have everything, and the reads of "
+            "the stream. The probe's reads are among them, one in five seconds."
+        ),
+        (
+            Column("seconds", "seconds"),
+            Column("cpu_us", "CPU us/client"),
+            Column("reads", "reads of Redis"),
+        ),
+    ),
+    Table(
         "growth",
         "Growth",
         lambda r: (
@@ -301,6 +315,15 @@ GOALS = (
         1.0,
         _to("direct", "all_flat_us", "wsrelay-script", HISTORY),
     ),
+    Goal("history: return of the crowd, seconds", 2.0, _own("recovery", "seconds", server="wsrelay-sse-history")),
+    Goal("history: return of the crowd, reads of Redis", 5.0, _own("recovery", "reads", server="wsrelay-sse-history")),
+    Goal("SSE: paced fan-out, CPU / the raw socket's", 1.1, _to("fanout", "cpu_us", "wsrelay", "wsrelay-sse")),
+    Goal(
+        "SSE: paced fan-out with history, CPU / SSE without",
+        1.1,
+        _to("fanout", "cpu_us", "wsrelay-sse", "wsrelay-sse-history"),
+    ),
+    Goal("SSE: memory of an idle connection, KB", 3.0, _own("connections", "kb", server="wsrelay-sse")),
     Goal("history: 10,000 idle channels, % of a core", 2.0, _own("idle_channels", "percent_of_10000", server=HISTORY)),
 )
 

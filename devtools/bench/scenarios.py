@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from devtools.bench.load import Load, LoadError, Reply
 from devtools.bench.measure import Meter, server_sockets
-from devtools.bench.redis_commands import ask, load_script
-from devtools.bench.servers import Running, Server, Start
+from devtools.bench.redis_commands import ask, calls, load_script
+from devtools.bench.servers import QUIET_SECONDS, Running, Server, Start
 from devtools.harness.ports import free_port
 
 Values = dict[str, float]
 
-NEVER = 3600
-"""Seconds: an interval between pings so long that none is sent."""
+READS = ("XRANGE", "XREVRANGE")
+"""The commands that a stream is read with."""
 
 PING_NORM = 25
 """Seconds: the usual ping interval, to which the cost measured at a shorter one is converted."""
@@ -43,6 +43,7 @@ class Sizes:
         many_paced: How many messages go to the largest crowd.
         ping: Seconds between pings.
         pings: Seconds of watching them.
+        missed: Messages that each client of a crowd misses which comes back.
         watching: Seconds of watching idle channels: as long as a sweep, so that each has its turn.
         slow_size: Bytes of a message beside a slow reader: large enough to fill the kernel's buffers soon.
         slow_paced: How many of them.
@@ -63,6 +64,7 @@ class Sizes:
     many_paced: int = 10
     ping: int = 4
     pings: int = 8
+    missed: int = 20
     watching: int = 35
     slow_size: int = 16384
     slow_paced: int = 100
@@ -109,6 +111,12 @@ class Bench:
         ask(self.redis_port, "FLUSHALL")
         start = Start(free_port(), self.redis_port, ping)
         running = Running(server, start, cores=self.server_cores)
+
+        def replace() -> Meter:
+            nonlocal running
+            running = running.successor(self.server_cores)
+            return Meter(running.child.pid)
+
         try:
             load = Load(
                 start.port,
@@ -120,7 +128,8 @@ class Bench:
                 cores=self.load_cores,
             )
             try:
-                yield Session(self.sizes, load, Meter(running.child.pid), self.redis, start.port)
+                session = Session(self.sizes, load, Meter(running.child.pid), self.redis, start.port, replace)
+                yield session
                 if not running.child.is_running:
                     raise LoadError(f"the server ended: {running.child.last_lines()}")
             finally:
@@ -138,6 +147,8 @@ class Session:
     meter: Meter
     redis: Meter
     port: int
+    replace_server: Callable[[], Meter]
+    """End the server, start another one in its place, and return its meter."""
 
     def connect(self, n: int, *, channels: int = 1, first: int = 0, slow: bool = False) -> Reply:
         """Open connections."""
@@ -278,7 +289,7 @@ def pings(bench: Bench, server: Server) -> Values:
 def idle_channels(bench: Bench, server: Server) -> Values:
     """CPU of 10,000 channels on which nothing happens, with one connection each."""
     sizes = bench.sizes
-    with bench.session(server, ping=NEVER) as session:
+    with bench.session(server, ping=QUIET_SECONDS) as session:
         session.connect(sizes.many, channels=sizes.many)
         session.settle(3)
         redis = session.redis.cpu()
@@ -287,6 +298,30 @@ def idle_channels(bench: Bench, server: Server) -> Values:
         session.finish()
     scale = 100 / reply["seconds"] * 10000 / sizes.many
     return {"percent_of_10000": cpu * scale, "redis_percent_of_10000": redis * scale}
+
+
+def recovery(bench: Bench, server: Server) -> Values:
+    """1,000 clients of one channel come back to a new process, each from its position, and get what they missed."""
+    sizes = bench.sizes
+    with bench.session(server) as session:
+        session.connect(sizes.crowd)
+        session.warm_up()
+        session.load.ask("leave")
+        # Nobody is there to get them.
+        session.load.ask("burst", messages=sizes.missed, size=sizes.size)
+        session.settle()
+        meter = session.replace_server()
+        session.settle()
+        reads, cpu = calls(bench.redis_port, *READS), meter.cpu()
+        reply = session.load.ask("resume", window=sizes.crowd // 4)
+        cpu = meter.cpu() - cpu
+        reads = calls(bench.redis_port, *READS) - reads
+        session.finish()
+    return {
+        "seconds": reply["seconds"],
+        "cpu_us": cpu * 1e6 / sizes.crowd,
+        "reads": float(reads),
+    }
 
 
 def growth(bench: Bench, server: Server) -> Values:
@@ -371,6 +406,7 @@ SCENARIOS: dict[str, Scenario] = {
     "growth": growth,
     "slow": slow,
     "idle_channels": idle_channels,
+    "recovery": recovery,
 }
 
 ALIASES: dict[str, tuple[str, ...]] = {"latency": ("fanout", "direct"), "idle": ("connections", "pings")}

@@ -58,6 +58,9 @@ HISTORY_ENTRIES = 1000
 
 HISTORY_SECONDS = 300
 
+QUIET_SECONDS = 50
+"""Seconds between two pings of a connection where none are to be measured: just below the router's limit."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -202,6 +205,22 @@ SERVERS: dict[str, Server] = {
             scenarios=frozenset({"fanout", "burst", "direct", "idle_channels"}),
         ),
         _wsrelay(
+            "wsrelay-sse",
+            "wsrelay, SSE",
+            path="/sse/b%d",
+            flavour="sse",
+            scenarios=frozenset({"fanout", "burst", "direct", "connections"}),
+        ),
+        _wsrelay(
+            "wsrelay-sse-history",
+            "wsrelay, SSE and history",
+            environment=_history_environment,
+            path="/sse/b%d",
+            flavour="sse",
+            publish="xadd",
+            scenarios=frozenset({"fanout", "burst", "recovery"}),
+        ),
+        _wsrelay(
             "wsrelay-script",
             "wsrelay, XADD and PUBLISH by script",
             publish="script",
@@ -302,6 +321,11 @@ class Running:
         """End the server."""
         self.child.stop(2.0)
         self.child.close()
+
+    def successor(self, cores: set[int]) -> Running:
+        """End the server, and start another one on its port."""
+        self.stop()
+        return Running(self.server, self.start, cores=cores)
 
 
 def redis_program() -> str | None:
