@@ -111,6 +111,13 @@ class HistoryContract(unittest.TestCase):
             entries = await history.read("a", since, count)
             self.assertEqual([each.id for each in entries], expected)
 
+    async def test_channels_are_read_together_each_from_an_id_on(self) -> None:
+        history, _ = await self.connected()
+        ids = {channel: await self.add_several(channel, 3) for channel in ("a", "b")}
+        found = await history.read_each([("a", ids["a"][1]), ("c", (1, 0)), ("b", ids["b"][0])], 2)
+        read = [[each.id for each in entries] for entries in found if not isinstance(entries, BrokerUnavailable)]
+        self.assertEqual(read, [ids["a"][1:], [], ids["b"][:2]])
+
     async def test_fields_are_read_byte_for_byte(self) -> None:
         history, _ = await self.connected()
         fields = (b"tags", b"\xff\x00\r\n", b"data", b"007", b"", b"")

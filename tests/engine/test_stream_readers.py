@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import Mock
 
+from twisted.internet.defer import succeed
 from twisted.logger import capturedLogs
 
 from tests.engine.harness import log_lines
@@ -154,6 +155,78 @@ class SlowReadTests(HistoryCase):
         )
         self.clock.pump([0.25] * round(2 * SWEEP_SECONDS * 4))
         self.assertEqual(self.slow.calls, ["newest", "newest"])
+
+
+class JointReadTests(HistoryCase):
+    """Streams that have changed at the same time."""
+
+    is_slow = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.channels = ("kept1", "kept2", "kept3")
+        self.subscribers = [self.begin(channel)[0] for channel in self.channels]
+        self.slow.answer()
+        # The first entries of a stream take a look each.
+        for payload in (b"0", b"1"):
+            self.add_to_each(payload)
+            self.slow.answer()
+        self.slow.calls.clear()
+
+    def add_to_each(self, payload: bytes) -> None:
+        """Add an entry to each channel at the same time."""
+        for channel in self.channels:
+            self.history.add(channel, (b"data", payload), RETENTION)
+        self.turn()
+
+    def test_they_are_read_in_one_call(self) -> None:
+        self.add_to_each(b"2")
+        self.assertEqual(self.slow.calls, ["read"])
+        self.slow.answer()
+        self.assertEqual([self.lines(each) for each in self.subscribers], [[b"0", b"1", b"2"]] * 3)
+
+    def test_one_that_cannot_be_read_keeps_nothing_from_the_others(self) -> None:
+        self.add_to_each(b"2")
+        read_each = self.history.read_each
+
+        def read_all_but_the_second(reads: Any, count: int) -> Any:
+            first, _, third = self.successResultOf(read_each(reads, count))
+            return succeed([first, BrokerUnavailable("WRONGTYPE Operation against a key"), third])
+
+        self.patch(self.history, "read_each", read_all_but_the_second)
+        with capturedLogs() as captured:
+            self.slow.answer()
+        self.assertEqual(
+            [text for _, text in log_lines(captured)], ["a stream cannot be read: WRONGTYPE [channel 'kept2']"]
+        )
+        self.assertEqual([self.lines(each)[2:] for each in self.subscribers], [[b"2"], [], [b"2"]])
+
+    def test_failure_of_the_call_fails_each_and_they_are_read_again(self) -> None:
+        self.add_to_each(b"2")
+        for error in (BrokerUnavailable("no connection"), RuntimeError("a mistake")):
+            self.slow.fail(error)
+            self.node.streams_changed(self.channels)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual([self.lines(each) for each in self.subscribers], [[b"0", b"1"]] * 3)
+        self.slow.answer()
+        self.assertEqual([self.lines(each) for each in self.subscribers], [[b"0", b"1", b"2"]] * 3)
+
+    def test_mistake_with_one_keeps_nothing_from_the_others(self) -> None:
+        self.add_to_each(b"2")
+        readers: Any = self.node._readers
+        self.patch(readers.open("kept2"), "_take", Mock(side_effect=RuntimeError("a mistake")))
+        self.slow.answer()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual([self.lines(each)[2:] for each in self.subscribers], [[b"2"], [], [b"2"]])
+
+    def test_read_from_before_an_interruption_is_of_no_use(self) -> None:
+        self.add_to_each(b"2")
+        self.node.streams_disconnected()
+        self.slow.answer()
+        self.assertEqual([self.lines(each) for each in self.subscribers], [[b"0", b"1"]] * 3)
+        self.node.streams_connected()
+        self.slow.answer()
+        self.assertEqual([self.lines(each) for each in self.subscribers], [[b"0", b"1", b"2"]] * 3)
 
 
 class MixedTrafficTests(HistoryCase):

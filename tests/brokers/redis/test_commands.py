@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.command_sender import MAX_BYTES_IN_FLIGHT, MAX_COMMANDS_IN_FLIGHT
 from wsrelay.brokers.redis.commands import Commands
+from wsrelay.brokers.redis.connection import NotConnectedError
 from wsrelay.brokers.redis.problems import Problem
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.outcomes.errors import BrokerUnavailable
@@ -114,3 +115,53 @@ class CommandsTests(SynchronousTestCase):
             self.assertTrue(self.commands.link.is_up)
             found = [event for event in events if "is a cluster of" in event["log_format"]]
             self.assertEqual(len(found), warnings, description)
+
+    def test_commands_that_are_sent_together_have_one_result(self) -> None:
+        before = self.endpoint.transport.value()
+        replies = self.commands.send_each([(b"GET", b"a"), (b"GET", b"b"), (b"GET", b"c")])
+        self.assertEqual(self.in_flight, (3, 12))
+        self.assertEqual(self.endpoint.transport.value()[len(before) :].count(b"GET"), 3)
+        self.receive(b"$1\r\n1\r\n-WRONGTYPE no\r\n")
+        self.assertNoResult(replies)
+        self.receive(b"$1\r\n3\r\n")
+        first, second, third = self.successResultOf(replies)
+        self.assertEqual((first, str(second), third), (b"1", "WRONGTYPE no", b"3"))
+        self.assertEqual(self.in_flight, (0, 0))
+
+    def test_commands_that_are_sent_together_have_an_error_each_when_the_connection_is_lost(self) -> None:
+        replies = self.commands.send_each([(b"GET", b"a"), (b"GET", b"b"), (b"GET", b"c")])
+        self.receive(b"$1\r\n1\r\n")
+        self.endpoint.transport.connected = False
+        self.endpoint.transport.protocol.connectionLost(Failure(ConnectionLost()))
+        first, *others = self.successResultOf(replies)
+        self.assertEqual((first, [type(each) for each in others]), (b"1", [NotConnectedError] * 2))
+        self.assertEqual(self.in_flight, (0, 0))
+        self.failureResultOf(self.commands.send_each([(b"GET", b"a")]), BrokerUnavailable)
+
+    def test_transaction_has_the_replies_of_its_commands(self) -> None:
+        replies = self.commands.transaction((b"GET", b"a"), (b"XINFO", b"STREAM", b"b"))
+        self.receive(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n-ERR no such key\r\n")
+        first, second = self.successResultOf(replies)
+        self.assertEqual((first, str(second), self.in_flight), (b"1", "ERR no such key", (0, 0)))
+
+    def test_rejected_transaction_fails_with_the_error_of_its_end(self) -> None:
+        replies = self.commands.transaction((b"NO", b"a"))
+        self.receive(b"+OK\r\n-ERR unknown command\r\n-EXECABORT discarded\r\n")
+        self.assertEqual(str(self.failureResultOf(replies, BrokerUnavailable).value), "EXECABORT discarded")
+
+    def test_commands_that_a_reply_causes_are_written_together_and_in_order(self) -> None:
+        def go_on(_reply: object) -> None:
+            connection = self.commands.link.current
+            assert connection is not None
+            self.commands.send(b"GET", b"1")
+            self.commands.send(b"GET", b"2")
+            connection.command(b"GET", b"3")
+            self.commands.send(b"GET", b"4")
+
+        self.commands.send(b"GET", b"0").addCallback(go_on)
+        self.endpoint.transport.clear()
+        self.receive(b"$1\r\n0\r\n")
+        written = self.endpoint.transport.value()
+        places = [written.index(b"$1\r\n%d\r\n" % number) for number in range(1, 5)]
+        self.assertEqual(places, sorted(places))
+        self.receive(b"$1\r\n0\r\n" * 4)

@@ -98,6 +98,9 @@ class MinimalUserTests(FaultCase):
         history, _ = await self.connected(f"redis://relay:secret@127.0.0.1:{self.server.port}")
         error: Any = await self.assertFailure(history.read("b", None, 1), BrokerUnavailable)
         self.assertEqual(error.code, "NOPERM")
+        readable, forbidden = await history.read_each([("a", (1, 0)), ("b", (1, 0))], 1)
+        assert isinstance(forbidden, BrokerUnavailable)
+        self.assertEqual((readable, forbidden.code), ([], "NOPERM"))
 
 
 class BoundsTests(FaultCase):
