@@ -27,6 +27,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wsrelay.brokers.redis.eager_write import write_at_once
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
 from wsrelay.config.redis_url import RedisURL
 
@@ -355,7 +356,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         if self._outgoing:
             data = b"".join(self._outgoing)
             self._outgoing.clear()
-            self.transport.write(data)
+            write_at_once(self.transport, data)
 
     def _channel_reply_received(self, kind: bytes, name: bytes) -> None:
         expected = self._expected[0] if self._expected else None
