@@ -17,12 +17,14 @@ __all__ = [
     "SOAK_HEADING",
     "history_row",
     "history_table",
+    "machine",
     "promise",
     "replace_soak",
     "soak_document",
     "soak_section",
     "soak_section_of",
     "soak_table",
+    "today",
 ]
 
 HEADINGS = (
@@ -53,17 +55,14 @@ Where entries are gone that a client was to get, it is told of a gap before the 
 or by the close of its socket with 4010. Where that cannot be known for certain, it is told as well. Behind a gap comes
 what the stream still holds; if the stream is another one than before, that may be what the client has already.
 
-The promise is about what the server now holds. So there are things that nobody is told of:
+The promise is about what the server now holds. So there are things that nobody is told of; [History](history.md) says
+what to do instead:
 
 - **A fail-over that loses writes.** Entries that the old server took and the new one never got are gone. A client whose
-  position is one of them is told of a gap; one that had not got them yet is not told. `min-replicas-to-write` makes
-  that rare.
+  position is one of them is told of a gap; one that had not got them yet is not told.
 - **XDEL.** An entry that was taken out on purpose is not a loss.
 - **Another stream in the place of a channel's:** RENAME, COPY, RESTORE and SWAPDB onto its key, and XSETID downwards.
-  No rule can see these. Do not use them on the key of a channel in use.
-- **DEL to empty a channel in use.** Those who are connected are told of a gap, and so are those who come back, unless
-  the new stream looks just like the old one. `XTRIM <key> MAXLEN 0` empties it, and so does `history_remove` of the
-  API; the stream then still knows what it was given.
+- **DEL to empty a channel in use.** Clients are told of a gap, unless the new stream looks just like the old one.
 
 In these faults {single} clients of event streams have one channel and {several} have three, {wandering} more lose
 their connection every second or two, and entries are added by a plain XADD. What each client was told is compared with
@@ -160,8 +159,8 @@ def soak_section(result: SoakResult, minutes: float) -> str:
     return _SOAK.format(
         heading=SOAK_HEADING,
         minutes=minutes,
-        today=datetime.now(UTC).date().isoformat(),
-        machine=_machine(),
+        today=today(),
+        machine=machine(),
         relays=RELAYS,
         single=STREAM_CLIENTS,
         several=WIDE_STREAM_CLIENTS,
@@ -196,7 +195,13 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} s"
 
 
-def _machine() -> str:
+def today() -> str:
+    """Return the date."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def machine() -> str:
+    """Return processor, system and the way of the packets."""
     path = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.+)$", path.read_text(), re.MULTILINE) if path.exists() else None
     processor = found[1].strip() if found else platform.machine()

@@ -24,9 +24,9 @@ class EventSourceTests(SynchronousTestCase):
         Returns:
             The Last-Event-ID of each request, the events, the positions, and the source.
         """
-        return asyncio.run(asyncio.wait_for(self._run(*responses), DEADLINE_SECONDS))
+        return asyncio.run(asyncio.wait_for(self._play(*responses), DEADLINE_SECONDS))
 
-    async def _run(self, *responses: bytes) -> tuple[list[str], list[Event], list[str], EventSource]:
+    async def _play(self, *responses: bytes) -> tuple[list[str], list[Event], list[str], EventSource]:
         requests: list[str] = []
         events: list[Event] = []
         positions: list[str] = []

@@ -12,7 +12,8 @@ from devtools.faults.clients import ConnectionRecord
 from devtools.faults.fault import TABLE
 from devtools.faults.history_report import SOAK_HEADING, replace_soak, soak_section_of
 from devtools.faults.publisher import MessageState, NumberedMessage
-from devtools.faults.result import FaultResult
+from devtools.faults.report import page
+from devtools.faults.result import FaultResult, HistoryFigures
 from devtools.faults.run import run
 from devtools.faults.stream_audit import StreamReport, audit_streams
 from devtools.faults.stream_clients import ChannelRecord, ToldGap
@@ -158,8 +159,31 @@ class StreamAuditTests(SynchronousTestCase):
         self.assertEqual(self.audit(1, 2, 3, 4, 5, 6).unknown, ["h0 6"])
 
 
-class SoakPageTests(SynchronousTestCase):
-    """The section about a soak in docs/reliability.md."""
+class PageTests(SynchronousTestCase):
+    """docs/reliability.md."""
+
+    def test_faults_with_history_stand_in_a_table_of_their_own_before_the_soak(self) -> None:
+        figures = HistoryFigures(
+            entries=1,
+            deliveries=2,
+            reconnects=3,
+            gaps={"trimmed": 4},
+            needless=0,
+            missed=5,
+            again=0,
+            holes=0,
+            doubles=0,
+        )
+        names = ("link-reset", "redis-restarts-without-its-data")
+        results = [FaultResult(name, "text") for name in names]
+        results[1].history = figures
+        text = page(results, 50, f"{SOAK_HEADING}\n\nfigures\n")
+        plain, _, history = text.partition("\n## Channels with history\n")
+        for name, part, other in zip(names, (plain, history), (history, plain), strict=True):
+            self.assertIn(f"| {name} |", part)
+            self.assertNotIn(f"| {name} |", other)
+        self.assertIn("| trimmed 4 | 5 |", history)
+        self.assertTrue(history.endswith(f"{SOAK_HEADING}\n\nfigures\n"))
 
     def test_section_replaces_the_old_one_where_that_stands_and_is_added_where_there_is_none(self) -> None:
         section = f"{SOAK_HEADING}\n\nnew\n"
