@@ -68,8 +68,13 @@ class IBrokerSink(Interface):
     def reconnected() -> None:
         """Take the end of an outage: messages flow again, and commands are answered."""
 
-    def streams_changed(channels: Iterable[str]) -> None:
-        """Take that the streams of these channels may have changed: each that is watched is to be read."""
+    def streams_changed(channels: Iterable[str], *, is_certain: bool = False) -> None:
+        """Take that the streams of these channels may have changed: each that is watched is to be read.
+
+        Args:
+            channels: The channels.
+            is_certain: Whether the server has named each of them, so that one without a stream had one meanwhile.
+        """
 
     def streams_connected() -> None:
         """Take that changes are reported from now on: every watched stream is to be read, for none was meanwhile."""

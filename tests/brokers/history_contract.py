@@ -25,8 +25,8 @@ DAY = Retention(100, 86400)
 class HistorySink(WaitingSink):
     """A sink whose reports about streams can be awaited."""
 
-    def streams_changed(self, channels: Iterable[str]) -> None:
-        super().streams_changed(channels)
+    def streams_changed(self, channels: Iterable[str], *, is_certain: bool = False) -> None:
+        super().streams_changed(channels, is_certain=is_certain)
         self._check()
 
     def streams_connected(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import Mock
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs
 
 from tests.engine.harness import log_lines
 from tests.engine.history_harness import RETENTION, HistoryCase
+from wsrelay.core.history.entries import StreamLook
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine import stream_readers
@@ -299,3 +300,30 @@ class LogTests(HistoryCase):
         self.assertEqual(len(texts), 2)
         self.assertIn("add it with XADD to keep it [channel 'kept']", texts[0] + texts[1])
         self.assertIn("has no field named data and is skipped [channel 'kept']", texts[0] + texts[1])
+
+
+class CertainChangeTests(HistoryCase):
+    """A stream that came and went before it was read."""
+
+    is_slow = True
+
+    def test_it_is_a_gap_if_the_server_named_it_and_nothing_otherwise(self) -> None:
+        for is_certain, lines in ((False, []), (True, [b"gap expired"])):
+            teller, outcome = self.begin(dialect=self.events)
+            self.patch(self.slow, "inner", GoneHistory())
+            self.slow.answer()
+            self.successResultOf(outcome)
+            self.node.streams_changed(["kept"], is_certain=is_certain)
+            self.slow.answer()
+            self.assertEqual(self.lines(teller), lines)
+            self.setUp()
+
+
+class GoneHistory:
+    """A server on which no channel has a stream."""
+
+    def look(self, *_arguments: object) -> Deferred[StreamLook]:
+        """Find nothing."""
+        return succeed(StreamLook((), None, 1_000_000_000))
+
+    look_at_newest = look

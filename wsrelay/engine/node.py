@@ -207,10 +207,10 @@ class Node:
         if self.presence is not None:
             self.presence.reconnected()
 
-    def streams_changed(self, channels: Iterable[str]) -> None:
+    def streams_changed(self, channels: Iterable[str], *, is_certain: bool = False) -> None:
         """See `IBrokerSink.streams_changed`."""
         if self._readers is not None:
-            self._readers.changed(channels)
+            self._readers.changed(channels, is_certain=is_certain)
 
     def streams_connected(self) -> None:
         """See `IBrokerSink.streams_connected`."""

@@ -145,12 +145,16 @@ class StreamReaders:
 
     # What the broker reports: see `IBrokerSink`
 
-    def changed(self, channels: Iterable[str]) -> None:
-        """Take that streams may have changed."""
+    def changed(self, channels: Iterable[str], *, is_certain: bool = False) -> None:
+        """Take that streams may have changed; see `IBrokerSink.streams_changed`."""
         readers, due = self._readers, self._due
         for channel in channels:
             reader = readers.get(channel)
-            if reader is not None and reader.becomes_due():
+            if reader is None:
+                continue
+            if is_certain and reader.cursor is not None:
+                reader.cursor.changed()
+            if reader.becomes_due():
                 due[reader] = None
         self._start_due()
 

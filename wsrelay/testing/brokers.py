@@ -64,7 +64,7 @@ class RecordingSink:
         """See `IBrokerSink.reconnected`."""
         self.resumptions += 1
 
-    def streams_changed(self, channels: Iterable[str]) -> None:
+    def streams_changed(self, channels: Iterable[str], *, is_certain: bool = False) -> None:
         """See `IBrokerSink.streams_changed`."""
         self.changes += channels
 

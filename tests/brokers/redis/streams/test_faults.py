@@ -302,7 +302,7 @@ class TrackingTableTests(FaultCase):
         names = [f"c{number}" for number in range(100)]
         history.watch(names)
 
-        def read(channels: Iterable[str]) -> None:
+        def read(channels: Iterable[str], **_options: object) -> None:
             for channel in channels:
                 history.read(channel, None, 1).addErrback(lambda failure: failure.trap(BrokerUnavailable))
 
@@ -311,3 +311,24 @@ class TrackingTableTests(FaultCase):
         read(names)
         await until(lambda: history.way == "blocking reads")
         await until(lambda: self.broker.ready)
+
+
+class CertaintyTests(FaultCase):
+    """A stream that comes and goes before it is read."""
+
+    async def test_report_names_the_stream_so_that_its_loss_is_known(self) -> None:
+        history, sink = await self.connected()
+        history.watch(["a"])
+        await history.look_at_newest("a", 1)
+        certain: list[str] = []
+
+        def record(channels: Iterable[str], *, is_certain: bool = False) -> None:
+            if is_certain:
+                certain.extend(channels)
+
+        self.patch(sink, "streams_changed", record)
+        pipeline = self.client.pipeline()
+        pipeline.xadd("wsrelay:a", {"data": "1"})
+        pipeline.flushall()
+        pipeline.execute()
+        await until(lambda: "a" in certain)

@@ -97,6 +97,7 @@ class RedisHistory:
         self._watched: dict[str, None] = {}
         # The newest ID that was read of each watched stream, which blocking reads begin with.
         self._newest: dict[str, EntryID] = {}
+        # The channels whose streams the server has named in what is being read.
         self._changed: dict[str, None] = {}
         self._has_reported_up = False
         self._seconds = clock.seconds
@@ -179,7 +180,7 @@ class RedisHistory:
 
     def key_event(self, channel: str) -> None:
         """Take an event of the stream of a channel."""
-        self._channels_changed((channel,))
+        self._report((channel,), is_certain=True)
 
     def key_subscribed(self, channel: str | None) -> None:
         """Take that the events of a channel's stream are reported from now on. If None, that none are."""
@@ -296,21 +297,22 @@ class RedisHistory:
         for key in keys:
             self._changed[key[start:].decode("latin-1")] = None
 
-    def _channels_changed(self, channels: Iterable[str]) -> None:
-        self._changed.update(dict.fromkeys(channels))
-        self._report_changes()
-
     def _report_changes(self) -> None:
-        if not self._changed:
-            return
-        changed, self._changed = self._changed, {}
-        if self._connection.way is Way.TRACKING:
+        if self._changed:
+            changed, self._changed = self._changed, {}
             self._reported.update(changed)
+            self._report(changed, is_certain=True)
+
+    def _channels_changed(self, channels: Iterable[str]) -> None:
+        self._report(channels, is_certain=False)
+
+    def _report(self, channels: Iterable[str], *, is_certain: bool) -> None:
+        changed = dict.fromkeys(channels)
         if self._probe_channel in changed:
             del changed[self._probe_channel]
             self._read_probe()
         if changed and self._sink is not None:
-            self._sink.streams_changed(changed)
+            self._sink.streams_changed(changed, is_certain=is_certain)
 
     # The connection
 
