@@ -7,7 +7,7 @@ import re
 import resource
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from devtools.faults.audit import DeliveryReport, audit, check_announcement_delay
@@ -101,7 +101,18 @@ async def run(
         on_result(result)
         return result
 
-    return await asyncio.gather(*(one(fault) for fault in faults))
+    wanted = list(faults)
+    results = {result.name: result for result in await asyncio.gather(*(one(fault) for fault in _mixed(wanted)))}
+    return [results[fault.name] for fault in wanted]
+
+
+def _mixed(faults: Sequence[Fault]) -> list[Fault]:
+    """Return faults so that those of one kind are far apart: floods at the same time would starve each other."""
+    kinds: dict[str, list[Fault]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.scenario.__module__, []).append(fault)
+    places = [(at / len(kind), fault) for kind in kinds.values() for at, fault in enumerate(kind)]
+    return [fault for _, fault in sorted(places, key=lambda place: place[0])]
 
 
 async def _run_phases(environment: FaultEnvironment, result: FaultResult) -> None:
