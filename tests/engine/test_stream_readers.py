@@ -146,6 +146,24 @@ class SlowReadTests(HistoryCase):
         for outcome in outcomes:
             self.successResultOf(outcome)
 
+    def test_those_that_wait_for_a_place_are_read_together(self) -> None:
+        channels = [f"kept{number}" for number in range(MAX_READS_IN_FLIGHT + 10)]
+        for channel in channels:
+            self.begin(channel)
+        for payload in (b"1", b"2"):
+            while self.slow.waiting:
+                self.slow.answer()
+            for channel in channels:
+                self.history.add(channel, (b"data", payload), RETENTION)
+            self.turn()
+        while self.slow.waiting:
+            self.slow.answer()
+        self.slow.calls.clear()
+        self.node.streams_changed(channels)
+        self.slow.answer()
+        self.assertEqual(self.slow.calls, ["read", "read"])
+        self.slow.answer()
+
     def test_failed_read_is_logged_with_its_code_and_tried_again_in_the_sweep(self) -> None:
         _, outcome = self.begin()
         with capturedLogs() as captured:

@@ -95,6 +95,7 @@ class StreamReaders:
         self._in_flight = 0
         self._is_paused = False
         self._is_starting = False
+        self._is_taking = False
         self._rings_bytes = 0
         self._turns = DeferredSemaphore(MAX_RECOVERIES)
         self._sweeping: list[ChannelReader] = []
@@ -211,7 +212,7 @@ class StreamReaders:
     def read_finished(self) -> None:
         """See `ReaderServices.read_finished`."""
         self._in_flight -= 1
-        if self._due:
+        if self._due and not self._is_taking:
             self._start_due()
 
     def broadcast(self, publications: Sequence[Publication]) -> None:
@@ -295,8 +296,12 @@ class StreamReaders:
             reader.read_alone()
 
     def _came(self, results: Sequence[Sequence[Entry] | BrokerUnavailable], readers: Sequence[ChannelReader]) -> None:
+        # Those that wait for a place are read together when all of these are done, and not one by one.
+        self._is_taking = True
         for reader, result in zip(readers, results, strict=True):
             reader.came(result)
+        self._is_taking = False
+        self._start_due()
 
     def _failed(self, failure: Failure, readers: Sequence[ChannelReader]) -> None:
         error = failure.value
