@@ -58,6 +58,9 @@ class ReaderServices(Protocol):
     def broadcast(self, publications: Sequence[Publication]) -> None:
         """Send publications to everyone who is subscribed to their channel."""
 
+    def broadcast_held(self) -> None:
+        """Send at once the publications of other channels, too, that are held to be sent together."""
+
     def report_gap(self, channel: str, reason: GapReason) -> None:
         """Tell everyone who is subscribed to a channel that publications may be missing."""
 
@@ -330,6 +333,8 @@ class ChannelReader:
     def _finish(self, error: BrokerUnavailable | None = None) -> None:
         self._is_reading = False
         if self._waiting:
+            # They subscribe behind what has been read.
+            self._services.broadcast_held()
             waiting, self._waiting = self._waiting, []
             for deferred in waiting:
                 _fire(deferred, error)

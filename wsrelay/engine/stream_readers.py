@@ -96,6 +96,7 @@ class StreamReaders:
         self._is_paused = False
         self._is_starting = False
         self._is_taking = False
+        self._held: list[Publication] = []
         self._rings_bytes = 0
         self._turns = DeferredSemaphore(MAX_RECOVERIES)
         self._sweeping: list[ChannelReader] = []
@@ -218,7 +219,17 @@ class StreamReaders:
     def broadcast(self, publications: Sequence[Publication]) -> None:
         """See `ReaderServices.broadcast`."""
         self._counters.broker_messages += len(publications)
-        self._hub.broadcast(publications)
+        if self._is_taking:
+            # What came together is sent together, as messages are that are published.
+            self._held += publications
+        else:
+            self._hub.broadcast(publications)
+
+    def broadcast_held(self) -> None:
+        """See `ReaderServices.broadcast_held`."""
+        if self._held:
+            held, self._held = self._held, []
+            self._hub.broadcast(held)
 
     def report_gap(self, channel: str, reason: GapReason) -> None:
         """See `ReaderServices.report_gap`."""
@@ -228,6 +239,7 @@ class StreamReaders:
         )
         namespace = self._namespaces.rule(channel)
         if namespace is not None and namespace.notify_gaps:
+            self.broadcast_held()
             self._hub.broadcast((Gap(channel, reason),))
             self._gaps.notify(channel, self._hub.subscribers_without_gap_event(channel))
 
@@ -301,6 +313,7 @@ class StreamReaders:
         for reader, result in zip(readers, results, strict=True):
             reader.came(result)
         self._is_taking = False
+        self.broadcast_held()
         self._start_due()
 
     def _failed(self, failure: Failure, readers: Sequence[ChannelReader]) -> None:

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.command_sender import MAX_BYTES_IN_FLIGHT, MAX_COMMANDS_IN_FLIGHT
 from wsrelay.brokers.redis.commands import Commands
-from wsrelay.brokers.redis.connection import NotConnectedError
+from wsrelay.brokers.redis.connection import NotConnectedError, pack_command
 from wsrelay.brokers.redis.problems import Problem
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.outcomes.errors import BrokerUnavailable
@@ -118,8 +118,8 @@ class CommandsTests(SynchronousTestCase):
 
     def test_commands_that_are_sent_together_have_one_result(self) -> None:
         before = self.endpoint.transport.value()
-        replies = self.commands.send_each([(b"GET", b"a"), (b"GET", b"b"), (b"GET", b"c")])
-        self.assertEqual(self.in_flight, (3, 12))
+        replies = self.commands.send_each([pack_command((b"GET", name)) for name in (b"a", b"b", b"c")])
+        self.assertEqual(self.in_flight, (3, 3 * len(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")))
         self.assertEqual(self.endpoint.transport.value()[len(before) :].count(b"GET"), 3)
         self.receive(b"$1\r\n1\r\n-WRONGTYPE no\r\n")
         self.assertNoResult(replies)
@@ -129,14 +129,14 @@ class CommandsTests(SynchronousTestCase):
         self.assertEqual(self.in_flight, (0, 0))
 
     def test_commands_that_are_sent_together_have_an_error_each_when_the_connection_is_lost(self) -> None:
-        replies = self.commands.send_each([(b"GET", b"a"), (b"GET", b"b"), (b"GET", b"c")])
+        replies = self.commands.send_each([pack_command((b"GET", name)) for name in (b"a", b"b", b"c")])
         self.receive(b"$1\r\n1\r\n")
         self.endpoint.transport.connected = False
         self.endpoint.transport.protocol.connectionLost(Failure(ConnectionLost()))
         first, *others = self.successResultOf(replies)
         self.assertEqual((first, [type(each) for each in others]), (b"1", [NotConnectedError] * 2))
         self.assertEqual(self.in_flight, (0, 0))
-        self.failureResultOf(self.commands.send_each([(b"GET", b"a")]), BrokerUnavailable)
+        self.failureResultOf(self.commands.send_each([pack_command((b"GET", b"a"))]), BrokerUnavailable)
 
     def test_transaction_has_the_replies_of_its_commands(self) -> None:
         replies = self.commands.transaction((b"GET", b"a"), (b"XINFO", b"STREAM", b"b"))

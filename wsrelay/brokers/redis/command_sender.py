@@ -52,11 +52,11 @@ class CommandSender:
         connection.request(words, self._receiver(size, reply))
         return reply
 
-    def send_each(self, commands: Sequence[Sequence[bytes]]) -> Deferred[list[Any]]:
+    def send_each(self, commands: Sequence[bytes]) -> Deferred[list[Any]]:
         """Send commands together.
 
         Args:
-            commands: The words of each. At least one command.
+            commands: Each as `pack_command` returns it, which counts in whole towards the bound. At least one.
 
         Returns:
             Fires with their replies, in order, within a bounded time; the error of one that has none is in its place.
@@ -64,7 +64,7 @@ class CommandSender:
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) There is no connection, or too much is in flight.
         """
-        connection, size = self.link.current, sum([len(word) for words in commands for word in words])
+        connection, size = self.link.current, sum(map(len, commands))
         if connection is None or not self._may_send(connection, size):
             return fail(self._rejection())
         replies: Deferred[Any] = Deferred()

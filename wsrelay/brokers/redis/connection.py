@@ -38,6 +38,7 @@ __all__ = [
     "RedisConnection",
     "RedisConnectionFactory",
     "ResponseError",
+    "pack_command",
 ]
 
 ResponseError = txredisapi.ResponseError
@@ -45,6 +46,10 @@ ResponseError = txredisapi.ResponseError
 
 NotConnectedError = txredisapi.ConnectionError
 """A command cannot be sent, or its reply cannot come, because the connection is lost."""
+
+
+pack_command: Callable[[tuple[bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub is wrong
+"""Returns a command, given by its words, as Redis reads it."""
 
 
 class PubSubListener(Protocol):
@@ -204,13 +209,13 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         if not self.connected:
             raise NotConnectedError("Not connected")
         self._expected.append(received)
-        self._write(pack_command(words))
+        self._write(pack_command(tuple(words)))
 
-    def request_each(self, commands: Sequence[Sequence[bytes]], received: Callable[[list[Any]], None]) -> None:
+    def request_each(self, commands: Sequence[bytes], received: Callable[[list[Any]], None]) -> None:
         """Send commands together, all of whose replies go to a function.
 
         Args:
-            commands: The words of each. At least one command.
+            commands: Each as `pack_command` returns it. At least one.
             received: Called with their replies in order, once; one that is an error, or has not come before the
                 connection was lost, is an exception as for `request`.
 
@@ -227,7 +232,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         # All but the last one go into the list without a call of ours.
         self._expected.extend([replies.append] * (len(commands) - 1))
         self._expected.append(last_received)
-        self._write(b"".join(map(pack_command, commands)))
+        self._write(b"".join(commands))
 
     def request_transaction(self, commands: Iterable[Sequence[bytes]], received: Callable[[Any], None]) -> None:
         """Send commands that are carried out with nothing in between (MULTI and EXEC).
@@ -242,7 +247,7 @@ class RedisConnection(txredisapi.SubscriberProtocol):
         """
         if not self.connected:
             raise NotConnectedError("Not connected")
-        packed = [pack_command(words) for words in ((b"MULTI",), *commands, (b"EXEC",))]
+        packed = [pack_command(tuple(words)) for words in ((b"MULTI",), *commands, (b"EXEC",))]
         self._expected.extend([_ignore] * (len(packed) - 1))
         self._expected.append(received)
         self._write(b"".join(packed))
@@ -385,12 +390,6 @@ class RedisConnection(txredisapi.SubscriberProtocol):
             expected(reply)
         elif is_error:
             self._listener.subscribe_failed(expected[0], str(reply))
-
-
-def pack_command(words: Sequence[bytes]) -> bytes:
-    """Return a command as Redis reads it."""
-    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its stub says a tuple of one word
-    return packed
 
 
 def _ignore(_reply: object) -> None:

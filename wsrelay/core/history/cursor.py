@@ -104,7 +104,8 @@ class StreamCursor:
         Returns:
             What it brought. None if a look is needed.
         """
-        if not entries or entries[0].position != self.position:
+        position = self.position
+        if not entries or not isinstance(position, EntryPosition) or not entries[0].is_at(position):
             return None
         self._has_changed = False
         # As `_advance`, without its call: this is done for every message.

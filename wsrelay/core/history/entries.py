@@ -34,6 +34,10 @@ class Entry:
             position = self._position = EntryPosition(self.id, fingerprint(self.fields))
         return position
 
+    def is_at(self, position: EntryPosition) -> bool:
+        """Return whether this is the position behind this entry, without making one."""
+        return self.id == position.id and fingerprint(self.fields) == position.fingerprint
+
     @property
     def position_text(self) -> str:
         """The text of `position`."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -44,7 +45,13 @@ MAX_POSITION_CHARACTERS = 64
 _LIMIT = 2**64
 
 _DATA = b"data"
-_DATA_CRC = crc32(b"4:data")
+
+
+@lru_cache(maxsize=1024)
+def _crc_before_data(size: int) -> int:
+    """Return the CRC of all that stands before the payload of an entry without other fields. Payloads are alike."""
+    return crc32(b"4:data%d:" % size)
+
 
 # Not \d, which takes the digits of all scripts; and used with fullmatch, for $ takes a line feed.
 _ID = re.compile("([0-9]{1,20})-([0-9]{1,20})")
@@ -91,9 +98,9 @@ Position: TypeAlias = EntryPosition | EmptyPosition
 def fingerprint(fields: tuple[bytes, ...]) -> str:
     """Return the fingerprint of an entry's fields: the CRC-32 of names and values, each behind its length."""
     if len(fields) == 2 and fields[0] == _DATA:
-        # Nearly every entry: without the loop, and without the part that is always the same.
+        # Nearly every entry.
         data = fields[1]
-        return f"{crc32(data, crc32(b'%d:' % len(data), _DATA_CRC)):08x}"
+        return f"{crc32(data, _crc_before_data(len(data))):08x}"
     crc = 0
     for each in fields:
         # In two steps, so that no large payload is copied.

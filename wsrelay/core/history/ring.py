@@ -73,9 +73,13 @@ class PublicationRing:
 
     def extend(self, items: Iterable[RingItem]) -> None:
         """Add entries that were read behind all others."""
+        size = self.size
         for item in items:
             self._items.append(item)
-            self.size += item.size
+            # As `RingItem.size`, without its call: this is done for every message.
+            publication = item.publication
+            size += ITEM_OVERHEAD_BYTES if publication is None else ITEM_OVERHEAD_BYTES + len(publication.data)
+        self.size = size
         while len(self._items) > self._max_items or self.size > self._max_bytes:
             self._drop_oldest()
 

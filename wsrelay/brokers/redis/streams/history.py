@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
-from wsrelay.brokers.redis.connection import ResponseError
+from wsrelay.brokers.redis.connection import ResponseError, pack_command
 from wsrelay.brokers.redis.probe import NOT_BACK, Probe
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, reply_problem
 from wsrelay.brokers.redis.streams.appending import Appender
@@ -222,10 +222,12 @@ class RedisHistory:
     ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
         """See `IHistory.read_each`."""
         prefix, most = self._prefix, b"%d" % count
+        starts = [b"%d-%d" % since for _, since in reads]
         commands = [
-            (b"XRANGE", prefix + channel.encode(), b"%d-%d" % since, b"+", b"COUNT", most) for channel, since in reads
+            pack_command((b"XRANGE", prefix + channel.encode(), start, b"+", b"COUNT", most))
+            for (channel, _), start in zip(reads, starts, strict=True)
         ]
-        return self._connection.send_each(commands).addCallback(self._read_each, reads, commands)
+        return self._connection.send_each(commands).addCallback(self._read_each, reads, starts)
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
@@ -261,13 +263,11 @@ class RedisHistory:
         return entries
 
     def _read_each(
-        self, replies: list[Any], reads: Sequence[tuple[str, EntryID]], commands: Sequence[Sequence[bytes]]
+        self, replies: list[Any], reads: Sequence[tuple[str, EntryID]], starts: Sequence[bytes]
     ) -> Sequence[Sequence[Entry] | BrokerUnavailable]:
         return [
-            BrokerUnavailable(str(reply))
-            if isinstance(reply, Exception)
-            else self._read(reply, channel, words[2], since)
-            for reply, (channel, since), words in zip(replies, reads, commands, strict=True)
+            BrokerUnavailable(str(reply)) if isinstance(reply, Exception) else self._read(reply, channel, start, since)
+            for reply, (channel, since), start in zip(replies, reads, starts, strict=True)
         ]
 
     def _looked(self, look: StreamLook, channel: str) -> StreamLook:
