@@ -439,7 +439,9 @@ class ChatPageTests(_BrowserCase):
         shown = "[...document.querySelectorAll('#messages time')].map(time => time.dateTime)"
         times = page.evaluate(shown)
         # They are those of the entries, and not of the visit.
-        self.assertEqual(self.show(self.relay.url).evaluate(shown), times)
+        later = self.visit()
+        _wait_for_rows(later, 2)
+        self.assertEqual(later.evaluate(shown), times)
 
     def test_old_lines_are_removed(self) -> None:
         page = self.visit()
