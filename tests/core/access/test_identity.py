@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.identity import ANONYMOUS, MAX_PATTERNS, Identity, read_identity
+from wsrelay.core.access.identity import ANONYMOUS, MAX_PATTERNS, Identity, read_identity, reject_unknown_claims
 from wsrelay.core.messaging.channel_names import matches
 from wsrelay.core.outcomes.errors import ClaimError
 
@@ -214,3 +214,13 @@ class ReadTests(SynchronousTestCase):
         identity = read_identity(json.loads(json.dumps({"channels": patterns, "publish": patterns})))
         self.assertEqual(identity.lists_channel(channel), matches(patterns, channel))
         self.assertEqual(identity.lists_for_publish(channel), matches(patterns, channel))
+
+
+class UnknownClaimTests(SynchronousTestCase):
+    """Claims of other names than the known ones."""
+
+    def test_claim_of_another_name_is_rejected_and_the_known_ones_are_named(self) -> None:
+        reject_unknown_claims({"sub": "42"}, ("sub", "exp"))
+        with self.assertRaises(ClaimError) as caught:
+            reject_unknown_claims({"sub": "42", "s3cret": 1}, ("sub", "exp"))
+        self.assertEqual(str(caught.exception), "it says something that is not understood here: it may say sub, exp")

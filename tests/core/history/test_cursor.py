@@ -212,6 +212,12 @@ class DisconnectedTests(SynchronousTestCase):
         cursor.disconnected()
         self.assertEqual(cursor.take_look(look(added=5, last=5), COUNT), NOTHING)
 
+    def test_read_whose_reply_comes_late_moves_the_position_and_tells_nothing_about_the_count(self) -> None:
+        cursor = cursor_at(5)
+        cursor.disconnected()
+        self.assertEqual(cursor.take([entry(5), entry(6)], COUNT), Progress((entry(6),)))
+        self.assertEqual((cursor.position, cursor.needs_look), (entry(6).position, True))
+
     def test_interruption_between_two_pages_is_one(self) -> None:
         cursor = cursor_at(5)
         cursor.take([entry(number) for number in range(5, 5 + COUNT)], COUNT)
