@@ -195,19 +195,19 @@ class IHistory(Interface):
         """
 
     def read_each(
-        reads: Sequence[tuple[str, EntryID]], count: int
-    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        reads: Sequence[tuple[str, EntryID]],
+        count: int,
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+    ) -> None:
         """Read entries of several channels, each as by `read`: what is due at the same time costs less together.
+
+        There is no Deferred, because this is done for every message: one costs as much as all that a message costs on a
+        plain channel but for its send.
 
         Args:
             reads: The name of each channel, and the ID to begin with. At least one.
             count: The largest number of entries of each.
-
-        Returns:
-            Fires with the entries of each, or its error, within a bounded time.
-
-        Raises:
-            BrokerUnavailable: (Failure of the Deferred.) None of them can be read now.
+            came: Called once, within a bounded time, with the entries of each or its error; it raises nothing.
         """
 
     def look(channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:

@@ -146,11 +146,15 @@ class ScriptedHistory:
         return self._send(lambda: self._server.read(since, count))
 
     def read_each(
-        self, reads: Sequence[tuple[str, EntryID]], count: int
-    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        self,
+        reads: Sequence[tuple[str, EntryID]],
+        count: int,
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+    ) -> None:
         """See `IHistory.read_each`. There is one channel."""
         ((channel, since),) = reads
-        return self.read(channel, since, count).addCallback(lambda entries: [entries])
+        read: Deferred[Any] = self.read(channel, since, count)
+        read.addCallbacks(lambda entries: came([entries]), lambda failure: came([failure.value]))
 
     def look(self, _channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

@@ -83,10 +83,19 @@ class SlowHistory:
         return self._wait("read", lambda: self.inner.read(channel, since, count))
 
     def read_each(
-        self, reads: Sequence[tuple[str, EntryID]], count: int
-    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        self,
+        reads: Sequence[tuple[str, EntryID]],
+        count: int,
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+    ) -> None:
         """See `IHistory.read_each`."""
-        return self._wait("read", lambda: self.inner.read_each(reads, count))
+
+        def call() -> Deferred[Any]:
+            done: Deferred[Any] = Deferred()
+            self.inner.read_each(reads, count, done.callback)
+            return done
+
+        self._wait("read", call).addCallbacks(came, lambda failure: came([failure.value] * len(reads)))
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

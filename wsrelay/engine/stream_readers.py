@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from wsrelay.core.history.positions import EntryID
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Gap, GapReason, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.channel_reader import PAGE_SIZE, ChannelReader
+from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE, ChannelReader
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub
 from wsrelay.engine.rate_limited_log import RateLimitedLog
@@ -302,12 +303,11 @@ class StreamReaders:
                 wanted.append((reader.channel, start))
         self._in_flight += count
         if together:
-            came = self.history.read_each(wanted, PAGE_SIZE)
-            came.addCallbacks(self._came, self._failed, (together,), errbackArgs=(together,))
+            self.history.read_each(wanted, LIVE_PAGE_SIZE, partial(self._came, together))
         for reader in alone:
             reader.read_alone()
 
-    def _came(self, results: Sequence[Sequence[Entry] | BrokerUnavailable], readers: Sequence[ChannelReader]) -> None:
+    def _came(self, readers: Sequence[ChannelReader], results: Sequence[Sequence[Entry] | BrokerUnavailable]) -> None:
         # Those that wait for a place are read together when all of these are done, and not one by one.
         self._is_taking = True
         for reader, result in zip(readers, results, strict=True):
@@ -315,14 +315,6 @@ class StreamReaders:
         self._is_taking = False
         self.broadcast_held()
         self._start_due()
-
-    def _failed(self, failure: Failure, readers: Sequence[ChannelReader]) -> None:
-        error = failure.value
-        if not isinstance(error, BrokerUnavailable):
-            self.log.failure("reading streams failed", failure)
-            error = BrokerUnavailable("the streams cannot be read")
-        for reader in readers:
-            reader.came(error)
 
     def _schedule_sweep(self) -> None:
         if self._sweep is None:

@@ -118,25 +118,28 @@ class CommandsTests(SynchronousTestCase):
 
     def test_commands_that_are_sent_together_have_one_result(self) -> None:
         before = self.endpoint.transport.value()
-        replies = self.commands.send_each([pack_command((b"GET", name)) for name in (b"a", b"b", b"c")])
+        replies: list[Any] = []
+        self.commands.send_each([pack_command((b"GET", name)) for name in (b"a", b"b", b"c")], replies.extend)
         self.assertEqual(self.in_flight, (3, 3 * len(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")))
         self.assertEqual(self.endpoint.transport.value()[len(before) :].count(b"GET"), 3)
         self.receive(b"$1\r\n1\r\n-WRONGTYPE no\r\n")
-        self.assertNoResult(replies)
+        self.assertEqual(replies, [])
         self.receive(b"$1\r\n3\r\n")
-        first, second, third = self.successResultOf(replies)
+        first, second, third = replies
         self.assertEqual((first, str(second), third), (b"1", "WRONGTYPE no", b"3"))
         self.assertEqual(self.in_flight, (0, 0))
 
     def test_commands_that_are_sent_together_have_an_error_each_when_the_connection_is_lost(self) -> None:
-        replies = self.commands.send_each([pack_command((b"GET", name)) for name in (b"a", b"b", b"c")])
+        replies: list[Any] = []
+        self.commands.send_each([pack_command((b"GET", name)) for name in (b"a", b"b", b"c")], replies.extend)
         self.receive(b"$1\r\n1\r\n")
         self.endpoint.transport.connected = False
         self.endpoint.transport.protocol.connectionLost(Failure(ConnectionLost()))
-        first, *others = self.successResultOf(replies)
+        first, *others = replies
         self.assertEqual((first, [type(each) for each in others]), (b"1", [NotConnectedError] * 2))
         self.assertEqual(self.in_flight, (0, 0))
-        self.failureResultOf(self.commands.send_each([pack_command((b"GET", b"a"))]), BrokerUnavailable)
+        with self.assertRaises(BrokerUnavailable):
+            self.commands.send_each([pack_command((b"GET", b"a"))], replies.extend)
 
     def test_transaction_has_the_replies_of_its_commands(self) -> None:
         replies = self.commands.transaction((b"GET", b"a"), (b"XINFO", b"STREAM", b"b"))

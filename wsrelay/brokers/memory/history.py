@@ -81,12 +81,16 @@ class MemoryHistory:
         return succeed(self._read(channel).read(since, count))
 
     def read_each(
-        self, reads: Sequence[tuple[str, EntryID]], count: int
-    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        self,
+        reads: Sequence[tuple[str, EntryID]],
+        count: int,
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+    ) -> None:
         """See `IHistory.read_each`."""
         if problem := self._problem():
-            return fail(BrokerUnavailable(problem))
-        return succeed([self._read(channel).read(since, count) for channel, since in reads])
+            came([BrokerUnavailable(problem)] * len(reads))
+        else:
+            came([self._read(channel).read(since, count) for channel, since in reads])
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

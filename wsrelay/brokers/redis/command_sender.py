@@ -52,24 +52,30 @@ class CommandSender:
         connection.request(words, self._receiver(size, reply))
         return reply
 
-    def send_each(self, commands: Sequence[bytes]) -> Deferred[list[Any]]:
+    def send_each(self, commands: Sequence[bytes], received: Callable[[list[Any]], None]) -> None:
         """Send commands together.
 
         Args:
             commands: Each as `pack_command` returns it, which counts in whole towards the bound. At least one.
-
-        Returns:
-            Fires with their replies, in order, within a bounded time; the error of one that has none is in its place.
+            received: Called once, within a bounded time, with their replies, in order; the error of one that has none
+                is in its place.
 
         Raises:
-            BrokerUnavailable: (Failure of the Deferred.) There is no connection, or too much is in flight.
+            BrokerUnavailable: There is no connection, or too much is in flight.
         """
         connection, size = self.link.current, sum(map(len, commands))
         if connection is None or not self._may_send(connection, size):
-            return fail(self._rejection())
-        replies: Deferred[Any] = Deferred()
-        connection.request_each(commands, self._receiver(size, replies, len(commands)))
-        return replies
+            raise self._rejection()
+        count = len(commands)
+        self.in_flight += count
+        self.bytes_in_flight += size
+
+        def all_received(replies: list[Any]) -> None:
+            self.in_flight -= count
+            self.bytes_in_flight -= size
+            received(replies)
+
+        connection.request_each(commands, all_received)
 
     def transaction(self, *commands: Sequence[bytes]) -> Deferred[list[Any]]:
         """Send commands that are carried out with nothing in between.
@@ -105,13 +111,13 @@ class CommandSender:
             return BrokerUnavailable(link.problem.summary)
         return BrokerUnavailable("Redis is too slow: too many commands wait for its reply")
 
-    def _receiver(self, size: int, fired: Deferred[Any], count: int = 1) -> Callable[[Any], None]:
-        """Count commands as in flight until the reply comes, with which a Deferred is fired."""
-        self.in_flight += count
+    def _receiver(self, size: int, fired: Deferred[Any]) -> Callable[[Any], None]:
+        """Count a command as in flight until its reply comes, with which a Deferred is fired."""
+        self.in_flight += 1
         self.bytes_in_flight += size
 
         def received(reply: Any) -> None:
-            self.in_flight -= count
+            self.in_flight -= 1
             self.bytes_in_flight -= size
             if isinstance(reply, Exception):
                 fired.errback(BrokerUnavailable(str(reply)))

@@ -218,8 +218,11 @@ class RedisHistory:
         return reply.addCallback(self._read, channel, start, since)
 
     def read_each(
-        self, reads: Sequence[tuple[str, EntryID]], count: int
-    ) -> Deferred[Sequence[Sequence[Entry] | BrokerUnavailable]]:
+        self,
+        reads: Sequence[tuple[str, EntryID]],
+        count: int,
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+    ) -> None:
         """See `IHistory.read_each`."""
         prefix, most = self._prefix, b"%d" % count
         starts = [b"%d-%d" % since for _, since in reads]
@@ -227,7 +230,21 @@ class RedisHistory:
             pack_command((b"XRANGE", prefix + channel.encode(), start, b"+", b"COUNT", most))
             for (channel, _), start in zip(reads, starts, strict=True)
         ]
-        return self._connection.send_each(commands).addCallback(self._read_each, reads, starts)
+
+        def received(replies: list[Any]) -> None:
+            came(
+                [
+                    BrokerUnavailable(str(reply))
+                    if isinstance(reply, Exception)
+                    else self._read(reply, channel, start, since)
+                    for reply, (channel, since), start in zip(replies, reads, starts, strict=True)
+                ]
+            )
+
+        try:
+            self._connection.send_each(commands, received)
+        except BrokerUnavailable as error:
+            came([error] * len(reads))
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
@@ -261,14 +278,6 @@ class RedisHistory:
         entries = read_entries(reply, start, since)
         self._take_newest(channel, entries)
         return entries
-
-    def _read_each(
-        self, replies: list[Any], reads: Sequence[tuple[str, EntryID]], starts: Sequence[bytes]
-    ) -> Sequence[Sequence[Entry] | BrokerUnavailable]:
-        return [
-            BrokerUnavailable(str(reply)) if isinstance(reply, Exception) else self._read(reply, channel, start, since)
-            for reply, (channel, since), start in zip(replies, reads, starts, strict=True)
-        ]
 
     def _looked(self, look: StreamLook, channel: str) -> StreamLook:
         self._take_newest(channel, look.entries)
