@@ -38,7 +38,7 @@ scenarios:
 {scenarios}
 
 examples:
-  python -m devtools.bench run                              everything, a quarter of an hour, tables at the end
+  python -m devtools.bench run                              everything, twenty minutes, tables at the end
   python -m devtools.bench run --quick                      one short round, to see that everything works
   python -m devtools.bench run --only fanout,burst --peers wsrelay,c,ws --rounds 5
   python -m devtools.bench compare devtools/bench/results/A.json devtools/bench/results/B.json
