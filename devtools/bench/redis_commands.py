@@ -10,7 +10,7 @@ APPEND_AND_PUBLISH = """\
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[2])
 return redis.call('PUBLISH', KEYS[1], id .. ' ' .. ARGV[2])
 """
-"""What teams write who want a history beside Pub/Sub: every publisher has to run it. A reader is spared reading."""
+"""The script that teams write for a history beside Pub/Sub: every publisher runs it, and readers need not read."""
 
 _SECONDS = 10.0
 

@@ -16,7 +16,7 @@ DEADLINE_SECONDS = 20.0
 
 
 class EventSourceTests(SynchronousTestCase):
-    """What an EventSource does at the end of a stream."""
+    """The end of a stream, as an EventSource takes it."""
 
     def run_source(self, *responses: bytes) -> tuple[list[str], list[Event], list[str], EventSource]:
         """Give one connection after the other a response and an end, and then wait.

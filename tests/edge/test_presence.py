@@ -101,7 +101,7 @@ class EndingTests(SynchronousTestCase):
             self.assert_gone(code, reason)
 
     def test_close_of_the_relay_is_told_with_its_reason(self) -> None:
-        """Whatever the client answers."""
+        """The answer of the client makes no difference."""
         client = self.connect()
         client.wire.connection.close(Disconnect.RESTART)
         client.read()

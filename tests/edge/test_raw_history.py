@@ -10,7 +10,7 @@ class RawHistoryTests(EdgeCase):
     """`?history=N`."""
 
     def test_newest_messages_come_first_whether_or_not_this_process_has_read_them(self) -> None:
-        """What it has read it knows in the moment in which the client connects, before the 101."""
+        """It has them in the moment in which the client connects, before the 101."""
         relay = self.relay(publish=("room",), history_size=10)
         writer = WebSocketClient(relay, "/ws/room?subscribe=false").connect()
         for text in (b"1", b"2", b"3"):

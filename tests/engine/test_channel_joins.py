@@ -198,7 +198,7 @@ class SlowTests(HistoryCase):
 
 
 class ReadingTests(HistoryCase):
-    """What a process reads for everybody."""
+    """The reads of a process for everybody."""
 
     def test_long_burst_is_read_in_pages_and_in_order(self) -> None:
         subscriber, _ = self.subscribe()

@@ -21,7 +21,7 @@ GONE = LEAVE_SECONDS + 3
 
 
 class MembersTests(PresenceCase):
-    """Who is on a channel."""
+    """The members of a channel."""
 
     def test_clients_of_all_processes_are_members_while_they_are_subscribed(self) -> None:
         _, ann = self.join(0, "list", "ann")
@@ -128,7 +128,7 @@ class MembersTests(PresenceCase):
 
 
 class JoinLeaveTests(PresenceCase):
-    """What subscribers are told."""
+    """Joins and leaves, as subscribers get them."""
 
     def test_subscribers_of_every_process_and_the_client_itself_are_told_of_a_join(self) -> None:
         first, _ = self.join(0, "told", "ann")
@@ -319,7 +319,7 @@ class JoinLeaveTests(PresenceCase):
 
 
 class EventTests(PresenceCase):
-    """What the application is told."""
+    """Events for the application."""
 
     def events(self, *fields: str) -> list[tuple[str, ...]]:
         """Return these fields of the events since the last call."""

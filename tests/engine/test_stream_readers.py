@@ -303,7 +303,7 @@ class RingTests(HistoryCase):
 
 
 class LogTests(HistoryCase):
-    """What the operator is told, once a minute."""
+    """Lines for the operator, one a minute."""
 
     def test_each_kind_of_trouble_has_a_line(self) -> None:
         with capturedLogs() as captured:

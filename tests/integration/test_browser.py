@@ -213,7 +213,7 @@ class RejectedPageTests(_BrowserCase):
 
 
 class MembersTests(_BrowserCase):
-    """Who is here."""
+    """The list of members."""
 
     def test_each_visitor_is_one_also_while_writing_and_gone_when_the_tab_is(self) -> None:
         with Relay() as relay:

@@ -155,7 +155,7 @@ class SlowPresence:
 
 
 class AccessTests(PresenceCase):
-    """Who is told."""
+    """The subscribers that are told."""
 
     def statuses(self, *lines: str) -> dict[str, int]:
         """Return the status for each channel."""

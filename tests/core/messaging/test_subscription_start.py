@@ -11,7 +11,7 @@ ONE, TWO = Publication("a", b"1", "1-0.00000001"), Publication("a", b"2", "2-0.0
 
 
 class SubscriptionStartTests(SynchronousTestCase):
-    """What a client is sent first."""
+    """The first events of a client."""
 
     def test_channel_without_history_has_no_events(self) -> None:
         self.assertEqual(START.events("a"), [])

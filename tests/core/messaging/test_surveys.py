@@ -26,7 +26,7 @@ NUMBERS = st.builds(NodeNumbers, st.text(max_size=20), st.text(max_size=20), COU
 
 
 class RoundTripTests(SynchronousTestCase):
-    """What is sent is what is read."""
+    """Documents come back as they were."""
 
     @given(st.integers(), st.one_of(st.none(), st.text("abc*?[]", max_size=MAX_PATTERN_CHARACTERS)))
     def test_question(self, number: int, pattern: str | None) -> None:
@@ -52,7 +52,7 @@ class RoundTripTests(SynchronousTestCase):
 
 
 class ReadTests(SynchronousTestCase):
-    """What makes no sense."""
+    """Messages that make no sense."""
 
     def test_question_that_makes_no_sense_is_rejected(self) -> None:
         good = {"id": 1, "node": "5f0c", "pattern": "*"}

@@ -30,7 +30,7 @@ DISCONNECTS = st.one_of(
 
 
 class RoundTripTests(SynchronousTestCase):
-    """What is sent is what is carried out."""
+    """Commands come back as they were."""
 
     @given(USERS, st.one_of(st.just(""), CLIENTS), st.lists(CLIENTS, max_size=20), DISCONNECTS)
     def test_disconnect(self, user: str, client: str, spared: list[str], disconnect: Any) -> None:
@@ -48,7 +48,7 @@ class RoundTripTests(SynchronousTestCase):
 
 
 class ReadTests(SynchronousTestCase):
-    """What makes no sense."""
+    """Messages that make no sense."""
 
     def test_target_is_the_connection_or_else_the_user(self) -> None:
         self.assertEqual(DisconnectUserCommand("42").target, "user:42")

@@ -767,7 +767,7 @@ class AcceptedWhenAuthenticatedTests(SynchronousTestCase):
 
 
 class FirstEventsTests(SynchronousTestCase):
-    """What a client of a dialect that is accepted when it is subscribed gets first."""
+    """The first events in a dialect whose handshake is completed once the client is subscribed."""
 
     def test_newest_messages_come_behind_the_completed_handshake(self) -> None:
         namespaces = Namespaces([Namespace("kept", ("kept",), history_size=5, history_seconds=5)])

@@ -93,7 +93,7 @@ class KeyTests(MethodCase):
 
 
 class StatusTests(MethodCase):
-    """What has a status of its own, and what is 200 with an error."""
+    """Errors with a status of their own, and errors in a 200."""
 
     def test_unknown_method_is_404_and_get_is_405(self) -> None:
         for name, method, status in (
@@ -265,7 +265,7 @@ FIELDS = [
 
 
 class HostileTests(MethodCase):
-    """Whatever JSON comes, the answer is one of the contract, and never a defect."""
+    """Any JSON is answered as the contract says, and never by a defect."""
 
     @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.sampled_from((*METHODS, "batch")), st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=6))

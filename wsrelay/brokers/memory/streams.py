@@ -11,7 +11,7 @@ from wsrelay.core.history.positions import EntryID
 __all__ = ["ENTRY_OVERHEAD_BYTES", "MemoryStream"]
 
 ENTRY_OVERHEAD_BYTES = 200
-"""What an entry counts beside its fields, in bytes."""
+"""The cost of an entry beside its fields, in bytes."""
 
 
 class MemoryStream:

@@ -8,8 +8,8 @@ VARY = ("Vary", "Origin")
 """For caches: the response depends on the origin, also where there is none."""
 
 _REQUEST_HEADERS = "Authorization, Cache-Control, Last-Event-ID"
-"""What pages may set beside what they always may. A client that is made with `fetch` sends its position and its
-credential itself, and some send Cache-Control."""
+"""The header fields that pages may set beside those that they always may. A client that is made with `fetch` sends its
+position and its credential itself, and some send Cache-Control."""
 
 _MAX_AGE_SECONDS = 7200
 """How long a browser need not ask again. Chrome's own limit."""
