@@ -10,6 +10,9 @@ import sys
 
 MUST_RUN = (
     "no Redis server",
+    "no redis server",
+    "no valkey server",
+    "redis-server is not installed",
     "no Chromium or Chrome",
     "Node.js is not installed",
     "the SDK is not installed",

@@ -45,6 +45,8 @@ class TotalsTests(SynchronousTestCase):
     def test_skip_without_redis_browser_proxies_or_the_clients_of_others_is_a_failure(self) -> None:
         for reason in (
             "no Redis server: neither ...",
+            "no redis server",
+            "redis-server is not installed: the wheel's Valkey has been tested",
             "no Chromium or Chrome found on PATH",
             "Node.js is not installed",
             "the SDK is not installed: npm ci --prefix tests/clients",

@@ -13,7 +13,6 @@ from wsrelay.core.history.recovery import (
     judge_read,
     read_size,
     read_start,
-    starts_with_look,
 )
 from wsrelay.core.messaging.publications import GapReason
 
@@ -34,7 +33,6 @@ class ReadTests(SynchronousTestCase):
 
     def test_read_begins_at_the_entry_of_the_position(self) -> None:
         self.assertEqual(read_start(self.position), (5, 0))
-        self.assertFalse(starts_with_look(self.position))
 
     def test_all_behind_the_entry_was_missed(self) -> None:
         self.assertEqual(
@@ -117,7 +115,6 @@ class EmptyPositionTests(SynchronousTestCase):
         return NOW_MS - 500 + number
 
     def test_it_is_judged_by_a_look_from_the_oldest_entry_on(self) -> None:
-        self.assertTrue(starts_with_look(self.without_stream))
         self.assertIsNone(read_start(self.without_stream))
 
     def test_position_of_a_channel_names_its_count_if_it_has_a_stream(self) -> None:

@@ -26,7 +26,7 @@ from wsrelay.core.history.entries import Entry, StreamInfo, StreamLook
 from wsrelay.core.history.positions import EmptyPosition, EntryID, EntryPosition, Position
 from wsrelay.core.messaging.publications import GapReason
 
-__all__ = ["Recovery", "empty_position", "judge_look", "judge_read", "read_size", "read_start", "starts_with_look"]
+__all__ = ["Recovery", "empty_position", "judge_look", "judge_read", "read_size", "read_start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,6 @@ def read_size(limit: int) -> int:
 def read_start(position: Position) -> EntryID | None:
     """Return the ID with which to begin the read for a position; None for the oldest entry."""
     return position.id if isinstance(position, EntryPosition) else None
-
-
-def starts_with_look(position: Position) -> bool:
-    """Return whether a position is judged by a look at once, because no read can prove anything."""
-    return isinstance(position, EmptyPosition)
 
 
 def judge_read(position: EntryPosition, entries: Sequence[Entry], limit: int) -> Recovery | None:
