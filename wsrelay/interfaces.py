@@ -194,20 +194,21 @@ class IHistory(Interface):
             BrokerUnavailable: (Failure of the Deferred.) They cannot be read now, or the key is no stream.
         """
 
-    def read_each(
-        reads: Sequence[tuple[str, EntryID]],
+    def read_behind(
+        anchors: Sequence[tuple[str, Entry]],
         count: int,
-        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
     ) -> None:
-        """Read entries of several channels, each as by `read`: what is due at the same time costs less together.
+        """Read what follows an entry, in each of several channels.
 
-        There is no Deferred, because this is done for every message: one costs as much as all that a message costs on a
-        plain channel but for its send.
+        What is due at the same time costs less together, and there is no Deferred, because this is done for every
+        message: one costs as much as all that a message costs on a plain channel but for its send.
 
         Args:
-            reads: The name of each channel, and the ID to begin with. At least one.
+            anchors: The name of each channel, and an entry that was read from it. At least one.
             count: The largest number of entries of each.
-            came: Called once, within a bounded time, with the entries of each or its error; it raises nothing.
+            came: Called once, within a bounded time, with the entries behind each; None where that entry is not there
+                any more as it was, and an error where they cannot be read. It raises nothing.
         """
 
     def look(channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:

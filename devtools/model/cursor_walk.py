@@ -97,10 +97,15 @@ class CursorWalk:
         while True:
             cursor, server = self._cursor, self._server
             progress = None
-            if not cursor.needs_look:
+            anchor = cursor.anchor
+            if anchor is not None:
                 self._findings.count("reads")
-                progress = cursor.take(server.read(cursor.start, PAGE_SIZE), PAGE_SIZE)
-                if progress is None:
+                entries = server.read(anchor.id, PAGE_SIZE)
+                if entries and entries[0] == anchor:
+                    if len(entries) > 1:
+                        cursor.take(entries[1:])
+                    progress = Progress(tuple(entries[1:]), has_more=len(entries) == PAGE_SIZE)
+                else:
                     self._write_some()
             if progress is None:
                 self._findings.count("looks")

@@ -164,4 +164,4 @@ def _xrange(since: EntryID | None, count: int) -> tuple[str | int, ...]:
 
 
 def _entries(reply: list[list[Any]]) -> list[Entry]:
-    return [Entry(parse_id(entry_id.decode()), tuple(fields)) for entry_id, fields in reply]
+    return [Entry(entry_id, tuple(fields)) for entry_id, fields in reply]

@@ -145,16 +145,20 @@ class ScriptedHistory:
         """See `IHistory.read`."""
         return self._send(lambda: self._server.read(since, count))
 
-    def read_each(
+    def read_behind(
         self,
-        reads: Sequence[tuple[str, EntryID]],
+        anchors: Sequence[tuple[str, Entry]],
         count: int,
-        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
     ) -> None:
-        """See `IHistory.read_each`. There is one channel."""
-        ((channel, since),) = reads
-        read: Deferred[Any] = self.read(channel, since, count)
-        read.addCallbacks(lambda entries: came([entries]), lambda failure: came([failure.value]))
+        """See `IHistory.read_behind`. There is one channel."""
+        ((channel, anchor),) = anchors
+        read: Deferred[Sequence[Entry]] = self.read(channel, anchor.id, count + 1)
+
+        def found(entries: Sequence[Entry]) -> None:
+            came([entries[1:] if entries and entries[0] == anchor else None])
+
+        read.addCallbacks(found, lambda failure: came([failure.value]))
 
     def look(self, _channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

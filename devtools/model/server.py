@@ -127,7 +127,7 @@ class ModelServer:
         last = stream.nodes[-1] if stream.nodes else None
         if last is None or len(last.entries) + last.deleted >= self._node_size:
             stream.nodes.append(last := _Node([]))
-        last.entries.append(Entry(entry_id, fields))
+        last.entries.append(Entry.of(entry_id, fields))
         last.last_id = entry_id
         if maxlen is not None:
             self.trim(maxlen)

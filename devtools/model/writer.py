@@ -103,7 +103,7 @@ class Writer:
         except ValueError:
             # An own ID that is not above the last one.
             return
-        self._ledger.add(Entry(added, fields))
+        self._ledger.add(Entry.of(added, fields))
         self._ledger.trims += maxlen is not None
 
     def _burst(self) -> None:

@@ -111,21 +111,36 @@ class HistoryContract(unittest.TestCase):
             entries = await history.read("a", since, count)
             self.assertEqual([each.id for each in entries], expected)
 
-    async def test_channels_are_read_together_each_from_an_id_on(self) -> None:
-        history, _ = await self.connected()
-        ids = {channel: await self.add_several(channel, 3) for channel in ("a", "b")}
+    async def read_behind(self, history: IHistory, anchors: list[tuple[str, Entry]], count: int) -> list[Any]:
+        """Read what is behind entries, and return the IDs of it."""
         found: list[Any] = []
-        history.read_each([("a", ids["a"][1]), ("c", (1, 0)), ("b", ids["b"][0])], 2, found.extend)
-        await until(lambda: len(found) == 3)
-        read = [[each.id for each in entries] for entries in found]
-        self.assertEqual(read, [ids["a"][1:], [], ids["b"][:2]])
+        history.read_behind(anchors, count, found.extend)
+        await until(lambda: len(found) == len(anchors))
+        return [entries and [each.id for each in entries] for entries in found]
+
+    async def test_channels_are_read_together_each_behind_an_entry(self) -> None:
+        history, _ = await self.connected()
+        ids = {channel: await self.add_several(channel, 4) for channel in ("a", "b")}
+        entries = {channel: list(await history.read(channel, None, 10)) for channel in ids}
+        found = await self.read_behind(
+            history, [("a", entries["a"][1]), ("b", entries["b"][3]), ("b", entries["b"][0])], 2
+        )
+        self.assertEqual(found, [ids["a"][2:], [], ids["b"][1:3]])
+
+    async def test_nothing_is_read_behind_an_entry_that_is_not_there_as_it_was(self) -> None:
+        history, _ = await self.connected()
+        ids = await self.add_several("a", 3)
+        other = Entry.of(ids[1], (b"data", b"another"))
+        gone = (await history.read("a", ids[0], 1))[0]
+        self.delete("a", ids[0])
+        self.assertEqual(await self.read_behind(history, [("a", other), ("a", gone), ("c", other)], 2), [None] * 3)
 
     async def test_fields_are_read_byte_for_byte(self) -> None:
         history, _ = await self.connected()
         fields = (b"tags", b"\xff\x00\r\n", b"data", b"007", b"", b"")
         entry_id = await self.add("a", *fields)
         entries = list(await history.read("a", None, 10))
-        self.assertEqual(entries, [Entry(entry_id, fields)])
+        self.assertEqual(entries, [Entry.of(entry_id, fields)])
         self.assertEqual(entries[0].data, b"007")
 
     async def test_look_has_the_state_of_the_stream_at_the_same_moment(self) -> None:
@@ -227,7 +242,7 @@ class HistoryContract(unittest.TestCase):
         results = [await history.append("a", payload, DAY) for payload in payloads]
         await sink.when(lambda: "a" in sink.changes)
         entries = await history.read("a", None, 10)
-        self.assertEqual([each.fields for each in entries], [(b"data", payload) for payload in payloads])
+        self.assertEqual([each.data for each in entries], payloads)
         self.assertEqual([each.id for each in entries], [parse_id(result.position) for result in results])
 
     async def test_entries_that_are_appended_at_once_keep_their_order(self) -> None:

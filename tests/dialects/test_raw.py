@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.support.publications import At
 from wsrelay.core.access.credentials import SUBPROTOCOL_PREFIX, Credential, CredentialKind
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.channel_names import check_channel
@@ -131,7 +132,7 @@ class MessageTests(SynchronousTestCase):
 
     @given(st.lists(st.text().map(str.encode) | st.binary(max_size=200), max_size=6))
     def test_batch_is_one_message_for_each_publication_in_order_with_nothing_added(self, batch: list[bytes]) -> None:
-        messages = RAW.encode([Publication("c", data, "5-0") for data in batch])
+        messages = RAW.encode([Publication("c", data, At("5-0")) for data in batch])
         self.assertEqual([data for data, _ in messages], batch)
 
     def test_each_message_is_text_or_binary_by_itself(self) -> None:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.support.event_source import Event, EventStreamParser
+from tests.support.publications import At
 from wsrelay.core.history.positions import MAX_POSITION_CHARACTERS, parse_position
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.frame_type import FrameType
@@ -65,7 +66,7 @@ LINE_ENDS = re.compile(b"\r\n|\r|\n")
 PAYLOADS = st.text(st.characters(codec="utf-8") | st.sampled_from("\r\n\0:"), max_size=30).map(str.encode)
 POSITIONS = st.sampled_from(["", FIRST, SECOND, "~1764256000123", "~1764256000123.7"])
 EVENTS: st.SearchStrategy[ChannelEvent] = st.one_of(
-    st.builds(Publication, st.just("a"), PAYLOADS, POSITIONS),
+    st.builds(Publication, st.just("a"), PAYLOADS, POSITIONS.map(lambda each: At(each) if each else None)),
     st.builds(Gap, st.just("a"), st.sampled_from(GapReason)),
     st.builds(Join, st.just("a"), st.text(max_size=9), st.text(max_size=9)),
     st.builds(Leave, st.just("a"), st.text(max_size=9), st.text(max_size=9)),
@@ -98,8 +99,8 @@ def read(stream: bytes) -> EventStreamParser:
 def expected(event: ChannelEvent, last_event_id: str, message_type: str) -> tuple[Event | None, str]:
     """Return what a page is told of an event, and the last event ID behind it, for a stream of one channel."""
     match event:
-        case Publication(_, data, position):
-            last_event_id = position or last_event_id
+        case Publication(_, data):
+            last_event_id = event.position or last_event_id
             return Event(LINE_ENDS.sub(b"\n", data).decode(), message_type, last_event_id), last_event_id
         case Positioned(_, position):
             return None, position
@@ -269,11 +270,15 @@ class EncodingTests(SynchronousTestCase):
 
     def test_id_never_holds_nul_and_stands_before_the_data(self) -> None:
         self.assertEqual(
-            list(ONE.encode([Publication("a", b"x\0y", FIRST)])), [(f"id: {FIRST}\ndata: x\0y\n".encode(), False)]
+            list(ONE.encode([Publication("a", b"x\0y", At(FIRST))])), [(f"id: {FIRST}\ndata: x\0y\n".encode(), False)]
         )
 
     def test_what_is_no_text_is_left_out_and_the_stream_goes_on(self) -> None:
-        events = [Publication("a", b"1", "1-0.00000000"), Publication("a", b"\xff", FIRST), Publication("a", b"3")]
+        events = [
+            Publication("a", b"1", At("1-0.00000000")),
+            Publication("a", b"\xff", At(FIRST)),
+            Publication("a", b"3"),
+        ]
         self.assertEqual(
             self.one(events).events,
             [Event("1", last_event_id=events[0].position), Event("3", last_event_id=events[0].position)],
@@ -283,7 +288,7 @@ class EncodingTests(SynchronousTestCase):
 
     @given(st.lists(st.binary(max_size=200), max_size=4))
     def test_every_payload_is_base64_where_frames_are_binary(self, payloads: list[bytes]) -> None:
-        events = [Publication("a", data, FIRST) for data in payloads]
+        events = [Publication("a", data, At(FIRST)) for data in payloads]
         for parser in (
             self.one(events, FrameType.BINARY),
             self.several(events, {"a": b"-", "b": b"-"}, FrameType.BINARY),
@@ -322,7 +327,7 @@ class ConversationTests(SynchronousTestCase):
             self.assertEqual(parser.events, [Event('{"channel":"a"}', "subscribed", FIRST)])
 
     def test_first_position_comes_with_the_subscription_unless_something_comes_before_it(self) -> None:
-        missed = (Publication("a", b"x", FIRST),)
+        missed = (Publication("a", b"x", At(FIRST)),)
         cases = {
             Subscribed(0, "a", FIRST): FIRST,
             Subscribed(0, "a", FIRST, was_recovering=True, recovered=True): FIRST,

@@ -82,20 +82,20 @@ class SlowHistory:
         """See `IHistory.read`."""
         return self._wait("read", lambda: self.inner.read(channel, since, count))
 
-    def read_each(
+    def read_behind(
         self,
-        reads: Sequence[tuple[str, EntryID]],
+        anchors: Sequence[tuple[str, Entry]],
         count: int,
-        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
     ) -> None:
-        """See `IHistory.read_each`."""
+        """See `IHistory.read_behind`."""
 
         def call() -> Deferred[Any]:
             done: Deferred[Any] = Deferred()
-            self.inner.read_each(reads, count, done.callback)
+            self.inner.read_behind(anchors, count, done.callback)
             return done
 
-        self._wait("read", call).addCallbacks(came, lambda failure: came([failure.value] * len(reads)))
+        self._wait("read", call).addCallbacks(came, lambda failure: came([failure.value] * len(anchors)))
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

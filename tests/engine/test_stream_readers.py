@@ -206,13 +206,13 @@ class JointReadTests(HistoryCase):
 
     def test_one_that_cannot_be_read_keeps_nothing_from_the_others(self) -> None:
         self.add_to_each(b"2")
-        read_each = self.history.read_each
+        read_behind = self.history.read_behind
 
-        def read_all_but_the_second(reads: Any, count: int, came: Any) -> None:
+        def read_all_but_the_second(anchors: Any, count: int, came: Any) -> None:
             error = BrokerUnavailable("WRONGTYPE Operation against a key")
-            read_each(reads, count, lambda results: came([results[0], error, results[2]]))
+            read_behind(anchors, count, lambda results: came([results[0], error, results[2]]))
 
-        self.patch(self.history, "read_each", read_all_but_the_second)
+        self.patch(self.history, "read_behind", read_all_but_the_second)
         with capturedLogs() as captured:
             self.slow.answer()
         self.assertEqual(

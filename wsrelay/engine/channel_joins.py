@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, succeed
 
+from wsrelay.core.history.entries import Entry
 from wsrelay.core.history.positions import EmptyPosition, EntryPosition, Position, parse_position
-from wsrelay.core.history.ring import RingItem
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.errors import PositionError
@@ -52,9 +52,9 @@ class ChannelJoins:
         """
         if self._reader.cursor is not None:
             ring = self._reader.ring
-            items = ring.since(since) if since is not None else ring.newest(newest)
-            if items is not None:
-                return succeed(self._begin(items, was_recovering=since is not None))
+            entries = ring.since(since) if since is not None else ring.newest(newest)
+            if entries is not None:
+                return succeed(self._begin(entries, was_recovering=since is not None))
         if since is None and not newest:
             return Deferred.fromCoroutine(self._join(since, newest))
         return self._reader.in_turn(lambda: Deferred.fromCoroutine(self._join(since, newest)))
@@ -63,8 +63,8 @@ class ChannelJoins:
         if since is None:
             if self._reader.cursor is None:
                 await self._reader.read_now()
-            items = await self._newest(min(newest, RECOVERY_LIMIT)) if newest else []
-            return self._begin(items, was_recovering=False)
+            entries = await self._newest(min(newest, RECOVERY_LIMIT)) if newest else []
+            return self._begin(entries, was_recovering=False)
         try:
             position = parse_position(since)
         except PositionError:
@@ -83,7 +83,7 @@ class ChannelJoins:
                 continue
             if recovery.gap is not None:
                 return await self._begin_behind_gap(recovery.gap, position)
-            merged = self._merge(self._reader.items(recovery.entries), position)
+            merged = self._merge(list(recovery.entries), position)
             if not merged and attempt == 0 and self._is_ahead(position):
                 # The read of the channel's own may have been under way from before the client's entry.
                 continue
@@ -97,48 +97,48 @@ class ChannelJoins:
                 return self._begin(merged, was_recovering=True)
         return await self._begin_behind_gap(GapReason.UNKNOWN_POSITION, position)
 
-    async def _newest(self, count: int) -> list[RingItem]:
+    async def _newest(self, count: int) -> list[Entry]:
         """Return the newest entries up to the channel's position, with a payload."""
         for _ in range(MAX_ATTEMPTS):
-            entries = await self._reads.newest(count)
-            merged = self._merge(self._reader.items(entries), None)
+            merged = self._merge(list(await self._reads.newest(count)), None)
             if merged is not None:
-                return [item for item in merged if item.publication is not None][-count:]
-        return [item for item in self._reader.ring.items if item.publication is not None][-count:]
+                return [entry for entry in merged if entry.data is not None][-count:]
+        return [entry for entry in self._reader.ring.entries if entry.data is not None][-count:]
 
     async def _begin_behind_gap(self, gap: GapReason, position: Position | None) -> SubscriptionStart:
         """Return a start with a gap, and with the newest of what the stream still holds behind it."""
-        items = await self._newest(RECOVERY_LIMIT)
+        entries = await self._newest(RECOVERY_LIMIT)
         if gap in (GapReason.TRIMMED, GapReason.TOO_MANY) and isinstance(position, EntryPosition):
-            items = [item for item in items if _id_of(item) > position.id]
-        return self._begin(items, was_recovering=True, gap=gap)
+            entries = [entry for entry in entries if entry.id > position.id]
+        return self._begin(entries, was_recovering=True, gap=gap)
 
     def _begin(
         self,
-        items: Sequence[RingItem],
+        entries: Sequence[Entry],
         *,
         was_recovering: bool,
         gap: GapReason | None = None,
         position: str | None = None,
     ) -> SubscriptionStart:
+        reader = self._reader
         if was_recovering:
-            self._reader.recovered(gap)
-        publications = tuple(item.publication for item in items if item.publication is not None)
-        return SubscriptionStart(position or self._reader.ring.end, was_recovering and gap is None, gap, publications)
+            reader.recovered(gap)
+        publications = tuple(reader.publications(entries))
+        return SubscriptionStart(position or reader.ring.end, was_recovering and gap is None, gap, publications)
 
-    def _merge(self, items: list[RingItem], position: Position | None) -> list[RingItem] | None:
+    def _merge(self, entries: list[Entry], position: Position | None) -> list[Entry] | None:
         """Make entries that were read by themselves end where this process has come to.
 
         Returns:
             The entries. None if they do not reach that far, so that some in between may be missing.
         """
         end = self._reader.ring.end
-        for at in reversed(range(len(items))):
-            if items[at].position == end:
-                return items[: at + 1]
-        if items:
-            rest = self._reader.ring.since(items[-1].position)
-            return None if rest is None else items + rest
+        for at in reversed(range(len(entries))):
+            if entries[at].position_text == end:
+                return entries[: at + 1]
+        if entries:
+            rest = self._reader.ring.since(entries[-1].position_text)
+            return None if rest is None else entries + rest
         cursor = self._reader.cursor
         if cursor is None:
             return None
@@ -178,9 +178,3 @@ class ChannelJoins:
             and position.ms >= cursor.position.ms
             and position.entries_added == cursor.position.entries_added
         )
-
-
-def _id_of(item: RingItem) -> tuple[int, int]:
-    position = parse_position(item.position)
-    assert isinstance(position, EntryPosition), "of an entry"  # noqa: S101 -- made from one
-    return position.id

@@ -6,7 +6,7 @@ stay in a ring, from which a returning crowd is served (`wsrelay.engine.channel_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.history.cursor import Progress, StreamCursor
 from wsrelay.core.history.entries import Entry, StreamLook
-from wsrelay.core.history.positions import EntryID, EntryPosition, Position
+from wsrelay.core.history.positions import EntryPosition
 from wsrelay.core.history.retention import Retention
-from wsrelay.core.history.ring import PublicationRing, RingItem
+from wsrelay.core.history.ring import EntryRing
 from wsrelay.core.messaging.publications import GapReason, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IHistory
@@ -103,6 +103,7 @@ class ChannelReader:
         history: Reads streams.
         ring: The newest of what it has read. Its end is the position of this process on the channel.
         gaps: How many gaps it has found.
+        upkeep_is_due: Whether the stream's bounds are to be looked after when the next entry comes.
     """
 
     log = Logger()
@@ -113,8 +114,9 @@ class ChannelReader:
         self._services = services
         self.history = services.history
         self.cursor: StreamCursor | None = None
-        self.ring = PublicationRing("", RECOVERY_LIMIT, RING_BYTES)
+        self.ring = EntryRing("", RECOVERY_LIMIT, RING_BYTES)
         self.gaps = 0
+        self.upkeep_is_due = True
         self._is_reading = False
         self._is_due = False
         self._is_closed = False
@@ -173,50 +175,58 @@ class ChannelReader:
         self.ring.drop()
         self._services.ring_changed(self, -size)
 
-    def keep_older(self, since: str, items: list[RingItem]) -> None:
+    def keep_older(self, since: str, entries: list[Entry]) -> None:
         """Keep what one client recovered for those who come behind it from the same time.
 
         Args:
             since: The text of the position before the entries.
-            items: The entries from there up to the position of this process.
+            entries: The entries from there up to the position of this process.
         """
         ring, before = self.ring, self.ring.size
-        at = next((at for at, item in enumerate(items) if item.position == ring.start), None)
+        start = ring.start
+        at = next((at for at, entry in enumerate(entries) if entry.position_text == start), None)
         if not len(ring):
-            ring.prepend(since, items)
+            ring.prepend(since, entries)
         elif at is not None:
-            ring.prepend(since, items[: at + 1])
+            ring.prepend(since, entries[: at + 1])
         self._services.ring_changed(self, ring.size - before)
+
+    def publications(self, entries: Iterable[Entry]) -> list[Publication]:
+        """Return what clients get of entries: nothing of those without a payload."""
+        channel = self.channel
+        return [Publication(channel, data, entry) for entry in entries if (data := entry.data) is not None]
 
     # Reading
 
-    def begin(self) -> EntryID | None:
+    def begin(self) -> Entry | None:
         """Begin to read what is new. Called by the registry, which is told when it is done.
 
         Returns:
-            The ID with which the read begins that the registry makes, and whose result it gives to `came`. If None, no
-            read can tell enough: it calls `read_alone`.
+            The entry behind which the registry reads, and gives the result to `came`. If None, no read can tell enough:
+            it calls `read_alone`.
         """
         self._is_due, self._is_reading = False, True
         self._interruptions_before = self._interruptions
         if self._waiting_for_next:
             self._waiting, self._waiting_for_next = self._waiting_for_next, []
-        cursor = self.cursor
-        return None if cursor is None or cursor.needs_look else cursor.start
+        return None if self.cursor is None else self.cursor.anchor
 
     def read_alone(self) -> None:
         """Read as it takes; see `begin`."""
         self._read_page()
 
-    def came(self, result: Sequence[Entry] | BrokerUnavailable) -> None:
-        """Take the result of the read that the registry made."""
+    def came(self, result: Sequence[Entry] | BrokerUnavailable | None) -> None:
+        """Take the result of the read that the registry made; see `IHistory.read_behind`."""
         try:
-            if self._interruptions_before != self._interruptions:
+            cursor = self.cursor
+            if self._interruptions_before != self._interruptions or cursor is None:
                 self._read_failed(Failure(_interrupted()))
+            elif result is None:
+                self._look(cursor)
             elif isinstance(result, BrokerUnavailable):
                 self._read_failed(Failure(result))
-            elif self.cursor is not None:
-                self._take(result, self.cursor)
+            else:
+                self._take(result, cursor)
         except Exception:  # noqa: BLE001 -- a mistake of ours, of which the readers behind this one know nothing
             self._read_failed(Failure())
 
@@ -224,10 +234,11 @@ class ChannelReader:
         cursor = self.cursor
         if cursor is None:
             self._ask(self.history.look_at_newest(self.channel, 1), self._start)
-        elif cursor.needs_look:
-            self._look()
+        elif cursor.anchor is None:
+            self._look(cursor)
         else:
-            self._ask(self.history.read(self.channel, cursor.start, LIVE_PAGE_SIZE), self._take, cursor)
+            self._interruptions_before = self._interruptions
+            self.history.read_behind([(self.channel, cursor.anchor)], LIVE_PAGE_SIZE, lambda each: self.came(each[0]))
 
     def _ask(
         self, asked: Deferred[T], take: Callable[Concatenate[T, P], None], *args: P.args, **kwargs: P.kwargs
@@ -247,16 +258,18 @@ class ChannelReader:
         # The state that was looked at is that of this moment, and the look asks to be told of every change since.
         self._finish()
 
-    def _look(self) -> None:
-        assert self.cursor is not None, "looked at before"  # noqa: S101 -- `_read_page` begins with `_start`
-        self._ask(self.history.look(self.channel, self.cursor.start, LIVE_PAGE_SIZE), self._take_look, self.cursor)
+    def _look(self, cursor: StreamCursor) -> None:
+        self._ask(self.history.look(self.channel, cursor.start, LIVE_PAGE_SIZE), self._take_look, cursor)
 
     def _take(self, entries: Sequence[Entry], cursor: StreamCursor) -> None:
-        progress = cursor.take(entries, LIVE_PAGE_SIZE)
-        if progress is None:
-            self._look()
-        else:
-            self._take_progress(progress, cursor)
+        # Little is done here: this is called for every message.
+        if entries:
+            cursor.take(entries)
+            before = self.ring.size
+            self.ring.extend(entries)
+            self._services.ring_changed(self, self.ring.size - before)
+            self._broadcast(entries)
+        self._go_on(has_more=len(entries) >= LIVE_PAGE_SIZE)
 
     def _take_look(self, look: StreamLook, cursor: StreamCursor) -> None:
         progress = cursor.take_look(look, LIVE_PAGE_SIZE)
@@ -272,56 +285,55 @@ class ChannelReader:
         if gap is GapReason.TRIMMED and isinstance(position, EntryPosition):
             # The stream is the same. What stands before the position was broadcast, though the ring may not have it.
             entries = [entry for entry in entries if entry.id > position.id]
-        items = self.items(entries)
-        known = {self.ring.start, *(item.position for item in self.ring.items)}
+        known = {self.ring.start, *(entry.position_text for entry in self.ring.entries)}
         # What is there still, and was broadcast before, is not broadcast again.
-        behind = next((at + 1 for at in reversed(range(len(items))) if items[at].position in known), 0)
+        behind = next((at + 1 for at in reversed(range(len(entries))) if entries[at].position_text in known), 0)
         cursor.restart(look)
-        self._emit(items[behind:], gap, cursor.position)
+        self._emit(entries[behind:], gap, str(cursor.position))
         self._finish()
 
     def _take_progress(self, progress: Progress, cursor: StreamCursor) -> None:
         entries, gap, has_more, _restarts = progress
-        if entries or gap is not None or self.ring.end != str(cursor.position):
-            self._emit(self.items(entries), gap, cursor.position)
-        if self._is_closed:
-            self._finish()
-        elif has_more:
+        position = str(cursor.position)
+        if entries or gap is not None or self.ring.end != position:
+            self._emit(entries, gap, position)
+        self._go_on(has_more=has_more)
+
+    def _go_on(self, *, has_more: bool) -> None:
+        """Read the next page, if there is one."""
+        if has_more and not self._is_closed:
             self._read_page()
         else:
-            if entries:
-                self.history.maintain(self.channel, self.retention)
             self._finish()
 
-    def _emit(self, items: list[RingItem], gap: GapReason | None, position: Position) -> None:
+    def _emit(self, entries: Sequence[Entry], gap: GapReason | None, position: str) -> None:
         """Broadcast, and keep in the ring, what has been read up to a position."""
         ring = self.ring
         before = ring.size
         if gap is not None:
             self.gaps += 1
-            ring.restart(items[0].position if items else str(position))
-            ring.extend(items[1:])
+            ring.restart(entries[0] if entries else position)
+            ring.extend(entries[1:])
             self._services.report_gap(self.channel, gap)
-        elif items:
-            ring.extend(items)
+        elif entries:
+            ring.extend(entries)
         else:
-            ring.restart(str(position))
+            ring.restart(position)
         self._services.ring_changed(self, ring.size - before)
-        if publications := [item.publication for item in items if item.publication is not None]:
-            self._services.broadcast(publications)
+        if entries:
+            self._broadcast(entries)
 
-    def items(self, entries: Sequence[Entry]) -> list[RingItem]:
-        """Return what clients get of entries, which are counted if they have no payload."""
+    def _broadcast(self, entries: Sequence[Entry]) -> None:
         channel = self.channel
-        items = []
-        without_data = 0
-        for entry in entries:
-            data, position = entry.data, entry.position_text
-            without_data += data is None
-            items.append(RingItem(position, None if data is None else Publication(channel, data, position)))
-        if without_data:
-            self._services.entries_without_data(channel, without_data)
-        return items
+        # As `publications`, without its call: this is done for every message.
+        publications = [Publication(channel, data, entry) for entry in entries if (data := entry.data) is not None]
+        if len(publications) != len(entries):
+            self._services.entries_without_data(channel, len(entries) - len(publications))
+        if publications:
+            self._services.broadcast(publications)
+        if self.upkeep_is_due:
+            self.upkeep_is_due = False
+            self.history.maintain(channel, self.retention)
 
     def _read_failed(self, failure: Failure) -> None:
         error = failure.value

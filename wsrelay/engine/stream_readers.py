@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsrelay.core.history.entries import Entry
-from wsrelay.core.history.positions import EntryID
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Gap, GapReason, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
@@ -291,23 +290,25 @@ class StreamReaders:
 
     def _start_some(self, count: int) -> None:
         together: list[ChannelReader] = []
-        wanted: list[tuple[str, EntryID]] = []
+        anchors: list[tuple[str, Entry]] = []
         alone: list[ChannelReader] = []
         for _ in range(count):
             reader, _ = self._due.popitem(last=False)
-            start = reader.begin()
-            if start is None:
+            anchor = reader.begin()
+            if anchor is None:
                 alone.append(reader)
             else:
                 together.append(reader)
-                wanted.append((reader.channel, start))
+                anchors.append((reader.channel, anchor))
         self._in_flight += count
         if together:
-            self.history.read_each(wanted, LIVE_PAGE_SIZE, partial(self._came, together))
+            self.history.read_behind(anchors, LIVE_PAGE_SIZE, partial(self._came, together))
         for reader in alone:
             reader.read_alone()
 
-    def _came(self, readers: Sequence[ChannelReader], results: Sequence[Sequence[Entry] | BrokerUnavailable]) -> None:
+    def _came(
+        self, readers: Sequence[ChannelReader], results: Sequence[Sequence[Entry] | BrokerUnavailable | None]
+    ) -> None:
         # Those that wait for a place are read together when all of these are done, and not one by one.
         self._is_taking = True
         for reader, result in zip(readers, results, strict=True):
@@ -332,5 +333,6 @@ class StreamReaders:
             reader = self._sweeping.pop()
             if self._readers.get(reader.channel) is reader:
                 self.history.maintain(reader.channel, reader.retention, is_idle=True)
+                reader.upkeep_is_due = True
                 reader.changed()
         self._schedule_sweep()

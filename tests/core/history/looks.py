@@ -15,7 +15,7 @@ NOW_MS = 1_764_256_000_000
 
 def entry(number: int, text: str = "") -> Entry:
     """Return an entry by the ID ``number-0``, with a payload that names it."""
-    return Entry((number, 0), (b"data", (text or f"entry {number}").encode()))
+    return Entry.of((number, 0), (b"data", (text or f"entry {number}").encode()))
 
 
 def look(

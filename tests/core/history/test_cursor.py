@@ -38,25 +38,13 @@ class ReadingTests(SynchronousTestCase):
     def test_cursor_begins_behind_the_newest_entry(self) -> None:
         cursor = cursor_at(5)
         self.assertEqual((cursor.position, cursor.start), (entry(5).position, (5, 0)))
-        self.assertFalse(cursor.needs_look)
+        self.assertIsNotNone(cursor.anchor)
 
-    def test_what_follows_the_last_entry_is_new(self) -> None:
+    def test_next_read_is_behind_what_was_read(self) -> None:
         cursor = cursor_at(5)
-        self.assertEqual(cursor.take([entry(5), entry(6), entry(7)], COUNT), Progress((entry(6), entry(7))))
-        self.assertEqual(cursor.position, entry(7).position)
-
-    def test_nothing_behind_the_last_entry_is_nothing_new(self) -> None:
-        self.assertEqual(cursor_at(5).take([entry(5)], COUNT), NOTHING)
-
-    def test_full_page_may_not_be_all(self) -> None:
-        page = [entry(number) for number in range(5, 5 + COUNT)]
-        self.assertEqual(cursor_at(5).take(page, COUNT), Progress(tuple(page[1:]), has_more=True))
-
-    def test_without_the_last_entry_a_look_decides(self) -> None:
-        for entries in ([], [entry(6)], [entry(5, "another"), entry(6)]):
-            cursor = cursor_at(5)
-            self.assertIsNone(cursor.take(entries, COUNT))
-            self.assertEqual(cursor.position, entry(5).position)
+        self.assertEqual(cursor.anchor, entry(5))
+        cursor.take([entry(6), entry(7)])
+        self.assertEqual((cursor.anchor, cursor.position), (entry(7), entry(7).position))
 
     def test_look_that_has_the_last_entry_is_as_good_as_a_read(self) -> None:
         cursor = cursor_at(5)
@@ -74,11 +62,11 @@ class CountingTests(SynchronousTestCase):
     def test_where_a_look_was_needed_the_next_read_is_one_at_once(self) -> None:
         cursor = cursor_at(5)
         cursor.take_look(look([entry(6)], added=6), COUNT)
-        self.assertTrue(cursor.needs_look)
+        self.assertIsNone(cursor.anchor)
         cursor.take_look(look([entry(6)], added=6), COUNT)
-        self.assertTrue(cursor.needs_look, "nothing new: that the entry stays is not shown by it")
+        self.assertIsNone(cursor.anchor, "nothing new: that the entry stays is not shown by it")
         cursor.take_look(look([entry(6), entry(7)], added=7), COUNT)
-        self.assertFalse(cursor.needs_look)
+        self.assertIsNotNone(cursor.anchor)
 
     def test_entries_that_were_pushed_out_unread_are_a_gap(self) -> None:
         cursor = cursor_at(5)
@@ -100,13 +88,12 @@ class CountingTests(SynchronousTestCase):
     def test_deletion_of_the_newest_entries_one_after_the_other_makes_no_gap(self) -> None:
         cursor = cursor_at(5)
         cursor.take_look(look([entry(5)], added=6, length=5, first=1, last=6, deleted=6), COUNT)
-        cursor.take([entry(5)], COUNT)
         emptied = look(added=6, length=4, first=1, last=6, deleted=6)
         self.assertEqual(cursor.take_look(emptied, COUNT), NOTHING)
 
     def test_reads_are_counted_too(self) -> None:
         cursor = cursor_at(5)
-        cursor.take([entry(5), entry(6), entry(7)], COUNT)
+        cursor.take([entry(6), entry(7)])
         self.assertEqual(cursor.take_look(look([entry(8)], added=8), COUNT), Progress((entry(8),)))
 
     def test_pages_are_counted_to_their_end(self) -> None:
@@ -132,7 +119,7 @@ class CountingTests(SynchronousTestCase):
             cursor.take_look(look(page, added=13, length=6, last=13), COUNT),
             Progress(tuple(page), GapReason.TRIMMED, has_more=True),
         )
-        self.assertTrue(cursor.needs_look)
+        self.assertIsNone(cursor.anchor)
         rest = look([entry(11), entry(12), entry(13)], added=13, length=6, first=8)
         self.assertEqual(cursor.take_look(rest, COUNT), Progress((entry(12), entry(13))))
         self.assertTrue(cursor.is_unbroken)
@@ -166,7 +153,7 @@ class CountingTests(SynchronousTestCase):
         again = [entry(5, "another"), entry(6)]
         self.assertEqual(cursor.take_look(look(again, added=2), COUNT), restarts(GapReason.OTHER_ENTRY))
         cursor.restart(look([entry(6)], added=2, length=2, first=5))
-        self.assertEqual(cursor.take([entry(6), entry(7)], COUNT), Progress((entry(7),)))
+        self.assertEqual(cursor.anchor, entry(6))
 
     def test_stream_that_ends_before_the_position_is_a_gap_and_the_cursor_restarts(self) -> None:
         cursor = cursor_at(5)
@@ -190,7 +177,7 @@ class DisconnectedTests(SynchronousTestCase):
     def test_next_read_is_a_look(self) -> None:
         cursor = cursor_at(5)
         cursor.disconnected()
-        self.assertTrue(cursor.needs_look)
+        self.assertIsNone(cursor.anchor)
         self.assertFalse(cursor.is_unbroken)
 
     def test_last_entry_that_is_there_joins_the_two_sides(self) -> None:
@@ -200,7 +187,7 @@ class DisconnectedTests(SynchronousTestCase):
             cursor.take_look(look([entry(5), entry(6)], added=6, length=6, first=1), COUNT), Progress((entry(6),))
         )
         self.assertTrue(cursor.is_unbroken)
-        self.assertFalse(cursor.needs_look)
+        self.assertIsNotNone(cursor.anchor)
 
     def test_number_that_matches_by_chance_is_a_gap(self) -> None:
         cursor = cursor_at(5)
@@ -215,16 +202,16 @@ class DisconnectedTests(SynchronousTestCase):
     def test_read_whose_reply_comes_late_moves_the_position_and_tells_nothing_about_the_count(self) -> None:
         cursor = cursor_at(5)
         cursor.disconnected()
-        self.assertEqual(cursor.take([entry(5), entry(6)], COUNT), Progress((entry(6),)))
-        self.assertEqual((cursor.position, cursor.needs_look), (entry(6).position, True))
+        cursor.take([entry(6)])
+        self.assertEqual((cursor.position, cursor.anchor), (entry(6).position, None))
 
     def test_interruption_between_two_pages_is_one(self) -> None:
         cursor = cursor_at(5)
-        cursor.take([entry(number) for number in range(5, 5 + COUNT)], COUNT)
+        cursor.take([entry(number) for number in range(6, 5 + COUNT)])
         cursor.disconnected()
         page = [entry(number) for number in range(8, 8 + COUNT)]
         cursor.take_look(look(page, added=20, length=20, first=1, last=20), COUNT)
-        self.assertTrue(cursor.needs_look, "the end was not reached, so the number at it is not known")
+        self.assertIsNone(cursor.anchor, "the end was not reached, so the number at it is not known")
 
 
 class QuietChannelTests(SynchronousTestCase):
@@ -233,9 +220,8 @@ class QuietChannelTests(SynchronousTestCase):
     def test_channel_without_a_stream_is_looked_at_because_no_read_proves_anything(self) -> None:
         cursor = StreamCursor(gone(), SECONDS)
         self.assertEqual((cursor.position, cursor.start), (EmptyPosition(NOW_MS), None))
-        self.assertTrue(cursor.needs_look)
+        self.assertIsNone(cursor.anchor)
         self.assertTrue(cursor.is_unbroken)
-        self.assertIsNone(cursor.take([], COUNT))
 
     def test_position_moves_on_with_each_look(self) -> None:
         cursor = StreamCursor(gone(), SECONDS)
@@ -287,7 +273,7 @@ class QuietChannelTests(SynchronousTestCase):
     def test_report_of_a_change_is_done_with_when_the_change_is_read(self) -> None:
         cursor = cursor_at(5)
         cursor.changed()
-        cursor.take([entry(5), entry(6)], COUNT)
+        cursor.take([entry(6)])
         cursor.take_look(gone(), COUNT)
         self.assertEqual(cursor.take_look(gone(), COUNT), NOTHING)
 
@@ -322,11 +308,11 @@ class OldServerTests(SynchronousTestCase):
 
     def test_every_read_is_a_look(self) -> None:
         cursor = StreamCursor(look([entry(5)], added=None, deleted=None), SECONDS)
-        self.assertTrue(cursor.needs_look)
+        self.assertIsNone(cursor.anchor)
         self.assertEqual(
             cursor.take_look(look([entry(5), entry(6)], added=None, deleted=None), COUNT), Progress((entry(6),))
         )
-        self.assertTrue(cursor.needs_look)
+        self.assertIsNone(cursor.anchor)
 
     def test_page_is_taken_without_a_number(self) -> None:
         cursor = StreamCursor(look([entry(5)], added=None, deleted=None), SECONDS)

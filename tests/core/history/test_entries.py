@@ -13,21 +13,38 @@ class EntryTests(SynchronousTestCase):
     """One entry of a stream."""
 
     def test_payload_is_the_value_of_the_field_data(self) -> None:
-        self.assertEqual(Entry((1, 0), (b"data", b"hello")).data, b"hello")
+        self.assertEqual(Entry(b"1-0", (b"data", b"hello")).data, b"hello")
 
     def test_payload_is_found_behind_other_fields(self) -> None:
-        self.assertEqual(Entry((1, 0), (b"info", b"data", b"tags", b"x", b"data", b"hello")).data, b"hello")
+        self.assertEqual(Entry(b"1-0", (b"info", b"data", b"tags", b"x", b"data", b"hello")).data, b"hello")
 
     def test_value_that_reads_data_is_not_a_field(self) -> None:
-        self.assertIsNone(Entry((1, 0), (b"info", b"data")).data)
+        self.assertIsNone(Entry(b"1-0", (b"info", b"data")).data)
 
     def test_first_of_two_payloads_counts(self) -> None:
-        self.assertEqual(Entry((1, 0), (b"x", b"", b"data", b"a", b"data", b"b")).data, b"a")
+        self.assertEqual(Entry(b"1-0", (b"x", b"", b"data", b"a", b"data", b"b")).data, b"a")
 
     def test_empty_payload_is_one(self) -> None:
-        self.assertEqual(Entry((1, 0), (b"data", b"")).data, b"")
+        self.assertEqual(Entry(b"1-0", (b"data", b"")).data, b"")
 
     def test_position_is_that_behind_the_entry(self) -> None:
         found = entry(7)
         self.assertEqual(found.position, EntryPosition((7, 0), fingerprint(found.fields)))
         self.assertEqual(found.position_text, str(found.position))
+
+    def test_id_is_read_from_its_text(self) -> None:
+        found = Entry(b"1764256000123-7", (b"data", b""))
+        self.assertEqual((found.id, found.id), ((1764256000123, 7),) * 2)
+
+    def test_entry_by_an_id_has_its_text(self) -> None:
+        found = Entry.of((5, 1), (b"data", b"x"))
+        self.assertEqual((found.name, found.id), (b"5-1", (5, 1)))
+
+    def test_entries_with_the_same_id_and_fields_are_the_same_whoever_made_them(self) -> None:
+        self.assertEqual(Entry(b"5-0", [b"data", b"x"]), Entry.of((5, 0), (b"data", b"x")))
+        self.assertEqual({Entry(b"5-0", [b"data", b"x"]), Entry.of((5, 0), (b"data", b"x"))}, {entry(5, "x")})
+        for other in (entry(6, "x"), entry(5, "y"), "5-0"):
+            self.assertNotEqual(entry(5, "x"), other)
+
+    def test_entry_names_itself_in_the_output_of_a_test(self) -> None:
+        self.assertEqual(repr(entry(5, "x")), "Entry(b'5-0', (b'data', b'x'))")

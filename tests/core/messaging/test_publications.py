@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.publications import At
 from wsrelay.core.messaging.publications import Join, Leave, Publication, PublishResult
 
 
@@ -11,7 +12,8 @@ class PublicationTests(SynchronousTestCase):
     """Channel events are values."""
 
     def test_fields_stand_in_the_documented_order(self) -> None:
-        self.assertEqual(Publication("chat", b"hi", "5-0"), Publication(channel="chat", data=b"hi", position="5-0"))
+        there = At("5-0")
+        self.assertEqual(Publication("chat", b"hi", there), Publication(channel="chat", data=b"hi", origin=there))
         self.assertEqual(Join("chat", "5f0c", "42"), Join(channel="chat", client="5f0c", user="42"))
         self.assertEqual(Leave("chat", "5f0c", "42"), Leave(channel="chat", client="5f0c", user="42"))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.publications import At
 from wsrelay.core.messaging.publications import Gap, GapReason, Positioned, Publication
 from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
 
-ONE, TWO = Publication("a", b"1", "1-0.00000001"), Publication("a", b"2", "2-0.00000002")
+ONE, TWO = Publication("a", b"1", At("1-0.00000001")), Publication("a", b"2", At("2-0.00000002"))
 
 
 class SubscriptionStartTests(SynchronousTestCase):

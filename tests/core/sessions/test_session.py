@@ -18,6 +18,7 @@ from tests.core.sessions.session_helpers import (
     connecting_by_commands,
     open_session,
 )
+from tests.support.publications import At
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
@@ -742,7 +743,7 @@ class AcceptedWhenAuthenticatedTests(SynchronousTestCase):
 
     def test_each_channel_is_reported_with_its_first_events(self) -> None:
         session, _ = self.open(Subscribe(0, "a", "4-0.00000004"), Subscribe(0, "b"))
-        missed = Publication("a", b"x", "5-0.00000005")
+        missed = Publication("a", b"x", At("5-0.00000005"))
         start = SubscriptionStart(missed.position, recovered=True, publications=(missed,))
         self.assertEqual(
             session.subscribed("a", start),
@@ -774,6 +775,6 @@ class FirstEventsTests(SynchronousTestCase):
         session = Session(namespaces)
         effects = session.open([Subscribe(0, "kept", newest=2)])
         self.assertEqual(effects, [SubscribeChannel("kept", is_initial=True, newest=2)])
-        newest = Publication("kept", b"x", "5-0.00000005")
+        newest = Publication("kept", b"x", At("5-0.00000005"))
         start = SubscriptionStart(newest.position, publications=(newest,))
         self.assertEqual(session.subscribed("kept", start), [Accept(), DeliverEvents("kept", (newest,))])

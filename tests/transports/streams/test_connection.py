@@ -9,6 +9,7 @@ from unittest.mock import patch
 from tests.support.edge import EdgeCase
 from tests.support.event_source import Event, StreamClient
 from tests.support.in_memory_relay import ClientWire
+from tests.support.publications import At
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.flow.jitter import PING_JITTER, REJECTED_RETRY_SECONDS, RETRY_SECONDS
 from wsrelay.core.flow.slow_policy import SlowPolicy
@@ -511,8 +512,8 @@ class HostileTests(StreamCase):
         relay = self.relay(namespaces=(Namespace("all", ("*",), slow_consumer_policy=SlowPolicy.LATEST),))
         client = StreamClient(relay, "/sse/room?channel=b")
         for number in range(1, 5):
-            relay.node.publications_received([Publication("room", b"x" * 40_000, f"{number}-0.00000000")])
-        burst = [Publication("room", b"%d" % number, f"{number}-0.00000000") for number in range(5, 8)]
+            relay.node.publications_received([Publication("room", b"x" * 40_000, At(f"{number}-0.00000000"))])
+        burst = [Publication("room", b"%d" % number, At(f"{number}-0.00000000")) for number in range(5, 8)]
         relay.node.publications_received(burst)
         while client.read():
             pass

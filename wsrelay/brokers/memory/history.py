@@ -80,17 +80,21 @@ class MemoryHistory:
             return fail(BrokerUnavailable(problem))
         return succeed(self._read(channel).read(since, count))
 
-    def read_each(
+    def read_behind(
         self,
-        reads: Sequence[tuple[str, EntryID]],
+        anchors: Sequence[tuple[str, Entry]],
         count: int,
-        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
     ) -> None:
-        """See `IHistory.read_each`."""
+        """See `IHistory.read_behind`."""
         if problem := self._problem():
-            came([BrokerUnavailable(problem)] * len(reads))
-        else:
-            came([self._read(channel).read(since, count) for channel, since in reads])
+            came([BrokerUnavailable(problem)] * len(anchors))
+            return
+        found: list[Sequence[Entry] | None] = []
+        for channel, anchor in anchors:
+            entries = self._read(channel).read(anchor.id, count + 1)
+            found.append(entries[1:] if entries and entries[0] == anchor else None)
+        came(found)
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""

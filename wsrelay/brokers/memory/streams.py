@@ -47,7 +47,7 @@ class MemoryStream:
         ms, number = self._last_id
         self._last_id = (now_ms, 0) if now_ms > ms else (ms, number + 1)
         self._entries_added += 1
-        entry = Entry(self._last_id, fields)
+        entry = Entry.of(self._last_id, fields)
         self._entries.append(entry)
         self.size += _size(entry)
         return entry.id

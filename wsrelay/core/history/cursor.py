@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from wsrelay.core.history.entries import Entry, StreamInfo, StreamLook
 from wsrelay.core.history.positions import EmptyPosition, EntryID, EntryPosition, Position
-from wsrelay.core.history.recovery import empty_position, judge_look, read_start
+from wsrelay.core.history.recovery import empty_position, judge_look
 from wsrelay.core.messaging.publications import GapReason
 
 __all__ = ["Progress", "StreamCursor"]
 
 
 class Progress(NamedTuple):
-    """The outcome of one read. Not a dataclass, which costs thrice as much: one is made for every message.
+    """The outcome of one look.
 
     Attributes:
         entries: New entries, oldest first.
@@ -46,18 +46,30 @@ class StreamCursor:
         history_seconds: For how long an entry is kept, in seconds.
 
     Attributes:
-        position: The position behind everything that was read. That of a channel without entries moves on with the
-            server's clock at each look, because it is good for a limited time only.
+        anchor: The last entry that was read, behind which a read brings what is new. If None, no read can prove that
+            nothing is missing, and the next one has to be a look.
     """
 
-    __slots__ = ("_entries_added", "_has_changed", "_history_seconds", "_last_id", "_looks_first", "position")
+    __slots__ = (
+        "_empty",
+        "_end",
+        "_entries_added",
+        "_has_changed",
+        "_history_seconds",
+        "_last_id",
+        "_looks_first",
+        "anchor",
+    )
 
-    position: Position
+    anchor: Entry | None
+    # The last entry that was read. None if the channel had none, at the time of `_empty`.
+    _end: Entry | None
+    _empty: EmptyPosition
     # How many entries the stream had been given when the position was its end. None if that is not known, or the
     # connection was interrupted since.
     _entries_added: int | None
-    # The last ID that the stream had given then.
-    _last_id: EntryID
+    # The last ID that the stream had given then. None if it is that of `_end`.
+    _last_id: EntryID | None
     # The last read did not have the entry of the position, and the next one will not have it either.
     _looks_first: bool
     _has_changed: bool
@@ -67,19 +79,23 @@ class StreamCursor:
         self.restart(look)
 
     @property
+    def position(self) -> Position:
+        """The position behind everything that was read.
+
+        That of a channel without entries moves on with the server's clock at each look, because it is good for a
+        limited time only.
+        """
+        return self._empty if self._end is None else self._end.position
+
+    @property
     def start(self) -> EntryID | None:
-        """The ID with which the next read begins. None for the oldest entry."""
-        return read_start(self.position)
+        """The ID with which the next look begins. None for the oldest entry."""
+        return None if self._end is None else self._end.id
 
     @property
     def is_unbroken(self) -> bool:
         """True if every change since the position has been reported, and the entries that were added are counted."""
         return self._entries_added is not None
-
-    @property
-    def needs_look(self) -> bool:
-        """True if the next read has to be a look, because no read can prove that nothing is missing."""
-        return self._entries_added is None or self._looks_first or isinstance(self.position, EmptyPosition)
 
     def changed(self) -> None:
         """Take that the server has reported a change of this very stream.
@@ -93,27 +109,16 @@ class StreamCursor:
         """Take that changes of the stream may not be reported from now on."""
         self._entries_added = None
         self._has_changed = False
+        self._find_anchor()
 
-    def take(self, entries: Sequence[Entry], count: int) -> Progress | None:
-        """Take a read from `start` on.
-
-        Args:
-            entries: The entries.
-            count: How many were asked for; two at least.
-
-        Returns:
-            What it brought. None if a look is needed.
-        """
-        position = self.position
-        if not entries or not isinstance(position, EntryPosition) or not entries[0].is_at(position):
-            return None
-        self._has_changed = False
-        # As `_advance`, without its call: this is done for every message.
-        if len(entries) > 1:
-            self.position, self._last_id = entries[-1].position, entries[-1].id
-            if self._entries_added is not None:
-                self._entries_added += len(entries) - 1
-        return Progress(tuple(entries[1:]), None, len(entries) >= count)
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Take entries that were read behind `anchor`, which was still there. At least one."""
+        # Little is done here: this is called for every message.
+        self._end = entries[-1]
+        self._last_id = None
+        if self._entries_added is not None:
+            self._entries_added += len(entries)
+            self.anchor = self._end
 
     def take_look(self, look: StreamLook, count: int) -> Progress:
         """Take a look from `start` on.
@@ -122,11 +127,15 @@ class StreamCursor:
             look: The entries and the stream.
             count: How many entries were asked for; two at least.
         """
+        progress = self._take_look(look, has_more=len(look.entries) >= count)
+        self._find_anchor()
+        return progress
+
+    def _take_look(self, look: StreamLook, *, has_more: bool) -> Progress:
         has_changed, self._has_changed = self._has_changed, False
-        entries, info, position = tuple(look.entries), look.info, self.position
-        has_more = len(entries) >= count
-        if isinstance(position, EntryPosition) and entries and entries[0].id == position.id:
-            if entries[0].position != position:
+        entries, info, end, position = tuple(look.entries), look.info, self._end, self.position
+        if end is not None and entries and entries[0].name == end.name:
+            if entries[0] != end:
                 return Progress(gap=GapReason.OTHER_ENTRY, restarts=True)
             if len(entries) > 1:
                 self._looks_first = False
@@ -143,7 +152,7 @@ class StreamCursor:
             if gap is not None and has_older and not self.is_unbroken:
                 # Entries that were gone are back: another server has taken over, and they are old news.
                 return Progress(gap=gap, restarts=True)
-            self.position = empty_position(look)
+            self._empty = empty_position(look)
         elif gap in (GapReason.UNKNOWN_POSITION, GapReason.OTHER_ENTRY) or (gap is not None and not entries):
             # Nothing is behind a position that is none of this stream, or the same gap would be found again and again.
             return Progress(gap=gap, restarts=True)
@@ -151,11 +160,16 @@ class StreamCursor:
 
     def restart(self, look: StreamLook) -> None:
         """Take the newest entries as the end of what was read: the position before was none of this stream."""
-        self.position = look.entries[-1].position if look.entries else empty_position(look)
+        self._end = look.entries[-1] if look.entries else None
+        self._empty = empty_position(look)
         self._entries_added = 0 if look.info is None else look.info.entries_added
         self._last_id = (0, 0) if look.info is None else look.info.last_id
         self._looks_first = False
         self._has_changed = False
+        self._find_anchor()
+
+    def _find_anchor(self) -> None:
+        self.anchor = None if self._entries_added is None or self._looks_first else self._end
 
     def _take_missing(self, look: StreamLook, *, has_changed: bool) -> Progress:
         position = self.position
@@ -169,7 +183,13 @@ class StreamCursor:
 
     def _is_still_empty(self, info: StreamInfo) -> bool:
         """Return whether nothing was added to a stream without entries. It needs no count, which old servers lack."""
-        return isinstance(self.position, EmptyPosition) and not info.length and info.last_id == self._last_id
+        return isinstance(self.position, EmptyPosition) and not info.length and info.last_id == self._known_last_id
+
+    @property
+    def _known_last_id(self) -> EntryID:
+        if self._last_id is not None:
+            return self._last_id
+        return (0, 0) if self._end is None else self._end.id
 
     def _has_counted(self, info: StreamInfo, entries: tuple[Entry, ...], *, has_more: bool) -> bool:
         """Return whether the entries are all that the stream was given since, by their number."""
@@ -184,15 +204,15 @@ class StreamCursor:
             # Its entry is gone and older ones are not: XDEL took it, or the stream is another one.
             if has_older and (has_more or info.max_deleted_id is None or info.max_deleted_id < position.id):
                 return False
-        last_id = entries[-1].id if entries else self._last_id
+        last_id = entries[-1].id if entries else self._known_last_id
         return info.entries_added - self._entries_added == behind and (has_more or info.last_id == last_id)
 
     def _advance(
         self, entries: tuple[Entry, ...], gap: GapReason | None, *, has_more: bool, info: StreamInfo | None = None
     ) -> Progress:
         if entries:
-            self.position = entries[-1].position
-            self._last_id = entries[-1].id
+            self._end = entries[-1]
+            self._last_id = None
         if info is not None and not has_more:
             self._entries_added, self._last_id = info.entries_added, info.last_id
         elif gap is not None:

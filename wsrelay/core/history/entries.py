@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from wsrelay.core.history.positions import EntryID, EntryPosition, fingerprint
 
@@ -13,30 +13,66 @@ DATA_FIELD = b"data"
 """The field of an entry that holds the payload."""
 
 
-@dataclass(slots=True, unsafe_hash=True)
 class Entry:
-    """One entry of a stream. It does not change, and is not frozen because one is made for every message.
+    """One entry of a stream. It does not change.
+
+    One is made for every message, and not a dataclass, for the same reason: what most messages do not need is made when
+    it is first asked for.
+
+    Args:
+        name: Its ID, as Redis writes it.
+        fields: Names and values of its fields, in turn, as in Redis.
 
     Attributes:
-        id: Its ID.
-        fields: Names and values of its fields, in turn, as in Redis.
+        name: See above.
+        fields: See above.
     """
 
-    id: EntryID
-    fields: tuple[bytes, ...]
-    _position: EntryPosition | None = field(default=None, init=False, repr=False, compare=False)
+    __slots__ = ("_id", "_position", "fields", "name")
+
+    def __init__(self, name: bytes, fields: Sequence[bytes]) -> None:
+        self.name = name
+        self.fields = fields
+        self._id: EntryID | None = None
+        self._position: EntryPosition | None = None
+
+    @classmethod
+    def of(cls, entry_id: EntryID, fields: Sequence[bytes]) -> Entry:
+        """Return the entry by an ID."""
+        entry = cls(b"%d-%d" % entry_id, fields)
+        entry._id = entry_id
+        return entry
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other one has the same ID and the same fields in the same order."""
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return self.name == other.name and tuple(self.fields) == tuple(other.fields)
+
+    def __hash__(self) -> int:
+        """Return a number that equal entries share."""
+        return hash((self.name, tuple(self.fields)))
+
+    def __repr__(self) -> str:
+        """Return what tells entries apart in the output of a test."""
+        return f"Entry({self.name!r}, {self.fields!r})"
+
+    @property
+    def id(self) -> EntryID:
+        """Its ID."""
+        found = self._id
+        if found is None:
+            ms, _, number = self.name.partition(b"-")
+            found = self._id = int(ms), int(number)
+        return found
 
     @property
     def position(self) -> EntryPosition:
-        """The position behind this entry, made once."""
+        """The position behind this entry."""
         position = self._position
         if position is None:
             position = self._position = EntryPosition(self.id, fingerprint(self.fields))
         return position
-
-    def is_at(self, position: EntryPosition) -> bool:
-        """Return whether this is the position behind this entry, without making one."""
-        return self.id == position.id and fingerprint(self.fields) == position.fingerprint
 
     @property
     def position_text(self) -> str:

@@ -13,6 +13,7 @@ What clients send is compared and never passed on as it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -60,7 +61,7 @@ _EMPTY = re.compile(r"~([0-9]{1,20})(?:\.([0-9]{1,20}))?")
 
 
 class EntryPosition(NamedTuple):
-    """The position behind an entry. Not a dataclass, which costs thrice as much: two are made for every message.
+    """The position behind an entry. Not a dataclass, which costs thrice as much: event streams need many.
 
     Attributes:
         id: The entry's ID.
@@ -95,7 +96,7 @@ class EmptyPosition:
 Position: TypeAlias = EntryPosition | EmptyPosition
 
 
-def fingerprint(fields: tuple[bytes, ...]) -> str:
+def fingerprint(fields: Sequence[bytes]) -> str:
     """Return the fingerprint of an entry's fields: the CRC-32 of names and values, each behind its length."""
     if len(fields) == 2 and fields[0] == _DATA:
         # Nearly every entry.

@@ -1,125 +1,116 @@
-"""The newest publications of one channel in this process, so that a returning crowd costs Redis one read."""
+"""The newest entries of one channel in this process, so that a returning crowd costs Redis one read."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.history.entries import Entry
 
-__all__ = ["ITEM_OVERHEAD_BYTES", "PublicationRing", "RingItem"]
+__all__ = ["ENTRY_OVERHEAD_BYTES", "EntryRing"]
 
-ITEM_OVERHEAD_BYTES = 300
-"""The cost of an item beside its data, in bytes."""
-
-
-class RingItem(NamedTuple):
-    """One entry that was read.
-
-    Attributes:
-        position: The text of the position behind it.
-        publication: What clients get of it. None if it has no payload.
-    """
-
-    position: str
-    publication: Publication | None
-
-    @property
-    def size(self) -> int:
-        """Its cost, in bytes."""
-        return ITEM_OVERHEAD_BYTES + (0 if self.publication is None else len(self.publication.data))
+ENTRY_OVERHEAD_BYTES = 300
+"""The cost of an entry beside its fields, in bytes."""
 
 
-class PublicationRing:
+class EntryRing:
     """The newest entries of a channel without any in between missing, up to where this process has read.
 
     Args:
         position: The text of the position of this process.
-        max_items: The largest number of entries.
+        max_entries: The largest number of entries.
         max_bytes: Their largest size, in bytes.
 
     Attributes:
-        start: The text of the position before the oldest of them.
         size: Their size, in bytes.
     """
 
-    __slots__ = ("_items", "_max_bytes", "_max_items", "size", "start")
+    __slots__ = ("_before", "_entries", "_max_bytes", "_max_entries", "size")
 
-    def __init__(self, position: str, max_items: int, max_bytes: int) -> None:
-        self._max_items = max_items
+    # The position before the oldest entry, or the entry that it is behind.
+    _before: str | Entry
+
+    def __init__(self, position: str, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
         self._max_bytes = max_bytes
         self.restart(position)
 
     def __len__(self) -> int:
         """Return the number of entries."""
-        return len(self._items)
+        return len(self._entries)
 
     @property
-    def items(self) -> Sequence[RingItem]:
+    def entries(self) -> Sequence[Entry]:
         """The entries, oldest first."""
-        return tuple(self._items)
+        return tuple(self._entries)
+
+    @property
+    def start(self) -> str:
+        """The text of the position before the oldest of them."""
+        before = self._before
+        return before if isinstance(before, str) else before.position_text
 
     @property
     def end(self) -> str:
         """The text of the position behind the newest of them: that of this process."""
-        return self._items[-1].position if self._items else self.start
+        return self._entries[-1].position_text if self._entries else self.start
 
-    def restart(self, position: str) -> None:
-        """Drop everything: there is a gap, and this position is behind it."""
-        self.start = position
+    def restart(self, position: str | Entry) -> None:
+        """Drop everything: there is a gap, and this position, or that of this entry, is behind it."""
+        self._before = position
         self.size = 0
-        self._items: deque[RingItem] = deque()
+        self._entries: deque[Entry] = deque()
 
-    def extend(self, items: Iterable[RingItem]) -> None:
+    def extend(self, entries: Sequence[Entry]) -> None:
         """Add entries that were read behind all others."""
         size = self.size
-        for item in items:
-            self._items.append(item)
-            # As `RingItem.size`, without its call: this is done for every message.
-            publication = item.publication
-            size += ITEM_OVERHEAD_BYTES if publication is None else ITEM_OVERHEAD_BYTES + len(publication.data)
+        for entry in entries:
+            fields = entry.fields
+            # As `_size`, without its call: this is done for every message.
+            size += ENTRY_OVERHEAD_BYTES + (len(fields[1]) if len(fields) == 2 else sum(map(len, fields)))
         self.size = size
-        while len(self._items) > self._max_items or self.size > self._max_bytes:
-            self._drop_oldest()
+        self._entries.extend(entries)
+        while size > self._max_bytes or len(self._entries) > self._max_entries:
+            self._before = self._entries.popleft()
+            size = self.size = size - _size(self._before)
 
     def drop(self) -> None:
         """Keep nothing but the end, to make room."""
-        self.restart(self.end)
+        self.restart(self._entries[-1] if self._entries else self._before)
 
-    def prepend(self, start: str, items: Sequence[RingItem]) -> None:
+    def prepend(self, start: str, entries: Sequence[Entry]) -> None:
         """Add older entries, which were read from `start` to the ring's own start, if there is room for all of them."""
-        size = sum(item.size for item in items)
-        if len(self._items) + len(items) <= self._max_items and self.size + size <= self._max_bytes:
-            self._items.extendleft(reversed(items))
+        size = sum(map(_size, entries))
+        if len(self._entries) + len(entries) <= self._max_entries and self.size + size <= self._max_bytes:
+            self._entries.extendleft(reversed(entries))
             self.size += size
-            self.start = start
+            self._before = start
 
-    def since(self, position: str) -> list[RingItem] | None:
+    def since(self, position: str) -> list[Entry] | None:
         """Return the entries behind a position, oldest first. None if the position is not in the ring."""
-        if position == self.end:
-            return []
-        if position == self.start:
-            return list(self._items)
+        if not self._entries:
+            return [] if position == self.start else None
         # From the end, because most of those who come back were away for a moment only.
-        found: list[RingItem] = []
-        for item in reversed(self._items):
-            if item.position == position:
+        name = position.rpartition(".")[0].encode()
+        found: list[Entry] = []
+        for entry in reversed(self._entries):
+            # Its fingerprint is made where its ID is that of the position, and not for each entry on the way.
+            if entry.name == name and entry.position_text == position:
                 return found[::-1]
-            found.append(item)
-        return None
+            found.append(entry)
+        return found[::-1] if position == self.start else None
 
-    def newest(self, count: int) -> list[RingItem] | None:
+    def newest(self, count: int) -> list[Entry] | None:
         """Return the newest entries with a payload, oldest first. None if the ring has not as many."""
-        found: list[RingItem] = []
-        for item in reversed(self._items):
+        found: list[Entry] = []
+        for entry in reversed(self._entries):
             if len(found) == count:
                 break
-            if item.publication is not None:
-                found.append(item)
+            if entry.data is not None:
+                found.append(entry)
         return found[::-1] if len(found) == count else None
 
-    def _drop_oldest(self) -> None:
-        item = self._items.popleft()
-        self.start = item.position
-        self.size -= item.size
+
+def _size(entry: Entry) -> int:
+    fields = entry.fields
+    return ENTRY_OVERHEAD_BYTES + (len(fields[1]) if len(fields) == 2 else sum(map(len, fields)))

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 __all__ = ["ChannelEvent", "Gap", "GapReason", "Join", "Leave", "Positioned", "Publication", "PublishResult"]
+
+
+class Origin(Protocol):
+    """An entry that a publication was read from."""
+
+    @property
+    def position_text(self) -> str:
+        """The text of the channel's position behind it."""
 
 
 class Publication(NamedTuple):
@@ -17,13 +25,21 @@ class Publication(NamedTuple):
     Attributes:
         channel: The channel's name, without the prefix it has in Redis.
         data: The message, byte for byte as it was published.
-        position: The channel's position behind it (see `wsrelay.core.history.positions`). Empty where the channel has
-            no history, and for a message that was published past its stream and is not kept.
+        origin: The entry that it was read from. If None, the channel has no history, or the message was published past
+            its stream and is not kept.
     """
 
     channel: str
     data: bytes
-    position: str = ""
+    origin: Origin | None = None
+
+    @property
+    def position(self) -> str:
+        """The channel's position behind it (see `wsrelay.core.history.positions`); empty without an origin.
+
+        It is made when it is asked for: raw clients are not told of it.
+        """
+        return "" if self.origin is None else self.origin.position_text
 
 
 class GapReason(StrEnum):

@@ -21,6 +21,7 @@ from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.brokers.redis.endpoint import redis_endpoint
 from wsrelay.brokers.redis.streams.upkeep import UPKEEP_SECONDS
 from wsrelay.config.redis_url import RedisURL
+from wsrelay.core.history.entries import Entry
 from wsrelay.core.history.retention import KEY_GRACE_SECONDS, Retention
 from wsrelay.core.outcomes.errors import BrokerUnavailable, IdempotencyUnavailable
 from wsrelay.interfaces import IHistory
@@ -99,10 +100,11 @@ class MinimalUserTests(FaultCase):
         error: Any = await self.assertFailure(history.read("b", None, 1), BrokerUnavailable)
         self.assertEqual(error.code, "NOPERM")
         found: list[Any] = []
-        history.read_each([("a", (1, 0)), ("b", (1, 0))], 1, found.extend)
+        entry = Entry.of((1, 0), (b"data", b"x"))
+        history.read_behind([("a", entry), ("b", entry)], 1, found.extend)
         await until(lambda: len(found) == 2)
         readable, forbidden = found
-        self.assertEqual((readable, forbidden.code), ([], "NOPERM"))
+        self.assertEqual((readable, forbidden.code), (None, "NOPERM"))
 
 
 class BoundsTests(FaultCase):

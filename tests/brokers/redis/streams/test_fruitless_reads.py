@@ -13,22 +13,24 @@ class FruitlessReadsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reads = FruitlessReads()
 
-    def count(self, fruitless: int, fruitful: int, now: float = 100.0) -> int:
-        """Count reads, in turn, and return how often there were too many that brought nothing."""
-        times = 0
-        for number in range(max(fruitless, fruitful)):
-            times += number < fruitful and self.reads.count(now, is_fruitless=False)
-            times += number < fruitless and self.reads.count(now, is_fruitless=True)
-        return times
+    def count(self, fruitless: int, fruitful: int = 0, now: float = 100.0) -> bool:
+        """Count reads, and return whether there have been too many that brought nothing."""
+        return self.reads.count(now, fruitless + fruitful, fruitful=fruitful)
 
     def test_many_in_a_moment_are_too_many(self) -> None:
-        self.assertEqual(self.count(MIN_READS - 1, 0), 0)
-        self.assertEqual(self.count(1, 0), 1)
-        self.assertEqual(self.count(MIN_READS - 1, 0), 0)
+        self.assertFalse(self.count(MIN_READS - 1))
+        self.assertTrue(self.count(1))
+        self.assertFalse(self.count(MIN_READS - 1))
 
     def test_those_that_accompany_writes_are_not(self) -> None:
-        self.assertEqual(self.count(MIN_READS * 2, MIN_READS), 0)
+        for _ in range(MIN_READS):
+            self.assertFalse(self.count(2, 1))
+
+    def test_more_that_brought_something_than_followed_a_report_are_no_reason_to_count_less(self) -> None:
+        self.reads.count(100.0, 0, fruitful=MIN_READS)
+        self.assertFalse(self.count(MIN_READS - 1))
+        self.assertTrue(self.count(1))
 
     def test_those_of_a_sweep_are_not(self) -> None:
         for number in range(20):
-            self.assertEqual(self.count(MIN_READS // 2, 0, now=number * (WINDOW_SECONDS + 1)), 0)
+            self.assertFalse(self.count(MIN_READS // 2, now=number * (WINDOW_SECONDS + 1)))

@@ -26,20 +26,21 @@ class FruitlessReads:
         self._reads = 0
         self._fruitless = 0
 
-    def count(self, now: float, *, is_fruitless: bool) -> bool:
-        """Count a read.
+    def count(self, now: float, reads: int, *, fruitful: int) -> bool:
+        """Count reads.
 
         Args:
             now: The time by a monotonic clock, in seconds.
-            is_fruitless: Whether it brought nothing new.
+            reads: How many followed a report.
+            fruitful: How many of them, at most, brought anything new.
 
         Returns:
             True if there have been too many that brought nothing. The count begins anew then.
         """
         if now - self._since > WINDOW_SECONDS:
             self._since, self._reads, self._fruitless = now, 0, 0
-        self._reads += 1
-        self._fruitless += is_fruitless
+        self._reads += reads
+        self._fruitless += max(0, reads - fruitful)
         if self._reads < MIN_READS or self._fruitless <= MAX_SHARE * self._reads:
             return False
         self._reads = self._fruitless = 0

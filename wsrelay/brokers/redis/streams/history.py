@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
-from wsrelay.brokers.redis.connection import ResponseError, pack_command
+from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.probe import NOT_BACK, Probe
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, reply_problem
 from wsrelay.brokers.redis.streams.appending import Appender
@@ -95,10 +95,11 @@ class RedisHistory:
         self._events = events
         self._sink: IBrokerSink | None = None
         self._watched: dict[str, None] = {}
-        # The newest ID that was read of each watched stream, which blocking reads begin with.
+        # The newest ID that was read of each watched stream, which blocking reads begin with. Where there are none it
+        # is that of the last look.
         self._newest: dict[str, EntryID] = {}
-        # The channels whose streams the server has named in what is being read.
-        self._changed: dict[str, None] = {}
+        # The keys that the server has named in what is being read.
+        self._changed: list[bytes] = []
         self._has_reported_up = False
         self._seconds = clock.seconds
         self._fruitless_reads = FruitlessReads()
@@ -158,7 +159,7 @@ class RedisHistory:
         """Disconnect for good."""
         self._probe.stop()
         self._blocking.stop()
-        self._connection.link.stop()
+        self._connection.stop()
 
     def peer_up(self) -> None:
         """Take that the connections of the broker are up, one of which is new."""
@@ -215,36 +216,59 @@ class RedisHistory:
         """See `IHistory.read`."""
         start = _start(since)
         reply = self._connection.send(b"XRANGE", self._prefix + channel.encode(), start, b"+", b"COUNT", b"%d" % count)
-        return reply.addCallback(self._read, channel, start, since)
+        return reply.addCallback(self._read, channel)
 
-    def read_each(
+    def read_behind(
         self,
-        reads: Sequence[tuple[str, EntryID]],
+        anchors: Sequence[tuple[str, Entry]],
         count: int,
-        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable]], None],
+        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
     ) -> None:
-        """See `IHistory.read_each`."""
-        prefix, most = self._prefix, b"%d" % count
-        starts = [b"%d-%d" % since for _, since in reads]
-        commands = [
-            pack_command((b"XRANGE", prefix + channel.encode(), start, b"+", b"COUNT", most))
-            for (channel, _), start in zip(reads, starts, strict=True)
-        ]
+        """See `IHistory.read_behind`."""
+        prefix = self._prefix
+        # Each read begins at its anchor, which is to be there as it was. Not by `pack_command`, which costs four times
+        # as much: this is done for every message.
+        end = b"$1\r\n+\r\n$5\r\nCOUNT\r\n$%d\r\n%d\r\n" % (len(str(count + 1)), count + 1)
+        commands = []
+        for channel, anchor in anchors:
+            key, name = prefix + channel.encode(), anchor.name
+            commands.append(
+                b"*6\r\n$6\r\nXRANGE\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (len(key), key, len(name), name, end)
+            )
 
         def received(replies: list[Any]) -> None:
-            came(
-                [
-                    BrokerUnavailable(str(reply))
-                    if isinstance(reply, Exception)
-                    else self._read(reply, channel, start, since)
-                    for reply, (channel, since), start in zip(replies, reads, starts, strict=True)
-                ]
-            )
+            came(self._read_replies(replies, anchors))
+            self._connection.entries_came(len(anchors))
 
         try:
             self._connection.send_each(commands, received)
         except BrokerUnavailable as error:
-            came([error] * len(reads))
+            came([error] * len(anchors))
+
+    def _read_replies(
+        self, replies: list[Any], anchors: Sequence[tuple[str, Entry]]
+    ) -> list[Sequence[Entry] | BrokerUnavailable | None]:
+        found: list[Sequence[Entry] | BrokerUnavailable | None] = []
+        fruitful = 0
+        for reply, (_, anchor) in zip(replies, anchors, strict=True):
+            if isinstance(reply, Exception):
+                found.append(BrokerUnavailable(str(reply)))
+                continue
+            if not reply or reply[0][0] != anchor.name or reply[0][1] != anchor.fields:
+                found.append(None)
+                fruitful += 1
+                continue
+            # An entry that was deleted while it was read has no fields.
+            entries = [Entry(name, fields) for name, fields in reply[1:] if fields]
+            fruitful += bool(entries)
+            found.append(entries)
+        if self._connection.way is Way.BLOCKING_READS:
+            # Which begin with what was read.
+            for (channel, anchor), result in zip(anchors, found, strict=True):
+                if isinstance(result, list):
+                    self._newest[channel] = (result or [anchor])[-1].id
+        self._count_reads([channel for channel, _ in anchors], fruitful=fruitful)
+        return found
 
     def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
         """See `IHistory.look`."""
@@ -274,8 +298,8 @@ class RedisHistory:
         """See `IHistory.maintain`."""
         self._upkeep.maintain(channel, retention, is_idle=is_idle)
 
-    def _read(self, reply: Any, channel: str, start: bytes, since: EntryID | None) -> Sequence[Entry]:
-        entries = read_entries(reply, start, since)
+    def _read(self, reply: Any, channel: str) -> Sequence[Entry]:
+        entries = read_entries(reply)
         self._take_newest(channel, entries)
         return entries
 
@@ -284,16 +308,20 @@ class RedisHistory:
         return look
 
     def _take_newest(self, channel: str, entries: Sequence[Entry]) -> None:
-        if channel not in self._watched:
+        if channel in self._watched:
+            before = self._newest.get(channel, _NOTHING)
+            newest = self._newest[channel] = entries[-1].id if entries else before
+            self._count_reads((channel,), fruitful=newest != before)
+
+    def _count_reads(self, channels: Iterable[str], *, fruitful: int) -> None:
+        """Count those reads that followed a report, for it may report too much."""
+        reported = self._reported
+        if not reported:
             return
-        before = self._newest.get(channel, _NOTHING)
-        newest = self._newest[channel] = entries[-1].id if entries else before
-        if channel in self._reported:
-            self._reported.discard(channel)
-            if self._fruitless_reads.count(self._seconds(), is_fruitless=newest == before):
-                self._try_another_way(
-                    Way.TRACKING, "reports changes where nothing has changed (tracking-table-max-keys)"
-                )
+        before = len(reported)
+        reported.difference_update(channels)
+        if self._fruitless_reads.count(self._seconds(), before - len(reported), fruitful=fruitful):
+            self._try_another_way(Way.TRACKING, "reports changes where nothing has changed (tracking-table-max-keys)")
 
     # Changes
 
@@ -302,13 +330,13 @@ class RedisHistory:
             # FLUSHALL, or the table of the server was emptied.
             self._channels_changed([*self._watched, self._probe_channel])
             return
-        start = len(self._prefix)
-        for key in keys:
-            self._changed[key[start:].decode("latin-1")] = None
+        self._changed += keys
 
     def _report_changes(self) -> None:
         if self._changed:
-            changed, self._changed = self._changed, {}
+            keys, self._changed = self._changed, []
+            start = len(self._prefix)
+            changed = dict.fromkeys([key[start:].decode("latin-1") for key in keys])
             self._reported.update(changed)
             self._report(changed, is_certain=True)
 
@@ -316,7 +344,7 @@ class RedisHistory:
         self._report(channels, is_certain=False)
 
     def _report(self, channels: Iterable[str], *, is_certain: bool) -> None:
-        changed = dict.fromkeys(channels)
+        changed = channels if isinstance(channels, dict) else dict.fromkeys(channels)
         if self._probe_channel in changed:
             del changed[self._probe_channel]
             self._read_probe()

@@ -20,22 +20,10 @@ def read_entry_id(reply: bytes) -> EntryID:
     return int(ms), int(number)
 
 
-def read_entries(reply: Any, start: bytes = b"", since: EntryID | None = None) -> list[Entry]:
-    """Return the entries of a reply to XRANGE.
-
-    Args:
-        reply: The reply.
-        start: The text of an ID that is probably the first one. If empty, none is known.
-        since: That ID.
-    """
-    entries = []
-    for text, fields in reply:
-        # An entry that was deleted while it was read has no fields.
-        if fields:
-            # Two entries come for every message, and the first one is known: its ID need not be read again.
-            known = since if text == start else None
-            entries.append(Entry(read_entry_id(text) if known is None else known, tuple(fields)))
-    return entries
+def read_entries(reply: Any) -> list[Entry]:
+    """Return the entries of a reply to XRANGE."""
+    # An entry that was deleted while it was read has no fields.
+    return [Entry(name, fields) for name, fields in reply if fields]
 
 
 def read_info(reply: Any) -> StreamInfo:

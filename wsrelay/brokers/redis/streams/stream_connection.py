@@ -16,6 +16,7 @@ from wsrelay.brokers.redis.command_sender import CommandSender
 from wsrelay.brokers.redis.connection import NullListener, RedisConnection, ResponseError
 from wsrelay.brokers.redis.link import ReconnectingConnection
 from wsrelay.brokers.redis.sign_in import sign_in
+from wsrelay.brokers.redis.streams.resting import Resting
 from wsrelay.brokers.redis.streams.ways import Way, has_stream_events
 
 __all__ = ["StreamConnection"]
@@ -54,6 +55,7 @@ class StreamConnection(CommandSender):
         ways: Collection[Way] = tuple(Way),
     ) -> None:
         self._address = address
+        self._resting = Resting(clock)
         self.ways = ways
         self.way: Way | None = None
         self.database = 0
@@ -71,6 +73,17 @@ class StreamConnection(CommandSender):
                 listener=listener,
             )
         )
+
+    def entries_came(self, count: int) -> None:
+        """Take that entries of a number of streams were read together, and rest if it is a busy time."""
+        connection = self.link.current
+        if connection is not None and self.way is Way.TRACKING:
+            self._resting.entries_came(connection.transport, count)
+
+    def stop(self) -> None:
+        """Disconnect for good."""
+        self._resting.stop()
+        self.link.stop()
 
     async def _set_up(self, connection: RedisConnection) -> None:
         url = await sign_in(connection, self._address, b"streams")
