@@ -269,7 +269,10 @@ class ChannelReader:
             self.ring.extend(entries)
             self._services.ring_changed(self, self.ring.size - before)
             self._broadcast(entries)
-        self._go_on(has_more=len(entries) >= LIVE_PAGE_SIZE)
+        if len(entries) < LIVE_PAGE_SIZE:
+            self._finish()
+        else:
+            self._go_on(has_more=True)
 
     def _take_look(self, look: StreamLook, cursor: StreamCursor) -> None:
         progress = cursor.take_look(look, LIVE_PAGE_SIZE)

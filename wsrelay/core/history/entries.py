@@ -30,11 +30,13 @@ class Entry:
 
     __slots__ = ("_id", "_position", "fields", "name")
 
+    # Missing until they are first asked for.
+    _id: EntryID
+    _position: EntryPosition
+
     def __init__(self, name: bytes, fields: Sequence[bytes]) -> None:
         self.name = name
         self.fields = fields
-        self._id: EntryID | None = None
-        self._position: EntryPosition | None = None
 
     @classmethod
     def of(cls, entry_id: EntryID, fields: Sequence[bytes]) -> Entry:
@@ -60,19 +62,21 @@ class Entry:
     @property
     def id(self) -> EntryID:
         """Its ID."""
-        found = self._id
-        if found is None:
+        try:
+            return self._id
+        except AttributeError:
             ms, _, number = self.name.partition(b"-")
-            found = self._id = int(ms), int(number)
-        return found
+            self._id = int(ms), int(number)
+            return self._id
 
     @property
     def position(self) -> EntryPosition:
         """The position behind this entry."""
-        position = self._position
-        if position is None:
-            position = self._position = EntryPosition(self.id, fingerprint(self.fields))
-        return position
+        try:
+            return self._position
+        except AttributeError:
+            self._position = EntryPosition(self.id, fingerprint(self.fields))
+            return self._position
 
     @property
     def position_text(self) -> str:

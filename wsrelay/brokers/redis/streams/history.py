@@ -253,15 +253,14 @@ class RedisHistory:
         for reply, (_, anchor) in zip(replies, anchors, strict=True):
             if isinstance(reply, Exception):
                 found.append(BrokerUnavailable(str(reply)))
-                continue
-            if not reply or reply[0][0] != anchor.name or reply[0][1] != anchor.fields:
+            elif not reply or reply[0] != [anchor.name, anchor.fields]:
                 found.append(None)
                 fruitful += 1
-                continue
-            # An entry that was deleted while it was read has no fields.
-            entries = [Entry(name, fields) for name, fields in reply[1:] if fields]
-            fruitful += bool(entries)
-            found.append(entries)
+            else:
+                # An entry that was deleted while it was read has no fields.
+                entries = [Entry(name, fields) for name, fields in reply[1:] if fields]
+                fruitful += bool(entries)
+                found.append(entries)
         if self._connection.way is Way.BLOCKING_READS:
             # Which begin with what was read.
             for (channel, anchor), result in zip(anchors, found, strict=True):
