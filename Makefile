@@ -22,6 +22,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# How many processes run the tests.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: run test test-clients docs-test lint audit bench faults soak attack model conformance docs pins clean
@@ -35,12 +37,12 @@ PURE := wsrelay/core/*,wsrelay/dialects/*,wsrelay/engine/hub.py,wsrelay/engine/t
 test: .venv/dev
 ifdef COVER
 	$(BIN)/coverage erase
-	$(BIN)/coverage run $(BIN)/trial tests
+	$(BIN)/coverage run $(BIN)/trial -j$(JOBS) tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
 else
-	$(BIN)/trial tests
+	$(BIN)/trial -j$(JOBS) tests
 endif
 
 test-clients: .venv/dev
