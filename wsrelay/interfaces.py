@@ -231,7 +231,9 @@ class IHistory(Interface):
             BrokerUnavailable: (Failure of the Deferred.) As for `read`.
         """
 
-    def append(channel: str, data: bytes, retention: Retention, idempotency_key: str = "") -> Deferred[PublishResult]:
+    def append(
+        channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
+    ) -> Deferred[PublishResult]:
         """Add an entry to a channel's stream. Entries added to one channel keep their order.
 
         Args:
@@ -240,6 +242,7 @@ class IHistory(Interface):
             retention: The bounds of the stream.
             idempotency_key: A text. Of calls with the same one for a channel, within five minutes, only the first adds
                 an entry, and the others return its result. If empty, every call adds one.
+            info: The client that published it; see `wsrelay.core.history.entries.INFO_FIELD`. If empty, none did.
 
         Returns:
             Fires with the `PublishResult` when the broker has taken the entry.

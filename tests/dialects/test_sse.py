@@ -330,9 +330,9 @@ class ConversationTests(SynchronousTestCase):
         missed = (Publication("a", b"x", At(FIRST)),)
         cases = {
             Subscribed(0, "a", FIRST): FIRST,
-            Subscribed(0, "a", FIRST, was_recovering=True, recovered=True): FIRST,
-            Subscribed(0, "a", FIRST, was_recovering=True, recovered=True, publications=missed): "",
-            Subscribed(0, "a", FIRST, was_recovering=True): "",
+            Subscribed(0, "a", FIRST, since=FIRST, recovered=True): FIRST,
+            Subscribed(0, "a", FIRST, since=FIRST, recovered=True, publications=missed): "",
+            Subscribed(0, "a", FIRST, since=FIRST): "",
             Subscribed(0, "a", FIRST, publications=missed): "",
             Subscribed(0, "a"): "",
         }

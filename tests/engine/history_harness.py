@@ -106,10 +106,10 @@ class SlowHistory:
         return self._wait("newest", lambda: self.inner.look_at_newest(channel, count))
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = ""
+        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`."""
-        appended: Deferred[PublishResult] = self.inner.append(channel, data, retention, idempotency_key)
+        appended: Deferred[PublishResult] = self.inner.append(channel, data, retention, idempotency_key, info)
         return appended
 
     def clear(self, channel: str) -> Deferred[None]:

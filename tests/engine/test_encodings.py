@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.fanout import LineDialect
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
-from wsrelay.core.messaging.publications import Join, Publication
+from wsrelay.core.messaging.publications import Positioned, Publication
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
 from wsrelay.dialects import CENTRIFUGO, RAW
@@ -37,7 +37,7 @@ class EncodingTests(SynchronousTestCase):
     def test_events_without_a_form_are_no_bytes(self) -> None:
         for route in (RAW, CENTRIFUGO):
             for framing in (WebSocketFraming(), DeflatedWebSocketFraming(), LineFraming()):
-                self.assertEqual(Encoding(route.dialect, framing).encode([Join("c", "5f0c")]), b"")
+                self.assertEqual(Encoding(route.dialect, framing).encode([Positioned("c", "5-0.00000000")]), b"")
 
     def test_messages_for_one_client_are_framed_alike(self) -> None:
         encoding = Encoding(RAW.dialect, LineFraming())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wsrelay.core.history.positions import parse_id
+
 __all__ = ["At"]
 
 
@@ -12,6 +14,17 @@ class At(NamedTuple):
 
     Attributes:
         position_text: The text of the position behind it.
+        info: The value of its field `info`. If None, it has none.
     """
 
     position_text: str
+    info: bytes | None = None
+
+    @property
+    def id(self) -> tuple[int, int]:
+        """See `wsrelay.core.messaging.publications.Origin.id`."""
+        return parse_id(self.position_text.partition(".")[0])
+
+    def field(self, name: bytes) -> bytes | None:
+        """See `wsrelay.core.messaging.publications.Origin.field`."""
+        return self.info if name == b"info" else None

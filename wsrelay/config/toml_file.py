@@ -28,7 +28,9 @@ _NAMESPACE_KEYS = {
     "history_size": INTEGER,
     "history_seconds": INTEGER,
     "trim": SWITCH,
+    "read_history": ACCESS_OR_SWITCH,
     "presence": SWITCH,
+    "read_presence": ACCESS_OR_SWITCH,
     "join_leave": SWITCH,
     "events": SWITCH,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -11,15 +12,16 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.messaging.commands import Command, Subscribe
+from wsrelay.core.messaging.commands import Command, ReadHistory, ReadPresence, Subscribe
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent
-from wsrelay.core.messaging.replies import Connected, Failed, Reply
+from wsrelay.core.messaging.replies import Connected, Failed, Reply, Subscribed
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, RejectedError
+from wsrelay.core.presence.member import Member
 from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
@@ -28,6 +30,7 @@ from wsrelay.core.sessions.effects import (
     DeliverEvents,
     Effect,
     ExpireAt,
+    LookUp,
     PublishMessage,
     Reject,
     SendReply,
@@ -39,9 +42,12 @@ from wsrelay.core.sessions.session import CredentialSource, Session
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_services import ClientServices, Connection
 from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.held_writer import HeldWriter
+from wsrelay.engine.lookups import ClientLookups
 from wsrelay.engine.publish_queue import PublishQueue
 from wsrelay.engine.subscribe_questions import SubscribeQuestions
 from wsrelay.engine.timers import WheelTimer
+from wsrelay.engine.topic import Subscriber
 from wsrelay.interfaces import IDialect
 
 __all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "CREDENTIAL_TIMEOUT_SECONDS", "Client"]
@@ -70,6 +76,8 @@ class Client:
         "_connection",
         "_connection_id",
         "_handshake",
+        "_held",
+        "_lookups",
         "_publish_queue",
         "_questions",
         "_services",
@@ -88,6 +96,10 @@ class Client:
         # The one deadline it has: to send its credential, or the end of that.
         self._timer: WheelTimer | None = None
         self._publish_queue: PublishQueue | None = None
+        # If None, it has asked for nothing yet.
+        self._lookups: ClientLookups | None = None
+        # If None, it is subscribed to nothing without having asked.
+        self._held: HeldWriter | None = None
         # If None, the application was never asked about a channel.
         self._questions: SubscribeQuestions | None = None
 
@@ -193,6 +205,12 @@ class Client:
         self._perform(self._session.connection_lost())
         if self._questions is not None:
             self._questions.stop()
+        if self._lookups is not None:
+            self._lookups.stop()
+
+    @property
+    def _subscriber(self) -> Subscriber:
+        return self._connection.writer if self._held is None else self._held
 
     @property
     def _channel_text(self) -> str:
@@ -239,8 +257,10 @@ class Client:
                     self._expire(at)
                 case Accept():
                     self._connection.accept(self._connection_id)
-                case Welcome(command_id):
-                    self._welcome(command_id)
+                case Welcome(command_id, subscriptions):
+                    self._welcome(command_id, subscriptions)
+                case LookUp(command):
+                    self._look_up(command)
                 case CarryOut(commands):
                     self._carry_out(commands)
                 case SendReply(reply):
@@ -335,8 +355,18 @@ class Client:
             # It has been told, and is expected to leave by itself.
             self._await_credential()
 
-    def _welcome(self, command_id: int) -> None:
-        self._send(Connected(command_id, self._connection_id or "", self._connection.ping_seconds))
+    def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
+        expires = self._session.identity.expires
+        left = None if expires is None else max(1, math.ceil(expires - self._services.now()))
+        client, ping_seconds = self._connection_id or "", self._connection.ping_seconds
+        self._send(Connected(command_id, client, ping_seconds, subscriptions, left))
+        if self._held is not None:
+            self._held.release()
+
+    def _look_up(self, command: ReadHistory | ReadPresence) -> None:
+        if self._lookups is None:
+            self._lookups = ClientLookups(self._services.lookups, self._send)
+        self._lookups.look_up(command).addErrback(self._failed)
 
     def _expire(self, at: float) -> None:
         left = at - self._services.now()
@@ -384,8 +414,10 @@ class Client:
 
     def _subscribe(self, effect: SubscribeChannel) -> None:
         channel = effect.channel
+        if effect.is_initial and self._dialect.acceptance.has_commands and self._held is None:
+            self._held = HeldWriter(self._connection.writer)
         outcome = self._services.subscriptions.subscribe(
-            self._connection.writer, channel, self._encoding(channel), effect.since, effect.newest
+            self._subscriber, channel, self._encoding(channel), effect.since, effect.newest
         )
         outcome.addCallback(self._subscribed, channel)
         outcome.addErrback(self._subscribe_failed, channel)
@@ -402,7 +434,7 @@ class Client:
         if self._services.presence is not None:
             self._services.presence.unsubscribed(self, channel)
         if self._questions is None or not self._questions.discard(channel):
-            self._services.subscriptions.unsubscribe(self._connection.writer, channel)
+            self._services.subscriptions.unsubscribe(self._subscriber, channel)
 
     def _subscribe_failed(self, failure: Failure, channel: str) -> None:
         failure.trap(BrokerUnavailable, CancelledError)
@@ -433,11 +465,16 @@ class Client:
         queue.add(message, succeed(None) if answer is None else answer)
 
     def _publish(self, message: PublishMessage) -> None:
-        outcome = self._services.publish(message.channel, message.data)
+        info = self._client_info() if self._dialect.acceptance.has_commands else b""
+        outcome = self._services.publish(message.channel, message.data, info)
         if message.id:
             outcome.addCallback(lambda _result: self._perform(self._session.published(message.id)))
         outcome.addErrback(self._publish_failed, message)
         outcome.addErrback(self._failed)
+
+    def _client_info(self) -> bytes:
+        # As of a member of a channel, for whoever is told of both.
+        return Member(self._connection_id or "", self._session.identity.subject or "").text.encode()
 
     def _publish_failed(self, failure: Failure, message: PublishMessage) -> None:
         failure.trap(BrokerUnavailable, CancelledError)

@@ -17,6 +17,7 @@ from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.hub import Subscriber
+from wsrelay.engine.lookups import Lookups
 from wsrelay.engine.pending_credentials import PendingCredentials
 from wsrelay.engine.presence import Presence
 from wsrelay.engine.rejection_log import RejectionLog
@@ -111,6 +112,10 @@ class ClientServices(Protocol):
         """Counters of events."""
 
     @property
+    def lookups(self) -> Lookups:
+        """Looks up what clients ask for."""
+
+    @property
     def timers(self) -> TimerWheel:
         """Coarse timers."""
 
@@ -122,8 +127,8 @@ class ClientServices(Protocol):
     def now(self) -> Callable[[], float]:
         """The wall clock, in seconds since the epoch, by which credentials expire."""
 
-    def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
-        """See `IBroker.publish`."""
+    def publish(self, channel: str, data: bytes, info: bytes = b"") -> Deferred[PublishResult]:
+        """See `wsrelay.engine.publishing.Publisher.publish`."""
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """See `ICredentialStore.are_revoked`."""

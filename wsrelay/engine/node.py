@@ -24,6 +24,7 @@ from wsrelay.engine.client_services import Connection
 from wsrelay.engine.control_receiver import ControlReceiver
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
+from wsrelay.engine.lookups import Lookups
 from wsrelay.engine.pending_credentials import DEFAULT_MAX_PENDING, PendingCredentials
 from wsrelay.engine.presence import build_presence
 from wsrelay.engine.publishing import Publisher
@@ -62,6 +63,7 @@ class Node:
         registry: The authenticated clients.
         pending_credentials: The clients whose credential is still to come.
         subscriptions: The channels of this process.
+        lookups: Looks up what clients ask for.
         timers: The timers of all clients.
         survey: Asks all processes what they know, and replies for this one.
         presence: The members of channels. If None, nobody asked for that, or the broker keeps none.
@@ -105,6 +107,7 @@ class Node:
             self._internal_received,
         )
         self._publisher = Publisher(broker, namespaces)
+        self.lookups = Lookups(broker, namespaces)
         self._gaps = GapNotifier(clock, rng, counters)
         # If None, the broker keeps no history.
         self._readers = (
@@ -133,7 +136,7 @@ class Node:
         """Make the client of a new connection, not yet opened."""
         return Client(self, connection)
 
-    def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
+    def publish(self, channel: str, data: bytes, info: bytes = b"") -> Deferred[PublishResult]:
         """Publish a client's message to every process; see `Publisher.publish`.
 
         Returns:
@@ -142,7 +145,7 @@ class Node:
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) The message was not taken, or that cannot be known.
         """
-        return self._publisher.publish(channel, data)
+        return self._publisher.publish(channel, data, info=info)
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Look up whether targets are revoked; see `ICredentialStore.are_revoked`.

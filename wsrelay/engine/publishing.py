@@ -35,7 +35,13 @@ class Publisher:
         self._namespaces = namespaces
 
     def publish(
-        self, channel: str, data: bytes, idempotency_key: str = "", *, skip_history: bool = False
+        self,
+        channel: str,
+        data: bytes,
+        idempotency_key: str = "",
+        *,
+        skip_history: bool = False,
+        info: bytes = b"",
     ) -> Deferred[PublishResult]:
         """Publish a message. Messages published to one channel keep their order.
 
@@ -45,6 +51,7 @@ class Publisher:
             idempotency_key: A text. Of calls with the same one for a channel, within five minutes, only the first
                 publishes, and the others get its result. If empty, every call publishes.
             skip_history: Whether a message on a channel with history is delivered and not kept.
+            info: The client that publishes; see `IHistory.append`. A plain channel carries the message alone.
 
         Returns:
             Fires with the `PublishResult` when the broker has taken the message, within the broker's bounded time.
@@ -71,7 +78,7 @@ class Publisher:
         elif self._broker.history is None:
             return fail(BrokerUnavailable(f"the {self._broker.name} broker keeps no history"))
         else:
-            published = self._broker.history.append(channel, data, namespace.retention, idempotency_key)
+            published = self._broker.history.append(channel, data, namespace.retention, idempotency_key, info)
         return published.addErrback(_name_full)
 
 

@@ -21,7 +21,7 @@ from twisted.web.server import Request
 
 from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.access.permissions import check_subscribe
+from wsrelay.core.access.permissions import check_read_presence
 from wsrelay.core.flow.ttl import ExpiringCache
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.namespaces import Namespaces
@@ -119,7 +119,7 @@ class PresenceResource(Resource):
         return 200, await self._look_up(channel, only_counts=bool(handshake.parameters("counts")))
 
     async def _authorize(self, handshake: Handshake, channel: str) -> None:
-        """Check that the client may subscribe to the channel.
+        """Check that the client may ask who is on the channel.
 
         Raises:
             RejectedError: It may not.
@@ -130,7 +130,7 @@ class PresenceResource(Resource):
         identity = ANONYMOUS
         if credential is not None or self._authenticator.requires_authentication(handshake):
             identity = await self._identify(credential, handshake, channel)
-        if (error := check_subscribe(self._namespaces, identity, channel)) is not None:
+        if (error := check_read_presence(self._namespaces, identity, channel)) is not None:
             raise RejectedError(error)
 
     async def _identify(self, credential: Credential | None, handshake: Handshake, channel: str) -> Identity:

@@ -50,6 +50,8 @@ class ClientErrorTests(SynchronousTestCase):
                 "no_history": (400, (), 4506),
                 "already_subscribed": (409, (), 4506),
                 "too_many_channels": (403, (), 4506),
+                "unrecoverable": (409, (), 4506),
+                "too_many_requests": (503, RETRY, 4011),
                 "bad_request": (400, (), 4506),
                 "not_supported": (501, (), 4506),
                 "not_available": (503, RETRY, 4011),
@@ -76,7 +78,8 @@ class ClientErrorTests(SynchronousTestCase):
 
     def test_temporary_errors_are_those_after_which_trying_again_may_help(self) -> None:
         self.assertEqual(
-            {error for error in ClientError if error.is_temporary}, {ClientError.NOT_AVAILABLE, ClientError.NOT_CHECKED}
+            {error for error in ClientError if error.is_temporary},
+            {ClientError.NOT_AVAILABLE, ClientError.NOT_CHECKED, ClientError.TOO_MANY_REQUESTS},
         )
 
     def test_new_credential_is_wanted_where_the_one_at_hand_is_used_up(self) -> None:

@@ -413,7 +413,7 @@ class ConnectCommandTests(SynchronousTestCase):
         session = Session(RULES, Acceptance.AT_ONCE)
         session.open([])
         self.assertEqual(session.received(CONNECT), [Authenticate(CREDENTIAL)])
-        self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), ExpireAt(100.0)])
+        self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), ExpireAt(125.0)])
         self.assertIs(session.identity, EXPIRING_USER)
         self.assertEqual(session.channels, ())
 
@@ -449,7 +449,7 @@ class ConnectCommandTests(SynchronousTestCase):
         for command in commands:
             self.assertEqual(session.received(command), [])
         self.assertEqual(session.channels, ())
-        self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), CarryOut(tuple(commands)), ExpireAt(100.0)])
+        self.assertEqual(session.authenticated(EXPIRING_USER), [Welcome(1), CarryOut(tuple(commands)), ExpireAt(125.0)])
         self.assertEqual(
             [effect for command in commands for effect in session.received(command)],
             [
@@ -546,7 +546,7 @@ class SubscribeCommandTests(SynchronousTestCase):
     def test_reply_says_that_the_client_wanted_to_resume(self) -> None:
         session = connected_by_commands()
         session.received(Subscribe(2, "a", since=""))
-        self.assertEqual(session.subscribed("a"), [SendReply(Subscribed(2, "a", was_recovering=True))])
+        self.assertEqual(session.subscribed("a"), [SendReply(Subscribed(2, "a", since=""))])
 
     def test_channel_that_is_not_permitted_is_an_error(self) -> None:
         for channel, error in (
@@ -748,7 +748,7 @@ class AcceptedWhenAuthenticatedTests(SynchronousTestCase):
         self.assertEqual(
             session.subscribed("a", start),
             [
-                SendReply(Subscribed(0, "a", missed.position, True, True, (missed,))),
+                SendReply(Subscribed(0, "a", missed.position, "4-0.00000004", True, (missed,))),
                 DeliverEvents("a", (missed,)),
             ],
         )

@@ -102,12 +102,27 @@ class SubscriptionTests(SynchronousTestCase):
         self.assertEqual(subscription.subscribe(), [SubscribeChannel("a", is_initial=False, newest=3)])
 
     def test_position_that_the_client_sent_is_reported_as_recovering(self) -> None:
-        for since, was_recovering in ((None, False), ("", True), ("5-0", True)):
+        for since in (None, "", "5-0"):
             subscription = Subscription(Subscribe(2, "a", since))
             subscription.subscribe()
-            self.assertEqual(
-                subscription.subscribed(START), [SendReply(Subscribed(2, "a", was_recovering=was_recovering))]
-            )
+            reply = Subscribed(2, "a", since=since)
+            self.assertEqual(subscription.subscribed(START), [SendReply(reply)])
+            self.assertEqual(reply.was_recovering, since is not None)
+
+    def test_client_that_must_recover_and_cannot_is_not_subscribed(self) -> None:
+        subscription = Subscription(Subscribe(2, "a", "5-0", must_recover=True))
+        subscription.subscribe()
+        self.assertEqual(
+            subscription.subscribed(START), [UnsubscribeChannel("a"), SendReply(Failed(2, ClientError.UNRECOVERABLE))]
+        )
+        self.assertTrue(subscription.is_ended)
+
+    def test_client_that_must_recover_and_does_is_subscribed(self) -> None:
+        subscription = Subscription(Subscribe(2, "a", "5-0", must_recover=True))
+        subscription.subscribe()
+        start = SubscriptionStart("6-0.00000000", recovered=True)
+        reply = Subscribed(2, "a", "6-0.00000000", "5-0", recovered=True)
+        self.assertEqual(subscription.subscribed(start), [SendReply(reply)])
 
     def test_channel_is_released_exactly_once_on_every_path(self) -> None:
         for one in INPUTS:

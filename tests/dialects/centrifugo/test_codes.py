@@ -33,6 +33,8 @@ ERROR_TABLE = {
     ClientError.PUBLISH_DENIED: DENIED,
     ClientError.ALREADY_SUBSCRIBED: ErrorCode(105, "already subscribed"),
     ClientError.TOO_MANY_CHANNELS: ErrorCode(106, "limit exceeded"),
+    ClientError.UNRECOVERABLE: ErrorCode(112, "unrecoverable position"),
+    ClientError.TOO_MANY_REQUESTS: ErrorCode(111, "too many requests", is_temporary=True),
     ClientError.BAD_REQUEST: ErrorCode(107, "bad request"),
     ClientError.NO_HISTORY: ErrorCode(108, "not available"),
     ClientError.NOT_SUPPORTED: ErrorCode(108, "not available"),

@@ -11,15 +11,31 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.support.publications import At
 from wsrelay import __version__
 from wsrelay.core.access.credentials import MAX_CREDENTIAL_BYTES, Credential, CredentialKind
 from wsrelay.core.access.secret import Secret
-from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
+from wsrelay.core.history.offsets import BASE_MS, EPOCH, empty_offset, entry_offset
+from wsrelay.core.history.pages import HistoryPage, KeptPublication
+from wsrelay.core.messaging.commands import (
+    Command,
+    Connect,
+    Pong,
+    Publish,
+    ReadHistory,
+    ReadPresence,
+    Subscribe,
+    Unsubscribe,
+    Unsupported,
+)
 from wsrelay.core.messaging.messages import Message
-from wsrelay.core.messaging.publications import Join, Leave, Publication
+from wsrelay.core.messaging.publications import ChannelEvent, Gap, GapReason, Join, Leave, Positioned, Publication
 from wsrelay.core.messaging.replies import (
     Connected,
     Failed,
+    HistoryRead,
+    PresenceCounted,
+    PresenceRead,
     Published,
     Reply,
     Subscribed,
@@ -29,10 +45,12 @@ from wsrelay.core.messaging.replies import (
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import ApplicationDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation, RejectedError
+from wsrelay.core.presence.member import Member, PresenceStats
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
+from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE
 from wsrelay.dialects.centrifugo.json import MAX_COMMANDS_PER_MESSAGE
 from wsrelay.interfaces import IDialect
 
@@ -41,6 +59,8 @@ BAD_REQUEST = ClientError.BAD_REQUEST
 NOT_SUPPORTED = ClientError.NOT_SUPPORTED
 TOKEN = "eyJh.eyJz_-0.c2ln"
 TICKET = "0123456789abcdef"
+FIRST_ID, SECOND_ID, THIRD_ID = ((BASE_MS + number, 0) for number in (1, 2, 3))
+FIRST, SECOND, THIRD = (f"{BASE_MS + number}-0.0000000{number}" for number in (1, 2, 3))
 CHANNELS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True)
 # Of what JSON can spell, all but numbers that JSON has no form for.
 DOCUMENTS = st.recursive(
@@ -78,7 +98,7 @@ def reply(*replies: Reply) -> bytes:
     return message.data
 
 
-def encode(*publications: Publication) -> bytes:
+def encode(*publications: ChannelEvent) -> bytes:
     """Return the one text message of publications."""
     (message,) = DIALECT.encode(publications)
     assert not message.is_binary
@@ -148,7 +168,7 @@ class ConnectTests(SynchronousTestCase):
         self.assertEqual(
             decode(
                 '{"connect": {"token": "", "data": {"a": [1]}, "name": "js", "version": "5.8.0", "flag": 3, '
-                '"subs": {"a": {"recover": true}}, "headers": {"x": "y"}}, "id": 4294967295}'
+                '"subs": {"a": {}}, "headers": {"x": "y"}}, "id": 4294967295}'
             ),
             [Connect(2**32 - 1, None)],
         )
@@ -239,13 +259,75 @@ class SubscribeTests(SynchronousTestCase):
         self.assertEqual(reply(Subscribed(2, "a")), b'{"id":2,"subscribe":{}}')
 
     def test_reply_says_what_became_of_a_recovery(self) -> None:
+        self.assertEqual(reply(Subscribed(2, "a", since="")), b'{"id":2,"subscribe":{"was_recovering":true}}')
         self.assertEqual(
-            reply(Subscribed(2, "a", was_recovering=True)), b'{"id":2,"subscribe":{"was_recovering":true}}'
+            json.loads(reply(Subscribed(2, "a", SECOND, since=SECOND, recovered=True)))["subscribe"],
+            {
+                "was_recovering": True,
+                "recovered": True,
+                "recoverable": True,
+                "positioned": True,
+                "epoch": EPOCH,
+                "offset": entry_offset(SECOND_ID),
+            },
         )
+
+    def test_what_was_missed_comes_with_the_offset_of_the_request_which_it_leads_on_from(self) -> None:
+        missed = (Publication("a", b'{"n": 2}', At(SECOND)), Publication("a", b"not JSON", At(THIRD)))
+        found = json.loads(reply(Subscribed(2, "a", THIRD, FIRST, recovered=True, publications=missed)))["subscribe"]
+        self.assertEqual(found["offset"], entry_offset(FIRST_ID))
         self.assertEqual(
-            reply(Subscribed(2, "a", "", was_recovering=True, recovered=True)),
-            b'{"id":2,"subscribe":{"was_recovering":true,"recovered":true}}',
+            found["publications"],
+            [
+                {"data": {"n": 2}, "offset": entry_offset(SECOND_ID)},
+                {"data": "not JSON", "offset": entry_offset(THIRD_ID)},
+            ],
         )
+
+    def test_what_is_left_behind_a_gap_is_not_sent_and_the_offset_is_that_of_the_channel(self) -> None:
+        missed = (Publication("a", b"2", At(SECOND)),)
+        found = json.loads(reply(Subscribed(2, "a", THIRD, FIRST, recovered=False, publications=missed)))["subscribe"]
+        self.assertEqual(
+            found,
+            {
+                "was_recovering": True,
+                "recoverable": True,
+                "positioned": True,
+                "epoch": EPOCH,
+                "offset": entry_offset(THIRD_ID),
+            },
+        )
+
+    def test_channel_without_entries_has_an_offset_too_and_one_that_has_none_is_not_recoverable(self) -> None:
+        found = json.loads(reply(Subscribed(2, "a", f"~{BASE_MS + 5}")))["subscribe"]
+        self.assertEqual((found["recoverable"], found["offset"]), (True, empty_offset(BASE_MS + 5)))
+        self.assertEqual(json.loads(reply(Subscribed(2, "a", "5-0.00000000")))["subscribe"], {})
+
+    def test_position_is_that_of_the_offset_and_of_no_other_epoch(self) -> None:
+        for fields, since in (
+            (f'"offset": {entry_offset(FIRST_ID)}, "epoch": "{EPOCH}"', f"{BASE_MS + 1}-0.*"),
+            (f'"offset": {entry_offset(FIRST_ID)}', f"{BASE_MS + 1}-0.*"),
+            (f'"offset": {empty_offset(BASE_MS)}', f"~{BASE_MS}"),
+            (f'"offset": {entry_offset(FIRST_ID)}, "epoch": "xyz"', ""),
+            ('"offset": 0', ""),
+            ('"epoch": ""', ""),
+        ):
+            command_text = command(2, "subscribe", f'{{"channel": "a", "recover": true, {fields}}}')
+            self.assertEqual(decode(command_text), [Subscribe(2, "a", since)], fields)
+
+    def test_position_without_a_wish_to_recover_is_none(self) -> None:
+        self.assertEqual(decode(command(2, "subscribe", '{"channel": "a", "offset": 5}')), [Subscribe(2, "a")])
+
+    def test_client_that_loads_its_state_wants_an_error_where_it_cannot_recover(self) -> None:
+        for flag, must_recover in ((0, False), (1, False), (2, True), (3, True)):
+            text = command(2, "subscribe", f'{{"channel": "a", "recover": true, "flag": {flag}}}')
+            self.assertEqual(decode(text), [Subscribe(2, "a", "", must_recover=must_recover)])
+        self.assertEqual(decode(command(2, "subscribe", '{"channel": "a", "flag": 2}')), [Subscribe(2, "a")])
+
+    def test_malformed_position_or_flag_is_a_bad_request(self) -> None:
+        for fields in ('"offset": -1', '"offset": "5"', '"offset": 1.5', '"epoch": 5', '"flag": "2"', '"flag": -1'):
+            text = command(2, "subscribe", f'{{"channel": "a", "recover": true, {fields}}}')
+            self.assertEqual(decode(text), [Unsupported(2, BAD_REQUEST)], fields)
 
     def test_channel_is_unsubscribed_even_one_that_no_channel_can_be(self) -> None:
         """An error makes an SDK reconnect; see `Unsubscribe`."""
@@ -315,6 +397,83 @@ class PublishTests(SynchronousTestCase):
         self.assertEqual(reply(Published(4)), b'{"id":4,"publish":{}}')
 
 
+class ConnectPositionTests(SynchronousTestCase):
+    """Positions on channels that a client is subscribed to without asking."""
+
+    def test_positions_from_which_the_client_resumes(self) -> None:
+        subs = f'{{"a": {{"recover": true, "offset": {entry_offset(FIRST_ID)}}}, "b": {{"offset": 5}}}}'
+        self.assertEqual(
+            decode(command(1, "connect", f'{{"subs": {subs}}}')), [Connect(1, None, {"a": f"{BASE_MS + 1}-0.*"})]
+        )
+
+    def test_malformed_positions_end_the_connection(self) -> None:
+        many = json.dumps({f"c{number}": {} for number in range(MAX_CHANNELS_IN_CONNECT + 1)})
+        for subs in ("[1]", '{"a": 1}', '{"a": {"recover": true, "offset": "x"}}', many):
+            self.assertEqual(decode(command(1, "connect", f'{{"subs": {subs}}}')), Disconnect.BAD_REQUEST, subs[:50])
+
+    def test_reply_tells_what_the_client_is_subscribed_to_and_how_long_its_credential_lasts(self) -> None:
+        found = json.loads(reply(Connected(1, "5f0c", 0, (Subscribed(0, "a", FIRST), Subscribed(0, "b")), 60)))
+        subscribed = {"recoverable": True, "positioned": True, "epoch": EPOCH, "offset": entry_offset(FIRST_ID)}
+        self.assertEqual(found["connect"]["subs"], {"a": subscribed, "b": {}})
+        self.assertEqual((found["connect"]["expires"], found["connect"]["ttl"]), (True, 60))
+
+
+class LookupTests(SynchronousTestCase):
+    """History and presence."""
+
+    def test_history_is_read_from_an_offset(self) -> None:
+        for request, expected in (
+            ("", ReadHistory(4, "a")),
+            (', "limit": 5', ReadHistory(4, "a", 5)),
+            (', "limit": -1, "reverse": true', ReadHistory(4, "a", MAX_CLIENT_PAGE, reverse=True)),
+            (f', "limit": {MAX_CLIENT_PAGE + 1}', ReadHistory(4, "a", MAX_CLIENT_PAGE)),
+            (', "since": {"offset": 7, "epoch": "e"}', ReadHistory(4, "a", 0, 7, "e")),
+            (', "since": null', ReadHistory(4, "a")),
+        ):
+            self.assertEqual(decode(command(4, "history", f'{{"channel": "a"{request}}}')), [expected], request)
+
+    def test_presence_is_read_whole_or_counted(self) -> None:
+        self.assertEqual(decode(command(4, "presence", '{"channel": "a"}')), [ReadPresence(4, "a")])
+        self.assertEqual(
+            decode(command(4, "presence_stats", '{"channel": "a"}')), [ReadPresence(4, "a", only_counts=True)]
+        )
+
+    def test_malformed_request_is_a_bad_request(self) -> None:
+        for method in ("history", "presence", "presence_stats"):
+            for request in ("{}", '{"channel": 5}', '{"channel": "$a"}'):
+                self.assertEqual(decode(command(4, method, request)), [Unsupported(4, BAD_REQUEST)], method)
+        for field in ('"limit": "5"', '"since": 5', '"since": {"offset": -1}', '"since": {"epoch": 1}'):
+            found = decode(command(4, "history", f'{{"channel": "a", {field}}}'))
+            self.assertEqual(found, [Unsupported(4, BAD_REQUEST)], field)
+
+    def test_reply_to_history_has_every_field_even_without_publications(self) -> None:
+        self.assertEqual(
+            reply(HistoryRead(4, HistoryPage((), 0))),
+            b'{"id":4,"history":{"publications":[],"epoch":"wsrelay","offset":0}}',
+        )
+
+    def test_reply_to_history_has_data_and_who_published_it(self) -> None:
+        info = b'{"client":"5f0c","user":"42"}'
+        page = HistoryPage((KeptPublication(5, b'{"a":1}'), KeptPublication(6, b"x", info)), 6)
+        self.assertEqual(
+            json.loads(reply(HistoryRead(4, page)))["history"]["publications"],
+            [{"data": {"a": 1}, "offset": 5}, {"data": "x", "offset": 6, "info": {"user": "42", "client": "5f0c"}}],
+        )
+
+    def test_reply_to_presence_has_an_object_even_without_clients(self) -> None:
+        self.assertEqual(reply(PresenceRead(4, ())), b'{"id":4,"presence":{"presence":{}}}')
+        self.assertEqual(
+            reply(PresenceRead(4, (Member("5f0c", "42"), Member("6f0c")))),
+            b'{"id":4,"presence":{"presence":{"5f0c":{"user":"42","client":"5f0c"},"6f0c":{"user":"","client":"6f0c"}}}}',
+        )
+
+    def test_reply_to_presence_stats_has_both_numbers(self) -> None:
+        self.assertEqual(
+            reply(PresenceCounted(4, PresenceStats(0, 0))),
+            b'{"id":4,"presence_stats":{"num_clients":0,"num_users":0}}',
+        )
+
+
 class OtherCommandTests(SynchronousTestCase):
     """Pongs, and what the relay does not have."""
 
@@ -323,7 +482,7 @@ class OtherCommandTests(SynchronousTestCase):
             self.assertEqual(decode(text), [Pong()])
 
     def test_methods_that_the_relay_does_not_have_are_not_available(self) -> None:
-        for method in ("history", "ping", "presence", "presence_stats", "refresh", "rpc", "sub_refresh"):
+        for method in ("ping", "rpc"):
             for request in ("{}", '{"channel": "a"}', "null"):
                 self.assertEqual(decode(command(5, method, request)), [Unsupported(5, NOT_SUPPORTED)], method)
 
@@ -562,14 +721,37 @@ class PublicationTests(SynchronousTestCase):
             b'{"push":{"channel":"a","pub":{"data":[ ]}}}',
         )
 
-    def test_joins_and_leaves_have_no_form_yet(self) -> None:
-        join, leave = Join("a", "5f0c", "42"), Leave("a", "5f0c")
-        self.assertEqual(list(DIALECT.encode([join, leave])), [])
-        self.assertEqual(list(DIALECT.encode([])), [])
+    def test_joins_and_leaves_are_pushes_with_the_client(self) -> None:
         self.assertEqual(
-            list(DIALECT.encode([join, Publication("a", b"1"), leave])),
-            [Message(b'{"push":{"channel":"a","pub":{"data":1}}}')],
+            encode(Join("a", "5f0c", "42"), Publication("a", b"1"), Leave("a", "5f0c")),
+            b'{"push":{"channel":"a","join":{"info":{"user":"42","client":"5f0c"}}}}\n'
+            b'{"push":{"channel":"a","pub":{"data":1}}}\n'
+            b'{"push":{"channel":"a","leave":{"info":{"user":"","client":"5f0c"}}}}',
         )
+
+    def test_gaps_and_positions_have_no_form(self) -> None:
+        self.assertEqual(list(DIALECT.encode([Gap("a", GapReason.TRIMMED), Positioned("a", FIRST)])), [])
+        self.assertEqual(list(DIALECT.encode([])), [])
+
+    def test_publication_of_a_channel_with_history_has_its_offset_and_the_client_that_published_it(self) -> None:
+        info = b'{"client": "5f0c", "user": "42", "x": 1}'
+        self.assertEqual(
+            encode(Publication("a", b"1", At(FIRST)), Publication("a", b"2", At(SECOND, info))),
+            b'{"push":{"channel":"a","pub":{"data":1,"offset":%d}}}\n'
+            b'{"push":{"channel":"a","pub":{"data":2,"info":{"user":"42","client":"5f0c"},"offset":%d}}}'
+            % (entry_offset(FIRST_ID), entry_offset(SECOND_ID)),
+        )
+
+    def test_entry_whose_id_has_no_offset_is_sent_without_one(self) -> None:
+        self.assertEqual(
+            encode(Publication("a", b"1", At("5-0.00000000"))), b'{"push":{"channel":"a","pub":{"data":1}}}'
+        )
+
+    def test_field_info_that_names_no_client_is_left_out(self) -> None:
+        for info in (b"", b"x", b"[]", b'{"user": 5}', b'{"client": null}', b"\xff"):
+            self.assertEqual(
+                encode(Publication("a", b"1", At("5-0.00000000", info))), b'{"push":{"channel":"a","pub":{"data":1}}}'
+            )
 
     @given(
         st.lists(

@@ -11,10 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.core.history.offsets import BASE_MS, EPOCH, empty_offset, entry_offset
+from wsrelay.core.history.pages import HistoryPage, KeptPublication
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ChannelError, PositionError, RejectedError
-from wsrelay.engine.operations.history import MAX_PAGE_BYTES, MAX_PAGE_SIZE, HistoryOperations, HistoryPage
+from wsrelay.engine.operations.history import MAX_PAGE_BYTES, MAX_PAGE_SIZE, HistoryOperations
 from wsrelay.testing.brokers import FakeBroker
 
 KEPT = Namespace("kept", ("chat*",), history_size=5000, history_seconds=60)
@@ -63,7 +64,8 @@ class PageTests(HistoryCase):
 
     def test_page_holds_the_oldest_publications_with_their_offsets(self) -> None:
         first, second, third = self.add(b"1", b"2", b"3")
-        self.assertEqual(self.page(2), HistoryPage(((first, b"1"), (second, b"2")), third))  # type: ignore[arg-type] # a NamedTuple equals a tuple
+        kept = KeptPublication(first, b"1"), KeptPublication(second, b"2")
+        self.assertEqual(self.page(2), HistoryPage(kept, third))
 
     def test_negative_limit_gives_as_many_as_a_page_holds(self) -> None:
         self.add(*[b"x"] * (MAX_PAGE_SIZE + 5))

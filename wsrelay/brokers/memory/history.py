@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from wsrelay.brokers.memory.streams import MemoryStream
 from wsrelay.core.flow.ttl import ExpiringStore
-from wsrelay.core.history.entries import DATA_FIELD, Entry, StreamLook
+from wsrelay.core.history.entries import Entry, StreamLook, entry_fields
 from wsrelay.core.history.positions import EntryID, format_id
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.publications import PublishResult
@@ -111,7 +111,7 @@ class MemoryHistory:
         return succeed(StreamLook(stream.newest(count), stream.info, self._now_ms))
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = ""
+        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`."""
         if problem := self._problem():
@@ -122,7 +122,7 @@ class MemoryHistory:
                 return succeed(found)
             if not self._results.put(key, PublishResult(), IDEMPOTENCY_SECONDS, self._seconds()):
                 return fail(IdempotencyUnavailable("too many idempotency keys are kept at the same time"))
-        result = PublishResult(format_id(self.add(channel, (DATA_FIELD, data), retention)))
+        result = PublishResult(format_id(self.add(channel, entry_fields(data, info), retention)))
         if idempotency_key:
             self._results.put(key, result, IDEMPOTENCY_SECONDS, self._seconds())
         return succeed(result)

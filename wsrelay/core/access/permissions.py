@@ -19,7 +19,15 @@ from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
 
-__all__ = ["check_channel_exists", "check_history", "check_publish", "check_subscribe"]
+__all__ = [
+    "check_channel_exists",
+    "check_has_history",
+    "check_newest",
+    "check_publish",
+    "check_read_history",
+    "check_read_presence",
+    "check_subscribe",
+]
 
 
 def check_channel_exists(namespaces: Namespaces, channel: str) -> ClientError | None:
@@ -35,8 +43,20 @@ def check_channel_exists(namespaces: Namespaces, channel: str) -> ClientError | 
     return ClientError.SUBSCRIBE_DENIED if namespace.subscribe is Access.NOBODY else None
 
 
-def check_history(namespaces: Namespaces, command: Subscribe) -> ClientError | None:
+def check_newest(namespaces: Namespaces, identity: Identity, command: Subscribe) -> ClientError | None:
     """Check whether a client may ask for the newest publications of a channel first.
+
+    Returns:
+        None if it does not ask for them, or may have them. Else why not.
+    """
+    if not command.newest:
+        return None
+    error = check_read_history(namespaces, identity, command.channel)
+    return ClientError.NO_HISTORY if error is ClientError.NOT_SUPPORTED else error
+
+
+def check_has_history(namespaces: Namespaces, command: Subscribe) -> ClientError | None:
+    """Check whether any client may ask for the newest publications of a channel first.
 
     Returns:
         None if it does not ask for them, or the channel keeps them. Else why not.
@@ -55,15 +75,37 @@ def check_subscribe(namespaces: Namespaces, identity: Identity, channel: str) ->
     if found is None:
         return ClientError.UNKNOWN_CHANNEL
     namespace, owner = found
-    if namespace.subscribe is Access.NOBODY:
-        return ClientError.SUBSCRIBE_DENIED
-    if namespace.subscribe is Access.PUBLIC:
-        return None
-    if not identity.is_authenticated:
-        return ClientError.NO_CREDENTIAL
-    if not _is_owner(identity, owner) or not _is_for(identity, channel):
-        return ClientError.CHANNEL_DENIED
-    return ClientError.CHANNEL_DENIED if namespace.subscribe is Access.TOKEN and identity.channels is None else None
+    return _check_level(namespace.subscribe, identity, channel, owner)
+
+
+def check_read_history(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
+    """Check whether a client may ask for what a channel keeps.
+
+    Returns:
+        None if it may. Else why not: `ClientError.NOT_SUPPORTED` if the channel keeps nothing.
+    """
+    found = namespaces.find(channel)
+    if found is None:
+        return ClientError.UNKNOWN_CHANNEL
+    namespace, owner = found
+    if not namespace.has_history:
+        return ClientError.NOT_SUPPORTED
+    return _check_level(namespace.read_history or namespace.subscribe, identity, channel, owner)
+
+
+def check_read_presence(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
+    """Check whether a client may ask who is subscribed to a channel.
+
+    Returns:
+        None if it may. Else why not: `ClientError.NOT_SUPPORTED` if nobody may.
+    """
+    found = namespaces.find(channel)
+    if found is None:
+        return ClientError.UNKNOWN_CHANNEL
+    namespace, owner = found
+    if not namespace.presence:
+        return ClientError.NOT_SUPPORTED
+    return _check_level(namespace.read_presence or namespace.subscribe, identity, channel, owner)
 
 
 def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
@@ -86,6 +128,18 @@ def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> C
         and (namespace.publish is not Access.TOKEN or identity.publish is not None)
     )
     return None if permitted else ClientError.PUBLISH_DENIED
+
+
+def _check_level(level: Access, identity: Identity, channel: str, owner: str | None) -> ClientError | None:
+    if level is Access.NOBODY:
+        return ClientError.SUBSCRIBE_DENIED
+    if level is Access.PUBLIC:
+        return None
+    if not identity.is_authenticated:
+        return ClientError.NO_CREDENTIAL
+    if not _is_owner(identity, owner) or not _is_for(identity, channel):
+        return ClientError.CHANNEL_DENIED
+    return ClientError.CHANNEL_DENIED if level is Access.TOKEN and identity.channels is None else None
 
 
 def _is_owner(identity: Identity, owner: str | None) -> bool:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wsrelay.core.history.positions import EntryID, EntryPosition, fingerprint
+from wsrelay.core.history.positions import ANY_FINGERPRINT, EntryID, EntryPosition, fingerprint
 
-__all__ = ["DATA_FIELD", "Entry", "StreamInfo", "StreamLook"]
+__all__ = ["DATA_FIELD", "INFO_FIELD", "Entry", "StreamInfo", "StreamLook", "entry_fields"]
 
 DATA_FIELD = b"data"
 """The field of an entry that holds the payload."""
+
+INFO_FIELD = b"info"
+"""The field that says which client published an entry: a JSON object with ``client``, the id of its connection, and
+``user``. The relay adds it to what clients publish by a command."""
+
+
+def entry_fields(data: bytes, info: bytes = b"") -> tuple[bytes, ...]:
+    """Return the fields of an entry that the relay adds.
+
+    Args:
+        data: The payload.
+        info: The client that published it. If empty, none did.
+    """
+    return (DATA_FIELD, data, INFO_FIELD, info) if info else (DATA_FIELD, data)
 
 
 class Entry:
@@ -83,13 +97,20 @@ class Entry:
         """The text of `position`."""
         return str(self.position)
 
+    def is_at(self, position: EntryPosition) -> bool:
+        """Return whether a position is the one behind this entry, as far as it says."""
+        return self.id == position.id and position.fingerprint in (ANY_FINGERPRINT, self.position.fingerprint)
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the value of a field, the first one by this name. None if the entry has none."""
+        fields = self.fields
+        return next((fields[at + 1] for at in range(0, len(fields), 2) if fields[at] == name), None)
+
     @property
     def data(self) -> bytes | None:
         """The payload. None if the entry has none."""
         fields = self.fields
-        if fields[0] == DATA_FIELD:
-            return fields[1]
-        return next((fields[at + 1] for at in range(0, len(fields), 2) if fields[at] == DATA_FIELD), None)
+        return fields[1] if fields[0] == DATA_FIELD else self.field(DATA_FIELD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,24 @@ another entry goes unnoticed here.
 
 from __future__ import annotations
 
-from wsrelay.core.history.positions import EmptyPosition, EntryID
+from wsrelay.core.history.positions import (
+    ANY_FINGERPRINT,
+    EmptyPosition,
+    EntryID,
+    format_id,
+    parse_position,
+)
 
-__all__ = ["BASE_MS", "EPOCH", "MAX_OFFSET", "empty_offset", "entry_offset", "read_offset"]
+__all__ = [
+    "BASE_MS",
+    "EPOCH",
+    "MAX_OFFSET",
+    "empty_offset",
+    "entry_offset",
+    "position_of_offset",
+    "position_offset",
+    "read_offset",
+]
 
 BASE_MS = 1_767_225_600_000
 """The beginning of 2026, in milliseconds since the epoch of Unix."""
@@ -57,6 +72,28 @@ def read_offset(offset: int) -> EntryID | EmptyPosition | None:
     if not 0 < offset < MAX_OFFSET or number == _UNRECOVERABLE:
         return None
     return EmptyPosition(BASE_MS + ms) if number == _EMPTY else (BASE_MS + ms, number)
+
+
+def position_offset(position: str) -> int:
+    """Return the offset of a position that this process has made: 0 if it has none."""
+    found = parse_position(position)
+    return empty_offset(found.ms) if isinstance(found, EmptyPosition) else entry_offset(found.id)
+
+
+def position_of_offset(offset: int, epoch: str) -> str:
+    """Return the text of the position that a client's offset stands for.
+
+    Args:
+        offset: The offset.
+        epoch: The epoch that the client has it from. If empty, any.
+
+    Returns:
+        The text. Empty, which is no position, if nothing can be recovered from there.
+    """
+    found = read_offset(offset) if epoch in ("", EPOCH) else None
+    if found is None:
+        return ""
+    return str(found) if isinstance(found, EmptyPosition) else f"{format_id(found)}.{ANY_FINGERPRINT}"
 
 
 def _offset(ms: int, low: int) -> int:

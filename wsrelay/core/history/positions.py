@@ -7,6 +7,9 @@ position is an ID and a fingerprint of that entry's fields: ``1764256000123-0.5f
 A channel without entries has a position, too: the time at which it had none, by the clock of the server:
 ``~1764256000123``, or with the number of entries that its empty stream had been given till then, ``~1764256000123.7``.
 
+A protocol that has no room for a fingerprint (`wsrelay.core.history.offsets`) stands at ``1764256000123-0.*``: any
+entry by that ID.
+
 What clients send is compared and never passed on as it is.
 """
 
@@ -22,6 +25,7 @@ from zlib import crc32
 from wsrelay.core.outcomes.errors import PositionError
 
 __all__ = [
+    "ANY_FINGERPRINT",
     "MAX_POSITION_CHARACTERS",
     "NO_HISTORY_POSITION",
     "EmptyPosition",
@@ -43,6 +47,9 @@ NO_HISTORY_POSITION = "-"
 MAX_POSITION_CHARACTERS = 64
 """The longest text that can be a position."""
 
+ANY_FINGERPRINT = "*"
+"""Stands for the fingerprint of a position that names the ID alone."""
+
 _LIMIT = 2**64
 
 _DATA = b"data"
@@ -56,7 +63,7 @@ def _crc_before_data(size: int) -> int:
 
 # Not \d, which takes the digits of all scripts; and used with fullmatch, for $ takes a line feed.
 _ID = re.compile("([0-9]{1,20})-([0-9]{1,20})")
-_ENTRY = re.compile(r"([0-9]{1,20})-([0-9]{1,20})\.([0-9a-f]{8})")
+_ENTRY = re.compile(r"([0-9]{1,20})-([0-9]{1,20})\.([0-9a-f]{8}|\*)")
 _EMPTY = re.compile(r"~([0-9]{1,20})(?:\.([0-9]{1,20}))?")
 
 
@@ -65,7 +72,8 @@ class EntryPosition(NamedTuple):
 
     Attributes:
         id: The entry's ID.
-        fingerprint: The CRC-32 of its fields, in eight hexadecimal digits; see `fingerprint`.
+        fingerprint: The CRC-32 of its fields, in eight hexadecimal digits; see `fingerprint`. `ANY_FINGERPRINT` if
+            only the ID is known.
     """
 
     id: EntryID

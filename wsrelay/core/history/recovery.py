@@ -66,7 +66,7 @@ def judge_read(position: EntryPosition, entries: Sequence[Entry], limit: int) ->
     """
     if not entries or entries[0].id != position.id:
         return None
-    if entries[0].position != position:
+    if not entries[0].is_at(position):
         return Recovery((), GapReason.OTHER_ENTRY)
     return _limited(tuple(entries[1:]), limit)
 

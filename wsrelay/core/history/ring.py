@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from wsrelay.core.history.entries import Entry
+from wsrelay.core.history.positions import ANY_FINGERPRINT
 
 __all__ = ["ENTRY_OVERHEAD_BYTES", "EntryRing"]
 
@@ -88,17 +89,15 @@ class EntryRing:
 
     def since(self, position: str) -> list[Entry] | None:
         """Return the entries behind a position, oldest first. None if the position is not in the ring."""
-        if not self._entries:
-            return [] if position == self.start else None
         # From the end, because most of those who come back were away for a moment only.
         name = position.rpartition(".")[0].encode()
         found: list[Entry] = []
         for entry in reversed(self._entries):
             # Its fingerprint is made where its ID is that of the position, and not for each entry on the way.
-            if entry.name == name and entry.position_text == position:
+            if entry.name == name and _is_same(position, entry.position_text):
                 return found[::-1]
             found.append(entry)
-        return found[::-1] if position == self.start else None
+        return found[::-1] if _is_same(position, self.start) else None
 
     def newest(self, count: int) -> list[Entry] | None:
         """Return the newest entries with a payload, oldest first. None if the ring has not as many."""
@@ -109,6 +108,13 @@ class EntryRing:
             if entry.data is not None:
                 found.append(entry)
         return found[::-1] if len(found) == count else None
+
+
+def _is_same(position: str, other: str) -> bool:
+    """Return whether the texts of two positions stand for the same one, as far as they say."""
+    if ANY_FINGERPRINT in (position[-1:], other[-1:]):
+        return position.rpartition(".")[0] == other.rpartition(".")[0]
+    return position == other
 
 
 def _size(entry: Entry) -> int:

@@ -6,13 +6,24 @@ it for every command, and whatever fails there ends the connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.outcomes.client_errors import ClientError
 
-__all__ = ["Command", "Connect", "Pong", "Publish", "Subscribe", "Unsubscribe", "Unsupported"]
+__all__ = [
+    "Command",
+    "Connect",
+    "Pong",
+    "Publish",
+    "ReadHistory",
+    "ReadPresence",
+    "Subscribe",
+    "Unsubscribe",
+    "Unsupported",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +33,13 @@ class Connect:
     Attributes:
         id: The command's id.
         credential: The client's credential. If None, it connects without one.
+        positions: The positions from which it resumes on channels that it is subscribed to without asking, by channel;
+            as the client sent them.
     """
 
     id: int
     credential: Credential | None
+    positions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,7 @@ class Subscribe:
         newest: How many of the newest publications the client wants first. 0 where it resumes.
         only_publishes: Whether the client only publishes to the channel. It needs the right to subscribe all the same,
             and gets nothing. Only in a handshake.
+        must_recover: Whether a client that cannot resume is not subscribed, and told so: it loads its state first.
     """
 
     id: int
@@ -47,6 +62,7 @@ class Subscribe:
     since: str | None = None
     newest: int = 0
     only_publishes: bool = False
+    must_recover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,43 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Read a page of what a channel keeps.
+
+    Attributes:
+        id: The command's id.
+        channel: The channel's name.
+        limit: The number of publications. 0: the position alone. Negative: as many as a page holds.
+        since: The offset to begin behind or, in reverse, before (`wsrelay.core.history.offsets`). If None, at the
+            oldest or, in reverse, at the newest.
+        epoch: The epoch of `since`. If empty, any.
+        reverse: Whether the newest publications come first.
+    """
+
+    id: int
+    channel: str
+    limit: int = 0
+    since: int | None = None
+    epoch: str = ""
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPresence:
+    """Look up who is subscribed to a channel.
+
+    Attributes:
+        id: The command's id.
+        channel: The channel's name.
+        only_counts: Whether the numbers are enough.
+    """
+
+    id: int
+    channel: str
+    only_counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """Answer a ping of the dialect. The transport has counted the message as a sign of life already."""
 
@@ -96,4 +149,4 @@ class Unsupported:
     error: ClientError
 
 
-Command: TypeAlias = Connect | Subscribe | Unsubscribe | Publish | Pong | Unsupported
+Command: TypeAlias = Connect | Subscribe | Unsubscribe | Publish | ReadHistory | ReadPresence | Pong | Unsupported

@@ -49,7 +49,9 @@ class Namespace:
             None, the setting decides.
         history_seconds: For how long an entry is kept, in seconds. If None, the setting decides.
         trim: Whether the relay trims streams that programs write to beyond these bounds.
+        read_history: The level needed to ask for what its channels keep. If None, that to subscribe.
         presence: Whether the relay keeps who is subscribed, and clients and the application may ask for it.
+        read_presence: The level needed to ask for it. If None, that to subscribe.
         join_leave: Whether subscribers are told who subscribes and who is gone.
         events: Whether the relay writes what happens on its channels to the stream of events for the application.
     """
@@ -65,7 +67,9 @@ class Namespace:
     history_size: int | None = None
     history_seconds: int | None = None
     trim: bool = True
+    read_history: Access | None = None
     presence: bool = False
+    read_presence: Access | None = None
     join_leave: bool = False
     events: bool = False
 

@@ -13,8 +13,15 @@ class Origin(Protocol):
     """An entry that a publication was read from."""
 
     @property
+    def id(self) -> tuple[int, int]:
+        """Its ID: milliseconds and a number."""
+
+    @property
     def position_text(self) -> str:
         """The text of the channel's position behind it."""
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the value of one of its fields. None if it has none by this name."""
 
 
 class Publication(NamedTuple):

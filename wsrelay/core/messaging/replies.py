@@ -8,11 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from wsrelay.core.history.pages import HistoryPage
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.presence.member import Member, PresenceStats
 
-__all__ = ["Connected", "Failed", "Published", "Reply", "Subscribed", "SubscriptionEnded", "Unsubscribed"]
+__all__ = [
+    "Connected",
+    "Failed",
+    "HistoryRead",
+    "PresenceCounted",
+    "PresenceRead",
+    "Published",
+    "Reply",
+    "Subscribed",
+    "SubscriptionEnded",
+    "Unsubscribed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +36,15 @@ class Connected:
         id: The id of its `Connect` command.
         client: The id of its connection.
         ping_seconds: The longest time between two pings of the dialect. 0 if it has none.
+        subscriptions: What it is subscribed to without having asked. Their ids are 0.
+        expires_seconds: How long its credential lasts, in whole seconds, rounded up. If None, it does not end.
     """
 
     id: int
     client: str
     ping_seconds: int = 0
+    subscriptions: tuple[Subscribed, ...] = ()
+    expires_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,7 @@ class Subscribed:
         id: The id of its `Subscribe` command.
         channel: The channel's name.
         position: The channel's position at that moment. Empty where the channel has no history.
-        was_recovering: Whether the client wanted to resume from a position.
+        since: The position from which the client wanted to resume, as it sent it. If None, it did not.
         recovered: Whether nothing is missing between that position and this one.
         publications: What it missed, oldest first; what is left of that, if nothing was recovered.
     """
@@ -46,9 +63,14 @@ class Subscribed:
     id: int
     channel: str
     position: str = ""
-    was_recovering: bool = False
+    since: str | None = None
     recovered: bool = False
     publications: tuple[Publication, ...] = ()
+
+    @property
+    def was_recovering(self) -> bool:
+        """True if the client wanted to resume from a position."""
+        return self.since is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +93,45 @@ class Published:
     """
 
     id: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRead:
+    """A page of what a channel keeps.
+
+    Attributes:
+        id: The id of the `ReadHistory` command.
+        page: The page.
+    """
+
+    id: int
+    page: HistoryPage
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRead:
+    """The clients that are subscribed to a channel.
+
+    Attributes:
+        id: The id of the `ReadPresence` command.
+        members: The clients.
+    """
+
+    id: int
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceCounted:
+    """How many clients are subscribed to a channel.
+
+    Attributes:
+        id: The id of the `ReadPresence` command.
+        stats: The numbers.
+    """
+
+    id: int
+    stats: PresenceStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +161,14 @@ class SubscriptionEnded:
     disconnect: Disconnect
 
 
-Reply: TypeAlias = Connected | Subscribed | Unsubscribed | Published | Failed | SubscriptionEnded
+Reply: TypeAlias = (
+    Connected
+    | Failed
+    | HistoryRead
+    | PresenceCounted
+    | PresenceRead
+    | Published
+    | Subscribed
+    | SubscriptionEnded
+    | Unsubscribed
+)

@@ -193,6 +193,18 @@ class ClientError(Enum):
         (),
         Disconnect.BAD_REQUEST,
     )
+    UNRECOVERABLE = (
+        409,
+        "What was missed since this position cannot be sent: load the state, and subscribe without a position.",
+        (),
+        Disconnect.BAD_REQUEST,
+    )
+    TOO_MANY_REQUESTS = (
+        503,
+        "Too many commands of this connection wait for their replies.",
+        (_RETRY,),
+        Disconnect.NOT_AVAILABLE,
+    )
     BAD_REQUEST = (
         400,
         "The command is malformed: a channel name or a field in it is not valid.",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from wsrelay.core.access.credentials import Credential
-from wsrelay.core.messaging.commands import Command
+from wsrelay.core.messaging.commands import Command, ReadHistory, ReadPresence
 from wsrelay.core.messaging.publications import ChannelEvent
-from wsrelay.core.messaging.replies import Reply
+from wsrelay.core.messaging.replies import Reply, Subscribed
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect
 
@@ -23,6 +23,7 @@ __all__ = [
     "DeliverEvents",
     "Effect",
     "ExpireAt",
+    "LookUp",
     "PublishMessage",
     "Reject",
     "SendReply",
@@ -52,6 +53,17 @@ class ExpireAt:
     """
 
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Read what the client asked for, and send it the reply; there is no outcome for the session.
+
+    Attributes:
+        command: What it asked.
+    """
+
+    command: ReadHistory | ReadPresence
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +119,15 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Tell a client that its `Connect` command succeeded.
+    """Tell a client that its `Connect` command succeeded. Nothing was sent to it before.
 
     Attributes:
         id: The id of that command.
+        subscriptions: What it is subscribed to without having asked.
     """
 
     id: int
+    subscriptions: tuple[Subscribed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,7 @@ Effect: TypeAlias = (
     | Close
     | DeliverEvents
     | ExpireAt
+    | LookUp
     | PublishMessage
     | Reject
     | SendReply

@@ -13,8 +13,8 @@ state                  meaning
 CONNECTING             nothing has happened yet
 AWAITING_CREDENTIAL    the handshake is complete, and the client's first message is its credential
 AUTHENTICATING         the client is being authenticated
-SUBSCRIBING            the channels of its handshake are being subscribed; there is no such state in dialects that
-                       subscribe by commands
+SUBSCRIBING            the channels of its handshake are being subscribed; in dialects that subscribe by commands those
+                       that its credential names, before its connect is answered
 REJECTED               the client's connect failed, and it may try again on another connection: it has been told so
 CONNECTED              commands are carried out
 CLOSED                 nothing has any effect any more
@@ -33,8 +33,25 @@ from enum import StrEnum
 from typing import ClassVar
 
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.access.permissions import check_channel_exists, check_history, check_publish, check_subscribe
-from wsrelay.core.messaging.commands import Command, Connect, Publish, Subscribe, Unsubscribe, Unsupported
+from wsrelay.core.access.permissions import (
+    check_channel_exists,
+    check_has_history,
+    check_newest,
+    check_publish,
+    check_read_history,
+    check_read_presence,
+    check_subscribe,
+)
+from wsrelay.core.messaging.commands import (
+    Command,
+    Connect,
+    Publish,
+    ReadHistory,
+    ReadPresence,
+    Subscribe,
+    Unsubscribe,
+    Unsupported,
+)
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, Unsubscribed
 from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
@@ -49,6 +66,7 @@ from wsrelay.core.sessions.effects import (
     DeliverEvents,
     Effect,
     ExpireAt,
+    LookUp,
     PublishMessage,
     Reject,
     SendReply,
@@ -57,7 +75,15 @@ from wsrelay.core.sessions.effects import (
 )
 from wsrelay.core.sessions.subscription import Subscription
 
-__all__ = ["MAX_CHANNELS", "MAX_QUEUED_BYTES", "MAX_QUEUED_COMMANDS", "CredentialSource", "Session", "SessionState"]
+__all__ = [
+    "MAX_CHANNELS",
+    "MAX_QUEUED_BYTES",
+    "MAX_QUEUED_COMMANDS",
+    "REFRESH_GRACE_SECONDS",
+    "CredentialSource",
+    "Session",
+    "SessionState",
+]
 
 MAX_CHANNELS = 128
 """Channels that one connection may subscribe to. Centrifugo's default (`channel_limit`)."""
@@ -73,6 +99,10 @@ _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
 MAX_QUEUED_BYTES = 65536
 """Data of publishes among them, in bytes: nobody knows yet who the client is."""
 
+REFRESH_GRACE_SECONDS = 25
+"""How long a client with commands may be late with a new credential. Centrifugo's, too
+(`client.expired_close_delay`)."""
+
 
 class CredentialSource(StrEnum):
     """Where a client's credential comes from.
@@ -86,6 +116,26 @@ class CredentialSource(StrEnum):
     NONE = "none"
     HANDSHAKE = "handshake"
     FIRST_MESSAGE = "first message"
+
+
+class _Connecting:
+    """A connect that is under way.
+
+    Args:
+        command: The command.
+
+    Attributes:
+        id: The id of the command.
+        positions: From where the client resumes, by channel.
+        queue: Commands that came behind it.
+        subscribed: What the client is subscribed to so far without having asked.
+    """
+
+    def __init__(self, command: Connect) -> None:
+        self.id = command.id
+        self.positions = command.positions
+        self.queue: list[Command] = []
+        self.subscribed: list[Subscribed] = []
 
 
 class SessionState(StrEnum):
@@ -114,10 +164,9 @@ class Session:
 
     __slots__ = (
         "_acceptance",
-        "_connect_id",
+        "_connecting",
         "_is_accepted",
         "_namespaces",
-        "_queue",
         "_settled",
         "_state",
         "_subscriptions",
@@ -132,9 +181,8 @@ class Session:
         # The channels of the handshake, once all are subscribed. Nothing is left of their machines but the release that
         # is owed: on an idle connection those and their dictionary would be a tenth of the memory.
         self._settled: tuple[str, ...] = ()
-        # Commands that came behind a connect that is still under way.
-        self._queue: list[Command] | None = None
-        self._connect_id = 0
+        # In dialects with commands, until the connect is answered.
+        self._connecting: _Connecting | None = None
         self._is_accepted = False
         self.identity = ANONYMOUS
 
@@ -250,7 +298,9 @@ class Session:
     def _open(self, commands: Sequence[Subscribe], source: CredentialSource) -> list[Effect]:
         for command in commands:
             # Before anything is spent on it: a ticket, a question to the application.
-            error = check_channel_exists(self._namespaces, command.channel) or check_history(self._namespaces, command)
+            error = check_channel_exists(self._namespaces, command.channel) or check_has_history(
+                self._namespaces, command
+            )
             if error is not None:
                 return self._reject(error)
         self._subscriptions = {each.channel: Subscription(each, is_initial=True) for each in commands}
@@ -265,32 +315,35 @@ class Session:
         if not isinstance(command, Connect):
             return self._disconnect(Disconnect.BAD_REQUEST)
         self._state = SessionState.AUTHENTICATING
-        self._connect_id = command.id
+        self._connecting = _Connecting(command) if self._acceptance.has_commands else None
         return [Authenticate(command.credential)]
 
     def _enqueue(self, command: Command) -> list[Effect]:
         if not self._is_accepted:
             return []
-        if not self._acceptance.has_commands:
+        if self._connecting is None:
             # It was accepted ahead and has to wait for its welcome: until then nobody has decided what it may do.
             return self._disconnect(Disconnect.PUBLISH_DENIED)
-        self._queue = [*(self._queue or ()), command]
-        size = sum(len(each.data) for each in self._queue if isinstance(each, Publish))
-        if len(self._queue) > MAX_QUEUED_COMMANDS or size > MAX_QUEUED_BYTES:
+        queue = self._connecting.queue
+        queue.append(command)
+        size = sum(len(each.data) for each in queue if isinstance(each, Publish))
+        if len(queue) > MAX_QUEUED_COMMANDS or size > MAX_QUEUED_BYTES:
             return self._disconnect(Disconnect.TOO_FAST)
         return []
 
     def _authenticated(self, identity: Identity) -> list[Effect]:
-        for channel in self._subscriptions:
+        for channel, subscription in self._subscriptions.items():
             error = check_subscribe(self._namespaces, identity, channel)
+            error = error or check_newest(self._namespaces, identity, subscription.command)
             if error is not None:
                 is_missing = error is ClientError.NO_CREDENTIAL
                 return self._reject(identity.cookie_error or error if is_missing else error)
         self.identity = identity
-        if self._acceptance.has_commands:
-            self._state = SessionState.CONNECTED
-            queue, self._queue = self._queue, None
-            effects: list[Effect] = [Welcome(self._connect_id), *([CarryOut(tuple(queue))] if queue else ())]
+        expires = identity.expires
+        if self._connecting is not None:
+            effects = self._subscribe_unasked(self._connecting)
+            # Till then the client may show a new one.
+            expires = None if expires is None else expires + REFRESH_GRACE_SECONDS
         else:
             self._state = SessionState.SUBSCRIBING
             subscriptions = self._subscriptions.values()
@@ -299,10 +352,34 @@ class Session:
                 self._is_accepted = True
                 effects = [Accept(), *effects]
         # Behind them, for it may have expired already, and then what was subscribed is released.
-        return effects if identity.expires is None else [*effects, ExpireAt(identity.expires)]
+        return effects if expires is None else [*effects, ExpireAt(expires)]
+
+    def _subscribe_unasked(self, connecting: _Connecting) -> list[Effect]:
+        """Subscribe to what the client's credential names, of which its connect reply tells."""
+        named = [each for each in self.identity.channels or () if not each.endswith("*")]
+        channels = [each for each in named if check_subscribe(self._namespaces, self.identity, each) is None]
+        if not channels:
+            return self._welcome(connecting)
+        self._state = SessionState.SUBSCRIBING
+        self._subscriptions = {
+            channel: Subscription(Subscribe(0, channel, connecting.positions.get(channel)), is_server_side=True)
+            for channel in channels[:MAX_CHANNELS]
+        }
+        return [effect for each in self._subscriptions.values() for effect in each.subscribe()]
+
+    def _welcome(self, connecting: _Connecting) -> list[Effect]:
+        self._state, self._connecting = SessionState.CONNECTED, None
+        welcome = Welcome(connecting.id, tuple(connecting.subscribed))
+        return [welcome, CarryOut(tuple(connecting.queue))] if connecting.queue else [welcome]
 
     def _initial_subscribed(self, channel: str, start: SubscriptionStart) -> list[Effect]:
         report = self._subscribed(channel, start)
+        if self._connecting is not None:
+            self._connecting.subscribed += [
+                each.reply for each in report if isinstance(each, SendReply) and isinstance(each.reply, Subscribed)
+            ]
+            is_complete = all(each.is_subscribed for each in self._subscriptions.values())
+            return self._welcome(self._connecting) if is_complete else []
         # A client that waits for its 101 needs no reply: an open connection is a subscribed one.
         effects = report if self._is_accepted else []
         if report and all(each.is_subscribed for each in self._subscriptions.values()):
@@ -312,8 +389,13 @@ class Session:
             effects = [*effects, DeliverEvents(channel, tuple(events))]
         return effects
 
-    def _initial_failed(self, _channel: str, error: ClientError) -> list[Effect]:
-        return self._reject(error)
+    def _initial_failed(self, channel: str, error: ClientError) -> list[Effect]:
+        return self._reject(error) if channel in self._subscriptions else []
+
+    def _initial_gap(self, channel: str) -> list[Effect]:
+        # Of one that the client is subscribed to already, before it was told so.
+        is_behind = self._connecting is not None and self._is_subscribed(channel)
+        return self._reject(ClientError.NOT_AVAILABLE) if is_behind else []
 
     def _connected_at_once(self) -> list[Effect]:
         # Nothing is subscribed. A client whose credential was its first message still waits for its confirmation.
@@ -339,10 +421,17 @@ class Session:
             return (
                 [SendReply(Unsubscribed(command.id))] if subscription is None else subscription.unsubscribe(command.id)
             )
+        if isinstance(command, ReadHistory | ReadPresence):
+            return self._look_up(command)
         if isinstance(command, Unsupported):
             return [SendReply(Failed(command.id, command.error))] if command.id else []
         # It has connected already; a pong needs nothing.
         return [Close(Disconnect.BAD_REQUEST)] if isinstance(command, Connect) else []
+
+    def _look_up(self, command: ReadHistory | ReadPresence) -> list[Effect]:
+        check = check_read_history if isinstance(command, ReadHistory) else check_read_presence
+        error = check(self._namespaces, self.identity, command.channel)
+        return [LookUp(command)] if error is None else [SendReply(Failed(command.id, error))]
 
     def _publish(self, command: Publish) -> list[Effect]:
         channel = command.channel
@@ -360,7 +449,7 @@ class Session:
 
     def _subscribe(self, command: Subscribe) -> list[Effect]:
         error = check_subscribe(self._namespaces, self.identity, command.channel)
-        error = error or check_history(self._namespaces, command)
+        error = error or check_newest(self._namespaces, self.identity, command)
         if command.channel in self._subscriptions:
             error = ClientError.ALREADY_SUBSCRIBED
         elif len(self._subscriptions) >= MAX_CHANNELS:
@@ -378,7 +467,10 @@ class Session:
 
     def _subscribed(self, channel: str, start: SubscriptionStart) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
-        return [] if subscription is None else subscription.subscribed(start)
+        if subscription is None:
+            return []
+        effects = subscription.subscribed(start)
+        return self._without_ended(channel, effects) if subscription.is_ended else effects
 
     def _subscribe_failed(self, channel: str, error: ClientError) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
@@ -396,6 +488,9 @@ class Session:
 
     def _end(self, channel: str, disconnect: Disconnect) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
+        if subscription is not None and subscription.is_server_side and disconnect is Disconnect.GAP:
+            # An SDK does not subscribe again where it has not subscribed.
+            return [Close(disconnect)]
         return [] if subscription is None else self._without_ended(channel, subscription.end(disconnect))
 
     def _without_ended(self, channel: str, effects: list[Effect]) -> list[Effect]:
@@ -413,11 +508,11 @@ class Session:
     # Ending
 
     def _reject(self, error: ClientError) -> list[Effect]:
-        if self._connect_id and (error.is_temporary or error.wants_new_credential):
-            self._state = SessionState.REJECTED
-            connect_id, self._connect_id, self._queue = self._connect_id, 0, None
-            return [SendReply(Failed(connect_id, error))]
+        connecting = self._connecting
         effects = self._release()
+        if connecting is not None and (error.is_temporary or error.wants_new_credential):
+            self._state = SessionState.REJECTED
+            return [SendReply(Failed(connecting.id, error)), *effects]
         self._state = SessionState.CLOSED
         return [Reject(error, self._is_accepted), *effects]
 
@@ -436,7 +531,7 @@ class Session:
 
     def _release(self) -> list[Effect]:
         settled, self._settled = self._settled, ()
-        subscriptions, self._subscriptions, self._queue = self._subscriptions, _NO_SUBSCRIPTIONS, None
+        subscriptions, self._subscriptions, self._connecting = self._subscriptions, _NO_SUBSCRIPTIONS, None
         return [
             *(UnsubscribeChannel(channel) for channel in settled),
             *(effect for each in subscriptions.values() for effect in each.release()),
@@ -468,6 +563,7 @@ class Session:
             "received": _enqueue,
             "subscribed": _initial_subscribed,
             "subscribe_failed": _initial_failed,
+            "gap": _initial_gap,
             "rejected": _reject,
             "disconnect": _disconnect,
         },

@@ -44,17 +44,30 @@ class Subscription:
     Args:
         command: What the client asked.
         is_initial: Whether its handshake asked for it.
+        is_server_side: Whether the client is subscribed without having asked.
 
     Attributes:
+        is_server_side: See above.
         state: The state.
     """
 
-    __slots__ = ("_command", "_is_initial", "state")
+    __slots__ = ("_command", "_is_initial", "is_server_side", "state")
 
-    def __init__(self, command: Subscribe, *, is_initial: bool = False) -> None:
+    def __init__(self, command: Subscribe, *, is_initial: bool = False, is_server_side: bool = False) -> None:
         self._command = command
-        self._is_initial = is_initial
+        self._is_initial = is_initial or is_server_side
+        self.is_server_side = is_server_side
         self.state = SubscriptionState.REQUESTED
+
+    @property
+    def command(self) -> Subscribe:
+        """The command that asks for it."""
+        return self._command
+
+    @property
+    def is_ended(self) -> bool:
+        """True if nothing is owed any more."""
+        return self.state is SubscriptionState.ENDED
 
     @property
     def is_subscribed(self) -> bool:
@@ -71,6 +84,8 @@ class Subscription:
         Args:
             start: Where the channel stands, and what the client gets first.
         """
+        if self._command.must_recover and not start.recovered:
+            return self._step("failed", ClientError.UNRECOVERABLE)
         return self._step("subscribed", start)
 
     def failed(self, error: ClientError) -> list[Effect]:
@@ -107,9 +122,8 @@ class Subscription:
 
     def _report_subscribed(self, start: SubscriptionStart) -> list[Effect]:
         command = self._command
-        was_recovering = command.since is not None
         reply = Subscribed(
-            command.id, command.channel, start.position, was_recovering, start.recovered, start.publications
+            command.id, command.channel, start.position, command.since, start.recovered, start.publications
         )
         return [SendReply(reply)]
 

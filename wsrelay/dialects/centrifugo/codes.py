@@ -42,6 +42,8 @@ ERRORS: dict[ClientError, ErrorCode] = {
     ClientError.BAD_REQUEST: ErrorCode(107, "bad request"),
     ClientError.NO_HISTORY: ErrorCode(108, "not available"),
     ClientError.NOT_SUPPORTED: ErrorCode(108, "not available"),
+    ClientError.UNRECOVERABLE: ErrorCode(112, "unrecoverable position"),
+    ClientError.TOO_MANY_REQUESTS: ErrorCode(111, "too many requests", is_temporary=True),
     # Both make an SDK call getToken: a ticket is good once, and the next one is as good.
     ClientError.TOKEN_EXPIRED: _TOKEN_EXPIRED,
     ClientError.TICKET: _TOKEN_EXPIRED,

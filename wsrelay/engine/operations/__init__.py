@@ -1,6 +1,7 @@
 """Operations of the application on all processes. The HTTP API, the control channel and the command line share them."""
 
-from wsrelay.engine.operations.history import HistoryOperations, HistoryPage, KeptPublication
+from wsrelay.core.history.pages import HistoryPage, KeptPublication
+from wsrelay.engine.operations.history import HistoryOperations
 from wsrelay.engine.operations.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_REVOKE_SECONDS, Operations
 from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.operations.processes import ChannelCounts, Processes, ProcessOperations

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from wsrelay.core.history.entries import Entry, StreamLook
+from wsrelay.core.history.entries import INFO_FIELD, Entry, StreamLook
 from wsrelay.core.history.offsets import EPOCH, empty_offset, entry_offset, read_offset
+from wsrelay.core.history.pages import HistoryPage, KeptPublication
 from wsrelay.core.history.positions import EntryID
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -17,7 +16,7 @@ from wsrelay.core.outcomes.errors import PositionError, RejectedError
 from wsrelay.engine.operations.arguments import find_namespace
 from wsrelay.interfaces import IBroker, IHistory
 
-__all__ = ["MAX_PAGE_BYTES", "MAX_PAGE_SIZE", "HistoryOperations", "HistoryPage", "KeptPublication"]
+__all__ = ["MAX_PAGE_BYTES", "MAX_PAGE_SIZE", "HistoryOperations"]
 
 MAX_PAGE_SIZE = 1000
 """The largest number of publications in one page; whoever wants more asks again from the last one's offset."""
@@ -27,33 +26,6 @@ MAX_PAGE_BYTES = 1024 * 1024
 
 ENTRIES_PER_READ = 100
 """Entries that are read at once, so that a page of large ones is not read far beyond its end."""
-
-
-class KeptPublication(NamedTuple):
-    """A publication that a channel keeps.
-
-    Attributes:
-        offset: Its offset; see `wsrelay.core.history.offsets`.
-        data: The message.
-    """
-
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """A part of a channel's history.
-
-    Attributes:
-        publications: The publications, in the order that was asked for.
-        offset: The offset of the channel's newest position.
-        epoch: The epoch of the offsets.
-    """
-
-    publications: tuple[KeptPublication, ...]
-    offset: int
-    epoch: str = EPOCH
 
 
 class HistoryOperations:
@@ -180,4 +152,8 @@ def _top(look: StreamLook) -> int:
 
 def _publications(entries: Iterable[Entry]) -> list[KeptPublication]:
     # An entry without `data` is none of a publisher of messages.
-    return [KeptPublication(entry_offset(each.id), each.data) for each in entries if each.data is not None]
+    return [
+        KeptPublication(entry_offset(each.id), each.data, each.field(INFO_FIELD))
+        for each in entries
+        if each.data is not None
+    ]

@@ -81,7 +81,7 @@ class Methods:
         if since is not None:
             offset, epoch = since.integer("offset", 0, 2**64 - 1), since.text("epoch", "")
         page = await self._operations.history.page(channel, limit, offset, epoch, reverse=reverse)
-        publications = [b'{"data":%s,"offset":%d}' % (embed_json(data), number) for number, data in page.publications]
+        publications = [b'{"data":%s,"offset":%d}' % (embed_json(each.data), each.offset) for each in page.publications]
         return b'{"publications":[%s],"epoch":%s,"offset":%d}' % (
             b",".join(publications),
             dump_json(page.epoch),

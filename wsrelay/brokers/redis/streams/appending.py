@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from wsrelay.brokers.redis.command_sender import CommandSender
-from wsrelay.core.history.entries import DATA_FIELD
+from wsrelay.core.history.entries import entry_fields
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable, IdempotencyUnavailable
@@ -23,9 +23,9 @@ IDEMPOTENCY_SECONDS = 300
 _APPEND_ONCE = b"""\
 local found = redis.call('GET', KEYS[2])
 if found then return found end
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('SET', KEYS[2], id, 'EX', ARGV[4])
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 4))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[2], id, 'EX', ARGV[3])
 return id
 """
 """Adds an entry unless the result of an earlier call is there. Nothing but a script looks and adds in one step."""
@@ -46,7 +46,9 @@ class Appender:
         self._prefix = prefix
         self._rings_bell = rings_bell
 
-    def append(self, channel: str, data: bytes, retention: Retention, key: str = "") -> Deferred[PublishResult]:
+    def append(
+        self, channel: str, data: bytes, retention: Retention, key: str = "", info: bytes = b""
+    ) -> Deferred[PublishResult]:
         """Add an entry; see `IHistory.append`.
 
         Returns:
@@ -57,15 +59,16 @@ class Appender:
             IdempotencyUnavailable: (Failure of the Deferred.) The server runs no scripts for this user.
         """
         stream = self._prefix + channel.encode()
+        fields = entry_fields(data, info)
         length, seconds = b"%d" % retention.burst_size, b"%d" % retention.key_seconds
         if key:
             added = self._commands.send(
                 *(b"EVAL", _APPEND_ONCE, b"2", stream, self._result_key(stream, key)),
-                *(length, data, seconds, b"%d" % IDEMPOTENCY_SECONDS),
+                *(length, seconds, b"%d" % IDEMPOTENCY_SECONDS, *fields),
             )
             added.addErrback(_name_missing_script)
         else:
-            added = self._commands.send(b"XADD", stream, b"MAXLEN", b"~", length, b"*", DATA_FIELD, data)
+            added = self._commands.send(b"XADD", stream, b"MAXLEN", b"~", length, b"*", *fields)
             # In the same packet: in two round trips entries vanished near the expiry of their key. Its reply says
             # nothing that the first one does not.
             self._commands.send(b"EXPIRE", stream, seconds).addErrback(lambda _failure: None)

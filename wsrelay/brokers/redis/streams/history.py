@@ -282,10 +282,10 @@ class RedisHistory:
         return look(self._connection, key, words, newest_first=True).addCallback(self._looked, channel)
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = ""
+        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`."""
-        return self._appender.append(channel, data, retention, idempotency_key)
+        return self._appender.append(channel, data, retention, idempotency_key, info)
 
     def clear(self, channel: str) -> Deferred[None]:
         """See `IHistory.clear`."""

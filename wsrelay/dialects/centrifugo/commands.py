@@ -1,0 +1,195 @@
+"""The commands of Centrifugo's client protocol, as documents.
+
+A document is what JSON and Protobuf have in common: a dict with the names of `client.proto`, in which the value of each
+field of type `bytes` is bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from wsrelay.core.access.credentials import Credential, CredentialKind, check_credential
+from wsrelay.core.history.offsets import position_of_offset
+from wsrelay.core.messaging.channel_names import check_channel
+from wsrelay.core.messaging.commands import (
+    Command,
+    Connect,
+    Pong,
+    Publish,
+    ReadHistory,
+    ReadPresence,
+    Subscribe,
+    Unsubscribe,
+    Unsupported,
+)
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation, RejectedError
+
+__all__ = ["MAX_CHANNELS_IN_CONNECT", "MAX_CLIENT_PAGE", "Document", "read_command"]
+
+Document: TypeAlias = dict[str, Any]
+
+MAX_CLIENT_PAGE = 300
+"""The most publications in one page for a client. Centrifugo's, too (`client.history_max_publication_limit`)."""
+
+MAX_CHANNELS_IN_CONNECT = 128
+"""The most positions in a connect: one for each channel that a client may be subscribed to."""
+
+_MAX_ID = 2**32 - 1
+"""Command ids are unsigned and have 32 bits (`client.proto`)."""
+
+_MUST_RECOVER = 2
+"""In the flag of a subscribe: the client loads its state if it cannot recover, and wants error 112 then."""
+
+_UNSUPPORTED = frozenset(("ping", "rpc"))
+"""Methods of the protocol that are answered with error 108, "not available"."""
+
+
+class _BadRequestError(Exception):
+    """A field of a command has no value that it can have."""
+
+
+def read_command(document: object) -> Command:
+    """Return the command of a document.
+
+    Raises:
+        ProtocolViolation: It is no command.
+        RejectedError: It has a credential that is malformed.
+    """
+    if not isinstance(document, dict):
+        raise ProtocolViolation(Disconnect.BAD_REQUEST)
+    if not document:
+        return Pong()
+    command_id = document.pop("id", 0)
+    if type(command_id) is not int or not 0 < command_id <= _MAX_ID or len(document) != 1:
+        # Among them `send`, which has no id and is never answered: nothing here takes it.
+        raise ProtocolViolation(Disconnect.BAD_REQUEST)
+    ((method, request),) = document.items()
+    if method in _UNSUPPORTED:
+        return Unsupported(command_id, ClientError.NOT_SUPPORTED)
+    read = _READERS.get(method)
+    if read is None or not isinstance(request, dict):
+        raise ProtocolViolation(Disconnect.BAD_REQUEST)
+    try:
+        return read(command_id, request)
+    except _BadRequestError:
+        if method == "connect":
+            raise ProtocolViolation(Disconnect.BAD_REQUEST) from None
+        return Unsupported(command_id, ClientError.BAD_REQUEST)
+
+
+def _connect(command_id: int, request: Document) -> Command:
+    token, subscriptions = _text(request, "token"), request.get("subs") or {}
+    if not isinstance(subscriptions, dict) or len(subscriptions) > MAX_CHANNELS_IN_CONNECT:
+        raise _BadRequestError
+    positions = {}
+    for channel, options in subscriptions.items():
+        if not isinstance(options, dict):
+            raise _BadRequestError
+        if options.get("recover") is True:
+            positions[channel] = _position(options)
+    return Connect(command_id, _credential(token) if token else None, positions)
+
+
+def _credential(token: str) -> Credential:
+    """Return what a client gives as its token: a token has three parts, anything else is a ticket.
+
+    Raises:
+        RejectedError: It is neither.
+    """
+    try:
+        return check_credential(CredentialKind.TOKEN if token.count(".") == 2 else CredentialKind.TICKET, token)
+    except RejectedError:
+        # An SDK that was told "get another one" would ask for the same again, without end.
+        raise RejectedError(ClientError.TOKEN) from None
+
+
+def _subscribe(command_id: int, request: Document) -> Command:
+    channel = _channel(request)
+    if request.get("tf"):
+        raise _BadRequestError
+    if request.get("type"):
+        return Unsupported(command_id, ClientError.NOT_SUPPORTED)
+    since = _position(request) if request.get("recover") is True else None
+    must_recover = since is not None and bool(_whole_number(request, "flag") & _MUST_RECOVER)
+    return Subscribe(command_id, channel, since, must_recover=must_recover)
+
+
+def _unsubscribe(command_id: int, request: Document) -> Command:
+    # Also a name that no channel can have: it is not subscribed, and an SDK that gets an error here reconnects.
+    channel = request.get("channel")
+    if not isinstance(channel, str):
+        raise _BadRequestError
+    return Unsubscribe(command_id, channel)
+
+
+def _publish(command_id: int, request: Document) -> Command:
+    data = request.get("data")
+    if not isinstance(data, bytes):
+        raise _BadRequestError
+    return Publish(command_id, _channel(request), data)
+
+
+def _history(command_id: int, request: Document) -> Command:
+    limit, since = request.get("limit", 0), request.get("since")
+    if type(limit) is not int or not (since is None or isinstance(since, dict)):
+        raise _BadRequestError
+    size = min(limit, MAX_CLIENT_PAGE) if limit >= 0 else MAX_CLIENT_PAGE
+    reverse = request.get("reverse") is True
+    channel = _channel(request)
+    if since is None:
+        return ReadHistory(command_id, channel, size, reverse=reverse)
+    return ReadHistory(command_id, channel, size, _whole_number(since, "offset"), _text(since, "epoch"), reverse)
+
+
+def _presence(command_id: int, request: Document) -> Command:
+    return ReadPresence(command_id, _channel(request))
+
+
+def _presence_stats(command_id: int, request: Document) -> Command:
+    return ReadPresence(command_id, _channel(request), only_counts=True)
+
+
+def _channel(request: Mapping[str, Any]) -> str:
+    name = request.get("channel")
+    try:
+        if isinstance(name, str):
+            return check_channel(name)
+    except ChannelError:
+        pass
+    raise _BadRequestError
+
+
+def _position(request: Mapping[str, Any]) -> str:
+    return position_of_offset(_whole_number(request, "offset"), _text(request, "epoch"))
+
+
+def _whole_number(request: Mapping[str, Any], name: str) -> int:
+    value = request.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or value < 0:
+        raise _BadRequestError
+    return value
+
+
+def _text(request: Mapping[str, Any], name: str) -> str:
+    value = request.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _BadRequestError
+    return value
+
+
+_READERS: dict[str, Callable[[int, Document], Command]] = {
+    "connect": _connect,
+    "history": _history,
+    "presence": _presence,
+    "presence_stats": _presence_stats,
+    "publish": _publish,
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+}

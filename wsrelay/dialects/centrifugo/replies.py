@@ -1,0 +1,151 @@
+"""The replies and pushes of Centrifugo's client protocol, as documents; see `wsrelay.dialects.centrifugo.commands`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsrelay import __version__
+from wsrelay.core.history.entries import INFO_FIELD
+from wsrelay.core.history.offsets import EPOCH, entry_offset, position_offset
+from wsrelay.core.history.pages import KeptPublication
+from wsrelay.core.messaging.publications import ChannelEvent, Gap, Join, Leave, Positioned, Publication
+from wsrelay.core.messaging.replies import (
+    Connected,
+    Failed,
+    HistoryRead,
+    PresenceCounted,
+    PresenceRead,
+    Published,
+    Reply,
+    Subscribed,
+    SubscriptionEnded,
+    Unsubscribed,
+)
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.presence.member import Member
+from wsrelay.core.wire.json_text import parse_json
+from wsrelay.dialects.centrifugo.codes import error_code, unsubscribe_code
+from wsrelay.dialects.centrifugo.commands import Document
+
+__all__ = ["event_document", "publication_info", "publication_offset", "reply_document"]
+
+
+def reply_document(reply: Reply) -> Document:
+    """Return the document of a reply. A success has its method's object, empty if need be."""
+    match reply:
+        case Connected():
+            return {"id": reply.id, "connect": _connected(reply)}
+        case Subscribed():
+            return {"id": reply.id, "subscribe": _subscribed(reply)}
+        case Unsubscribed(command_id):
+            return {"id": command_id, "unsubscribe": {}}
+        case Published(command_id):
+            return {"id": command_id, "publish": {}}
+        case HistoryRead(command_id, page):
+            publications = [_kept(each) for each in page.publications]
+            history = {"publications": publications, "epoch": page.epoch, "offset": page.offset}
+            return {"id": command_id, "history": history}
+        case PresenceRead(command_id, members):
+            return {"id": command_id, "presence": {"presence": {each.client: _client(each) for each in members}}}
+        case PresenceCounted(command_id, stats):
+            counts = {"num_clients": stats.clients, "num_users": stats.users}
+            return {"id": command_id, "presence_stats": counts}
+        case Failed(command_id, error):
+            return {"id": command_id, "error": _error(error)}
+        case SubscriptionEnded(channel, disconnect):
+            body = {"code": unsubscribe_code(disconnect), "reason": disconnect.reason}
+            return {"push": {"channel": channel, "unsubscribe": body}}
+
+
+def event_document(event: ChannelEvent) -> Document | None:
+    """Return the document of an event of a channel. None if the protocol has no form for it."""
+    match event:
+        case Publication():
+            body: Document = {"pub": publication_document(event)}
+        case Join(_, client, user):
+            body = {"join": {"info": _client(Member(client, user))}}
+        case Leave(_, client, user):
+            body = {"leave": {"info": _client(Member(client, user))}}
+        case Gap() | Positioned():
+            return None
+    return {"push": {"channel": event.channel, **body}}
+
+
+def publication_document(publication: Publication) -> Document:
+    """Return the document of a publication."""
+    document: Document = {"data": publication.data}
+    if info := publication_info(publication):
+        document["info"] = info
+    if offset := publication_offset(publication):
+        document["offset"] = offset
+    return document
+
+
+def publication_offset(publication: Publication) -> int:
+    """Return the offset of a publication: 0 if it has none."""
+    origin = publication.origin
+    return 0 if origin is None else entry_offset(origin.id)
+
+
+def publication_info(publication: Publication) -> Document | None:
+    """Return the client that published. None if none is named."""
+    origin = publication.origin
+    return None if origin is None else _read_info(origin.field(INFO_FIELD))
+
+
+def _read_info(text: bytes | None) -> Document | None:
+    if text is None:
+        return None
+    try:
+        found = parse_json(text)
+    except ValueError:
+        # Of a program that means something else by it.
+        return None
+    if not isinstance(found, dict):
+        return None
+    user, client = found.get("user", ""), found.get("client", "")
+    return {"user": user, "client": client} if isinstance(user, str) and isinstance(client, str) else None
+
+
+def _connected(reply: Connected) -> Document:
+    document: Document = {"client": reply.client, "version": f"wsrelay {__version__}"}
+    if reply.ping_seconds:
+        document |= {"ping": reply.ping_seconds, "pong": True}
+    if reply.expires_seconds is not None:
+        document |= {"expires": True, "ttl": reply.expires_seconds}
+    if reply.subscriptions:
+        document["subs"] = {each.channel: _subscribed(each) for each in reply.subscriptions}
+    return document
+
+
+def _subscribed(reply: Subscribed) -> Document:
+    document: Document = {}
+    position = reply.position
+    if reply.was_recovering:
+        document["was_recovering"] = True
+    if reply.recovered:
+        document["recovered"] = True
+        if reply.publications:
+            document["publications"] = [publication_document(each) for each in reply.publications]
+            # An SDK reaches the end by way of the publications, and drops those that are not behind its offset.
+            position = reply.since or position
+    if position and (offset := position_offset(position)):
+        document |= {"recoverable": True, "positioned": True, "epoch": EPOCH, "offset": offset}
+    return document
+
+
+def _kept(publication: KeptPublication) -> Document:
+    document: Document = {"data": publication.data, "offset": publication.offset}
+    if info := _read_info(publication.info):
+        document["info"] = info
+    return document
+
+
+def _client(member: Member) -> dict[str, Any]:
+    return {"user": member.user, "client": member.client}
+
+
+def _error(error: ClientError) -> Document:
+    code, message, is_temporary = error_code(error)
+    # An SDK needs both code and message.
+    return {"code": code, "message": message, **({"temporary": True} if is_temporary else {})}
