@@ -1,6 +1,6 @@
 """Prints the totals of trial's logs in one line: `N passed, N failed, N skipped`.
 
-Each argument is the log of one run. The status is 1 if a test failed, if a run has no summary, or if a test was skipped
+Each argument is the log of one run or several. The status is 1 if a test failed, if a run has no summary, or if a test was skipped
 that must run: without a real Redis server, a real browser, real proxies and the clients of others the tests prove
 little. Such a skip counts as a failure.
 """
@@ -24,12 +24,15 @@ _RULE = re.compile(r"^(?:={79}|-{79})$", re.MULTILINE)
 
 
 def totals(log: str) -> tuple[int, int, int, list[str]]:
-    """Return how many tests passed, failed and were skipped in one run, and what is wrong about it."""
-    ran = re.search(r"^Ran (\d+) tests in ", log, re.MULTILINE)
+    """Return how many tests passed, failed and were skipped in the runs of one log, and what is wrong about it."""
+    ran = re.findall(r"^Ran \d+ tests in ", log, re.MULTILINE)
     verdicts = re.findall(r"^(?:PASSED|FAILED)(?: \((.*)\))?$", log, re.MULTILINE)
-    if ran is None or not verdicts:
+    if not ran or len(ran) != len(verdicts):
         return 0, 1, 0, ["a test run has no summary: it did not end"]
-    counts = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", verdicts[-1])}
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        for key, value in re.findall(r"(\w+)=(\d+)", verdict):
+            counts[key] = counts.get(key, 0) + int(value)
     passed = counts.get("successes", 0)
     skipped = counts.get("skips", 0) + counts.get("expectedFailures", 0)
     failed = counts.get("failures", 0) + counts.get("errors", 0) + counts.get("unexpectedSuccesses", 0)

@@ -34,6 +34,9 @@ class TotalsTests(SynchronousTestCase):
         done = subprocess.run([sys.executable, str(PROGRAM), *paths], capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines()[-1]
 
+    def test_runs_in_one_log_are_added(self) -> None:
+        self.assertEqual(self.totals(GOOD + GOOD), (0, "6 passed, 0 failed, 0 skipped"))
+
     def test_totals_of_all_runs_are_added(self) -> None:
         self.assertEqual(self.totals(GOOD, GOOD), (0, "6 passed, 0 failed, 0 skipped"))
         self.assertEqual(self.totals(GOOD, BAD), (1, "4 passed, 2 failed, 0 skipped"))
