@@ -1,8 +1,8 @@
 """Prints the totals of trial's logs in one line: `N passed, N failed, N skipped`.
 
-Each argument is the log of one run or several. The status is 1 if a test failed, if a run has no summary, or if a test was skipped
-that must run: without a real Redis server, a real browser, real proxies and the clients of others the tests prove
-little. Such a skip counts as a failure.
+Each argument is the log of one run or several. The status is 1 if a test failed, if a run has no summary, or if a test
+was skipped that must run: without a real Redis server, a real browser, real proxies and the clients of others the tests
+prove little. Such a skip counts as a failure.
 """
 
 import re

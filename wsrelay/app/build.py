@@ -23,7 +23,7 @@ from wsrelay.core.access.permissions import check_publish
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.dialects import CENTRIFUGO, RAW, SSE, Route
+from wsrelay.dialects import CENTRIFUGO, CENTRIFUGO_PROTOBUF, RAW, SSE, Route
 from wsrelay.engine.node import Node
 from wsrelay.engine.operations import Operations
 from wsrelay.engine.reactor_lag import LagMeter
@@ -80,7 +80,8 @@ class Relay:
 
 def routes(settings: Settings) -> tuple[Route, ...]:
     """Return the routes that the settings switch on."""
-    return (RAW, *((SSE,) if settings.sse else ()), *((CENTRIFUGO,) if settings.centrifugo else ()))
+    centrifugo = (CENTRIFUGO_PROTOBUF, CENTRIFUGO) if settings.centrifugo else ()
+    return (RAW, *((SSE,) if settings.sse else ()), *centrifugo)
 
 
 def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:

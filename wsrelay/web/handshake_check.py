@@ -56,7 +56,7 @@ class HandshakeCheck:
             The response. None if the handshake would be accepted, or if that depends on a credential, on the
             application or on the load.
         """
-        route = find_route(self._routes, handshake.path)
+        route = find_route(self._routes, handshake.path, handshake.subprotocols, handshake.query)
         if route is None:
             return None
         if (rejection := self.check_origin(handshake)) is not None:

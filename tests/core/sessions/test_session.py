@@ -20,8 +20,18 @@ from tests.core.sessions.session_helpers import (
 )
 from tests.support.publications import At
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.messaging.commands import Command, Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
-from wsrelay.core.messaging.namespaces import Namespace, Namespaces
+from wsrelay.core.messaging.commands import (
+    Command,
+    Connect,
+    Pong,
+    Publish,
+    ReadHistory,
+    ReadPresence,
+    Subscribe,
+    Unsubscribe,
+    Unsupported,
+)
+from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Positioned, Publication
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
@@ -36,6 +46,7 @@ from wsrelay.core.sessions.effects import (
     DeliverEvents,
     Effect,
     ExpireAt,
+    LookUp,
     PublishMessage,
     Reject,
     SendReply,
@@ -49,6 +60,7 @@ from wsrelay.core.sessions.session import (
     MAX_QUEUED_COMMANDS,
     CredentialSource,
     Session,
+    SessionState,
 )
 
 UNKNOWN = Reject(ClientError.UNKNOWN_CHANNEL, is_accepted=False)
@@ -778,3 +790,162 @@ class FirstEventsTests(SynchronousTestCase):
         newest = Publication("kept", b"x", At("5-0.00000005"))
         start = SubscriptionStart(newest.position, publications=(newest,))
         self.assertEqual(session.subscribed("kept", start), [Accept(), DeliverEvents("kept", (newest,))])
+
+
+class UnaskedSubscriptionTests(SynchronousTestCase):
+    """Channels that the client's credential names, in a dialect with commands."""
+
+    LISTED = Identity("42", channels=("a", "b", "user:*", "nowhere"))
+
+    def connecting(self, positions: dict[str, str] | None = None) -> Session:
+        """Return a session whose client has sent its connect."""
+        session = Session(RULES, Acceptance.AT_ONCE)
+        session.open([])
+        session.received(Connect(1, CREDENTIAL, positions or {}))
+        return session
+
+    def subscribing(self) -> Session:
+        """Return a session that subscribes to what the credential names."""
+        session = self.connecting()
+        self.assertEqual(
+            session.authenticated(self.LISTED),
+            [SubscribeChannel("a", is_initial=True), SubscribeChannel("b", is_initial=True)],
+        )
+        self.assertIs(session.state, SessionState.SUBSCRIBING)
+        return session
+
+    def connected(self) -> Session:
+        """Return one that has done so."""
+        session = self.subscribing()
+        session.subscribed("a")
+        session.subscribed("b")
+        return session
+
+    def test_connect_is_answered_when_all_that_may_be_are_subscribed(self) -> None:
+        session = self.subscribing()
+        start = SubscriptionStart("5-0.00000005")
+        self.assertEqual(session.subscribed("b", start), [])
+        self.assertEqual(session.received(Subscribe(2, "talk")), [])
+        self.assertEqual(
+            session.subscribed("a"),
+            [
+                Welcome(1, (Subscribed(0, "b", start.position), Subscribed(0, "a"))),
+                CarryOut((Subscribe(2, "talk"),)),
+            ],
+        )
+        self.assertTrue(session.is_connected)
+        self.assertEqual(session.channels, ("a", "b"))
+
+    def test_client_resumes_from_the_positions_of_its_connect(self) -> None:
+        session = self.connecting({"b": "4-0.00000004", "talk": ""})
+        self.assertEqual(
+            session.authenticated(self.LISTED),
+            [SubscribeChannel("a", is_initial=True), SubscribeChannel("b", is_initial=True, since="4-0.00000004")],
+        )
+        session.subscribed("a")
+        (welcome,) = session.subscribed("b")
+        assert isinstance(welcome, Welcome)
+        self.assertEqual([each.since for each in welcome.subscriptions], [None, "4-0.00000004"])
+
+    def test_one_that_cannot_be_subscribed_is_the_reply_to_the_connect(self) -> None:
+        session = self.subscribing()
+        session.subscribed("a")
+        self.assertEqual(
+            session.subscribe_failed("b"),
+            [
+                SendReply(Failed(1, ClientError.NOT_AVAILABLE)),
+                UnsubscribeChannel("a"),
+                UnsubscribeChannel("b"),
+            ],
+        )
+        self.assertTrue(session.is_rejected)
+        self.assertEqual(session.connection_lost(), [])
+
+    def test_late_failure_of_another_channel_changes_nothing(self) -> None:
+        self.assertEqual(self.subscribing().subscribe_failed("talk"), [])
+
+    def test_gap_before_the_connect_is_answered_has_the_client_try_again(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.gap("a"), [], "nothing has been missed yet")
+        session.subscribed("a")
+        self.assertEqual(session.gap("a")[0], SendReply(Failed(1, ClientError.NOT_AVAILABLE)))
+
+    def test_gap_afterwards_closes_the_client_because_it_would_not_subscribe_again(self) -> None:
+        session = self.connected()
+        self.assertEqual(session.gap("a"), [Close(Disconnect.GAP)])
+
+    def test_revocation_ends_one_of_them_and_the_client_is_told(self) -> None:
+        session = self.connected()
+        self.assertEqual(
+            session.unsubscribed("a"),
+            [UnsubscribeChannel("a"), SendReply(SubscriptionEnded("a", Disconnect.REVOKED))],
+        )
+        self.assertEqual(session.channels, ("b",))
+
+    def test_client_subscribes_to_none_of_them_twice(self) -> None:
+        session = self.connected()
+        self.assertEqual(session.received(Subscribe(2, "a")), [SendReply(Failed(2, ClientError.ALREADY_SUBSCRIBED))])
+
+    def test_credential_that_expires_meanwhile_is_the_reply_to_the_connect(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(
+            session.rejected(ClientError.TOKEN_EXPIRED),
+            [
+                SendReply(Failed(1, ClientError.TOKEN_EXPIRED)),
+                UnsubscribeChannel("a"),
+                UnsubscribeChannel("b"),
+            ],
+        )
+
+
+class LookUpTests(SynchronousTestCase):
+    """History and presence by a command."""
+
+    def setUp(self) -> None:
+        level = Access.AUTHENTICATED
+        self.rules = Namespaces(
+            [
+                Namespace("kept", ("kept",), history_size=10, presence=True),
+                Namespace(
+                    "members",
+                    ("members",),
+                    history_size=10,
+                    read_history=level,
+                    presence=True,
+                    read_presence=level,
+                ),
+                Namespace("plain", ("plain",)),
+            ]
+        )
+
+    def session(self, identity: Identity = ANONYMOUS) -> Session:
+        """Return the session of a client that has connected."""
+        session = Session(self.rules, Acceptance.AT_ONCE)
+        session.open([])
+        session.received(Connect(1, None))
+        session.authenticated(identity)
+        return session
+
+    def test_what_is_permitted_is_looked_up(self) -> None:
+        for identity, channel in ((ANONYMOUS, "kept"), (Identity("42"), "members")):
+            for command in (ReadHistory(2, channel), ReadPresence(2, channel)):
+                self.assertEqual(self.session(identity).received(command), [LookUp(command)])
+
+    def test_what_is_not_is_an_error(self) -> None:
+        for channel, error in (
+            ("members", ClientError.NO_CREDENTIAL),
+            ("plain", ClientError.NOT_SUPPORTED),
+            ("nowhere", ClientError.UNKNOWN_CHANNEL),
+        ):
+            for command in (ReadHistory(2, channel), ReadPresence(2, channel)):
+                self.assertEqual(self.session().received(command), [SendReply(Failed(2, error))], channel)
+
+    def test_newest_messages_need_the_level_of_the_history(self) -> None:
+        wanted = Subscribe(0, "members", newest=3)
+        session = Session(self.rules)
+        self.assertEqual(session.open([wanted])[0], Reject(ClientError.NO_CREDENTIAL, is_accepted=False))
+        session = Session(self.rules)
+        session.open([wanted], CredentialSource.HANDSHAKE)
+        self.assertEqual(
+            session.authenticated(Identity("42")), [SubscribeChannel("members", is_initial=True, newest=3)]
+        )

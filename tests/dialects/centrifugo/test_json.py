@@ -50,8 +50,7 @@ from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
-from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE
-from wsrelay.dialects.centrifugo.json import MAX_COMMANDS_PER_MESSAGE
+from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE, MAX_COMMANDS_PER_MESSAGE
 from wsrelay.interfaces import IDialect
 
 DIALECT = JSONDialect()

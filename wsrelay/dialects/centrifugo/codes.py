@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wsrelay.core.messaging.messages import Farewell
 from wsrelay.core.outcomes.client_errors import ClientError
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 
-__all__ = ["DISCONNECT_CODES", "ERRORS", "UNSUBSCRIBE_CODES", "ErrorCode", "error_code", "unsubscribe_code"]
+__all__ = ["DISCONNECT_CODES", "ERRORS", "UNSUBSCRIBE_CODES", "ErrorCode", "error_code", "farewell", "unsubscribe_code"]
 
 
 class ErrorCode(NamedTuple):
@@ -85,6 +86,12 @@ def error_code(error: ClientError) -> ErrorCode:
     if found is not None:
         return found
     return _INTERNAL if error.is_temporary else _PERMISSION_DENIED
+
+
+def farewell(disconnect: AnyDisconnect) -> Farewell:
+    """Close with Centrifugo's code. The reason is our own; it is never JSON, which an SDK would try to read."""
+    code = DISCONNECT_CODES[disconnect] if isinstance(disconnect, Disconnect) else disconnect.code
+    return Farewell(code, disconnect.reason)
 
 
 def unsubscribe_code(disconnect: Disconnect) -> int:

@@ -27,12 +27,15 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation, RejectedError
 
-__all__ = ["MAX_CHANNELS_IN_CONNECT", "MAX_CLIENT_PAGE", "Document", "read_command"]
+__all__ = ["MAX_CHANNELS_IN_CONNECT", "MAX_CLIENT_PAGE", "MAX_COMMANDS_PER_MESSAGE", "Document", "read_command"]
 
 Document: TypeAlias = dict[str, Any]
 
 MAX_CLIENT_PAGE = 300
 """The most publications in one page for a client. Centrifugo's, too (`client.history_max_publication_limit`)."""
+
+MAX_COMMANDS_PER_MESSAGE = 256
+"""Commands in one message: a connect and every subscribe of a client that reconnects, and as many again."""
 
 MAX_CHANNELS_IN_CONNECT = 128
 """The most positions in a connect: one for each channel that a client may be subscribed to."""
@@ -108,7 +111,7 @@ def _credential(token: str) -> Credential:
 
 def _subscribe(command_id: int, request: Document) -> Command:
     channel = _channel(request)
-    if request.get("tf"):
+    if request.get("tf") is not None:
         raise _BadRequestError
     if request.get("type"):
         return Unsupported(command_id, ClientError.NOT_SUPPORTED)

@@ -35,18 +35,15 @@ from wsrelay.core.outcomes.errors import ProtocolViolation
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
-from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES
-from wsrelay.dialects.centrifugo.commands import Document, read_command
+from wsrelay.dialects.centrifugo.codes import farewell
+from wsrelay.dialects.centrifugo.commands import MAX_COMMANDS_PER_MESSAGE, Document, read_command
 from wsrelay.dialects.centrifugo.replies import event_document, publication_info, publication_offset, reply_document
 from wsrelay.interfaces import IDialect
 
-__all__ = ["MAX_COMMANDS_PER_MESSAGE", "PATH", "JSONDialect", "write_document"]
+__all__ = ["PATH", "JSONDialect", "write_document"]
 
 PATH = "/connection/websocket"
 """Where the dialect is spoken: Centrifugo's default."""
-
-MAX_COMMANDS_PER_MESSAGE = 256
-"""Commands in one message: a connect and every subscribe of a client that reconnects, and as many again."""
 
 _PING = Message(b"{}")
 
@@ -88,9 +85,8 @@ class JSONDialect:
         return _PING
 
     def close(self, disconnect: AnyDisconnect) -> Farewell:
-        """Close with Centrifugo's code. The reason is our own; it is never JSON, which an SDK would try to read."""
-        code = DISCONNECT_CODES[disconnect] if isinstance(disconnect, Disconnect) else disconnect.code
-        return Farewell(code, disconnect.reason)
+        """See `wsrelay.dialects.centrifugo.codes.farewell`."""
+        return farewell(disconnect)
 
 
 def write_document(value: Any) -> bytes:

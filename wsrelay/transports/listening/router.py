@@ -240,7 +240,7 @@ class ConnectionRouterFactory(Factory):
             RejectedError: The origin may not connect.
         """
         request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
-        route = find_route(self._routes, request.path)
+        route = find_route(self._routes, request.path, request.subprotocols, request.query)
         if request.is_upgrade:
             return self._check_websocket(transport, request, route)
         if route is not None and route.transport == "sse" and request.method == b"GET":
