@@ -44,6 +44,16 @@ class CacheTests(HookCase):
         self.assertEqual(self.identity_after(allow(sub="9")).subject, "9")
         self.assertEqual(self.counters["cached"], 0)
 
+    def test_answer_with_much_data_is_not_cached(self) -> None:
+        for answer in (
+            allow(sub="8", subs={f"a{n}": {} for n in range(21)}),
+            allow(sub="8", info="x" * 2000, subs={"a": {"info": "x" * 1000, "data": "x" * 1100}}),
+        ):
+            self.identity_after(answer)
+            self.assertEqual(self.identity_after(allow(sub="9", info="x" * 4000)).subject, "9")
+            self.assertEqual(self.counters["cached"], 0)
+            self.hook.clear_cache()
+
     def test_cleared_cache_asks_again(self) -> None:
         self.identity_after(allow(sub="8"))
         self.hook.clear_cache()

@@ -26,6 +26,7 @@ from tests.auth.hook_case import (
     response,
 )
 from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ClaimError, FetchError, RejectedError
 from wsrelay.core.wire.handshake import Handshake
@@ -124,6 +125,19 @@ class AllowTests(HookCase):
         self.assertEqual(self.identity_after(allow(channels=["a"]), USER), replace(USER, channels=("a",)))
         self.assertEqual(self.counters, {"allowed": 7})
 
+    def test_answer_overrides_info_and_server_subscriptions_if_it_has_any(self) -> None:
+        identity = replace(USER, info=b"1", subs=(ServerSubscription("a"),))
+        answer = allow(info={"name": "Ann"}, subs={"b": {"info": 2}})
+        expected = replace(USER, info=b'{"name":"Ann"}', subs=(ServerSubscription("b", b"2"),))
+        self.assertEqual(self.identity_after(answer, identity), expected)
+        self.assertEqual(self.identity_after(allow(b64info="WzFd"), identity).info, b"[1]")
+        for answer in (response(204), allow(), allow(info=None, subs=None), allow(subs={})):
+            self.assertEqual(self.identity_after(answer, identity), identity)
+
+    def test_answer_with_server_subscriptions_does_not_authenticate(self) -> None:
+        identity = self.identity_after(allow(subs={"b": {}}, info=1))
+        self.assertEqual((identity.is_authenticated, identity.channels), (False, None))
+
     def test_answer_with_a_user_or_channels_authenticates(self) -> None:
         self.assertTrue(self.identity_after(allow(sub="8")).is_authenticated)
         self.assertTrue(self.identity_after(allow(channels=["a"])).is_authenticated)
@@ -190,7 +204,14 @@ class RejectTests(HookCase):
             self.assertEqual(self.client_error(self.publish()), ClientError.NOT_CHECKED)
 
     def test_unreadable_claim_is_no_answer_and_is_logged_without_its_value(self) -> None:
-        for name, value in (("sub", "x" * 300), ("channels", "room"), ("publish", ["no/channel"]), ("exp", "soon")):
+        for name, value in (
+            ("sub", "x" * 300),
+            ("channels", "room"),
+            ("publish", ["no/channel"]),
+            ("exp", "soon"),
+            ("b64info", "?"),
+            ("subs", ["a"]),
+        ):
             self.make()
             self.assertEqual(self.error_after(allow(**{name: value}), USER), ClientError.NOT_CHECKED)
             self.assertEqual(self.counters, {"failed": 1})
@@ -231,7 +252,7 @@ class RejectTests(HookCase):
         """Return whether a body holds valid claims that have not expired."""
         try:
             claims = json.loads(body)
-            if not set(claims) <= {"sub", "channels", "publish", "exp"}:
+            if not set(claims) <= {"sub", "channels", "publish", "exp", "info", "b64info", "subs"}:
                 return False
             identity = read_identity(claims)
         except (ValueError, AttributeError, TypeError, ClaimError):

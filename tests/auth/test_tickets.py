@@ -15,6 +15,7 @@ from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.secret import Secret
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.testing.credential_stores import FakeCredentialStore
@@ -113,6 +114,20 @@ class TicketVerifierTests(SynchronousTestCase):
         self.assertIsNone(identity.expires)
         self.assertIs(self.redeem({"sub": "42", "exp": 1000}), ClientError.TICKET)
         self.assertEqual(self.details, ["a ticket: it has expired"])
+
+    def test_connection_ends_when_the_ticket_says_so(self) -> None:
+        for end, expires in ((2000, 2000.0), (0, None), (None, None)):
+            identity = self.redeem({"sub": "42", "exp": 1001, "expire_at": end, "info": [1], "subs": {"a": {}}})
+            self.assertEqual(
+                identity,
+                Identity(
+                    "42",
+                    expires=expires,
+                    credential_id=f"ticket:{TICKET}",
+                    info=b"[1]",
+                    subs=(ServerSubscription("a"),),
+                ),
+            )
 
     def test_ticket_can_be_bound_to_an_address_and_is_spent_from_another_one(self) -> None:
         for ip, address, good in (

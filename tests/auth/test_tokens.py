@@ -26,6 +26,7 @@ from wsrelay.auth.keys import FixedKeys, Key, Keys, read_keys
 from wsrelay.auth.tokens import MAX_JTI_BYTES, TokenVerifier
 from wsrelay.core.access.credentials import MAX_CREDENTIAL_BYTES
 from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 
@@ -106,6 +107,18 @@ class GoodTests(TokenCase):
 
     def test_token_needs_an_exp_only(self) -> None:
         self.assertEqual(self.verified(jwt.encode({"exp": EXPIRES}, SECRET)), Identity(expires=EXPIRES + LEEWAY))
+
+    def test_empty_subject_is_no_user(self) -> None:
+        """As in tokens for Centrifugo, of visitors who are not logged in."""
+        identity = self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "sub": ""}))
+        self.assertEqual(identity, Identity(expires=EXPIRES + LEEWAY))
+
+    def test_info_and_server_subscriptions_are_kept_and_meta_is_not(self) -> None:
+        claims = {"exp": EXPIRES, "info": {"a": 1}, "subs": {"news": {"data": 2}}, "meta": {"secret": 1}}
+        self.assertEqual(
+            self.verified(jwt.encode(claims, SECRET)),
+            Identity(expires=EXPIRES + LEEWAY, info=b'{"a":1}', subs=(ServerSubscription("news", data=b"2"),)),
+        )
 
     def test_number_is_a_valid_subject(self) -> None:
         self.assertEqual(self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "sub": 42})).subject, "42")
@@ -290,6 +303,23 @@ class TimeTests(TokenCase):
             for early in (LEEWAY + 1, 50, 10**9):
                 self.assert_rejected(self.token(**{name: NOW + early}), ClientError.TOKEN_EXPIRED, "not yet valid")
 
+    def test_expire_at_is_the_end_of_the_connection_and_exp_that_of_the_token(self) -> None:
+        for end, expires in (
+            (EXPIRES + 500, EXPIRES + 500 + LEEWAY),
+            (NOW + 1, NOW + 1 + LEEWAY),
+            (0, None),
+            (None, EXPIRES + LEEWAY),
+        ):
+            self.now = NOW
+            token = self.token(expire_at=end)
+            self.assertEqual(self.verified(token).expires, expires)
+            self.now = EXPIRES + LEEWAY
+            self.assert_rejected(token, ClientError.TOKEN_EXPIRED, "expired")
+
+    def test_token_whose_connection_would_be_over_is_rejected(self) -> None:
+        for end in (NOW - LEEWAY, 1, -1):
+            self.assert_rejected(self.token(expire_at=end), ClientError.TOKEN_EXPIRED, "expired")
+
     def test_times_may_have_fractions(self) -> None:
         """RFC 7519 section 2."""
         self.assertEqual(self.verified(self.token(exp=EXPIRES + 0.5, nbf=NOW - 0.5)).expires, EXPIRES + 0.5 + LEEWAY)
@@ -350,13 +380,16 @@ class ClaimTests(TokenCase):
     def test_invalid_claim_is_explained_by_name_without_its_value(self) -> None:
         patterns = "must be a list of channel names, or beginnings of names with * at the end"
         for name, value, why in (
-            ("sub", "", "sub must be a text of 1 to 255 bytes"),
             ("sub", "topsecret" * 40, "sub must be a text of 1 to 255 bytes"),
             ("sub", ["topsecret"], "sub must be a text of 1 to 255 bytes"),
             ("sub", "topsecret\ud800", "sub must be a text of 1 to 255 bytes"),
             ("channels", "topsecret", "channels must be a list of at most 100 channel patterns"),
             ("channels", ["$topsecret"], f"channels {patterns}"),
             ("publish", ["top*secret"], f"publish {patterns}"),
+            ("info", "x" * 4095, "info must have at most 4096 bytes as JSON"),
+            ("b64info", "topsecret", "b64info must be a text in base64"),
+            ("subs", {"$topsecret": {}}, "subs must be an object of channel names"),
+            ("expire_at", "topsecret", "expire_at must be a number: seconds since 1970"),
         ):
             self.assert_claims_rejected(why, {"exp": EXPIRES, name: value})
 

@@ -263,7 +263,11 @@ class TicketTests(APICase):
             ({"seconds": 0}, "seconds must be a whole number from 1 to 3600"),
             ({"seconds": True}, "seconds must be a whole number from 1 to 3600"),
             ({"seconds": 9999}, "seconds must be a whole number from 1 to 3600"),
-            ({"user": 1}, "user is not a claim of a ticket; these are: sub, channels, publish, ip, exp, and seconds"),
+            (
+                {"user": 1},
+                "user is not a claim of a ticket; these are: sub, channels, publish, ip, exp, expire_at, info, "
+                "b64info, subs, and seconds",
+            ),
             ({"channels": "a"}, "channels must be a list of at most 100 channel patterns"),
             ({"sub": "x", "channels": ["y" * 250] * 100}, "the claims of a ticket are limited to 16384 bytes of JSON"),
             ({"exp": -1}, "exp is in the past"),

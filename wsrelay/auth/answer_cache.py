@@ -13,13 +13,17 @@ from wsrelay.core.access.identity import Identity
 from wsrelay.core.flow.ttl import ExpiringCache
 from wsrelay.core.outcomes.client_errors import ClientError
 
-__all__ = ["MAX_CACHED", "MAX_CACHED_PATTERNS", "AnswerCache"]
+__all__ = ["MAX_CACHED", "MAX_CACHED_BYTES", "MAX_CACHED_PATTERNS", "AnswerCache"]
 
 MAX_CACHED = 10_000
 """The most answers that are kept."""
 
 MAX_CACHED_PATTERNS = 20
-"""Answers with more channel patterns are not kept. Of the longest names, these are five kilobytes."""
+"""Answers with more channel patterns and channels in `subs` are not kept. Of the longest names, these are five
+kilobytes."""
+
+MAX_CACHED_BYTES = 4096
+"""Answers with more data in `info` and `subs` are not kept."""
 
 
 class AnswerCache:
@@ -103,6 +107,8 @@ class AnswerCache:
 
 
 def _is_small(verdict: Verdict) -> bool:
-    if isinstance(verdict, Identity):
-        return len(verdict.channels or ()) + len(verdict.publish or ()) <= MAX_CACHED_PATTERNS
-    return True
+    if not isinstance(verdict, Identity):
+        return True
+    names = len(verdict.channels or ()) + len(verdict.publish or ()) + len(verdict.subs)
+    size = len(verdict.info) + sum(len(each.info) + len(each.data) for each in verdict.subs)
+    return names <= MAX_CACHED_PATTERNS and size <= MAX_CACHED_BYTES

@@ -64,7 +64,7 @@ def read_verdict(response: HTTPResponse, verdicts: VerdictsByStatus, *, with_ide
     claims = _decode(response.body)
     if not with_identity:
         return ANONYMOUS
-    reject_unknown_claims(claims, ("sub", "channels", "publish", "exp"))
+    reject_unknown_claims(claims, ("sub", "channels", "publish", "exp", "info", "b64info", "subs"))
     return read_identity(claims)
 
 
@@ -91,6 +91,8 @@ def merge_identity(identity: Identity, answer: Identity) -> Identity:
         channels=identity.channels if answer.channels is None else answer.channels,
         publish=identity.publish if answer.publish is None else answer.publish,
         expires=min(ends, default=None),
+        info=answer.info or identity.info,
+        subs=answer.subs or identity.subs,
         # An application that lists channels for a client vouches for it, even if it names no user.
         is_authenticated=identity.is_authenticated or answer.subject is not None or answer.channels is not None,
     )

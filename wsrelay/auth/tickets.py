@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.identity import Identity, read_end
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.access.ticket_claims import check_ticket, is_within, read_document
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -90,8 +91,8 @@ class TicketVerifier:
         # The answer counts later, when the client is registered and a revocation finds it; here, that there is one.
         targets = identity.revocation_targets(connection)
         await self._ask(self._store.are_revoked(targets), "it cannot be known whether a ticket is revoked")
-        # Without `expires`: that is the end of the ticket, and the connection outlives it.
-        return Identity(identity.subject, identity.channels, identity.publish, credential_id=identity.credential_id)
+        # Without `exp`: that is the end of the ticket, and the connection outlives it.
+        return replace(identity, expires=read_end(claims, None))
 
     async def spend(self, ticket: Secret) -> None:
         """Take a ticket out of the store: nobody can use it again.

@@ -5,7 +5,7 @@ PyJWT does the cryptography and parses the parts. Times are checked here, becaus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from twisted.internet.defer import Deferred
 
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
-from wsrelay.core.access.identity import Identity, read_identity, read_instant
+from wsrelay.core.access.identity import Identity, read_end, read_identity, read_instant
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ClaimError, RejectedError
 
@@ -77,7 +77,8 @@ class TokenVerifier:
             text: The token. The caller bounds its length, by `wsrelay.core.access.credentials.MAX_CREDENTIAL_BYTES`.
 
         Returns:
-            Fires with the identity. Its `expires` is the token's `exp` plus the leeway.
+            Fires with the identity. Its `expires` is the token's `exp`, or `expire_at` if that is given, plus the
+            leeway.
 
         Raises:
             RejectedError: (Failure of the Deferred.) With `ClientError.TOKEN`, the signature of an issuer is not
@@ -140,14 +141,16 @@ class TokenVerifier:
 
     def _read_identity(self, claims: dict[str, Any]) -> Identity:
         try:
-            identity = read_identity(claims, _credential_id(claims))
+            # An empty `sub` is how services that sign tokens for Centrifugo say that nobody is logged in.
+            identity = read_identity({**claims, "sub": _subject(claims)}, _credential_id(claims))
             starts = [read_instant(claims, name) or 0.0 for name in ("nbf", "iat")]
+            end = read_end(claims, identity.expires)
         except ClaimError as error:
             raise self._rejected(ClientError.TOKEN_CLAIMS, str(error)) from None
         now = self._now()
-        expires = float(claims["exp"]) + self._leeway
+        expires = None if end is None else end + self._leeway
         # RFC 7519 section 4.1.4: at that instant it has expired.
-        if expires <= now:
+        if float(claims["exp"]) + self._leeway <= now or (expires is not None and expires <= now):
             raise self._rejected(ClientError.TOKEN_EXPIRED, "expired")
         # RFC 7519 section 4.1.5. The RFC permits an iat in the future, but the clock that made it also made exp.
         if max(starts) - self._leeway > now:
@@ -157,6 +160,10 @@ class TokenVerifier:
     def _rejected(self, client_error: ClientError, detail: str) -> RejectedError:
         self._log_detail(detail)
         return RejectedError(client_error)
+
+
+def _subject(claims: Mapping[str, Any]) -> object:
+    return None if claims.get("sub") == "" else claims.get("sub")
 
 
 def _credential_id(claims: dict[str, Any]) -> str | None:

@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.identity import ANONYMOUS, MAX_PATTERNS, Identity, read_identity, reject_unknown_claims
+from wsrelay.core.access.identity import (
+    ANONYMOUS,
+    MAX_PATTERNS,
+    Identity,
+    read_end,
+    read_identity,
+    reject_unknown_claims,
+)
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.channel_names import matches
 from wsrelay.core.outcomes.errors import ClaimError
 
@@ -55,6 +63,7 @@ class IdentityTests(SynchronousTestCase):
             (None,) * 5,
         )
         self.assertIsNone(identity.cookie_error)
+        self.assertEqual((identity.info, identity.subs), (b"", ()))
 
     def test_anonymous_identity_has_only_its_connection_as_a_target(self) -> None:
         self.assertFalse(ANONYMOUS.is_authenticated)
@@ -94,9 +103,24 @@ class ReadTests(SynchronousTestCase):
             read_identity(claims, "token:7"), Identity("42", ("a", "b*"), (), 12.5, "token:7", is_authenticated=True)
         )
 
+    def test_info_and_server_subscriptions_are_read(self) -> None:
+        claims = {"info": {"name": "Ann"}, "subs": {"a": {"data": [1]}}}
+        self.assertEqual(
+            read_identity(claims), Identity(info=b'{"name":"Ann"}', subs=(ServerSubscription("a", data=b"[1]"),))
+        )
+        self.assertEqual(read_identity({"b64info": "WzFd", "info": 2}).info, b"[1]")
+        self.assertEqual(error_text(b64info="?"), "b64info must be a text in base64")
+        self.assertEqual(error_text(subs=[]), "subs must be an object of at most 128 channels")
+
+    def test_server_subscriptions_limit_nothing(self) -> None:
+        identity = read_identity({"subs": {"a": {}}})
+        self.assertIsNone(identity.channels)
+        self.assertFalse(identity.lists_channel("a"))
+
     def test_missing_and_null_claims_are_the_same(self) -> None:
         self.assertEqual(read_identity({}), Identity())
-        self.assertEqual(read_identity(dict.fromkeys(("sub", "channels", "publish", "exp"))), Identity())
+        names = ("sub", "channels", "publish", "exp", "info", "b64info", "subs")
+        self.assertEqual(read_identity(dict.fromkeys(names)), Identity())
 
     def test_integer_subject_is_its_decimal_text(self) -> None:
         self.assertEqual([read_identity({"sub": sub}).subject for sub in (42, "42", 0, -1)], ["42", "42", "0", "-1"])
@@ -214,6 +238,21 @@ class ReadTests(SynchronousTestCase):
         identity = read_identity(json.loads(json.dumps({"channels": patterns, "publish": patterns})))
         self.assertEqual(identity.lists_channel(channel), matches(patterns, channel))
         self.assertEqual(identity.lists_for_publish(channel), matches(patterns, channel))
+
+
+class EndTests(SynchronousTestCase):
+    """`read_end`."""
+
+    def test_end_is_that_of_the_claim_or_the_default_and_0_is_none(self) -> None:
+        for claims, end in (({"expire_at": 7}, 7.0), ({"expire_at": 0}, None), ({"expire_at": 0.0}, None)):
+            self.assertEqual(read_end(claims, 5.0), end)
+        for claims in ({}, {"expire_at": None}, {"exp": 7}):
+            self.assertEqual((read_end(claims, 5.0), read_end(claims, None)), (5.0, None))
+
+    def test_end_that_is_not_a_finite_number_is_rejected(self) -> None:
+        for value in ("7", True, [7], math.inf, math.nan, 10**400):
+            error = self.assertRaises(ClaimError, read_end, {"expire_at": value}, None)
+            self.assertEqual(str(error), "expire_at must be a number: seconds since 1970")
 
 
 class UnknownClaimTests(SynchronousTestCase):

@@ -47,6 +47,9 @@ class TicketTests(SynchronousTestCase):
         claims = {"sub": 42, "channels": ["room:1"], "publish": [], "exp": 5, "ip": "192.0.2.7"}
         self.assertEqual(check_ticket(claims, "ticket:x"), Identity("42", ("room:1",), (), 5.0, "ticket:x"))
         self.assertEqual(check_ticket({}), Identity())
+        self.assertEqual(
+            check_ticket({"info": 1, "subs": {}, "exp": 5, "expire_at": 7}), Identity(info=b"1", expires=5.0)
+        )
 
     def test_ip_may_be_an_address_a_network_or_missing(self) -> None:
         for ip in (
@@ -83,7 +86,16 @@ class TicketTests(SynchronousTestCase):
                 check_ticket({"ip": other})
 
     def test_any_other_invalid_claim_is_rejected(self) -> None:
-        for claims in ({"sub": ""}, {"channels": "a"}, {"publish": [1]}, {"exp": "soon"}):
+        for claims in (
+            {"sub": ""},
+            {"channels": "a"},
+            {"publish": [1]},
+            {"exp": "soon"},
+            {"expire_at": "later"},
+            {"subs": ["a"]},
+            {"b64info": "?"},
+            {"meta": {}},
+        ):
             with self.assertRaises(ClaimError):
                 check_ticket({"ip": "192.0.2.7", **claims})
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wsrelay.core.access.payload_claims import read_payload
+from wsrelay.core.access.server_subscriptions import ServerSubscription, read_subscriptions
 from wsrelay.core.messaging.channel_names import check_pattern, matches
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ChannelError, ClaimError
@@ -16,6 +18,7 @@ __all__ = [
     "MAX_SUBJECT_BYTES",
     "Identity",
     "is_name",
+    "read_end",
     "read_identity",
     "read_instant",
     "reject_unknown_claims",
@@ -43,6 +46,9 @@ class Identity:
         is_authenticated: Whether a credential or the application vouches for the client.
         cookie_error: Why the token in the client's cookie was rejected: the error for a client that is rejected for
             want of a credential. If None, there was no such cookie, or it was accepted.
+        info: What other clients are told about this one, as JSON on one line; empty if nothing.
+        subs: Channels that it is subscribed to when it connects, in dialects in which the server can do that. They
+            limit nothing.
         address: The client's address, if the application was asked about it; else empty.
         connection: The unique name of its connection, if the application was asked about it; else empty.
     """
@@ -54,6 +60,8 @@ class Identity:
     credential_id: str | None = None
     is_authenticated: bool = True
     cookie_error: ClientError | None = None
+    info: bytes = b""
+    subs: tuple[ServerSubscription, ...] = ()
     address: str = field(default="", compare=False)
     connection: str = field(default="", compare=False)
 
@@ -92,7 +100,8 @@ def read_identity(claims: Mapping[str, object], credential_id: str | None = None
 
     Args:
         claims: `sub`, a str or int; `channels` and `publish`, lists of channel patterns; `exp`, seconds since the
-            epoch. Each may be missing or None; all others are ignored.
+            epoch; `info` and `b64info`, see `read_payload`; `subs`, see `read_subscriptions`. Each may be missing or
+            None; all others are ignored.
         credential_id: The target that revokes the credential. If None, nothing does.
 
     Raises:
@@ -110,6 +119,8 @@ def read_identity(claims: Mapping[str, object], credential_id: str | None = None
         publish=_patterns(claims, "publish"),
         expires=read_instant(claims, "exp"),
         credential_id=credential_id,
+        info=read_payload(claims, "info"),
+        subs=read_subscriptions(claims),
     )
 
 
@@ -151,6 +162,23 @@ def read_instant(claims: Mapping[str, object], name: str) -> float | None:
         # An integer of JSON has no bound, a float has.
         pass
     raise ClaimError(f"{name} must be a number: seconds since 1970")
+
+
+def read_end(claims: Mapping[str, object], default: float | None) -> float | None:
+    """Read the claim `expire_at`: when what a credential is for ends, whenever the credential itself does.
+
+    Args:
+        claims: The claims.
+        default: The end if the claim is missing or null.
+
+    Returns:
+        Seconds since the epoch. If None, it has no end: the claim is 0.
+
+    Raises:
+        ClaimError: The claim is not a number, or is not finite.
+    """
+    end = read_instant(claims, "expire_at")
+    return default if end is None else end or None
 
 
 def _patterns(claims: Mapping[str, object], name: str) -> tuple[str, ...] | None:

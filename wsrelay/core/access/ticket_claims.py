@@ -6,13 +6,16 @@ import json
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from wsrelay.core.access.identity import Identity, read_identity, reject_unknown_claims
+from wsrelay.core.access.identity import Identity, read_end, read_identity, reject_unknown_claims
 from wsrelay.core.outcomes.errors import ClaimError
 
-__all__ = ["MAX_DOCUMENT_BYTES", "check_ticket", "is_within", "read_document"]
+__all__ = ["MAX_DOCUMENT_BYTES", "TICKET_CLAIMS", "check_ticket", "is_within", "read_document"]
 
 MAX_DOCUMENT_BYTES = 16 * 1024
 """The longest document of a ticket."""
+
+TICKET_CLAIMS = ("sub", "channels", "publish", "ip", "exp", "expire_at", "info", "b64info", "subs")
+"""The claims that a ticket may have."""
 
 
 def read_document(document: bytes) -> dict[str, Any]:
@@ -34,14 +37,15 @@ def check_ticket(claims: dict[str, Any], credential_id: str | None = None) -> Id
     """Read the identity from the claims of a ticket.
 
     Args:
-        claims: Those of `wsrelay.core.access.identity.read_identity`, and `ip`: an address, or a network such as
-            192.0.2.0/24.
+        claims: Those of `wsrelay.core.access.identity.read_identity`; `ip`: an address, or a network such as
+            192.0.2.0/24; and `expire_at`, see `wsrelay.core.access.identity.read_end`.
         credential_id: The target that revokes the ticket. If None, nothing does.
 
     Raises:
         ClaimError: A claim has another type, form or name.
     """
-    reject_unknown_claims(claims, ("sub", "channels", "publish", "ip", "exp"))
+    reject_unknown_claims(claims, TICKET_CLAIMS)
+    read_end(claims, None)
     ip = claims.get("ip")
     if ip is not None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from secrets import token_urlsafe
 from typing import Any
 
-from wsrelay.core.access.ticket_claims import MAX_DOCUMENT_BYTES, check_ticket
+from wsrelay.core.access.ticket_claims import MAX_DOCUMENT_BYTES, TICKET_CLAIMS, check_ticket
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError
 from wsrelay.engine.operations.arguments import check_seconds
 from wsrelay.interfaces import ICredentialStore
@@ -20,8 +20,6 @@ MAX_TICKET_SECONDS = 3600
 TICKET_BYTES = 24
 """The randomness of a ticket."""
 
-_TICKET_CLAIMS = ("sub", "channels", "publish", "ip", "exp")
-
 
 async def create_ticket(
     store: ICredentialStore, now: Callable[[], float], claims: Mapping[str, Any], seconds: int
@@ -31,7 +29,7 @@ async def create_ticket(
     Args:
         store: Keeps it.
         now: Returns the wall clock time in seconds since the epoch, which the claim `exp` refers to.
-        claims: The claims `sub`, `channels`, `publish`, `ip` and `exp`, each of them optional.
+        claims: Those of `wsrelay.core.access.ticket_claims.TICKET_CLAIMS`, each of them optional.
         seconds: The ticket's lifetime, from 1 to `MAX_TICKET_SECONDS`.
 
     Raises:
@@ -39,9 +37,9 @@ async def create_ticket(
         BrokerUnavailable: The ticket cannot be stored now.
     """
     check_seconds("seconds", seconds, 1, MAX_TICKET_SECONDS)
-    if unknown := sorted(set(claims) - set(_TICKET_CLAIMS)):
+    if unknown := sorted(set(claims) - set(TICKET_CLAIMS)):
         raise ClaimError(
-            f"{unknown[0][:40]} is not a claim of a ticket; these are: {', '.join(_TICKET_CLAIMS)}, and seconds"
+            f"{unknown[0][:40]} is not a claim of a ticket; these are: {', '.join(TICKET_CLAIMS)}, and seconds"
         )
     identity = check_ticket(dict(claims))
     if identity.expires is not None and identity.expires <= now():
