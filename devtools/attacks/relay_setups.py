@@ -23,7 +23,8 @@ class RelayName(StrEnum):
 
     Attributes:
         OPEN: Every channel is public, and clients may publish to ``talk:*``.
-        GUARDED: Requires a credential that names the channel; has an API, and accepts a cookie.
+        GUARDED: Requires a credential that names the channel; has an API, accepts a cookie, and speaks Centrifugo's
+            protocol.
         GUARDED_2: Another process with the same settings.
         PROXIED: The same, behind a proxy that appends client addresses to X-Forwarded-For.
         ORIGIN_REQUIRED: Rejects clients without an Origin.
@@ -124,7 +125,9 @@ _OPEN = Setup(
 
 
 def _guarded(_places: Resources) -> Setup:
-    return Setup(_GUARDED, {"WSRELAY_TOKEN_KEYS": forge.public_pem(), "WSRELAY_API_KEYS": API_KEY})
+    return Setup(
+        f"{_GUARDED} --centrifugo true", {"WSRELAY_TOKEN_KEYS": forge.public_pem(), "WSRELAY_API_KEYS": API_KEY}
+    )
 
 
 def _hooked(resources: Resources, seconds: int = 2) -> Setup:

@@ -393,6 +393,19 @@ class ClaimTests(TokenCase):
         ):
             self.assert_claims_rejected(why, {"exp": EXPIRES, name: value})
 
+    def test_token_for_one_channel_is_none_for_a_connection(self) -> None:
+        """Whatever else is in it, and whatever is wrong with it."""
+        for claims in (
+            {"channel": "room"},
+            {"channel": ""},
+            {"channel": 7},
+            {"channel": ["room"], "channels": ["room"]},
+            {"channel": "room", "exp": NOW - 100},
+        ):
+            token = forge({"alg": "HS256"}, {"exp": EXPIRES, "sub": "42", **claims})
+            self.assert_rejected(token, ClientError.CHANNEL_TOKEN, "it is for one channel")
+        self.verified(forge({"alg": "HS256"}, {"exp": EXPIRES, "channel": None}))
+
     def test_claims_that_are_no_json_object_are_rejected(self) -> None:
         for payload in (
             b"",

@@ -83,7 +83,8 @@ class TokenVerifier:
         Raises:
             RejectedError: (Failure of the Deferred.) With `ClientError.TOKEN`, the signature of an issuer is not
                 proven. With `ClientError.TOKEN_EXPIRED` or `ClientError.TOKEN_CLAIMS`, it is, and a time or another
-                claim is wrong. With `ClientError.NOT_CHECKED`, the keys are not known now.
+                claim is wrong. With `ClientError.CHANNEL_TOKEN`, it is a subscription token. With
+                `ClientError.NOT_CHECKED`, the keys are not known now.
         """
         return Deferred.fromCoroutine(self._verify(text))
 
@@ -140,6 +141,9 @@ class TokenVerifier:
         raise self._rejected(ClientError.TOKEN, "bad signature")
 
     def _read_identity(self, claims: dict[str, Any]) -> Identity:
+        if claims.get("channel") is not None:
+            # A subscription token: its issuer permits one channel, and not all that its user may do.
+            raise self._rejected(ClientError.CHANNEL_TOKEN, "it is for one channel")
         try:
             # An empty `sub` is how services that sign tokens for Centrifugo say that nobody is logged in.
             identity = read_identity({**claims, "sub": _subject(claims)}, _credential_id(claims))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -11,7 +12,7 @@ from devtools.attacks import forge
 from devtools.attacks.attack import attack
 from devtools.attacks.context import ROOM, AttackContext, outcome_of
 from devtools.attacks.relay_setups import COOKIE, RelayName
-from devtools.harness.http import upgrade
+from devtools.harness.http import client_frame, head, upgrade
 
 _RS256 = {"alg": "RS256", "typ": "JWT"}
 
@@ -183,6 +184,45 @@ async def token_for_others(context: AttackContext) -> None:
         await _bad(context, f"{claim}"[:40], forge.signed(**claim), "401 token_claims")
     for claims in ({"aud": {"relay": 1}}, {"aud": 1}, {"iss": [forge.ISSUER]}, {"sub": ["42"]}):
         await _bad(context, f"{claims}", _signed_raw({**forge.claims(), **claims}), "401 token_claims")
+
+
+@attack()
+async def token_of_one_channel(context: AttackContext) -> None:
+    """Show a subscription token, which is for one channel, in every place of a token for the connection."""
+    good, limited = (context.secret(forge.signed(channel=channel)) for channel in (None, "room:1"))
+    for what, fields in (
+        ("header", ("Authorization: Bearer {}",)),
+        ("subprotocol", ("Sec-WebSocket-Protocol: wsrelay, wsrelay.token.{}",)),
+        ("cookie", (f"Cookie: {COOKIE}={{}}", "Origin: https://example.com")),
+    ):
+        for token, status in ((good, "101"), (limited, "401 channel_token")):
+            shown = [field.format(token) for field in fields]
+            _check(context, what, await context.handshake(RelayName.GUARDED, ROOM, *shown), status)
+    for token, status in ((good, "200"), (limited, "401 channel_token")):
+        stream = head("GET /sse/room:1 HTTP/1.1", "Host: relay.example", f"Authorization: Bearer {token}")
+        _check(context, "stream", await context.request(RelayName.GUARDED, stream), status)
+    for what, path, message in (
+        ("first message", f"{ROOM}?auth=message", {"token": ""}),
+        ("connect", "/connection/websocket", {"id": 1, "connect": {"token": ""}}),
+    ):
+        for token, code in ((good, ""), (limited, "4501" if what == "first message" else "3500")):
+            connection = await context.open_websocket(RelayName.GUARDED, path)
+            connection.send(client_frame(0x81, json.dumps(message).replace('""', f'"{token}"').encode()))
+            if code:
+                context.assert_rejected(what, await connection.close_code(), code)
+            else:
+                context.control(what, await connection.message() is not None, expected=True)
+    # Nor does it open the other channels of its user.
+    token = forge.signed(channel="room:1", channels=None, publish=["*"])
+    seen = await context.handshake(RelayName.GUARDED, "/ws/user:42", context.bearer(token))
+    context.assert_rejected("another channel", seen, "401 channel_token")
+
+
+def _check(context: AttackContext, what: str, seen: str, expected: str) -> None:
+    if expected in ("101", "200"):
+        context.control(what, seen, expected)
+    else:
+        context.assert_rejected(what, seen, expected)
 
 
 @attack()

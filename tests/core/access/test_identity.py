@@ -244,9 +244,10 @@ class EndTests(SynchronousTestCase):
     """`read_end`."""
 
     def test_end_is_that_of_the_claim_or_the_default_and_0_is_none(self) -> None:
-        for claims, end in (({"expire_at": 7}, 7.0), ({"expire_at": 0}, None), ({"expire_at": 0.0}, None)):
-            self.assertEqual(read_end(claims, 5.0), end)
-        for claims in ({}, {"expire_at": None}, {"exp": 7}):
+        for claim, end in ((7, 7.0), (0, None), (0.0, None), (-1, -1.0)):
+            self.assertEqual(read_end({"expire_at": claim}, 5.0), end)
+        without: list[dict[str, object]] = [{}, {"expire_at": None}, {"exp": 7}]
+        for claims in without:
             self.assertEqual((read_end(claims, 5.0), read_end(claims, None)), (5.0, None))
 
     def test_end_that_is_not_a_finite_number_is_rejected(self) -> None:

@@ -38,13 +38,14 @@ class ReadSubscriptionsTests(SynchronousTestCase):
         )
 
     def test_missing_null_and_empty_claim_is_no_subscription(self) -> None:
-        for claims in ({}, {"subs": None}, {"subs": {}}):
+        without: list[dict[str, object]] = [{}, {"subs": None}, {"subs": {}}]
+        for claims in without:
             self.assertEqual(read_subscriptions(claims), ())
 
     def test_number_of_channels_is_bounded(self) -> None:
-        self.assertEqual(len(read_subscriptions({"subs": {f"c{n}": {} for n in range(MAX_SUBSCRIPTIONS)}})), 128)
-        too_many = {f"c{n}": {} for n in range(MAX_SUBSCRIPTIONS + 1)}
-        self.assertEqual(error_text(too_many), "subs must be an object of at most 128 channels")
+        most: dict[str, object] = {f"c{n}": {} for n in range(MAX_SUBSCRIPTIONS)}
+        self.assertEqual(len(read_subscriptions({"subs": most})), 128)
+        self.assertEqual(error_text({**most, "more": {}}), "subs must be an object of at most 128 channels")
 
     def test_other_forms_are_rejected_as_a_whole_and_not_repeated(self) -> None:
         for value, error in (

@@ -86,7 +86,7 @@ class TicketTests(SynchronousTestCase):
                 check_ticket({"ip": other})
 
     def test_any_other_invalid_claim_is_rejected(self) -> None:
-        for claims in (
+        invalid: list[dict[str, object]] = [
             {"sub": ""},
             {"channels": "a"},
             {"publish": [1]},
@@ -95,7 +95,8 @@ class TicketTests(SynchronousTestCase):
             {"subs": ["a"]},
             {"b64info": "?"},
             {"meta": {}},
-        ):
+        ]
+        for claims in invalid:
             with self.assertRaises(ClaimError):
                 check_ticket({"ip": "192.0.2.7", **claims})
 

@@ -38,6 +38,7 @@ class ClientErrorTests(SynchronousTestCase):
                 "too_late": (401, BEARER, 4501),
                 "token": (401, INVALID, 4501),
                 "token_claims": (401, INVALID, 4501),
+                "channel_token": (401, INVALID, 4501),
                 "token_expired": (401, INVALID, 4502),
                 "ticket": (401, INVALID, 4501),
                 "revoked": (401, INVALID, 4505),

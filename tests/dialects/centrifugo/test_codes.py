@@ -22,6 +22,7 @@ ERROR_TABLE = {
     ClientError.TOO_LATE: DENIED,
     ClientError.TOKEN: DENIED,
     ClientError.TOKEN_CLAIMS: DENIED,
+    ClientError.CHANNEL_TOKEN: DENIED,
     ClientError.TOKEN_EXPIRED: EXPIRED,
     ClientError.TICKET: EXPIRED,
     ClientError.REVOKED: DENIED,

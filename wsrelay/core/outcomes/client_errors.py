@@ -114,6 +114,12 @@ class ClientError(Enum):
         (_INVALID,),
         Disconnect.CREDENTIAL,
     )
+    CHANNEL_TOKEN = (
+        401,
+        "This token is for one channel (it has the claim channel): show one for the connection, without that claim.",
+        (_INVALID,),
+        Disconnect.CREDENTIAL,
+    )
     TOKEN_EXPIRED = (
         401,
         "The token has expired, or is not valid yet: get a new one.",
