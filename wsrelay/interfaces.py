@@ -12,6 +12,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from wsrelay.core.access.channel_tokens import ChannelGrant
     from wsrelay.core.access.credentials import Credential
     from wsrelay.core.access.identity import Identity
     from wsrelay.core.history.entries import Entry, StreamLook
@@ -482,6 +483,29 @@ class IAuthenticator(Interface):
 
         Raises:
             RejectedError: (Failure of the Deferred.) It does not, or cannot be asked now.
+        """
+
+    def authorize_channel_token(
+        token: str, identity: Identity, channel: str, connection: str
+    ) -> Deferred[ChannelGrant]:
+        """Check a subscription token: a signed permission for one channel.
+
+        The rules of the namespace still decide; see `is_granted` of `wsrelay.core.access.permissions.check_subscribe`.
+
+        Args:
+            token: What the client sent, of any form and length.
+            identity: The client's identity.
+            channel: The channel that it wants to subscribe to, or is subscribed to and refreshes.
+            connection: The unique name of its connection.
+
+        Returns:
+            Fires with what the token permits, within a bounded time.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) With `ClientError.TOKEN` or `ClientError.TOKEN_CLAIMS`, it is no
+                good token. With `ClientError.TOKEN_EXPIRED`, it is not valid now. With `ClientError.TOKEN_MISMATCH`, it
+                is for another user, channel or connection. With `ClientError.REVOKED`, it has been revoked. With
+                `ClientError.NOT_CHECKED`, it cannot be checked now.
         """
 
     def authorize_publish(identity: Identity, channel: str, data: bytes) -> Deferred[None] | None:

@@ -14,10 +14,12 @@ from zope.interface.verify import verifyObject
 
 from tests.auth.outcome import outcome
 from wsrelay.auth.authenticator import Authenticator
+from wsrelay.auth.channel_tokens import ChannelTokens
 from wsrelay.auth.keys import FixedKeys, read_keys
 from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.secret import Secret
@@ -92,6 +94,17 @@ class AuthenticatorTests(SynchronousTestCase):
         )
         verifyObject(IAuthenticator, made)
         return made
+
+    def test_subscription_token_is_checked_with_the_same_keys_if_there_are_any(self) -> None:
+        verifier: Any = self.make(tokens=True)._token_verifier
+        tokens = ChannelTokens(verifier, self.store, self.details.append)
+        text = jwt.encode({"channel": "room", "sub": "42", "exp": NOW + 60}, SECRET, "HS256")
+        for made, expected in (
+            (self.make(channel_tokens=tokens), ChannelGrant(NOW + 60)),
+            (self.make(), ClientError.TOKEN),
+        ):
+            self.assertEqual(outcome(made.authorize_channel_token(text, Identity("42"), "room", "c1")), expected)
+        self.assertIn("neither token_keys nor token_jwks_url", self.details[-1])
 
     def authenticate(
         self, authenticator: Authenticator, handshake: Handshake = HANDSHAKE, shown: Credential | None = None

@@ -15,6 +15,7 @@ from tests.auth.outcome import outcome
 from wsrelay.auth.build import Authentication
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.config import Settings
+from wsrelay.core.access.identity import ANONYMOUS
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ConfigError
@@ -64,6 +65,13 @@ class AuthenticationTests(SynchronousTestCase):
             self.assertIs(self.authenticate(auth, jwt.encode({**claims, **change}, SECRET, "HS256")), client_error)
         self.assertTrue(all(each.startswith("a token: ") for each in self.details))
         self.assertEqual(len(self.details), 3)
+
+    def test_subscription_tokens_are_verified_as_configured(self) -> None:
+        text = jwt.encode({"channel": "room", "exp": NOW + 60}, SECRET, "HS256")
+        for settings, expected in (({"token_keys": Secret(SECRET)}, NOW + 70), ({}, ClientError.TOKEN)):
+            auth = self.make(**settings)
+            found = outcome(auth.authenticator.authorize_channel_token(text, ANONYMOUS, "room", "c1"))
+            self.assertEqual(getattr(found, "expires", found), expected)
 
     def test_algorithms_can_be_restricted_and_unknown_or_unsuitable_ones_are_config_errors(self) -> None:
         key = rsa.generate_private_key(65537, 2048)

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.harness import make_node
+from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential, CredentialKind
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.secret import Secret
@@ -170,6 +171,8 @@ class AuthenticatorTests(SynchronousTestCase):
         authenticator.clear_cache()
         self.assertIsNone(authenticator.authorize_subscribe(Identity(), "room"))
         self.assertIsNone(authenticator.authorize_publish(Identity(), "room", b"x"))
+        granted = authenticator.authorize_channel_token("a.b.c", Identity(), "room", "5f0c")
+        self.assertIs(self.failureResultOf(granted, RejectedError).value.client_error, ClientError.TOKEN)
 
     def test_credentials_are_found_as_the_test_says(self) -> None:
         authenticator = FakeAuthenticator()
@@ -226,6 +229,20 @@ class AuthenticatorTests(SynchronousTestCase):
         may_publish.permit()
         self.assertIs(self.failureResultOf(publishing, RejectedError).value.client_error, ClientError.PUBLISH_DENIED)
         self.assertFalse(may_publish.is_open)
+
+    def test_questions_about_subscription_tokens_are_answered_by_the_test(self) -> None:
+        authenticator, identity, grant = FakeAuthenticator(), Identity("42"), ChannelGrant(7.0)
+        outcomes = [authenticator.authorize_channel_token("a.b.c", identity, "room", "5f0c") for _ in range(3)]
+        questions = authenticator.channel_token_questions
+        self.assertEqual(questions[0].arguments, ("a.b.c", identity, "room", "5f0c"))
+        answers: list[ChannelGrant | ClientError | Exception] = [grant, ClientError.TOKEN_MISMATCH, OUTAGE]
+        for question, answer in zip(questions, answers, strict=True):
+            question.resolve(answer)
+            question.resolve(grant)
+        self.assertIs(self.successResultOf(outcomes[0]), grant)
+        failure = self.failureResultOf(outcomes[1], RejectedError)
+        self.assertIs(failure.value.client_error, ClientError.TOKEN_MISMATCH)
+        self.failureResultOf(outcomes[2], BrokerUnavailable)
 
     def test_questions_raise_as_the_test_says(self) -> None:
         authenticator = FakeAuthenticator()

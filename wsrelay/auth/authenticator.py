@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
+from wsrelay.auth.channel_tokens import ChannelTokens
 from wsrelay.auth.hook import Hook
 from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
+from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential, CredentialKind, find_credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -20,6 +22,8 @@ from wsrelay.interfaces import IAuthenticator
 
 __all__ = ["Authenticator"]
 
+_NO_KEYS = "a token came, and there are neither token_keys nor token_jwks_url to check it with"
+
 
 @implementer(IAuthenticator)
 class Authenticator:
@@ -28,6 +32,7 @@ class Authenticator:
     Args:
         ticket_verifier: Redeems tickets.
         token_verifier: Verifies tokens. If None, tokens are rejected.
+        channel_tokens: Checks subscription tokens. If None, they are rejected.
         hook: Asks the application. If None, it is not asked.
         cookie: The name of the cookie that holds a token. If None, cookies are ignored.
         forwards_cookies: Whether the hook sees the client's cookies.
@@ -41,6 +46,7 @@ class Authenticator:
         token_verifier: TokenVerifier | None = None,
         hook: Hook | None = None,
         *,
+        channel_tokens: ChannelTokens | None = None,
         cookie: str | None = None,
         forwards_cookies: bool = False,
         asks_to_publish: bool = False,
@@ -48,6 +54,7 @@ class Authenticator:
     ) -> None:
         self._ticket_verifier = ticket_verifier
         self._token_verifier = token_verifier
+        self._channel_tokens = channel_tokens
         self._hook = hook
         self._cookie = cookie
         self._forwards_cookies = forwards_cookies and hook is not None
@@ -92,6 +99,15 @@ class Authenticator:
         """See `IAuthenticator.authorize_subscribe`."""
         return None if self._hook is None else self._hook.subscribe(identity, channel)
 
+    def authorize_channel_token(
+        self, token: str, identity: Identity, channel: str, connection: str
+    ) -> Deferred[ChannelGrant]:
+        """See `IAuthenticator.authorize_channel_token`."""
+        if self._channel_tokens is None:
+            self._log_detail(_NO_KEYS)
+            return fail(RejectedError(ClientError.TOKEN))
+        return self._channel_tokens.authorize(token, identity, channel, connection)
+
     def authorize_publish(self, identity: Identity, channel: str, data: bytes) -> Deferred[None] | None:
         """See `IAuthenticator.authorize_publish`."""
         if self._hook is None or not self._asks_to_publish:
@@ -135,7 +151,7 @@ class Authenticator:
 
     async def _verify_token(self, credential: Credential) -> Identity:
         if self._token_verifier is None:
-            self._log_detail("a token came, and there are neither token_keys nor token_jwks_url to check it with")
+            self._log_detail(_NO_KEYS)
             raise RejectedError(ClientError.TOKEN)
         try:
             return await self._token_verifier.verify(credential.secret.reveal())

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from wsrelay.auth.authenticator import Authenticator
+from wsrelay.auth.channel_tokens import ChannelTokens
 from wsrelay.auth.hook import Hook
 from wsrelay.auth.jwks import RemoteKeys
 from wsrelay.auth.keys import ALGORITHMS, ASYMMETRIC, FixedKeys, Key, Keys, read_keys
@@ -33,7 +34,7 @@ class Authentication:
 
     Args:
         settings: The settings.
-        store: Keeps the tickets.
+        store: Keeps the tickets, and what has been revoked.
         reactor: The reactor.
         rng: Randomness for back-off.
         counters: Counts questions to the hook.
@@ -66,10 +67,12 @@ class Authentication:
         self._remote_keys: RemoteKeys | None = None
         self._fixed_keys: FixedKeys | None = None
         self._hook = self._make_hook(counters)
+        token_verifier = self._make_token_verifier()
         self.authenticator = Authenticator(
             TicketVerifier(store, log_detail, now),
-            self._make_token_verifier(),
+            token_verifier,
             self._hook,
+            channel_tokens=None if token_verifier is None else ChannelTokens(token_verifier, store, log_detail),
             cookie=settings.token_cookie,
             forwards_cookies="cookie" in settings.hook_forward_headers,
             asks_to_publish=settings.hook_publish,

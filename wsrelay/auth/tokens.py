@@ -1,19 +1,20 @@
-"""Tokens: JSON Web Tokens (RFC 7519), signed with known keys.
+"""Tokens: JSON Web Tokens (RFC 7519), signed with known keys. Some are for a connection, others for one channel.
 
 PyJWT does the cryptography and parses the parts. Times are checked here, because PyJWT uses the system's clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from twisted.internet.defer import Deferred
 
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
+from wsrelay.core.access.channel_tokens import ChannelToken, read_channel_token
 from wsrelay.core.access.identity import Identity, read_end, read_identity, read_instant
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ClaimError, RejectedError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from jwt.types import Options
 
 __all__ = ["MAX_JTI_BYTES", "TokenVerifier"]
+
+_T = TypeVar("_T")
 
 MAX_JTI_BYTES = 255
 """The longest `jti`, in bytes of UTF-8. Revocation targets are no longer."""
@@ -88,12 +91,37 @@ class TokenVerifier:
         """
         return Deferred.fromCoroutine(self._verify(text))
 
+    def verify_channel(self, text: str) -> Deferred[ChannelToken]:
+        """Verify a subscription token.
+
+        Args:
+            text: The token, as in `verify`.
+
+        Returns:
+            Fires with what it says; the caller checks to whom it says that. Its grant ends as the identity in `verify`.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) As in `verify`; a token without `channel` is rejected with
+                `ClientError.TOKEN_CLAIMS`.
+        """
+        return Deferred.fromCoroutine(self._verify_channel(text))
+
     async def _verify(self, text: str) -> Identity:
+        claims = await self._find_claims(text)
+        if claims.get("channel") is not None:
+            # A subscription token: its issuer permits one channel, and not all that its user may do.
+            raise self._rejected(ClientError.CHANNEL_TOKEN, "it is for one channel")
+        return self._read(claims, _read_identity)
+
+    async def _verify_channel(self, text: str) -> ChannelToken:
+        return self._read(await self._find_claims(text), read_channel_token)
+
+    async def _find_claims(self, text: str) -> dict[str, Any]:
         kid, algorithm = self._read_header(text)
         keys = await self._keys.find(kid, algorithm)
         if not keys:
             raise self._rejected(ClientError.TOKEN, "unknown key")
-        return self._read_identity(self._read_claims(text, keys))
+        return self._read_claims(text, keys)
 
     def _read_header(self, text: str) -> tuple[str | None, str]:
         """Return the key ID and the algorithm. Other fields about keys (jku, jwk, x5u, x5c) are ignored."""
@@ -140,34 +168,34 @@ class TokenVerifier:
             return claims
         raise self._rejected(ClientError.TOKEN, "bad signature")
 
-    def _read_identity(self, claims: dict[str, Any]) -> Identity:
-        if claims.get("channel") is not None:
-            # A subscription token: its issuer permits one channel, and not all that its user may do.
-            raise self._rejected(ClientError.CHANNEL_TOKEN, "it is for one channel")
+    def _read(self, claims: dict[str, Any], read: Callable[[dict[str, Any], float | None, str | None], _T]) -> _T:
+        """Read claims by a function that gets them, the end of what the token is for, and its revocation target."""
+        if claims.get("sub") == "":
+            # So services that sign tokens for Centrifugo say that nobody is logged in.
+            del claims["sub"]
         try:
-            # An empty `sub` is how services that sign tokens for Centrifugo say that nobody is logged in.
-            identity = read_identity({**claims, "sub": _subject(claims)}, _credential_id(claims))
-            starts = [read_instant(claims, name) or 0.0 for name in ("nbf", "iat")]
-            end = read_end(claims, identity.expires)
+            times = {name: read_instant(claims, name) or 0.0 for name in ("exp", "nbf", "iat")}
+            end = read_end(claims, times["exp"])
+            expires = None if end is None else end + self._leeway
+            found = read(claims, expires, _credential_id(claims))
         except ClaimError as error:
             raise self._rejected(ClientError.TOKEN_CLAIMS, str(error)) from None
         now = self._now()
-        expires = None if end is None else end + self._leeway
         # RFC 7519 section 4.1.4: at that instant it has expired.
-        if float(claims["exp"]) + self._leeway <= now or (expires is not None and expires <= now):
+        if times["exp"] + self._leeway <= now or (expires is not None and expires <= now):
             raise self._rejected(ClientError.TOKEN_EXPIRED, "expired")
         # RFC 7519 section 4.1.5. The RFC permits an iat in the future, but the clock that made it also made exp.
-        if max(starts) - self._leeway > now:
+        if max(times["nbf"], times["iat"]) - self._leeway > now:
             raise self._rejected(ClientError.TOKEN_EXPIRED, "not yet valid")
-        return replace(identity, expires=expires)
+        return found
 
     def _rejected(self, client_error: ClientError, detail: str) -> RejectedError:
         self._log_detail(detail)
         return RejectedError(client_error)
 
 
-def _subject(claims: Mapping[str, Any]) -> object:
-    return None if claims.get("sub") == "" else claims.get("sub")
+def _read_identity(claims: dict[str, Any], expires: float | None, credential_id: str | None) -> Identity:
+    return replace(read_identity(claims, credential_id), expires=expires)
 
 
 def _credential_id(claims: dict[str, Any]) -> str | None:

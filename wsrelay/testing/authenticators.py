@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -14,7 +16,7 @@ from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.interfaces import IAuthenticator
 
-__all__ = ["AnonymousAuthenticator", "FakeAuthenticator", "IdentityQuestion", "PermissionQuestion"]
+__all__ = ["AnonymousAuthenticator", "FakeAuthenticator", "IdentityQuestion", "PermissionQuestion", "TokenQuestion"]
 
 
 @implementer(IAuthenticator)
@@ -45,6 +47,12 @@ class AnonymousAuthenticator:
 
     def authorize_subscribe(self, _identity: Identity, _channel: str) -> None:
         """See `IAuthenticator.authorize_subscribe`."""
+
+    def authorize_channel_token(
+        self, _token: str, _identity: Identity, _channel: str, _connection: str
+    ) -> Deferred[ChannelGrant]:
+        """See `IAuthenticator.authorize_channel_token`."""
+        return fail(RejectedError(ClientError.TOKEN))
 
     def authorize_publish(self, _identity: Identity, _channel: str, _data: bytes) -> None:
         """See `IAuthenticator.authorize_publish`."""
@@ -109,6 +117,30 @@ class PermissionQuestion:
             self.answer.errback(RejectedError(error) if isinstance(error, ClientError) else error)
 
 
+class TokenQuestion:
+    """One call of `IAuthenticator.authorize_channel_token`, which the test answers.
+
+    Attributes:
+        arguments: The arguments of the call.
+        answer: The Deferred that was returned.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        self.arguments = arguments
+        self.answer: Deferred[Any] = Deferred()
+
+    def resolve(self, outcome: ChannelGrant | ClientError | Exception) -> None:
+        """Answer with what the token permits, a rejection or a failure; one that was given up needs no answer."""
+        if self.answer.called:
+            return
+        if isinstance(outcome, ClientError):
+            outcome = RejectedError(outcome)
+        if isinstance(outcome, Exception):
+            self.answer.errback(outcome)
+        else:
+            self.answer.callback(outcome)
+
+
 @implementer(IAuthenticator)
 class FakeAuthenticator:
     """An authenticator whose every answer the test gives, when the test gives it.
@@ -120,6 +152,7 @@ class FakeAuthenticator:
         questions: The calls of `authenticate`, in order.
         asks_to_subscribe: Called with a channel, returns whether the application is asked about it.
         subscribe_questions: The calls of `authorize_subscribe` that were put to the application, in order.
+        channel_token_questions: The calls of `authorize_channel_token`, in order.
         asks_to_publish: Called with a message, returns whether the application is asked about it.
         publish_questions: The calls of `authorize_publish` that were put to the application, in order.
         failure: The exception that every question raises. If None, none does.
@@ -135,6 +168,7 @@ class FakeAuthenticator:
         self.questions: list[IdentityQuestion] = []
         self.asks_to_subscribe: Callable[[str], bool] = lambda _channel: False
         self.subscribe_questions: list[PermissionQuestion] = []
+        self.channel_token_questions: list[TokenQuestion] = []
         self.asks_to_publish: Callable[[bytes], bool] = lambda _data: False
         self.publish_questions: list[PermissionQuestion] = []
         self.failure: Exception | None = None
@@ -175,6 +209,14 @@ class FakeAuthenticator:
             return None
         self.subscribe_questions.append(PermissionQuestion(identity, channel))
         return self.subscribe_questions[-1].answer
+
+    def authorize_channel_token(
+        self, token: str, identity: Identity, channel: str, connection: str
+    ) -> Deferred[ChannelGrant]:
+        """See `IAuthenticator.authorize_channel_token`."""
+        self._fail()
+        self.channel_token_questions.append(TokenQuestion(token, identity, channel, connection))
+        return self.channel_token_questions[-1].answer
 
     def authorize_publish(self, identity: Identity, channel: str, data: bytes) -> Deferred[None] | None:
         """See `IAuthenticator.authorize_publish`."""

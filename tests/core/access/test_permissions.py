@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.access.identity import ANONYMOUS, Identity
-from wsrelay.core.access.permissions import check_channel_exists, check_publish, check_subscribe
+from wsrelay.core.access.permissions import (
+    check_channel_exists,
+    check_publish,
+    check_subscribe,
+    server_subscriptions,
+)
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -104,6 +110,67 @@ class SubscribeTests(SynchronousTestCase):
                     check_subscribe(ruled(Access.TOKEN, publish), identity, "room"),
                     check_subscribe(ruled(Access.TOKEN), identity, "room"),
                 )
+
+
+class GrantTests(SynchronousTestCase):
+    """Channels that an issuer permits a client by their names."""
+
+    def test_grant_permits_what_needs_a_credential_to_every_client(self) -> None:
+        for access in Access:
+            for name, identity in IDENTITIES_BY_NAME.items():
+                error = check_subscribe(ruled(subscribe=access), identity, "room", is_granted=True)
+                self.assertIs(error, ClientError.SUBSCRIBE_DENIED if access is Access.NOBODY else None, (access, name))
+
+    def test_grant_makes_no_channel(self) -> None:
+        error = check_subscribe(ruled(), Identity("42"), "lobby", is_granted=True)
+        self.assertIs(error, ClientError.UNKNOWN_CHANNEL)
+
+    def test_grant_opens_no_channel_of_another_user(self) -> None:
+        rules = ruled(Access.TOKEN, pattern="user:{sub}")
+        self.assertIsNone(check_subscribe(rules, Identity("42"), "user:42", is_granted=True))
+        for identity in (Identity("4"), Identity(), ANONYMOUS, Identity("42", is_authenticated=False)):
+            error = check_subscribe(rules, identity, "user:42", is_granted=True)
+            self.assertIs(error, ClientError.CHANNEL_DENIED)
+
+    @given(st.sampled_from(Access), IDENTITIES, CHANNELS, st.sampled_from(["*", "user:*", "user:{sub}", "room"]))
+    def test_grant_takes_nothing_away(self, access: Access, identity: Identity, channel: str, pattern: str) -> None:
+        assume(not (pattern.endswith("{sub}") and access is Access.PUBLIC))
+        rules = ruled(access, pattern=pattern)
+        if check_subscribe(rules, identity, channel) is None:
+            self.assertIsNone(check_subscribe(rules, identity, channel, is_granted=True))
+
+
+class ServerSubscriptionTests(SynchronousTestCase):
+    """`server_subscriptions`."""
+
+    def channels(self, identity: Identity, *namespaces: Namespace) -> list[str]:
+        """Return the channels that the server subscribes a client to."""
+        return [each.channel for each in server_subscriptions(Namespaces(namespaces), identity)]
+
+    def test_subs_and_names_in_channels_are_subscribed_and_patterns_are_not(self) -> None:
+        subs = (ServerSubscription("b", b"1", b"2"), ServerSubscription("c"))
+        identity = Identity("42", channels=("a", "b", "room:*", "*", "a"), subs=subs)
+        everything = Namespace("all", ("*",), Access.TOKEN)
+        self.assertEqual(server_subscriptions(Namespaces([everything]), identity), [*subs, ServerSubscription("a")])
+        self.assertEqual(self.channels(Identity("42"), everything), [])
+        self.assertEqual(self.channels(ANONYMOUS, everything), [])
+
+    def test_what_the_namespaces_do_not_permit_is_left_out(self) -> None:
+        identity = Identity(
+            "42",
+            channels=("shut", "user:42", "user:43", "none", "open"),
+            subs=tuple(map(ServerSubscription, ("shut:2", "user:41", "other", "token"))),
+        )
+        self.assertEqual(
+            self.channels(
+                identity,
+                Namespace("shut", ("shut*",), Access.NOBODY),
+                Namespace("own", ("user:{sub}",), Access.AUTHENTICATED),
+                Namespace("open", ("open",)),
+                Namespace("token", ("token",), Access.TOKEN),
+            ),
+            ["token", "user:42", "open"],
+        )
 
 
 class PublishTests(SynchronousTestCase):

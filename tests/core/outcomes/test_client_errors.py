@@ -39,6 +39,7 @@ class ClientErrorTests(SynchronousTestCase):
                 "token": (401, INVALID, 4501),
                 "token_claims": (401, INVALID, 4501),
                 "channel_token": (401, INVALID, 4501),
+                "token_mismatch": (403, (), 4501),
                 "token_expired": (401, INVALID, 4502),
                 "ticket": (401, INVALID, 4501),
                 "revoked": (401, INVALID, 4505),
@@ -49,6 +50,7 @@ class ClientErrorTests(SynchronousTestCase):
                 "channel_denied": (403, (), 4504),
                 "publish_denied": (403, (), 4503),
                 "no_history": (400, (), 4506),
+                "refresh_expired": (401, INVALID, 4502),
                 "already_subscribed": (409, (), 4506),
                 "too_many_channels": (403, (), 4506),
                 "unrecoverable": (409, (), 4506),
@@ -88,6 +90,9 @@ class ClientErrorTests(SynchronousTestCase):
             {error for error in ClientError if error.wants_new_credential},
             {ClientError.TICKET, ClientError.TOKEN_EXPIRED},
         )
+
+    def test_only_a_token_of_somebody_else_ends_a_connection_that_has_replies(self) -> None:
+        self.assertEqual({error for error in ClientError if error.ends_connection}, {ClientError.TOKEN_MISMATCH})
 
     def test_close_code_is_one_of_our_own_and_never_one_for_another_purpose(self) -> None:
         for client_error in ClientError:

@@ -21,6 +21,7 @@ __all__ = [
     "read_end",
     "read_identity",
     "read_instant",
+    "read_subject",
     "reject_unknown_claims",
 ]
 
@@ -107,14 +108,8 @@ def read_identity(claims: Mapping[str, object], credential_id: str | None = None
     Raises:
         ClaimError: A claim has another type or form. The text names the claim and never repeats its value.
     """
-    subject = claims.get("sub")
-    if isinstance(subject, int) and not isinstance(subject, bool):
-        # Many applications number their users. JSON distinguishes 42 from "42"; applications do not mean to.
-        subject = str(subject)
-    if subject is not None and not (isinstance(subject, str) and is_name(subject)):
-        raise ClaimError(f"sub must be a text of 1 to {MAX_SUBJECT_BYTES} bytes")
     return Identity(
-        subject=subject,
+        subject=read_subject(claims),
         channels=_patterns(claims, "channels"),
         publish=_patterns(claims, "publish"),
         expires=read_instant(claims, "exp"),
@@ -122,6 +117,24 @@ def read_identity(claims: Mapping[str, object], credential_id: str | None = None
         info=read_payload(claims, "info"),
         subs=read_subscriptions(claims),
     )
+
+
+def read_subject(claims: Mapping[str, object]) -> str | None:
+    """Read the claim `sub`.
+
+    Returns:
+        The user; None if the claim is missing or null.
+
+    Raises:
+        ClaimError: The claim has another type, or is empty or too long.
+    """
+    subject = claims.get("sub")
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        # Many applications number their users. JSON distinguishes 42 from "42"; applications do not mean to.
+        subject = str(subject)
+    if subject is not None and not (isinstance(subject, str) and is_name(subject)):
+        raise ClaimError(f"sub must be a text of 1 to {MAX_SUBJECT_BYTES} bytes")
+    return subject
 
 
 def is_name(text: str) -> bool:

@@ -15,6 +15,7 @@ rule                    permits
 from __future__ import annotations
 
 from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -27,6 +28,7 @@ __all__ = [
     "check_read_history",
     "check_read_presence",
     "check_subscribe",
+    "server_subscriptions",
 ]
 
 
@@ -65,8 +67,17 @@ def check_has_history(namespaces: Namespaces, command: Subscribe) -> ClientError
     return ClientError.NO_HISTORY if command.newest and (namespace is None or not namespace.has_history) else None
 
 
-def check_subscribe(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
+def check_subscribe(
+    namespaces: Namespaces, identity: Identity, channel: str, *, is_granted: bool = False
+) -> ClientError | None:
     """Check whether a client may subscribe to a channel.
+
+    Args:
+        namespaces: The rules.
+        identity: The client's identity.
+        channel: The channel.
+        is_granted: Whether an issuer permits this client this channel by its name: by a subscription token, or by
+            `subs` of its credential. That counts as a credential that lists the channel, whatever `channels` lists.
 
     Returns:
         None if it may. Else why not.
@@ -75,11 +86,13 @@ def check_subscribe(namespaces: Namespaces, identity: Identity, channel: str) ->
     if found is None:
         return ClientError.UNKNOWN_CHANNEL
     namespace, owner = found
-    return _check_level(namespace.subscribe, identity, channel, owner)
+    return _check_level(namespace.subscribe, identity, channel, owner, is_granted=is_granted)
 
 
-def check_read_history(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
-    """Check whether a client may ask for what a channel keeps.
+def check_read_history(
+    namespaces: Namespaces, identity: Identity, channel: str, *, is_granted: bool = False
+) -> ClientError | None:
+    """Check whether a client may ask for what a channel keeps. See `check_subscribe` for the arguments.
 
     Returns:
         None if it may. Else why not: `ClientError.NOT_SUPPORTED` if the channel keeps nothing.
@@ -90,11 +103,14 @@ def check_read_history(namespaces: Namespaces, identity: Identity, channel: str)
     namespace, owner = found
     if not namespace.has_history:
         return ClientError.NOT_SUPPORTED
-    return _check_level(namespace.read_history or namespace.subscribe, identity, channel, owner)
+    level = namespace.read_history or namespace.subscribe
+    return _check_level(level, identity, channel, owner, is_granted=is_granted)
 
 
-def check_read_presence(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
-    """Check whether a client may ask who is subscribed to a channel.
+def check_read_presence(
+    namespaces: Namespaces, identity: Identity, channel: str, *, is_granted: bool = False
+) -> ClientError | None:
+    """Check whether a client may ask who is subscribed to a channel. See `check_subscribe` for the arguments.
 
     Returns:
         None if it may. Else why not: `ClientError.NOT_SUPPORTED` if nobody may.
@@ -105,7 +121,27 @@ def check_read_presence(namespaces: Namespaces, identity: Identity, channel: str
     namespace, owner = found
     if not namespace.presence:
         return ClientError.NOT_SUPPORTED
-    return _check_level(namespace.read_presence or namespace.subscribe, identity, channel, owner)
+    level = namespace.read_presence or namespace.subscribe
+    return _check_level(level, identity, channel, owner, is_granted=is_granted)
+
+
+def server_subscriptions(namespaces: Namespaces, identity: Identity) -> list[ServerSubscription]:
+    """Return what the server subscribes a client to when it connects, in dialects in which it can do that.
+
+    Returns:
+        Those of the client's `subs` and, behind them, of the names in its `channels` that it may subscribe to, each
+        channel once; at most `MAX_SUBSCRIPTIONS` and `MAX_PATTERNS` together.
+    """
+    found = {
+        each.channel: each
+        for each in identity.subs
+        if check_subscribe(namespaces, identity, each.channel, is_granted=True) is None
+    }
+    for channel in identity.channels or ():
+        # What ends in * is a pattern, as no name does.
+        if not channel.endswith("*") and check_subscribe(namespaces, identity, channel) is None:
+            found.setdefault(channel, ServerSubscription(channel))
+    return list(found.values())
 
 
 def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> ClientError | None:
@@ -130,20 +166,26 @@ def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> C
     return None if permitted else ClientError.PUBLISH_DENIED
 
 
-def _check_level(level: Access, identity: Identity, channel: str, owner: str | None) -> ClientError | None:
+def _check_level(
+    level: Access, identity: Identity, channel: str, owner: str | None, *, is_granted: bool
+) -> ClientError | None:
     if level is Access.NOBODY:
         return ClientError.SUBSCRIBE_DENIED
     if level is Access.PUBLIC:
         return None
-    if not identity.is_authenticated:
+    if not identity.is_authenticated and not is_granted:
         return ClientError.NO_CREDENTIAL
-    if not _is_owner(identity, owner) or not _is_for(identity, channel):
+    if not _is_owner(identity, owner):
+        return ClientError.CHANNEL_DENIED
+    if is_granted:
+        return None
+    if not _is_for(identity, channel):
         return ClientError.CHANNEL_DENIED
     return ClientError.CHANNEL_DENIED if level is Access.TOKEN and identity.channels is None else None
 
 
 def _is_owner(identity: Identity, owner: str | None) -> bool:
-    return owner is None or identity.subject == owner
+    return owner is None or (identity.is_authenticated and identity.subject == owner)
 
 
 def _is_for(identity: Identity, channel: str) -> bool:

@@ -52,6 +52,11 @@ class ClientError(Enum):
         """True if the client should get a new credential and try again with that."""
         return self in (ClientError.TICKET, ClientError.TOKEN_EXPIRED)
 
+    @property
+    def ends_connection(self) -> bool:
+        """True if the client is disconnected for it even in a dialect that has replies."""
+        return self is ClientError.TOKEN_MISMATCH
+
     # Authentication
 
     ORIGIN = (
@@ -110,7 +115,8 @@ class ClientError(Enum):
     TOKEN_CLAIMS = (
         401,
         "The token is signed, but its claims are not usable: it needs exp, and aud and iss where the relay asks for "
-        "them; sub is a text, channels and publish are lists of channel patterns.",
+        "them; sub is a text, channels and publish are lists of channel patterns, info is JSON of at most 4 KiB, subs "
+        "an object of channels. A subscription token needs channel.",
         (_INVALID,),
         Disconnect.CREDENTIAL,
     )
@@ -118,6 +124,12 @@ class ClientError(Enum):
         401,
         "This token is for one channel (it has the claim channel): show one for the connection, without that claim.",
         (_INVALID,),
+        Disconnect.CREDENTIAL,
+    )
+    TOKEN_MISMATCH = (
+        403,
+        "The token is valid, but for another user, channel or connection.",
+        (),
         Disconnect.CREDENTIAL,
     )
     TOKEN_EXPIRED = (
@@ -187,6 +199,12 @@ class ClientError(Enum):
 
     # Commands, in dialects that have them
 
+    REFRESH_EXPIRED = (
+        401,
+        "The new token for this subscription has expired, or is not valid yet.",
+        (_INVALID,),
+        Disconnect.CREDENTIAL_EXPIRED,
+    )
     ALREADY_SUBSCRIBED = (
         409,
         "This connection is already subscribed to this channel.",

@@ -48,6 +48,7 @@ ERRORS: dict[ClientError, ErrorCode] = {
     # Both make an SDK call getToken: a ticket is good once, and the next one is as good.
     ClientError.TOKEN_EXPIRED: _TOKEN_EXPIRED,
     ClientError.TICKET: _TOKEN_EXPIRED,
+    ClientError.REFRESH_EXPIRED: ErrorCode(110, "expired"),
 }
 """The errors that have a code of their own; see `error_code` for the others."""
 
