@@ -470,6 +470,24 @@ class IAuthenticator(Interface):
             RejectedError: (Failure of the Deferred.) The client is rejected, or its credential cannot be checked now.
         """
 
+    def refresh(token: str, identity: Identity) -> Deferred[Identity]:
+        """Authenticate a connected client anew, by a new token.
+
+        Args:
+            token: What the client sent, of any form and length.
+            identity: Its identity so far.
+
+        Returns:
+            Fires with its identity from now on, within a bounded time. The caller looks up whether one of its
+            revocation targets is revoked.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) With `ClientError.TOKEN_EXPIRED`, it is not valid now, or is a
+                ticket, with which the client has to reconnect. With `ClientError.TOKEN_MISMATCH`, it is for another
+                user, or the client is anonymous. With `ClientError.NOT_CHECKED`, it cannot be checked now. Otherwise it
+                is no good token.
+        """
+
     authorizes_subscribe = Attribute("Whether `authorize_subscribe` may ask the application: a bool, always the same.")
 
     def clear_cache() -> None:

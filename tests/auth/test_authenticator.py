@@ -106,6 +106,41 @@ class AuthenticatorTests(SynchronousTestCase):
             self.assertEqual(outcome(made.authorize_channel_token(text, Identity("42"), "room", "c1")), expected)
         self.assertIn("neither token_keys nor token_jwks_url", self.details[-1])
 
+    def refreshed(self, authenticator: Authenticator, text: str, identity: Identity) -> Any:
+        """Return the identity of a client after a new token, or the error with which that is rejected."""
+        return outcome(authenticator.refresh(text, identity))
+
+    def test_new_token_of_the_same_user_refreshes_a_connection(self) -> None:
+        identity = Identity("42", expires=NOW + 1, connection="c1")
+        self.assertEqual(self.refreshed(self.make(), TOKEN, identity), Identity("42", expires=NOW + 60))
+        for other in (Identity("4"), Identity(), ANONYMOUS):
+            self.assertIs(self.refreshed(self.make(), TOKEN, other), ClientError.TOKEN_MISMATCH)
+
+    def test_new_token_is_verified_as_any_other(self) -> None:
+        of_a_channel = jwt.encode({"sub": "42", "exp": NOW + 60, "channel": "room"}, SECRET, "HS256")
+        for text, error in (
+            (EXPIRED_TOKEN, ClientError.TOKEN_EXPIRED),
+            (TOKEN + "x", ClientError.TOKEN),
+            ("a.b.c", ClientError.TOKEN),
+            ("", ClientError.TOKEN),
+            (of_a_channel, ClientError.CHANNEL_TOKEN),
+        ):
+            self.assertIs(self.refreshed(self.make(), text, Identity("42")), error, text)
+        self.assertIs(self.refreshed(self.make(tokens=False), TOKEN, Identity("42")), ClientError.TOKEN)
+
+    def test_ticket_does_not_refresh_a_connection_and_stays_good_for_the_next_one(self) -> None:
+        self.store.create(TICKET, b'{"sub": "42"}', 30)
+        self.assertIs(self.refreshed(self.make(), TICKET, Identity("42")), ClientError.TOKEN_EXPIRED)
+        self.assertIn("has to reconnect with it", self.details[-1])
+        handshake = dataclasses.replace(HANDSHAKE, query=f"ticket={TICKET}")
+        self.assertEqual(self.authenticate(self.make(), handshake).subject, "42")
+
+    def test_new_token_does_not_undo_what_the_hook_has_limited(self) -> None:
+        identity = Identity("42", ("a",), expires=NOW + 1, application_expires=NOW + 30)
+        refreshed = self.refreshed(self.make(hook=True), TOKEN, identity)
+        self.assertEqual(refreshed, dataclasses.replace(identity, expires=NOW + 30))
+        self.assertEqual(self.hook.asked, [])
+
     def authenticate(
         self, authenticator: Authenticator, handshake: Handshake = HANDSHAKE, shown: Credential | None = None
     ) -> Any:

@@ -114,7 +114,7 @@ class AllowTests(HookCase):
 
     def test_answer_overrides_the_credential_but_not_its_id(self) -> None:
         answer = allow(sub="8", channels=["a", "b*"], publish=[], exp=EPOCH + 50)
-        expected = Identity("8", ("a", "b*"), (), EPOCH + 50, "jti:1")
+        expected = Identity("8", ("a", "b*"), (), EPOCH + 50, "jti:1", application_expires=EPOCH + 50)
         self.assertEqual(self.identity_after(answer, USER), expected)
         self.assertEqual(self.identity_after(answer), replace(expected, credential_id=None))
 
@@ -153,9 +153,9 @@ class AllowTests(HookCase):
         ):
             identity = replace(USER, expires=None if own is None else EPOCH + own)
             answer = allow(exp=None if answered is None else EPOCH + answered)
-            self.assertEqual(
-                self.identity_after(answer, identity).expires, None if expected is None else EPOCH + expected
-            )
+            found = self.identity_after(answer, identity)
+            self.assertEqual(found.expires, None if expected is None else EPOCH + expected)
+            self.assertEqual(found.application_expires, None if answered is None else EPOCH + answered)
 
     def test_status_204_or_200_with_a_json_object_permits_a_message(self) -> None:
         for answer in (response(200, b"{}"), response(200, b'{"sub": 7, "colour": "blue"}'), response(204)):

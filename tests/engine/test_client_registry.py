@@ -74,6 +74,21 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42"))
         self.assertEqual((len(self.registry), self.registry.disconnect("connection:1", Disconnect.REVOKED)), (1, 1))
 
+    def test_targets_can_be_replaced(self) -> None:
+        client, other = self.add("connection:1", "user:42", "token:x"), self.add("token:x")
+        self.registry.authenticated(client)
+        self.registry.replace(client, ["connection:1", "user:42", "token:y", "user:42"])
+        self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42", "token:y"))
+        self.assertEqual(self.registry.clients("token:x"), [other])
+        self.assertEqual(self.registry.clients("token:y"), [client])
+        self.assertEqual(self.registry.authenticated_clients, 1)
+        self.registry.replace(client, ["connection:1"])
+        self.assertEqual(self.registry.targets(), ["connection:1", "token:x"])
+
+    def test_targets_of_a_client_that_is_not_there_are_not_replaced(self) -> None:
+        self.registry.replace(RecordingClient(), ["user:42"])
+        self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
+
     def test_client_that_is_not_there_has_no_targets(self) -> None:
         self.assertEqual(self.registry.targets_of(RecordingClient()), ())
 

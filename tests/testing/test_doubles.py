@@ -173,6 +173,8 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertIsNone(authenticator.authorize_publish(Identity(), "room", b"x"))
         granted = authenticator.authorize_channel_token("a.b.c", Identity(), "room", "5f0c")
         self.assertIs(self.failureResultOf(granted, RejectedError).value.client_error, ClientError.TOKEN)
+        refreshed = authenticator.refresh("a.b.c", Identity())
+        self.assertIs(self.failureResultOf(refreshed, RejectedError).value.client_error, ClientError.TOKEN)
 
     def test_credentials_are_found_as_the_test_says(self) -> None:
         authenticator = FakeAuthenticator()
@@ -243,6 +245,14 @@ class AuthenticatorTests(SynchronousTestCase):
         failure = self.failureResultOf(outcomes[1], RejectedError)
         self.assertIs(failure.value.client_error, ClientError.TOKEN_MISMATCH)
         self.failureResultOf(outcomes[2], BrokerUnavailable)
+
+    def test_questions_about_new_tokens_are_answered_by_the_test(self) -> None:
+        authenticator, identity = FakeAuthenticator(), Identity("42", expires=7.0)
+        outcome = authenticator.refresh("a.b.c", Identity("42"))
+        (question,) = authenticator.refresh_questions
+        self.assertEqual(question.arguments, ("a.b.c", Identity("42")))
+        question.resolve(identity)
+        self.assertIs(self.successResultOf(outcome), identity)
 
     def test_questions_raise_as_the_test_says(self) -> None:
         authenticator = FakeAuthenticator()

@@ -13,8 +13,9 @@ from wsrelay.auth.hook import Hook
 from wsrelay.auth.tickets import TicketVerifier
 from wsrelay.auth.tokens import TokenVerifier
 from wsrelay.core.access.channel_tokens import ChannelGrant
-from wsrelay.core.access.credentials import Credential, CredentialKind, find_credential
+from wsrelay.core.access.credentials import Credential, CredentialKind, find_credential, read_token_or_ticket
 from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.refresh import refresh_identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
@@ -113,6 +114,18 @@ class Authenticator:
         if self._hook is None or not self._asks_to_publish:
             return None
         return self._hook.publish(identity, channel, data)
+
+    def refresh(self, token: str, identity: Identity) -> Deferred[Identity]:
+        """See `IAuthenticator.refresh`."""
+        return Deferred.fromCoroutine(self._refresh(token, identity))
+
+    async def _refresh(self, text: str, identity: Identity) -> Identity:
+        credential = read_token_or_ticket(text)
+        if credential.kind is CredentialKind.TICKET:
+            # Good for the connection that the client opens next, and not spent here.
+            self._log_detail("a ticket came to refresh a connection: the client has to reconnect with it")
+            raise RejectedError(ClientError.TOKEN_EXPIRED)
+        return refresh_identity(identity, await self._verify_token(credential), has_hook=self._hook is not None)
 
     async def _authenticate(
         self,

@@ -91,6 +91,7 @@ def merge_identity(identity: Identity, answer: Identity) -> Identity:
         channels=identity.channels if answer.channels is None else answer.channels,
         publish=identity.publish if answer.publish is None else answer.publish,
         expires=min(ends, default=None),
+        application_expires=answer.expires,
         info=answer.info or identity.info,
         subs=answer.subs or identity.subs,
         # An application that lists channels for a client vouches for it, even if it names no user.

@@ -60,6 +60,17 @@ class ClientRegistry:
         for target in self._targets[client]:
             self._by_target.setdefault(target, {})[client] = None
 
+    def replace(self, client: RegisteredClient, targets: Iterable[str]) -> None:
+        """Index a client by these targets and no others. One that has been removed meanwhile is ignored."""
+        if client not in self._targets:
+            return
+        kept = tuple(dict.fromkeys(targets))
+        for target in self._targets[client]:
+            if target not in kept:
+                self._remove_from(target, client)
+        self._targets[client] = ()
+        self.add(client, kept)
+
     def authenticated(self, client: RegisteredClient) -> None:
         """Take that a client is authenticated. One that has been removed meanwhile is ignored."""
         if client in self._targets:
@@ -69,10 +80,7 @@ class ClientRegistry:
         """Remove a client; one that was never added is ignored."""
         self._authenticated.discard(client)
         for target in self._targets.pop(client, ()):
-            of_target = self._by_target[target]
-            del of_target[client]
-            if not of_target:
-                del self._by_target[target]
+            self._remove_from(target, client)
 
     def targets_of(self, client: RegisteredClient) -> Sequence[str]:
         """Return the targets of a client, in the order in which they were added."""
@@ -115,3 +123,9 @@ class ClientRegistry:
             except Exception:  # noqa: BLE001 -- one that cannot be ended must not save the others
                 self.log.failure("a client could not be disconnected")
         return len(clients)
+
+    def _remove_from(self, target: str, client: RegisteredClient) -> None:
+        of_target = self._by_target[target]
+        del of_target[client]
+        if not of_target:
+            del self._by_target[target]

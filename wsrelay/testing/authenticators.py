@@ -42,6 +42,10 @@ class AnonymousAuthenticator:
         """See `IAuthenticator.authenticate`."""
         return succeed(ANONYMOUS)
 
+    def refresh(self, _token: str, _identity: Identity) -> Deferred[Identity]:
+        """See `IAuthenticator.refresh`."""
+        return fail(RejectedError(ClientError.TOKEN))
+
     def clear_cache(self) -> None:
         """See `IAuthenticator.clear_cache`."""
 
@@ -118,7 +122,7 @@ class PermissionQuestion:
 
 
 class TokenQuestion:
-    """One call of `IAuthenticator.authorize_channel_token`, which the test answers.
+    """One call of `IAuthenticator.authorize_channel_token` or `refresh`, which the test answers.
 
     Attributes:
         arguments: The arguments of the call.
@@ -129,8 +133,8 @@ class TokenQuestion:
         self.arguments = arguments
         self.answer: Deferred[Any] = Deferred()
 
-    def resolve(self, outcome: ChannelGrant | ClientError | Exception) -> None:
-        """Answer with what the token permits, a rejection or a failure; one that was given up needs no answer."""
+    def resolve(self, outcome: ChannelGrant | Identity | ClientError | Exception) -> None:
+        """Answer with a grant or an identity, a rejection or a failure; one that was given up needs no answer."""
         if self.answer.called:
             return
         if isinstance(outcome, ClientError):
@@ -152,6 +156,7 @@ class FakeAuthenticator:
         questions: The calls of `authenticate`, in order.
         asks_to_subscribe: Called with a channel, returns whether the application is asked about it.
         subscribe_questions: The calls of `authorize_subscribe` that were put to the application, in order.
+        refresh_questions: The calls of `refresh`, in order.
         channel_token_questions: The calls of `authorize_channel_token`, in order.
         asks_to_publish: Called with a message, returns whether the application is asked about it.
         publish_questions: The calls of `authorize_publish` that were put to the application, in order.
@@ -168,6 +173,7 @@ class FakeAuthenticator:
         self.questions: list[IdentityQuestion] = []
         self.asks_to_subscribe: Callable[[str], bool] = lambda _channel: False
         self.subscribe_questions: list[PermissionQuestion] = []
+        self.refresh_questions: list[TokenQuestion] = []
         self.channel_token_questions: list[TokenQuestion] = []
         self.asks_to_publish: Callable[[bytes], bool] = lambda _data: False
         self.publish_questions: list[PermissionQuestion] = []
@@ -197,6 +203,12 @@ class FakeAuthenticator:
             on_identity(self.early_identity)
         self.questions.append(IdentityQuestion(credential, handshake, channels))
         return self.questions[-1].answer
+
+    def refresh(self, token: str, identity: Identity) -> Deferred[Identity]:
+        """See `IAuthenticator.refresh`."""
+        self._fail()
+        self.refresh_questions.append(TokenQuestion(token, identity))
+        return self.refresh_questions[-1].answer
 
     def clear_cache(self) -> None:
         """See `IAuthenticator.clear_cache`."""

@@ -18,6 +18,7 @@ from wsrelay.core.access.credentials import (
     check_credential,
     find_credential,
     read_credential,
+    read_token_or_ticket,
     sends_ticket,
 )
 from wsrelay.core.access.secret import Secret
@@ -313,6 +314,20 @@ class ErrorTests(SynchronousTestCase):
             error = caught.exception
             self.assertNotIn("what-they-sent", str(error))
             self.assertTrue(error.__context__ is None or error.__suppress_context__)
+
+
+class TokenOrTicketTests(SynchronousTestCase):
+    """`read_token_or_ticket`."""
+
+    def test_text_of_three_parts_is_a_token_and_any_other_a_ticket(self) -> None:
+        for text, kind in ((TOKEN, CredentialKind.TOKEN), (TICKET, CredentialKind.TICKET)):
+            self.assertEqual(read_token_or_ticket(text), Credential(kind, Secret(text)))
+
+    def test_text_outside_both_grammars_is_a_bad_token(self) -> None:
+        for text in ("", "x", "a.b.c d", "a..c", "x" * 200, "\ud800", TOKEN + "." + "x" * 8192):
+            with self.assertRaises(RejectedError) as caught:
+                read_token_or_ticket(text)
+            self.assertIs(caught.exception.client_error, ClientError.TOKEN)
 
 
 class TicketTests(SynchronousTestCase):

@@ -20,6 +20,7 @@ __all__ = [
     "check_credential",
     "find_credential",
     "read_credential",
+    "read_token_or_ticket",
     "sends_ticket",
 ]
 
@@ -76,6 +77,19 @@ def check_credential(kind: CredentialKind, text: str) -> Credential:
     if not _is_within_grammar(kind, text):
         raise RejectedError(ClientError.TICKET if kind is CredentialKind.TICKET else ClientError.TOKEN)
     return Credential(kind, Secret(text))
+
+
+def read_token_or_ticket(text: str) -> Credential:
+    """Make a credential of a text that may be either: a token has three parts, and anything else is a ticket.
+
+    Raises:
+        RejectedError: It is neither; with `ClientError.TOKEN`, because with a new one of the same form it would be no
+            better.
+    """
+    try:
+        return check_credential(CredentialKind.TOKEN if text.count(".") == 2 else CredentialKind.TICKET, text)
+    except RejectedError:
+        raise RejectedError(ClientError.TOKEN) from None
 
 
 def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bearer: bool = True) -> Credential | None:

@@ -50,6 +50,8 @@ class Identity:
         info: What other clients are told about this one, as JSON on one line; empty if nothing.
         subs: Channels that it is subscribed to when it connects, in dialects in which the server can do that. They
             limit nothing.
+        application_expires: When it ends by the application's answer, which no new token moves. If None, the
+            application sets no end.
         address: The client's address, if the application was asked about it; else empty.
         connection: The unique name of its connection, if the application was asked about it; else empty.
     """
@@ -63,6 +65,7 @@ class Identity:
     cookie_error: ClientError | None = None
     info: bytes = b""
     subs: tuple[ServerSubscription, ...] = ()
+    application_expires: float | None = None
     address: str = field(default="", compare=False)
     connection: str = field(default="", compare=False)
 

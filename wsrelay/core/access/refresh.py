@@ -1,0 +1,35 @@
+"""A new token of a client that is connected: what it changes, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wsrelay.core.access.identity import Identity
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import RejectedError
+
+__all__ = ["refresh_identity"]
+
+
+def refresh_identity(identity: Identity, token: Identity, *, has_hook: bool) -> Identity:
+    """Return the identity of a connected client that shows a new token.
+
+    Args:
+        identity: Its identity so far.
+        token: The identity by the new token.
+        has_hook: Whether the application has been asked about the client. Its answer may have limited what the client
+            may use, and for how long, and a token must not undo that: it changes nothing but its own end and its
+            revocation target then.
+
+    Returns:
+        The identity from now on. It subscribes to nothing: `subs` is for clients that connect.
+
+    Raises:
+        RejectedError: The token is for another user, or the client has shown no credential.
+    """
+    if not identity.is_authenticated or token.subject != identity.subject:
+        raise RejectedError(ClientError.TOKEN_MISMATCH)
+    if not has_hook:
+        return replace(token, subs=(), address=identity.address, connection=identity.connection)
+    ends = [each for each in (token.expires, identity.application_expires) if each is not None]
+    return replace(identity, expires=min(ends, default=None), credential_id=token.credential_id, subs=())
