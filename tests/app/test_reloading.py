@@ -109,6 +109,15 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(self.hook_secret(), NEW)
         self.assertEqual((str(self.address), self.address.url.password), ("redis://new:6379", NEW))
 
+    def test_previous_keys_come_with_a_rotation_and_go(self) -> None:
+        lines = self.reload(token_keys=Secret(NEW), token_previous_keys=Secret(OLD))
+        self.assertEqual(lines, ["read again: token_keys, token_previous_keys"])
+        self.assertEqual((self.verifies(OLD), self.verifies(NEW)), (True, True))
+        self.assertEqual(self.reload(token_previous_keys=None), ["read again: token_previous_keys"])
+        self.assertEqual((self.verifies(OLD), self.verifies(NEW)), (False, True))
+        [line] = self.reload(token_previous_keys=Secret("short"))
+        self.assertTrue(line.startswith("settings not read again, those in use stay: token_previous_keys cannot"), line)
+
     def test_nothing_changes_if_any_of_them_cannot_be_used(self) -> None:
         """All are checked before one is used."""
         lines = self.reload(api_keys=(Secret(NEW),), token_keys=Secret("short"))

@@ -87,6 +87,28 @@ class AuthenticationTests(SynchronousTestCase):
             with self.assertRaisesRegex(ConfigError, problem):
                 self.make(token_keys=Secret(public), token_algorithms=algorithms)
 
+    def test_previous_keys_verify_tokens_of_before_a_rotation_whatever_their_kind(self) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        auth = self.make(token_keys=Secret(public), token_previous_keys=Secret(SECRET))
+        claims = {"exp": NOW + 60}
+        for token in (jwt.encode(claims, key, "RS256"), jwt.encode(claims, SECRET, "HS256")):
+            self.assertTrue(self.authenticate(auth, token).is_authenticated)
+        self.assertIs(self.authenticate(auth, jwt.encode(claims, "x" * 40, "HS256")), ClientError.TOKEN)
+
+    def test_previous_keys_that_cannot_be_used_are_config_errors_and_not_repeated(self) -> None:
+        for more, problem in (
+            ({"token_previous_keys": Secret("hunter2")}, "token_previous_keys cannot be used"),
+            (
+                {"token_previous_keys": Secret(SECRET), "token_algorithms": ("HS512",), "token_keys": Secret("k" * 64)},
+                "token_algorithms names none that token_previous_keys can be used with",
+            ),
+        ):
+            settings: dict[str, Any] = {"token_keys": Secret(SECRET), **more}
+            with self.assertRaisesRegex(ConfigError, problem) as caught:
+                self.make(**settings)
+            self.assertNotIn("hunter2", str(caught.exception))
+
     def test_key_set_is_fetched_between_start_and_stop(self) -> None:
         with self.assertRaisesRegex(ConfigError, "names none that keys from token_jwks_url"):
             self.make(token_jwks_url="https://keys.example/jwks.json", token_algorithms=("HS256",))

@@ -34,7 +34,7 @@ class TableTests(SynchronousTestCase):
     def test_every_setting_but_secrets_has_a_flag(self) -> None:
         self.assertEqual(
             [name for name, row in ROWS.items() if row.flag is None],
-            ["redis_url", "token_keys", "hook_secret", "api_keys"],
+            ["redis_url", "token_keys", "token_previous_keys", "hook_secret", "api_keys"],
         )
         self.assertEqual(ROWS["ping_interval_seconds"].flag, "ping-interval-seconds")
 

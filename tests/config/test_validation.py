@@ -31,8 +31,8 @@ HARMLESS = variables(
     # with and nothing more to ask for; pages of other hosts are rejected, and certificates are verified. Streams carry
     # what WebSockets carry, to the same clients.
     "tls_certificates prefix redis_tls_client_certificate redis_tls_client_key redis_tls_verify origins sse "
-    "centrifugo token_keys token_jwks_url token_cookie hook_secret api_keys metrics compress frames trusted_proxies "
-    "port history_size history_seconds "
+    "centrifugo token_keys token_previous_keys token_jwks_url token_cookie hook_secret api_keys metrics compress "
+    "frames trusted_proxies port history_size history_seconds "
     # These have a default that is a limit as well.
     "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections max_handshakes_per_second "
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
@@ -258,6 +258,9 @@ class ValidationTests(SynchronousTestCase):
         for name, value in (("token_audience", "a"), ("token_issuer", "i"), ("token_cookie", "c")):
             error = config_error({name: value}, {})
             self.assertEqual(error, f"{name} has no effect without token_keys or token_jwks_url")
+        for flags in ({}, {"token_jwks_url": "https://a.example/"}):
+            error = config_error(flags, {"WSRELAY_TOKEN_PREVIOUS_KEYS": SECRET})
+            self.assertEqual(error, "token_previous_keys has no effect without token_keys")
         error = config_error({"token_jwks_url": "https://a.example/"}, {"WSRELAY_TOKEN_KEYS": SECRET})
         self.assertEqual(error, "token_keys and token_jwks_url both say which keys verify tokens: set only one of them")
         self.assertIn("name of a cookie", config_error({"token_cookie": "a b"}, {"WSRELAY_TOKEN_KEYS": SECRET}))

@@ -17,8 +17,12 @@ from wsrelay.core.outcomes.errors import ConfigError
 
 __all__ = ["RELOADED", "SecretReloader", "SecretUser", "secret_users"]
 
-RELOADED = ("redis_url", "token_keys", "hook_secret", "api_keys")
-"""The settings that are read again. Whether they are set at all stays as it was at the start."""
+RELOADED = ("redis_url", "token_keys", "token_previous_keys", "hook_secret", "api_keys")
+"""The settings that are read again. Whether they are set at all stays as it was at the start, but for those in
+`REMOVABLE`."""
+
+REMOVABLE = ("token_previous_keys",)
+"""Settings that come with a rotation and go when it is over."""
 
 SecretUser = Callable[[Settings], Callable[[], None]]
 """Checks the secrets of settings, and returns a function that uses them from now on. Raises `ConfigError`."""
@@ -58,7 +62,7 @@ class SecretReloader:
                 for field in dataclasses.fields(Settings)
                 if getattr(found, field.name) != getattr(self._settings, field.name)
             ]
-            used = [name for name in RELOADED if name in changed and self._is_set(found, name)]
+            used = [name for name in RELOADED if name in changed and self._is_used(found, name)]
             settings = dataclasses.replace(self._settings, **{name: getattr(found, name) for name in used})
             # All of them are checked before any of them is used.
             uses = [prepare(settings) for prepare in self._users]
@@ -72,5 +76,7 @@ class SecretReloader:
         if others := [name for name in changed if name not in used]:
             self.log.warn("{names}: changed, and used only after a restart", names=", ".join(others))
 
-    def _is_set(self, found: Settings, name: str) -> bool:
+    def _is_used(self, found: Settings, name: str) -> bool:
+        if name in REMOVABLE:
+            return True
         return bool(getattr(found, name)) and bool(getattr(self._settings, name))

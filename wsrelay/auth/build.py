@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -83,12 +83,13 @@ class Authentication:
         """Check the secrets of other settings.
 
         Returns:
-            A function that uses them from now on: token_keys and hook_secret. Nobody is disconnected.
+            A function that uses them from now on: token_keys, token_previous_keys and hook_secret. Nobody is
+            disconnected.
 
         Raises:
             ConfigError: A key cannot be used.
         """
-        keys = () if settings.token_keys is None else _read_token_keys(settings.token_keys, settings.token_algorithms)
+        keys = _read_token_keys(settings)
 
         def use() -> None:
             if self._fixed_keys is not None:
@@ -137,8 +138,7 @@ class Authentication:
         if settings.token_jwks_url is not None:
             keys = self._remote_keys = self._make_remote_keys(settings.token_jwks_url, algorithms)
         elif settings.token_keys is not None:
-            configured = _read_token_keys(settings.token_keys, settings.token_algorithms)
-            keys = self._fixed_keys = FixedKeys(configured)
+            keys = self._fixed_keys = FixedKeys(_read_token_keys(settings))
         else:
             return None
         return TokenVerifier(
@@ -175,11 +175,18 @@ class Authentication:
         )
 
 
-def _read_token_keys(text: Secret, algorithms: Sequence[str]) -> tuple[Key, ...]:
-    try:
-        keys = read_keys(text.reveal())
-    except ConfigError as error:
-        raise ConfigError(f"token_keys cannot be used: {error}") from None
-    if algorithms and not any(key.algorithms & frozenset(algorithms) for key in keys):
-        raise ConfigError("token_algorithms names none that token_keys can be used with")
-    return keys
+def _read_token_keys(settings: Settings) -> tuple[Key, ...]:
+    """Return the configured keys, those of before a rotation last."""
+    keys: list[Key] = []
+    for name in ("token_keys", "token_previous_keys"):
+        text: Secret | None = getattr(settings, name)
+        if text is None:
+            continue
+        try:
+            found = read_keys(text.reveal())
+        except ConfigError as error:
+            raise ConfigError(f"{name} cannot be used: {error}") from None
+        if settings.token_algorithms and not any(key.algorithms & set(settings.token_algorithms) for key in found):
+            raise ConfigError(f"token_algorithms names none that {name} can be used with")
+        keys += found
+    return tuple(keys)

@@ -242,6 +242,13 @@ class Settings:
         "bytes with commas between them; several for rotation. If not set, no such tokens are accepted.",
         secret=True,
     )
+    token_previous_keys: Secret | None = _authentication(
+        SECRET,
+        None,
+        "Keys that tokens are verified with after token_keys, until those signed with them have expired: the value of "
+        "token_keys before it was changed, public keys or secrets. If not set, there are none.",
+        secret=True,
+    )
     token_jwks_url: str | None = _authentication(
         TEXT,
         None,

@@ -162,6 +162,8 @@ def _check_authentication(settings: Settings, sources: Mapping[str, str]) -> Non
     OriginPolicy(settings.origins, require=settings.require_origin)
     if settings.token_keys is not None and settings.token_jwks_url is not None:
         raise ConfigError("token_keys and token_jwks_url both say which keys verify tokens: set only one of them")
+    if settings.token_previous_keys is not None and settings.token_keys is None:
+        raise ConfigError("token_previous_keys has no effect without token_keys")
     has_keys = settings.token_keys is not None or settings.token_jwks_url is not None
     _check_dependents("token_", has_keys, ("token_keys", "token_jwks_url"), sources)
     _check_dependents("hook_", settings.hook_url is not None, ("hook_url",), sources)
