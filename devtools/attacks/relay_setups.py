@@ -95,7 +95,7 @@ class Setup:
 
 _TOKENS = f"--token-audience {forge.AUDIENCE} --token-issuer {forge.ISSUER} --token-leeway-seconds 0"
 _GUARDED = (
-    f"{_TOKENS} --channels room:*,user:{{sub}} --publish talk:* --access token --token-cookie {COOKIE} "
+    f"{_TOKENS} --channels room:*,user:{{sub}},#* --publish talk:* --access token --token-cookie {COOKIE} "
     "--origins https://example.com,https://*.example.org"
 )
 

@@ -54,8 +54,9 @@ This page is made from the table in `wsrelay/config/settings.py` by `make docs`.
 _NAMESPACES = """\
 ### Namespaces in the file
 
-A channel name has at most 255 bytes: ASCII letters, digits and `_ . : ~ @ = + , ; ! ' ( ) & -`, beginning with a
-letter, a digit or `_`. In Redis the prefix comes before it: the clients' `chat` is `wsrelay:chat`.
+A channel name has at most 255 bytes: ASCII letters, digits and `_ # . : ~ @ = + , ; ! ' ( ) & -`, beginning with a
+letter, a digit, `_` or `#`; one with `#` in it [lists its users](authentication.md#channels). In Redis the prefix comes
+before it: the clients' `chat` is `wsrelay:chat`.
 
 If no channels are configured, clients may subscribe to every channel and publish to none. As soon as one is
 configured, no others exist. The short form is two lists:

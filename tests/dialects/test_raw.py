@@ -30,12 +30,12 @@ from wsrelay.dialects.raw import PATH, RawDialect
 from wsrelay.interfaces import IDialect
 
 RAW = RawDialect()
-CHANNELS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:~@=+,;!'()&-]{0,254}", fullmatch=True).filter(
+CHANNELS = st.from_regex(r"[A-Za-z0-9_#][A-Za-z0-9_#.:~@=+,;!'()&-]{0,254}", fullmatch=True).filter(
     lambda name: not name.startswith("__")
 )
 ALPHABET = (
-    "Not a channel: the channel name may hold ASCII letters, digits and _ . : ~ @ = + , ; ! ' ( ) & - "
-    "and begins with a letter, a digit or _. Use /ws/<channel>."
+    "Not a channel: the channel name may hold ASCII letters, digits and _ # . : ~ @ = + , ; ! ' ( ) & - "
+    "and begins with a letter, a digit, _ or #. Use /ws/<channel>."
 )
 
 
@@ -53,6 +53,10 @@ class OpenTests(SynchronousTestCase):
     def test_path_behind_the_prefix_is_the_channel_percent_encoded_or_not(self) -> None:
         """A plus sign is a plus sign."""
         for path, channel in (("chat", "chat"), ("user%3A42", "user:42"), ("user:42", "user:42"), ("a+b", "a+b")):
+            self.assertEqual(open_path(f"/ws/{path}"), [Subscribe(0, channel)])
+
+    def test_mark_of_users_is_percent_encoded(self) -> None:
+        for path, channel in (("%2342", "#42"), ("team:x%2341,42", "team:x#41,42")):
             self.assertEqual(open_path(f"/ws/{path}"), [Subscribe(0, channel)])
 
     def test_client_with_subscribe_false_only_publishes(self) -> None:

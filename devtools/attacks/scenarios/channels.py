@@ -51,7 +51,7 @@ NAMES = (
     "room:1%",
     "room:1%2",
     "room:1%zz",
-    "room:1;x=y%23",
+    "room:1;x=y%5b",
     "",
 )
 """Invalid channel names."""
@@ -88,6 +88,35 @@ async def channel_of_another_user(context: AttackContext) -> None:
         context.assert_rejected(
             f"sub {sub!a}", await context.handshake(RelayName.GUARDED, "/ws/user:42", token), "403 channel_denied"
         )
+
+
+@attack()
+async def channel_of_listed_users(context: AttackContext) -> None:
+    """Subscribe to channels whose names list other users, or none, also where everything else is public."""
+    token = context.bearer(forge.signed(channels=["#*", "room:*"]))
+    for name in ("%2342", "%2341,42", "%2341%2C42"):
+        context.control(name, await context.handshake(RelayName.GUARDED, f"/ws/{name}", token))
+    for name in (
+        "%23",
+        "%2343",
+        "%234",
+        "%23422",
+        "%23042",
+        "%2342%23",
+        "%2342%2343",
+        "%2341,43",
+        "%23%2042",
+        "room:1%2343",
+    ):
+        expected = "400" if "%20" in name else "403 channel_denied"
+        seen = await context.handshake(RelayName.GUARDED, f"/ws/{name}", token)
+        context.assert_rejected(name, seen, expected)
+    for name in ("#42", "room:1#43", "room:1?x=#"):
+        context.assert_rejected(name, await context.handshake(RelayName.GUARDED, f"/ws/{name}", token), "400")
+    context.control("a public channel", await context.handshake(RelayName.OPEN, "/ws/talk:x"))
+    for name in ("%2342", "talk:x%2342", "talk:%23", "%2342?subscribe=false"):
+        seen = await context.handshake(RelayName.OPEN, f"/ws/{name}")
+        context.assert_rejected(f"public {name}", seen, "401 no_credential")
 
 
 @attack()

@@ -253,6 +253,88 @@ class OwnerTests(SynchronousTestCase):
             self.assertIs(check_publish(rules, Identity(subject), "user:"), ClientError.PUBLISH_DENIED)
 
 
+class ListedUserTests(SynchronousTestCase):
+    """Channels whose names list the users that they belong to."""
+
+    def test_only_listed_users_may_use_a_channel_whatever_the_level(self) -> None:
+        for access in Access:
+            for name in ("#42", "team:#42", "team:x#41,42,"):
+                for identity, is_listed in (
+                    (Identity("42", channels=("*",), publish=("*",)), True),
+                    (Identity("4", channels=(name,), publish=(name,)), False),
+                    (Identity("41,42", channels=(name,), publish=(name,)), False),
+                    (Identity("", channels=(name,), publish=(name,)), False),
+                    (Identity(None, channels=(name,), publish=(name,)), False),
+                    (Identity("42", channels=("*",), publish=("*",), is_authenticated=False), False),
+                    (ANONYMOUS, False),
+                ):
+                    rules = ruled(access, access, "*")
+                    expected = is_listed and access is not Access.NOBODY
+                    may_subscribe = check_subscribe(rules, identity, name) is None
+                    may_publish = check_publish(rules, identity, name) is None
+                    self.assertEqual((may_subscribe, may_publish), (expected, expected), (access, name, identity))
+
+    def test_public_is_authenticated_there(self) -> None:
+        rules = ruled(Access.PUBLIC, Access.PUBLIC, "*")
+        self.assertIs(check_subscribe(rules, ANONYMOUS, "#42"), ClientError.NO_CREDENTIAL)
+        self.assertIs(check_subscribe(rules, Identity("4"), "#42"), ClientError.CHANNEL_DENIED)
+        for channels, may in ((None, True), (("#42",), True), (("room",), False)):
+            identity = Identity("42", channels=channels)
+            self.assertEqual(check_subscribe(rules, identity, "#42") is None, may)
+            self.assertEqual(check_publish(rules, identity, "#42") is None, may)
+
+    def test_channel_that_lists_no_user_is_nobodys(self) -> None:
+        rules = ruled(Access.PUBLIC, Access.PUBLIC, "*")
+        for name in ("#", "team:#", "#42#", "#,"):
+            for subject in ("42", "", None):
+                self.assertIs(check_subscribe(rules, Identity(subject), name), ClientError.CHANNEL_DENIED)
+                self.assertIs(check_publish(rules, Identity(subject), name), ClientError.PUBLISH_DENIED)
+
+    def test_owner_by_pattern_has_to_be_listed_as_well(self) -> None:
+        rules = Namespaces([Namespace("own", ("user:{sub}", "#{sub}"), Access.AUTHENTICATED)])
+        for name, subject, may in (
+            ("#42", "42", True),
+            ("#41,42", "42", False),
+            ("#41,42", "41,42", False),
+            ("user:a#42", "42", False),
+            ("user:a#42", "a#42", False),
+        ):
+            self.assertEqual(check_subscribe(rules, Identity(subject), name) is None, may, (name, subject))
+
+    def test_grant_opens_the_channel_to_no_other_user(self) -> None:
+        rules = ruled(Access.TOKEN, pattern="*")
+        self.assertIsNone(check_subscribe(rules, Identity("42"), "#42", is_granted=True))
+        for identity in (Identity("4"), ANONYMOUS):
+            error = check_subscribe(rules, identity, "#42", is_granted=True)
+            self.assertIs(error, ClientError.CHANNEL_DENIED)
+
+    @given(
+        st.sampled_from(Access),
+        st.sampled_from(Access),
+        IDENTITIES,
+        st.text("4a#,:", min_size=1, max_size=6),
+        st.booleans(),
+    )
+    def test_client_that_may_use_such_a_channel_is_listed_in_its_name(
+        self, subscribe: Access, publish: Access, identity: Identity, name: str, is_granted: bool
+    ) -> None:
+        rules = ruled(subscribe, publish, "*")
+        name = f"a#{name}"
+        for error in (
+            check_subscribe(rules, identity, name, is_granted=is_granted),
+            check_publish(rules, identity, name),
+        ):
+            if error is None:
+                self.assertTrue(identity.is_authenticated and identity.subject)
+                self.assertIn(identity.subject, name.split("#")[-1].split(","))
+
+    @given(st.sampled_from(Access), IDENTITIES, st.text("4a,:", min_size=1, max_size=6))
+    def test_names_without_the_mark_are_as_ever(self, access: Access, identity: Identity, name: str) -> None:
+        error = check_subscribe(ruled(access, pattern="*"), identity, name)
+        if access is Access.PUBLIC:
+            self.assertIsNone(error)
+
+
 class PropertyTests(SynchronousTestCase):
     """Properties that hold for every identity."""
 

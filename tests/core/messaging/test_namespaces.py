@@ -9,17 +9,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.messaging.channel_names import MAX_CHANNEL_BYTES, PERSONAL, check_channel, check_pattern, matches
+from wsrelay.core.messaging.channel_names import (
+    MAX_CHANNEL_BYTES,
+    PERSONAL,
+    check_channel,
+    check_pattern,
+    listed_users,
+    matches,
+)
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.outcomes.errors import ChannelError
 
-FIRST = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+FIRST = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_#"
 REST = FIRST + ".:~@=+,;!'()&-"
 EMPTY = "the channel name is empty"
 LONG = "the channel name is longer than 255 bytes"
 ALPHABET = (
-    "the channel name may hold ASCII letters, digits and _ . : ~ @ = + , ; ! ' ( ) & - "
-    "and begins with a letter, a digit or _"
+    "the channel name may hold ASCII letters, digits and _ # . : ~ @ = + , ; ! ' ( ) & - "
+    "and begins with a letter, a digit, _ or #"
 )
 
 RESERVED = "the channel name begins with two underscores, as those of Redis itself do"
@@ -47,13 +54,13 @@ class ChannelNameTests(SynchronousTestCase):
     """The grammar of names."""
 
     def test_letters_digits_and_the_listed_punctuation_up_to_255_bytes_are_a_channel_name(self) -> None:
-        for name in ("a", "_", "0", "chat", "user:42", "a.b~c@d=e+f,g;h!i'j(k)l&m-n", "x" * 255):
+        for name in ("a", "_", "0", "chat", "user:42", "a.b~c@d=e+f,g;h!i'j(k)l&m-n", "#", "#42", "a#4,2#", "x" * 255):
             self.assertEqual(check_channel(name), name)
 
     def test_each_way_to_miss_the_grammar_has_its_error(self) -> None:
         cases = {"": EMPTY, "x" * 256: LONG, "\u00fc" * 256: LONG}
-        begin_badly = (":a", "-a", ".", "$probe", "\na", "\u00fc", "\u0661")
-        go_on_badly = ("a b", "a/b", "a*", "a$", "a%20", "a\n", "a\0", "a#", "a?", "a[", 'a"', "a\\", "a\u00fc")
+        begin_badly = (":a", "-a", ".", "$probe", "$#", "\na", "\u00fc", "\u0661")
+        go_on_badly = ("a b", "a/b", "a*", "a$", "a%20", "a\n", "a\0", "a?", "a[", 'a"', "a\\", "a\u00fc")
         cases |= dict.fromkeys(begin_badly + go_on_badly, ALPHABET)
         cases |= dict.fromkeys(("__", "__keyspace@0__:key"), RESERVED)
         self.assertEqual({name: check_error(check_channel, name) for name in cases}, cases)
@@ -73,11 +80,39 @@ class ChannelNameTests(SynchronousTestCase):
         self.assertIn(outcome, ("", EMPTY, LONG, ALPHABET, RESERVED))
 
 
+class ListedUsersTests(SynchronousTestCase):
+    """`listed_users`."""
+
+    def test_users_stand_behind_the_last_mark_with_commas_between_them(self) -> None:
+        for name, users in (
+            ("#42", ("42",)),
+            ("team:#42", ("42",)),
+            ("team:x#41,42", ("41", "42")),
+            ("a#1#42", ("42",)),
+            ("#a.b@c,d:e", ("a.b@c", "d:e")),
+            ("#41,,42,", ("41", "42")),
+        ):
+            self.assertEqual(listed_users(name), users)
+
+    def test_channel_without_a_user_behind_the_mark_belongs_to_nobody(self) -> None:
+        for name in ("#", "team:x#", "#42#", "#,", "#,,"):
+            self.assertEqual(listed_users(name), ())
+
+    @given(NAMES)
+    def test_names_without_the_mark_list_no_users_and_others_do(self, name: str) -> None:
+        users = listed_users(name)
+        self.assertEqual(users is None, "#" not in name)
+        for user in users or ():
+            self.assertTrue(user)
+            self.assertFalse(set("#,") & set(user))
+            self.assertRegex(name, f"[#,]{re.escape(user)}(,|$)")
+
+
 class PatternTests(SynchronousTestCase):
     """The grammar of patterns."""
 
     def test_name_and_prefix_with_asterisk_and_asterisk_alone_are_patterns(self) -> None:
-        for pattern in ("chat", "user:*", "*", "x" * 255, "x" * 255 + "*"):
+        for pattern in ("chat", "user:*", "*", "#*", "#42", "team:#*", "x" * 255, "x" * 255 + "*"):
             self.assertEqual(check_pattern(pattern), pattern)
 
     def test_malformed_pattern_is_named_with_the_form_and_the_error(self) -> None:
@@ -106,6 +141,12 @@ class MatchesTests(SynchronousTestCase):
             ("*", "room"): True,
             ("Room", "room"): False,
             ("r.om", "room"): False,
+            ("*", "#42"): True,
+            ("#*", "#42"): True,
+            ("#4*", "#42"): True,
+            ("#*", "team:#42"): False,
+            ("team:*", "team:#42"): True,
+            ("#42", "#41,42"): False,
         }
         self.assertEqual({(pattern, name): matches([pattern], name) for pattern, name in cases}, cases)
 
@@ -152,6 +193,16 @@ class NamespacesTests(SynchronousTestCase):
         short, long, other = Namespace("short", ("r*",)), Namespace("long", ("room:*",)), Namespace("other", ("x*",))
         rules = Namespaces([short, long, other])
         self.assertEqual([rules.rule(name) for name in ("room:1", "room", "r", "x")], [long, short, short, other])
+
+    def test_mark_of_users_is_a_character_like_others_to_patterns(self) -> None:
+        everything, personal = Namespace("everything", ("*",)), Namespace("personal", ("#*",))
+        rules = Namespaces([everything, personal])
+        self.assertEqual(
+            [rules.rule(name) for name in ("#42", "#", "team:#42", "room")],
+            [personal, personal, everything, everything],
+        )
+        self.assertIs(Namespaces([everything]).rule("#42"), everything)
+        self.assertIsNone(Namespaces([personal]).rule("team:#42"))
 
     def test_channel_that_no_pattern_matches_does_not_exist(self) -> None:
         self.assertIsNone(Namespaces([Namespace("n", ("room:*", "chat"))]).rule("lobby"))

@@ -212,6 +212,13 @@ class ParseHeadTests(SynchronousTestCase):
         for target in ("/", "*", "http://relay.example/metrics", "https://relay.example"):
             self.assertFalse(parse_head(head(f"GET {target} HTTP/1.1", "Host: x")).is_upgrade)
 
+    def test_target_has_no_fragment(self) -> None:
+        """Some parsers cut it off."""
+        for target in ("/ws/#42", "/ws/room#", "/ws/room?a=b#c", "http://relay.example/ws/#42", "/#/../x"):
+            text = self.error_text(head(f"GET {target} HTTP/1.1", "Host: x"))
+            self.assertIn("write %23 for one in the name of a channel", text)
+        self.assertEqual(parse_head(head("GET /ws/%2342?x=%23 HTTP/1.1", "Host: x")).path, "/ws/%2342")
+
     def test_control_characters_and_bare_cr_or_lf_are_rejected_with_400(self) -> None:
         for number in [*range(9), *range(10, 32), 127]:
             for line in (b"X: a" + bytes((number,)) + b"b", b"X" + bytes((number,)) + b": b"):

@@ -230,7 +230,7 @@ class SubscribeTests(SynchronousTestCase):
             )
 
     def test_malformed_channel_is_an_error(self) -> None:
-        channels = ('""', '"$private"', '"user#42"', '"\u00fc"', '"\\ud800"', '"a b"', '"a/b"', "null", "1", "[]", "{}")
+        channels = ('""', '"$private"', '"\u00fc"', '"\\ud800"', '"a b"', '"a/b"', "null", "1", "[]", "{}")
         for channel in (*channels, '"%s"' % ("x" * 256), '"__keyspace@0__:x"'):
             for method in ("subscribe", "publish"):
                 self.assertEqual(
@@ -330,7 +330,7 @@ class SubscribeTests(SynchronousTestCase):
 
     def test_channel_is_unsubscribed_even_one_that_no_channel_can_be(self) -> None:
         """An error makes an SDK reconnect; see `Unsubscribe`."""
-        for channel in ("a", "$private", "user#42", "\u00fc", "", "x" * 256):
+        for channel in ("a", "$private", "\u00fc", "", "x" * 256):
             self.assertEqual(
                 decode(json.dumps({"id": 3, "unsubscribe": {"channel": channel}})), [Unsubscribe(3, channel)]
             )

@@ -9,6 +9,7 @@ rule                    permits
 ``token``               authenticated clients whose credential lists the channel
 ``nobody``              no client
 ``{sub}`` in a pattern  as above, and only the user whose name the channel's name ends with
+``#`` in the name       as above, ``public`` as ``authenticated``, and only the users that it lists
 ======================= ========================================================================================
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
+from wsrelay.core.messaging.channel_names import listed_users
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -154,11 +156,12 @@ def check_publish(namespaces: Namespaces, identity: Identity, channel: str) -> C
     if found is None or found[0].publish is Access.NOBODY:
         return ClientError.PUBLISH_DENIED
     namespace, owner = found
-    if namespace.publish is Access.PUBLIC:
+    users = listed_users(channel)
+    if namespace.publish is Access.PUBLIC and users is None:
         return None
     permitted = (
         identity.is_authenticated
-        and _is_owner(identity, owner)
+        and _is_owner(identity, owner, users)
         # A credential that lists channels to publish to permits those; any other one the channels that it is for.
         and (_is_for(identity, channel) if identity.publish is None else identity.lists_for_publish(channel))
         and (namespace.publish is not Access.TOKEN or identity.publish is not None)
@@ -171,11 +174,12 @@ def _check_level(
 ) -> ClientError | None:
     if level is Access.NOBODY:
         return ClientError.SUBSCRIBE_DENIED
-    if level is Access.PUBLIC:
+    users = listed_users(channel)
+    if level is Access.PUBLIC and users is None:
         return None
     if not identity.is_authenticated and not is_granted:
         return ClientError.NO_CREDENTIAL
-    if not _is_owner(identity, owner):
+    if not _is_owner(identity, owner, users):
         return ClientError.CHANNEL_DENIED
     if is_granted:
         return None
@@ -184,8 +188,12 @@ def _check_level(
     return ClientError.CHANNEL_DENIED if level is Access.TOKEN and identity.channels is None else None
 
 
-def _is_owner(identity: Identity, owner: str | None) -> bool:
-    return owner is None or (identity.is_authenticated and identity.subject == owner)
+def _is_owner(identity: Identity, owner: str | None, users: tuple[str, ...] | None) -> bool:
+    """Return whether a client is who a channel belongs to, by its pattern and by its name."""
+    if owner is None and users is None:
+        return True
+    subject = identity.subject if identity.is_authenticated else None
+    return owner in (None, subject) and (users is None or subject in users)
 
 
 def _is_for(identity: Identity, channel: str) -> bool:

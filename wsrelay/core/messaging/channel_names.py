@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 from wsrelay.core.outcomes.errors import ChannelError
 
-__all__ = ["MAX_CHANNEL_BYTES", "PERSONAL", "RESERVED", "check_channel", "check_pattern", "is_reserved", "matches"]
+__all__ = [
+    "MAX_CHANNEL_BYTES",
+    "PERSONAL",
+    "RESERVED",
+    "check_channel",
+    "check_pattern",
+    "is_reserved",
+    "listed_users",
+    "matches",
+]
 
 MAX_CHANNEL_BYTES = 255
 """The longest channel name, in bytes, without the prefix it has in Redis."""
@@ -20,10 +29,10 @@ RESERVED = ("ticket:", "revoked:")
 """The beginnings of names that are keys of the relay in Redis. No channel with history has such a name, because its
 stream would have the same key. All other keys of the relay begin with ``$``, as no channel does."""
 
-# All of these stand in a URL path as they are (RFC 3986 section 3.3). Left out on purpose: the percent sign, `/`
-# (proxies rewrite paths), `*` (it ends a pattern), and `$`, with which the relay's own channels begin, so that no
-# name a client can spell reaches them.
-_FIRST = "A-Za-z0-9_"
+# All of these but `#` stand in a URL path as they are (RFC 3986 section 3.3). Left out on purpose: the percent sign,
+# `/` (proxies rewrite paths), `*` (it ends a pattern), and `$`, with which the relay's own channels begin, so that no
+# name a client can spell reaches them. None of its keys and channels begins with `#`.
+_FIRST = "A-Za-z0-9_#"
 _REST = _FIRST + ".:~@=+,;!'()&-"
 _CHANNEL = re.compile(f"[{_FIRST}][{_REST}]*", re.ASCII)
 
@@ -43,8 +52,8 @@ def check_channel(name: str) -> str:
         raise ChannelError("the channel name begins with two underscores, as those of Redis itself do")
     if _CHANNEL.fullmatch(name) is None:
         raise ChannelError(
-            "the channel name may hold ASCII letters, digits and _ . : ~ @ = + , ; ! ' ( ) & - "
-            "and begins with a letter, a digit or _"
+            "the channel name may hold ASCII letters, digits and _ # . : ~ @ = + , ; ! ' ( ) & - "
+            "and begins with a letter, a digit, _ or #"
         )
     return name
 
@@ -64,6 +73,20 @@ def check_pattern(pattern: str) -> str:
         except ChannelError as error:
             raise ChannelError(f"{pattern!r} is not a valid pattern (a name, a prefix and *, or *): {error}") from None
     return pattern
+
+
+def listed_users(name: str) -> tuple[str, ...] | None:
+    """Return the users that a channel belongs to by its name: those behind its last ``#``, with commas between them.
+
+    Args:
+        name: The channel's name, inside the grammar.
+
+    Returns:
+        The users; for ``#41,42`` and ``team:x#41,42`` they are ``41`` and ``42``. Empty if none is listed: the channel
+        belongs to nobody. None if there is no ``#`` in the name.
+    """
+    _, mark, users = name.rpartition("#")
+    return tuple(filter(None, users.split(","))) if mark else None
 
 
 def is_reserved(name: str) -> bool:

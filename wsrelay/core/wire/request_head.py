@@ -68,6 +68,9 @@ _MALFORMED_REQUEST_LINE = ErrorResponse(400, "The request line is malformed (RFC
 _MALFORMED_LINE = ErrorResponse(400, "The request head is malformed: a line in it is not a header field (RFC 9112).")
 _FORBIDDEN_BYTES = ErrorResponse(400, "The request head contains forbidden bytes (RFC 9112 section 2.2).")
 _UNEXPECTED_BODY = ErrorResponse(400, "A WebSocket handshake has no body.")
+_FRAGMENT = ErrorResponse(
+    400, "A request target has no part behind a #: write %23 for one in the name of a channel (RFC 3986 section 3.5)."
+)
 _MALFORMED_TARGET = ErrorResponse(
     400, "The request target is malformed: it must be a path, or a URL with http or https (RFC 9112 section 3.2)."
 )
@@ -145,6 +148,9 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         # RFC 9112 section 3.2.2: it replaces the Host field.
         lines = [b"Host: " + host if line[:5].lower() == b"host:" else line for line in lines]
         head = b"\r\n".join([b" ".join((method, target, version)), *lines]) + END_OF_HEAD
+    if b"#" in target:
+        # Some parsers cut it off with what follows, and then two of them see two paths.
+        raise HTTPError(_FRAGMENT)
     path, _, query = target.partition(b"?")
     kept: list[bytes] = []
     singletons: dict[bytes, bytes] = {}
