@@ -57,6 +57,7 @@ RULES = Namespaces(
         Namespace("room", ("room*",), Access.AUTHENTICATED, Access.AUTHENTICATED),
         Namespace("inbox", ("user:{sub}",), Access.AUTHENTICATED),
         Namespace("closed", ("closed",), Access.NOBODY),
+        Namespace("token", ("token",), Access.TOKEN),
         Namespace("compressed", ("compressed",), Access.AUTHENTICATED, compress=True),
     ]
 )

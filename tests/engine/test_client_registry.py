@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.engine.client_registry import ClientRegistry
 
@@ -24,6 +25,14 @@ class RecordingClient:
     def end_subscription(self, channel: str) -> None:
         """See `RegisteredClient.end_subscription`."""
         self.ended.append(channel)
+
+    def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
+        """See `RegisteredClient.subscribe_by_server`."""
+        raise NotImplementedError
+
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+        """See `RegisteredClient.refresh_by_server`."""
+        raise NotImplementedError
 
 
 class ClientRegistryTests(SynchronousTestCase):

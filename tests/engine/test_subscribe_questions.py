@@ -24,8 +24,9 @@ class SubscribeQuestionsTests(SynchronousTestCase):
         self.answers: list[tuple[str, bool]] = []
         self.questions = SubscribeQuestions(self.ask, self.answered)
 
-    def ask(self, channel: str) -> Deferred[None] | None:
+    def ask(self, effect: SubscribeChannel) -> Deferred[None] | None:
         """Record a question; nobody has to be asked about `free`, and `broken` raises."""
+        channel = effect.channel
         if channel == "broken":
             raise ZeroDivisionError
         if channel == "free":

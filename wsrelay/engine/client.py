@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -10,14 +9,16 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import Command, ReadHistory, ReadPresence, Subscribe
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent
-from wsrelay.core.messaging.replies import Connected, Failed, Reply, Subscribed
-from wsrelay.core.messaging.subscription_start import SubscriptionStart
+from wsrelay.core.messaging.replies import Connected, Failed, Refreshed, Reply, Subscribed
+from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionStart
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, HTTPError, ProtocolViolation, RejectedError
@@ -26,12 +27,15 @@ from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
     CarryOut,
+    CheckChannelToken,
     Close,
+    ConfirmRefresh,
     DeliverEvents,
     Effect,
     ExpireAt,
     LookUp,
     PublishMessage,
+    Reauthenticate,
     Reject,
     SendReply,
     SubscribeChannel,
@@ -40,6 +44,7 @@ from wsrelay.core.sessions.effects import (
 )
 from wsrelay.core.sessions.session import CredentialSource, Session
 from wsrelay.core.wire.handshake import Handshake
+from wsrelay.engine.channel_terms import ChannelTerms, seconds_left
 from wsrelay.engine.client_services import ClientServices, Connection
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.held_writer import HeldWriter
@@ -82,6 +87,7 @@ class Client:
         "_questions",
         "_services",
         "_session",
+        "_terms",
         "_timer",
     )
 
@@ -100,6 +106,8 @@ class Client:
         self._lookups: ClientLookups | None = None
         # If None, it is subscribed to nothing without having asked.
         self._held: HeldWriter | None = None
+        # If None, no token was shown for a channel.
+        self._terms: ChannelTerms | None = None
         # If None, the application was never asked about a channel.
         self._questions: SubscribeQuestions | None = None
 
@@ -207,6 +215,22 @@ class Client:
             self._questions.stop()
         if self._lookups is not None:
             self._lookups.stop()
+        if self._terms is not None:
+            self._terms.stop()
+
+    def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
+        """See `RegisteredClient.subscribe_by_server`."""
+        effects = self._session.subscribe_by_server(subscription, since)
+        if effects and subscription.data:
+            self._channel_terms.grant(subscription.channel, ChannelGrant(data=subscription.data))
+        self._perform(effects)
+
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+        """See `RegisteredClient.refresh_by_server`."""
+        if is_expired:
+            self._perform(self._session.rejected(ClientError.TOKEN_EXPIRED))
+        else:
+            self._perform(self._session.expires(expires))
 
     @property
     def _subscriber(self) -> Subscriber:
@@ -261,6 +285,12 @@ class Client:
                     self._welcome(command_id, subscriptions)
                 case LookUp(command):
                     self._look_up(command)
+                case Reauthenticate(command_id, token):
+                    self._reauthenticate(command_id, token)
+                case ConfirmRefresh(command_id):
+                    self._confirm_refresh(command_id)
+                case CheckChannelToken():
+                    self._check_channel_token(effect)
                 case CarryOut(commands):
                     self._carry_out(commands)
                 case SendReply(reply):
@@ -356,8 +386,7 @@ class Client:
             self._await_credential()
 
     def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
-        expires = self._session.identity.expires
-        left = None if expires is None else max(1, math.ceil(expires - self._services.now()))
+        left = seconds_left(self._session.identity.expires, self._services.now())
         client, ping_seconds = self._connection_id or "", self._connection.ping_seconds
         self._send(Connected(command_id, client, ping_seconds, subscriptions, left))
         if self._held is not None:
@@ -368,7 +397,10 @@ class Client:
             self._lookups = ClientLookups(self._services.lookups, self._send)
         self._lookups.look_up(command).addErrback(self._failed)
 
-    def _expire(self, at: float) -> None:
+    def _expire(self, at: float | None) -> None:
+        self._stop_timer()
+        if at is None:
+            return
         left = at - self._services.now()
         if left <= 0:
             self._perform(self._session.rejected(ClientError.TOKEN_EXPIRED))
@@ -381,18 +413,90 @@ class Client:
             self._timer.cancel()
             self._timer = None
 
+    # Refresh
+
+    def _reauthenticate(self, command_id: int, token: str) -> None:
+        outcome = Deferred.fromCoroutine(self._identify_anew(token))
+        outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._services.clock)
+        outcome.addCallback(lambda identity: self._perform(self._session.refreshed(command_id, identity)))
+        outcome.addErrback(self._refresh_failed, command_id)
+        outcome.addErrback(self._failed)
+
+    async def _identify_anew(self, token: str) -> Identity:
+        registry = self._services.registry
+        identity = await self._services.authenticator.refresh(token, self._session.identity)
+        if self._connection_id is not None and not self._session.is_closed:
+            # Before it is looked up, so that a revocation that comes meanwhile finds the client here.
+            registry.add(self, identity.revocation_targets(self._connection_id))
+            if any(await self._services.are_revoked(registry.targets_of(self))):
+                raise RejectedError(ClientError.REVOKED)
+            registry.replace(self, identity.revocation_targets(self._connection_id))
+        return identity
+
+    def _confirm_refresh(self, command_id: int) -> None:
+        left = seconds_left(self._session.identity.expires, self._services.now())
+        self._send(Refreshed(command_id, self._connection_id or "", left))
+
+    def _check_channel_token(self, effect: CheckChannelToken) -> None:
+        outcome = Deferred.fromCoroutine(self._check_grant(effect.token, effect.channel))
+        outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._services.clock)
+
+        def checked(_: None) -> None:
+            left = self._channel_terms.terms(effect.channel).expires_seconds
+            self._perform(self._session.subscription_refreshed(effect.id, left))
+
+        outcome.addCallback(checked)
+        outcome.addErrback(self._refresh_failed, effect.id, ClientError.REFRESH_EXPIRED)
+        outcome.addErrback(self._failed)
+
+    def _refresh_failed(
+        self, failure: Failure, command_id: int, expired: ClientError = ClientError.TOKEN_EXPIRED
+    ) -> None:
+        failure.trap(RejectedError, BrokerUnavailable, CancelledError, DeferredTimeout)
+        error = failure.value
+        found = error.client_error if isinstance(error, RejectedError) else ClientError.NOT_CHECKED
+        self._services.rejections.record(found)
+        self._perform(
+            self._session.refresh_failed(command_id, expired if found is ClientError.TOKEN_EXPIRED else found)
+        )
+
+    @property
+    def _channel_terms(self) -> ChannelTerms:
+        if self._terms is None:
+            services = self._services
+            self._terms = ChannelTerms(
+                services.timers,
+                services.now,
+                lambda channel: self._perform(self._session.subscription_expired(channel)),
+            )
+        return self._terms
+
+    async def _check_grant(self, token: str, channel: str) -> None:
+        authenticator, connection = self._services.authenticator, self._connection_id or ""
+        grant = await authenticator.authorize_channel_token(token, self._session.identity, channel, connection)
+        if channel in self._session.channels:
+            self._channel_terms.grant(channel, grant)
+
     # Subscriptions
 
     def _authorize_subscribe(self, effect: SubscribeChannel) -> None:
-        authenticator = self._services.authenticator
-        if effect.is_initial or not authenticator.authorizes_subscribe:
+        if effect.is_initial or not (effect.token or self._services.authenticator.authorizes_subscribe):
             self._subscribe(effect)
             return
         if self._questions is None:
-            self._questions = SubscribeQuestions(
-                lambda name: authenticator.authorize_subscribe(self._session.identity, name), self._subscribe_answered
-            )
+            self._questions = SubscribeQuestions(self._ask, self._subscribe_answered)
         self._questions.add(effect)
+
+    def _ask(self, effect: SubscribeChannel) -> Deferred[None] | None:
+        if effect.token:
+            return Deferred.fromCoroutine(self._ask_with_token(effect))
+        return self._services.authenticator.authorize_subscribe(self._session.identity, effect.channel)
+
+    async def _ask_with_token(self, effect: SubscribeChannel) -> None:
+        await self._check_grant(effect.token, effect.channel)
+        asked = self._services.authenticator.authorize_subscribe(self._session.identity, effect.channel)
+        if asked is not None:
+            await asked
 
     def _subscribe_answered(self, effect: SubscribeChannel, failure: Failure | None) -> None:
         if failure is None:
@@ -414,7 +518,8 @@ class Client:
 
     def _subscribe(self, effect: SubscribeChannel) -> None:
         channel = effect.channel
-        if effect.is_initial and self._dialect.acceptance.has_commands and self._held is None:
+        is_welcomed = self._session.is_connected or not self._dialect.acceptance.has_commands
+        if effect.is_initial and self._held is None and not is_welcomed:
             self._held = HeldWriter(self._connection.writer)
         outcome = self._services.subscriptions.subscribe(
             self._subscriber, channel, self._encoding(channel), effect.since, effect.newest
@@ -428,11 +533,14 @@ class Client:
         if presence is not None and channel in session.channels:
             # Before anything is performed that may end the connection, and with it the membership.
             presence.subscribed(self, channel, self._connection_id, session.identity.subject)
-        self._perform(session.subscribed(channel, start))
+        terms = NO_TERMS if self._terms is None else self._terms.terms(channel)
+        self._perform(session.subscribed(channel, start, terms))
 
     def _unsubscribe(self, channel: str) -> None:
         if self._services.presence is not None:
             self._services.presence.unsubscribed(self, channel)
+        if self._terms is not None:
+            self._terms.withdraw(channel)
         if self._questions is None or not self._questions.discard(channel):
             self._services.subscriptions.unsubscribe(self._subscriber, channel)
 

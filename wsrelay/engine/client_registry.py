@@ -11,6 +11,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.disconnects import AnyDisconnect
 
 __all__ = ["ClientRegistry", "RegisteredClient"]
@@ -24,6 +25,17 @@ class RegisteredClient(Protocol):
 
     def end_subscription(self, channel: str) -> None:
         """End the client's subscription to a channel; nothing if it has none."""
+
+    def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
+        """Subscribe the client to a channel; see `wsrelay.core.sessions.session.Session.subscribe_by_server`."""
+
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+        """Give the client's credential another end.
+
+        Args:
+            expires: When it ends, in seconds since the epoch. If None, it does not.
+            is_expired: Whether it has ended already, and with it the connection.
+        """
 
 
 class ClientRegistry:

@@ -24,14 +24,16 @@ class SubscribeQuestions:
     subscribes and unsubscribes in turn asks no more than one that waits.
 
     Args:
-        ask: Asks about a channel. Returns None if nobody has to be asked. May raise.
+        ask: Asks whether a client may subscribe. Returns None if nobody has to be asked. May raise.
         answered: Called with what is asked about and None if the client may subscribe, or the failure if not.
     """
 
     __slots__ = ("_answered", "_ask", "_in_flight", "_is_asking", "_is_stopped", "_waiting", "_wanted")
 
     def __init__(
-        self, ask: Callable[[str], Deferred[None] | None], answered: Callable[[SubscribeChannel, Failure | None], None]
+        self,
+        ask: Callable[[SubscribeChannel], Deferred[None] | None],
+        answered: Callable[[SubscribeChannel, Failure | None], None],
     ) -> None:
         self._ask = ask
         self._answered = answered
@@ -81,7 +83,7 @@ class SubscribeQuestions:
         while self._waiting and len(self._in_flight) < MAX_IN_FLIGHT and not self._is_stopped:
             effect = self._waiting.popleft()
             try:
-                question = self._ask(effect.channel) or succeed(None)
+                question = self._ask(effect) or succeed(None)
             except Exception:  # noqa: BLE001 -- one that raises has answered
                 question = fail()
             self._wanted[effect.channel] = question

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.sessions.session_helpers import (
     CONNECT,
     CREDENTIAL,
+    EXPIRING_USER,
     RULES,
     USER,
     connected,
@@ -17,17 +18,38 @@ from tests.core.sessions.session_helpers import (
     connecting_by_commands,
     open_session,
 )
-from wsrelay.core.messaging.commands import Connect, Pong, Publish, Subscribe, Unsubscribe, Unsupported
-from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
+from wsrelay.core.access.server_subscriptions import ServerSubscription
+from wsrelay.core.messaging.commands import (
+    Connect,
+    Pong,
+    Publish,
+    Refresh,
+    RefreshSubscription,
+    Subscribe,
+    Unsubscribe,
+    Unsupported,
+)
+from wsrelay.core.messaging.replies import (
+    Failed,
+    Published,
+    Subscribed,
+    SubscriptionEnded,
+    SubscriptionRefreshed,
+    Unsubscribed,
+)
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
+    CheckChannelToken,
     Close,
+    ConfirmRefresh,
     Effect,
+    ExpireAt,
     PublishMessage,
+    Reauthenticate,
     Reject,
     SendReply,
     SubscribeChannel,
@@ -180,8 +202,19 @@ COMMAND_INPUTS: Inputs = {
     "pong": lambda session: session.received(Pong()),
     "published": lambda session: session.published(4),
     "publish_failed": lambda session: session.publish_failed(4),
+    "refresh": lambda session: session.received(Refresh(6, "a.b.c")),
+    "refresh_subscription": lambda session: session.received(RefreshSubscription(7, "talk", "a.b.c")),
+    "subscribe_by_server": lambda session: session.subscribe_by_server(ServerSubscription("talk"), "5-0.*"),
+    "expires": lambda session: session.expires(100.0),
+    "refreshed": lambda session: session.refreshed(6, EXPIRING_USER),
+    "subscription_refreshed": lambda session: session.subscription_refreshed(7, 60),
+    "refresh_failed": lambda session: session.refresh_failed(6, ClientError.TOKEN_MISMATCH),
+    "subscription_expired": lambda session: session.subscription_expired("talk"),
 }
-COMMANDS = ("connect", "subscribe", "unsubscribe", "publish", "unsupported", "pong")
+COMMANDS = (
+    *("connect", "subscribe", "unsubscribe", "publish", "unsupported", "pong"),
+    *("refresh", "refresh_subscription"),
+)
 
 
 def awaiting_connect() -> Session:
@@ -232,6 +265,12 @@ COMMANDS_WHEN_CONNECTED: dict[str, Row] = {
     "unsupported": ([SendReply(Failed(5, ClientError.NOT_SUPPORTED))], CONNECTED),
     "published": ([SendReply(Published(4))], CONNECTED),
     "publish_failed": ([SendReply(Failed(4, ClientError.NOT_AVAILABLE))], CONNECTED),
+    "refresh": ([Reauthenticate(6, "a.b.c")], CONNECTED),
+    "refresh_subscription": ([SendReply(Failed(7, ClientError.SUBSCRIBE_DENIED))], CONNECTED),
+    "expires": ([ConfirmRefresh(0), ExpireAt(125.0)], CONNECTED),
+    "refreshed": ([ConfirmRefresh(6), ExpireAt(125.0)], CONNECTED),
+    "subscription_refreshed": ([SendReply(SubscriptionRefreshed(7, 60))], CONNECTED),
+    "refresh_failed": ([Close(Disconnect.CREDENTIAL)], CONNECTED),
     "rejected": ([Close(Disconnect.CREDENTIAL)], CONNECTED),
     "rejected for now": ([Close(Disconnect.NOT_AVAILABLE)], CONNECTED),
     "disconnect": ([RECONNECT], CONNECTED),
@@ -244,6 +283,7 @@ COMMAND_TABLE |= {
 }
 COMMAND_TABLE |= {
     ("connected", "subscribe"): ([SubscribeChannel("talk", is_initial=False)], CONNECTED),
+    ("connected", "subscribe_by_server"): ([SubscribeChannel("talk", is_initial=True, since="5-0.*")], CONNECTED),
     ("connected", "unsubscribe"): ([SendReply(Unsubscribed(3))], CONNECTED),
     ("connected", "connection_lost"): ([], CLOSED),
     ("connected, subscribing", "subscribed"): ([SendReply(Subscribed(2, "talk"))], CONNECTED),
@@ -254,6 +294,11 @@ COMMAND_TABLE |= {
     ),
     ("connected, subscribed", "publish"): ([PublishMessage(4, "talk", b"x")], CONNECTED),
     ("connected, subscribed", "unsubscribe"): ([UNSUBSCRIBE, SendReply(Unsubscribed(3))], CONNECTED),
+    ("connected, subscribed", "refresh_subscription"): ([CheckChannelToken(7, "talk", "a.b.c")], CONNECTED),
+    ("connected, subscribed", "subscription_expired"): (
+        [UNSUBSCRIBE, SendReply(SubscriptionEnded("talk", Disconnect.CREDENTIAL_EXPIRED))],
+        CONNECTED,
+    ),
     ("connected, subscribed", "gap"): (
         [UNSUBSCRIBE, SendReply(SubscriptionEnded("talk", Disconnect.GAP))],
         CONNECTED,

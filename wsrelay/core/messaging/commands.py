@@ -20,6 +20,8 @@ __all__ = [
     "Publish",
     "ReadHistory",
     "ReadPresence",
+    "Refresh",
+    "RefreshSubscription",
     "Subscribe",
     "Unsubscribe",
     "Unsupported",
@@ -54,6 +56,7 @@ class Subscribe:
         newest: How many of the newest publications the client wants first. 0 where it resumes.
         only_publishes: Whether the client only publishes to the channel. It needs the right to subscribe all the same,
             and gets nothing. Only in a handshake.
+        token: A subscription token, of any form and length. If empty, the client shows none.
         must_recover: Whether a client that cannot resume is not subscribed, and told so: it loads its state first.
     """
 
@@ -63,6 +66,7 @@ class Subscribe:
     newest: int = 0
     only_publishes: bool = False
     must_recover: bool = False
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,34 @@ class ReadPresence:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """Show a new token for this connection, because the one before expires.
+
+    Attributes:
+        id: The command's id.
+        token: The token, of any form and length.
+    """
+
+    id: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSubscription:
+    """Show a new subscription token.
+
+    Attributes:
+        id: The command's id.
+        channel: The channel's name.
+        token: The token, of any form and length.
+    """
+
+    id: int
+    channel: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """Answer a ping of the dialect. The transport has counted the message as a sign of life already."""
 
@@ -149,4 +181,15 @@ class Unsupported:
     error: ClientError
 
 
-Command: TypeAlias = Connect | Subscribe | Unsubscribe | Publish | ReadHistory | ReadPresence | Pong | Unsupported
+Command: TypeAlias = (
+    Connect
+    | Pong
+    | Publish
+    | ReadHistory
+    | ReadPresence
+    | Refresh
+    | RefreshSubscription
+    | Subscribe
+    | Unsubscribe
+    | Unsupported
+)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from wsrelay.core.history.pages import HistoryPage
 from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.presence.member import Member, PresenceStats
@@ -21,9 +22,11 @@ __all__ = [
     "PresenceCounted",
     "PresenceRead",
     "Published",
+    "Refreshed",
     "Reply",
     "Subscribed",
     "SubscriptionEnded",
+    "SubscriptionRefreshed",
     "Unsubscribed",
 ]
 
@@ -58,6 +61,7 @@ class Subscribed:
         since: The position from which the client wanted to resume, as it sent it. If None, it did not.
         recovered: Whether nothing is missing between that position and this one.
         publications: What it missed, oldest first; what is left of that, if nothing was recovered.
+        terms: How long it lasts, and what the client is told.
     """
 
     id: int
@@ -66,6 +70,7 @@ class Subscribed:
     since: str | None = None
     recovered: bool = False
     publications: tuple[Publication, ...] = ()
+    terms: SubscriptionTerms = NO_TERMS
 
     @property
     def was_recovering(self) -> bool:
@@ -135,6 +140,34 @@ class PresenceCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The client's new token is accepted.
+
+    Attributes:
+        id: The id of its `Refresh` command. 0 if the application has given it more time.
+        client: The id of its connection.
+        expires_seconds: How long it lasts now, in whole seconds, rounded up. If None, it does not end.
+    """
+
+    id: int
+    client: str
+    expires_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefreshed:
+    """The client's new subscription token is accepted.
+
+    Attributes:
+        id: The id of its `RefreshSubscription` command.
+        expires_seconds: As in `Refreshed`.
+    """
+
+    id: int
+    expires_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A command failed.
 
@@ -168,7 +201,9 @@ Reply: TypeAlias = (
     | PresenceCounted
     | PresenceRead
     | Published
+    | Refreshed
     | Subscribed
     | SubscriptionEnded
+    | SubscriptionRefreshed
     | Unsubscribed
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wsrelay.core.messaging.publications import ChannelEvent, Gap, GapReason, Positioned, Publication
 
-__all__ = ["START", "SubscriptionStart"]
+__all__ = ["NO_TERMS", "START", "SubscriptionStart", "SubscriptionTerms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,22 @@ class SubscriptionStart:
             events.append(Positioned(channel, self.position))
         return events
 
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionTerms:
+    """The words of whoever permitted a subscription.
+
+    Attributes:
+        expires_seconds: How long it lasts, in whole seconds, rounded up. If None, as long as the connection.
+        data: What the client is told when it is subscribed, as JSON on one line; empty if nothing.
+    """
+
+    expires_seconds: int | None = None
+    data: bytes = b""
+
+
+NO_TERMS = SubscriptionTerms()
+"""Those of a subscription that the rules of the namespace permit."""
 
 START = SubscriptionStart()
 """The beginning of a subscription to a channel without history."""

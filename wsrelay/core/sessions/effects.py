@@ -5,7 +5,7 @@ Frozen dataclasses, so that two effects are equal only if they are of one kind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from wsrelay.core.access.credentials import Credential
@@ -19,12 +19,15 @@ __all__ = [
     "Accept",
     "Authenticate",
     "CarryOut",
+    "CheckChannelToken",
     "Close",
+    "ConfirmRefresh",
     "DeliverEvents",
     "Effect",
     "ExpireAt",
     "LookUp",
     "PublishMessage",
+    "Reauthenticate",
     "Reject",
     "SendReply",
     "SubscribeChannel",
@@ -46,13 +49,52 @@ class Authenticate:
 
 @dataclass(frozen=True, slots=True)
 class ExpireAt:
-    """Call `Session.rejected` when the credential expires.
+    """Call `Session.rejected` when the credential expires. It takes the place of an earlier one.
 
     Attributes:
-        at: Seconds since the epoch.
+        at: Seconds since the epoch. If None, it does not expire.
     """
 
-    at: float
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reauthenticate:
+    """Authenticate the client anew; answer with `Session.refreshed` or `Session.refresh_failed`.
+
+    Attributes:
+        id: The id of the client's command.
+        token: What it sent.
+    """
+
+    id: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmRefresh:
+    """Tell a client how long its credential lasts now.
+
+    Attributes:
+        id: The id of its command. 0 if it sent none.
+    """
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckChannelToken:
+    """Check a new token for a subscription; answer with `Session.subscription_refreshed` or `.refresh_failed`.
+
+    Attributes:
+        id: The id of the client's command.
+        channel: The channel's name.
+        token: What it sent.
+    """
+
+    id: int
+    channel: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +117,14 @@ class SubscribeChannel:
         is_initial: Whether the client named it in its handshake, so that it was authenticated for it.
         since: The position to resume from, as the client sent it. If None, it does not resume.
         newest: How many of the newest publications the client wants first.
+        token: Its subscription token, which has to be good. If empty, it shows none.
     """
 
     channel: str
     is_initial: bool
     since: str | None = None
     newest: int = 0
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +229,14 @@ Effect: TypeAlias = (
     Accept
     | Authenticate
     | CarryOut
+    | CheckChannelToken
     | Close
+    | ConfirmRefresh
     | DeliverEvents
     | ExpireAt
     | LookUp
     | PublishMessage
+    | Reauthenticate
     | Reject
     | SendReply
     | SubscribeChannel

@@ -29,6 +29,7 @@ nothing that was sent ahead is carried out behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar
 
@@ -41,20 +42,24 @@ from wsrelay.core.access.permissions import (
     check_read_history,
     check_read_presence,
     check_subscribe,
+    server_subscriptions,
 )
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import (
     Command,
     Connect,
     Publish,
     ReadHistory,
     ReadPresence,
+    Refresh,
+    RefreshSubscription,
     Subscribe,
     Unsubscribe,
     Unsupported,
 )
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.messaging.replies import Failed, Published, Subscribed, Unsubscribed
-from wsrelay.core.messaging.subscription_start import START, SubscriptionStart
+from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionRefreshed, Unsubscribed
+from wsrelay.core.messaging.subscription_start import NO_TERMS, START, SubscriptionStart, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.sessions.acceptance import Acceptance
@@ -62,12 +67,15 @@ from wsrelay.core.sessions.effects import (
     Accept,
     Authenticate,
     CarryOut,
+    CheckChannelToken,
     Close,
+    ConfirmRefresh,
     DeliverEvents,
     Effect,
     ExpireAt,
     LookUp,
     PublishMessage,
+    Reauthenticate,
     Reject,
     SendReply,
     UnsubscribeChannel,
@@ -128,13 +136,15 @@ class _Connecting:
         id: The id of the command.
         positions: From where the client resumes, by channel.
         queue: Commands that came behind it.
-        subscribed: What the client is subscribed to so far without having asked.
+        data: What the client is told of channels that it is subscribed to without having asked.
+        subscribed: What it is subscribed to so far.
     """
 
     def __init__(self, command: Connect) -> None:
         self.id = command.id
         self.positions = command.positions
         self.queue: list[Command] = []
+        self.data: dict[str, bytes] = {}
         self.subscribed: list[Subscribed] = []
 
 
@@ -243,14 +253,17 @@ class Session:
         """End the connection because the application wants it ended."""
         return self._step("disconnect", disconnect)
 
-    def subscribed(self, channel: str, start: SubscriptionStart = START) -> list[Effect]:
+    def subscribed(
+        self, channel: str, start: SubscriptionStart = START, terms: SubscriptionTerms = NO_TERMS
+    ) -> list[Effect]:
         """Take the confirmation of `SubscribeChannel`.
 
         Args:
             channel: The channel's name.
             start: Where it stands, and what the client gets first.
+            terms: How long the subscription lasts, and what the client is told.
         """
-        return self._step("subscribed", channel, start)
+        return self._step("subscribed", channel, start, terms)
 
     def subscribe_failed(self, channel: str, error: ClientError = ClientError.NOT_AVAILABLE) -> list[Effect]:
         """Take the failure of `SubscribeChannel`."""
@@ -259,6 +272,38 @@ class Session:
     def gap(self, channel: str) -> list[Effect]:
         """Take that messages of a channel may have been lost on their way to this process."""
         return self._step("gap", channel)
+
+    def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> list[Effect]:
+        """Subscribe the client to a channel because the application wants it.
+
+        It changes nothing where the channel does not exist, the client has as many as it may have, or its handshake
+        says it all.
+
+        Args:
+            subscription: The channel, and what the client is told.
+            since: The position to resume from. If None, the client gets what is published from now on.
+        """
+        return self._step("subscribe_by_server", subscription, since)
+
+    def expires(self, at: float | None) -> list[Effect]:
+        """Take another end of the client's credential, because the application wants it. If None, it has none."""
+        return self._step("expires", at)
+
+    def refreshed(self, command_id: int, identity: Identity) -> list[Effect]:
+        """Take the identity by a new token: the success of `Reauthenticate`."""
+        return self._step("refreshed", command_id, identity)
+
+    def subscription_refreshed(self, command_id: int, expires_seconds: int | None) -> list[Effect]:
+        """Take the success of `CheckChannelToken`, and how long the subscription lasts now."""
+        return self._step("subscription_refreshed", command_id, expires_seconds)
+
+    def refresh_failed(self, command_id: int, error: ClientError) -> list[Effect]:
+        """Take the failure of `Reauthenticate` or `CheckChannelToken`."""
+        return self._step("refresh_failed", command_id, error)
+
+    def subscription_expired(self, channel: str) -> list[Effect]:
+        """Take that the client has shown no new token for a subscription in time."""
+        return self._step("subscription_expired", channel)
 
     def unsubscribed(self, channel: str) -> list[Effect]:
         """End a subscription because the application wants it ended.
@@ -342,8 +387,7 @@ class Session:
         expires = identity.expires
         if self._connecting is not None:
             effects = self._subscribe_unasked(self._connecting)
-            # Till then the client may show a new one.
-            expires = None if expires is None else expires + REFRESH_GRACE_SECONDS
+            expires = _with_grace(expires)
         else:
             self._state = SessionState.SUBSCRIBING
             subscriptions = self._subscriptions.values()
@@ -356,14 +400,13 @@ class Session:
 
     def _subscribe_unasked(self, connecting: _Connecting) -> list[Effect]:
         """Subscribe to what the client's credential names, of which its connect reply tells."""
-        named = [each for each in self.identity.channels or () if not each.endswith("*")]
-        channels = [each for each in named if check_subscribe(self._namespaces, self.identity, each) is None]
-        if not channels:
+        found = server_subscriptions(self._namespaces, self.identity)[:MAX_CHANNELS]
+        if not found:
             return self._welcome(connecting)
         self._state = SessionState.SUBSCRIBING
+        connecting.data = {each.channel: each.data for each in found if each.data}
         self._subscriptions = {
-            channel: Subscription(Subscribe(0, channel, connecting.positions.get(channel)), is_server_side=True)
-            for channel in channels[:MAX_CHANNELS]
+            each.channel: _unasked(each.channel, connecting.positions.get(each.channel)) for each in found
         }
         return [effect for each in self._subscriptions.values() for effect in each.subscribe()]
 
@@ -372,8 +415,10 @@ class Session:
         welcome = Welcome(connecting.id, tuple(connecting.subscribed))
         return [welcome, CarryOut(tuple(connecting.queue))] if connecting.queue else [welcome]
 
-    def _initial_subscribed(self, channel: str, start: SubscriptionStart) -> list[Effect]:
-        report = self._subscribed(channel, start)
+    def _initial_subscribed(self, channel: str, start: SubscriptionStart, terms: SubscriptionTerms) -> list[Effect]:
+        if self._connecting is not None and channel in self._connecting.data:
+            terms = SubscriptionTerms(data=self._connecting.data[channel])
+        report = self._subscribed(channel, start, terms)
         if self._connecting is not None:
             self._connecting.subscribed += [
                 each.reply for each in report if isinstance(each, SendReply) and isinstance(each.reply, Subscribed)
@@ -423,10 +468,53 @@ class Session:
             )
         if isinstance(command, ReadHistory | ReadPresence):
             return self._look_up(command)
+        if isinstance(command, Refresh):
+            return [Reauthenticate(command.id, command.token)]
+        if isinstance(command, RefreshSubscription):
+            return self._refresh_subscription(command)
         if isinstance(command, Unsupported):
             return [SendReply(Failed(command.id, command.error))] if command.id else []
         # It has connected already; a pong needs nothing.
         return [Close(Disconnect.BAD_REQUEST)] if isinstance(command, Connect) else []
+
+    def _refresh_subscription(self, command: RefreshSubscription) -> list[Effect]:
+        if not self._is_subscribed(command.channel):
+            return [SendReply(Failed(command.id, ClientError.SUBSCRIBE_DENIED))]
+        return [CheckChannelToken(command.id, command.channel, command.token)]
+
+    def _refreshed(self, command_id: int, identity: Identity) -> list[Effect]:
+        self.identity = identity
+        return [ConfirmRefresh(command_id), ExpireAt(_with_grace(identity.expires))]
+
+    def _expires(self, at: float | None) -> list[Effect]:
+        if not self._acceptance.has_commands:
+            return []
+        self.identity = replace(self.identity, expires=at)
+        return [ConfirmRefresh(0), ExpireAt(_with_grace(at))]
+
+    def _subscription_refreshed(self, command_id: int, expires_seconds: int | None) -> list[Effect]:
+        return [SendReply(SubscriptionRefreshed(command_id, expires_seconds))]
+
+    def _refresh_failed(self, command_id: int, error: ClientError) -> list[Effect]:
+        has_reply = error.is_temporary or error is ClientError.REFRESH_EXPIRED
+        return [SendReply(Failed(command_id, error))] if has_reply else [Close(error.disconnect)]
+
+    def _subscribe_by_server(self, subscription: ServerSubscription, since: str | None) -> list[Effect]:
+        channel = subscription.channel
+        is_possible = (
+            self._acceptance.has_commands
+            and channel not in self._subscriptions
+            and len(self._subscriptions) < MAX_CHANNELS
+            and self._namespaces.rule(channel) is not None
+        )
+        if not is_possible:
+            return []
+        self._subscriptions = self._subscriptions or {}
+        made = self._subscriptions[channel] = _unasked(channel, since)
+        return made.subscribe()
+
+    def _subscription_expired(self, channel: str) -> list[Effect]:
+        return self._end(channel, Disconnect.CREDENTIAL_EXPIRED)
 
     def _look_up(self, command: ReadHistory | ReadPresence) -> list[Effect]:
         check = check_read_history if isinstance(command, ReadHistory) else check_read_presence
@@ -448,7 +536,8 @@ class Session:
         return [SendReply(Failed(command.id, error))] if command.id else [Close(error.disconnect)]
 
     def _subscribe(self, command: Subscribe) -> list[Effect]:
-        error = check_subscribe(self._namespaces, self.identity, command.channel)
+        is_granted = bool(command.token)
+        error = check_subscribe(self._namespaces, self.identity, command.channel, is_granted=is_granted)
         error = error or check_newest(self._namespaces, self.identity, command)
         if command.channel in self._subscriptions:
             error = ClientError.ALREADY_SUBSCRIBED
@@ -465,16 +554,26 @@ class Session:
         subscription = self._subscriptions.get(channel)
         return subscription is not None and subscription.is_subscribed
 
-    def _subscribed(self, channel: str, start: SubscriptionStart) -> list[Effect]:
+    def _subscribed(self, channel: str, start: SubscriptionStart, terms: SubscriptionTerms) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
         if subscription is None:
             return []
-        effects = subscription.subscribed(start)
-        return self._without_ended(channel, effects) if subscription.is_ended else effects
+        effects = subscription.subscribed(start, terms)
+        if subscription.is_ended:
+            return self._without_ended(channel, effects)
+        if effects and subscription.is_server_side and start.publications and self.is_connected:
+            # The push that tells of the subscription has no room for them.
+            effects = [*effects, DeliverEvents(channel, start.publications)]
+        return effects
 
     def _subscribe_failed(self, channel: str, error: ClientError) -> list[Effect]:
         subscription = self._subscriptions.get(channel)
-        return [] if subscription is None else self._without_ended(channel, subscription.failed(error))
+        if subscription is None:
+            return []
+        effects = self._without_ended(channel, subscription.failed(error))
+        if effects and error.ends_connection:
+            return [*(each for each in effects if not isinstance(each, SendReply)), Close(error.disconnect)]
+        return effects
 
     def _gap(self, channel: str) -> list[Effect]:
         if not self._acceptance.has_commands:
@@ -573,6 +672,12 @@ class Session:
             "subscribe_failed": _subscribe_failed,
             "gap": _gap,
             "unsubscribed": _unsubscribed,
+            "subscribe_by_server": _subscribe_by_server,
+            "expires": _expires,
+            "refreshed": _refreshed,
+            "subscription_refreshed": _subscription_refreshed,
+            "refresh_failed": _refresh_failed,
+            "subscription_expired": _subscription_expired,
             "published": _published,
             "publish_failed": _publish_failed,
             "rejected": _close_rejected,
@@ -580,3 +685,12 @@ class Session:
         },
         SessionState.CLOSED: {},
     }
+
+
+def _unasked(channel: str, since: str | None) -> Subscription:
+    return Subscription(Subscribe(0, channel, since), is_server_side=True)
+
+
+def _with_grace(expires: float | None) -> float | None:
+    """Return until when a client with commands may show a new credential."""
+    return None if expires is None else expires + REFRESH_GRACE_SECONDS

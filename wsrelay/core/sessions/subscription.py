@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from wsrelay.core.messaging.commands import Subscribe
 from wsrelay.core.messaging.replies import Failed, Subscribed, SubscriptionEnded, Unsubscribed
-from wsrelay.core.messaging.subscription_start import SubscriptionStart
+from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionStart, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions.effects import Effect, SendReply, SubscribeChannel, UnsubscribeChannel
@@ -78,15 +78,16 @@ class Subscription:
         """Begin to subscribe. A client that only publishes is done with it at once."""
         return self._step("publish_only" if self._command.only_publishes else "subscribe")
 
-    def subscribed(self, start: SubscriptionStart) -> list[Effect]:
+    def subscribed(self, start: SubscriptionStart, terms: SubscriptionTerms = NO_TERMS) -> list[Effect]:
         """Take the confirmation.
 
         Args:
             start: Where the channel stands, and what the client gets first.
+            terms: How long it lasts, and what the client is told.
         """
         if self._command.must_recover and not start.recovered:
             return self._step("failed", ClientError.UNRECOVERABLE)
-        return self._step("subscribed", start)
+        return self._step("subscribed", start, terms)
 
     def failed(self, error: ClientError) -> list[Effect]:
         """Take the failure of what was begun."""
@@ -118,17 +119,19 @@ class Subscription:
 
     def _subscribe_channel(self) -> list[Effect]:
         command = self._command
-        return [SubscribeChannel(command.channel, self._is_initial, command.since, command.newest)]
+        return [SubscribeChannel(command.channel, self._is_initial, command.since, command.newest, command.token)]
 
-    def _report_subscribed(self, start: SubscriptionStart) -> list[Effect]:
+    def _report_subscribed(self, start: SubscriptionStart, terms: SubscriptionTerms) -> list[Effect]:
         command = self._command
         reply = Subscribed(
-            command.id, command.channel, start.position, command.since, start.recovered, start.publications
+            command.id, command.channel, start.position, command.since, start.recovered, start.publications, terms
         )
         return [SendReply(reply)]
 
     def _report_failed(self, error: ClientError) -> list[Effect]:
-        return [*self._unsubscribe_channel(), SendReply(Failed(self._command.id, error))]
+        # A client that has not asked is told nothing.
+        replies = [] if self.is_server_side else [SendReply(Failed(self._command.id, error))]
+        return [*self._unsubscribe_channel(), *replies]
 
     def _report_given_up(self, command_id: int) -> list[Effect]:
         # Every command has its reply: an SDK that waits for one in vain reconnects. It is a temporary failure, because

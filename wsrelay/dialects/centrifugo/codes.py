@@ -77,6 +77,7 @@ DISCONNECT_CODES: dict[Disconnect, int] = {
 UNSUBSCRIBE_CODES: dict[Disconnect, int] = {
     Disconnect.GAP: 2500,
     Disconnect.REVOKED: 2000,
+    Disconnect.CREDENTIAL_EXPIRED: 2501,
 }
 """The unsubscribe codes that are the protocol's own; see `unsubscribe_code` for the others."""
 

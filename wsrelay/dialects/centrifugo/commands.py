@@ -19,6 +19,8 @@ from wsrelay.core.messaging.commands import (
     Publish,
     ReadHistory,
     ReadPresence,
+    Refresh,
+    RefreshSubscription,
     Subscribe,
     Unsubscribe,
     Unsupported,
@@ -117,7 +119,7 @@ def _subscribe(command_id: int, request: Document) -> Command:
         return Unsupported(command_id, ClientError.NOT_SUPPORTED)
     since = _position(request) if request.get("recover") is True else None
     must_recover = since is not None and bool(_whole_number(request, "flag") & _MUST_RECOVER)
-    return Subscribe(command_id, channel, since, must_recover=must_recover)
+    return Subscribe(command_id, channel, since, must_recover=must_recover, token=_text(request, "token"))
 
 
 def _unsubscribe(command_id: int, request: Document) -> Command:
@@ -153,6 +155,21 @@ def _presence(command_id: int, request: Document) -> Command:
 
 def _presence_stats(command_id: int, request: Document) -> Command:
     return ReadPresence(command_id, _channel(request), only_counts=True)
+
+
+def _refresh(command_id: int, request: Document) -> Command:
+    return Refresh(command_id, _token(request))
+
+
+def _refresh_subscription(command_id: int, request: Document) -> Command:
+    return RefreshSubscription(command_id, _channel(request), _token(request))
+
+
+def _token(request: Document) -> str:
+    token = _text(request, "token")
+    if not token:
+        raise _BadRequestError
+    return token
 
 
 def _channel(request: Mapping[str, Any]) -> str:
@@ -193,6 +210,8 @@ _READERS: dict[str, Callable[[int, Document], Command]] = {
     "presence": _presence,
     "presence_stats": _presence_stats,
     "publish": _publish,
+    "refresh": _refresh,
+    "sub_refresh": _refresh_subscription,
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
 }

@@ -37,7 +37,13 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
 from wsrelay.dialects.centrifugo.codes import farewell
 from wsrelay.dialects.centrifugo.commands import MAX_COMMANDS_PER_MESSAGE, Document, read_command
-from wsrelay.dialects.centrifugo.replies import event_document, publication_info, publication_offset, reply_document
+from wsrelay.dialects.centrifugo.replies import (
+    event_document,
+    is_told,
+    publication_info,
+    publication_offset,
+    reply_document,
+)
 from wsrelay.interfaces import IDialect
 
 __all__ = ["PATH", "JSONDialect", "write_document"]
@@ -77,7 +83,7 @@ class JSONDialect:
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
         """Make one message of all replies."""
-        lines = [write_document(reply_document(each)) for each in replies]
+        lines = [write_document(reply_document(each)) for each in replies if is_told(each)]
         return (Message(b"\n".join(lines)),) if lines else ()
 
     def ping(self) -> Message:

@@ -24,7 +24,13 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo.codes import farewell
 from wsrelay.dialects.centrifugo.commands import MAX_COMMANDS_PER_MESSAGE, read_command
 from wsrelay.dialects.centrifugo.protobuf_documents import read_commands, write_publication, write_replies
-from wsrelay.dialects.centrifugo.replies import event_document, publication_info, publication_offset, reply_document
+from wsrelay.dialects.centrifugo.replies import (
+    event_document,
+    is_told,
+    publication_info,
+    publication_offset,
+    reply_document,
+)
 from wsrelay.interfaces import IDialect
 
 __all__ = ["ProtobufDialect"]
@@ -62,7 +68,7 @@ class ProtobufDialect:
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
         """Make one message of all replies."""
-        data = write_replies(map(reply_document, replies))
+        data = write_replies(map(reply_document, filter(is_told, replies)))
         return (Message(data, is_binary=True),) if data else ()
 
     def ping(self) -> Message:

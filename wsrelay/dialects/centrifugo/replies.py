@@ -16,9 +16,11 @@ from wsrelay.core.messaging.replies import (
     PresenceCounted,
     PresenceRead,
     Published,
+    Refreshed,
     Reply,
     Subscribed,
     SubscriptionEnded,
+    SubscriptionRefreshed,
     Unsubscribed,
 )
 from wsrelay.core.outcomes.client_errors import ClientError
@@ -27,7 +29,16 @@ from wsrelay.core.wire.json_text import parse_json
 from wsrelay.dialects.centrifugo.codes import error_code, unsubscribe_code
 from wsrelay.dialects.centrifugo.commands import Document
 
-__all__ = ["event_document", "publication_info", "publication_offset", "reply_document"]
+__all__ = ["VERSION", "event_document", "is_told", "publication_info", "publication_offset", "reply_document"]
+
+
+VERSION = f"wsrelay {__version__}"
+"""The version of the server, as clients are told."""
+
+
+def is_told(reply: Reply) -> bool:
+    """Return whether a client that sends commands has a use for a reply: it knows by itself when to refresh."""
+    return not isinstance(reply, Refreshed) or bool(reply.id)
 
 
 def reply_document(reply: Reply) -> Document:
@@ -35,6 +46,9 @@ def reply_document(reply: Reply) -> Document:
     match reply:
         case Connected():
             return {"id": reply.id, "connect": _connected(reply)}
+        case Subscribed() if not reply.id:
+            # Without having been asked for.
+            return {"push": {"channel": reply.channel, "subscribe": _positions(reply)}}
         case Subscribed():
             return {"id": reply.id, "subscribe": _subscribed(reply)}
         case Unsubscribed(command_id):
@@ -50,6 +64,12 @@ def reply_document(reply: Reply) -> Document:
         case PresenceCounted(command_id, stats):
             counts = {"num_clients": stats.clients, "num_users": stats.users}
             return {"id": command_id, "presence_stats": counts}
+        case Refreshed(command_id, client, expires_seconds):
+            if not command_id:
+                return {"push": {"refresh": _lifetime(expires_seconds)}}
+            return {"id": command_id, "refresh": {"client": client, "version": VERSION, **_lifetime(expires_seconds)}}
+        case SubscriptionRefreshed(command_id, expires_seconds):
+            return {"id": command_id, "sub_refresh": _lifetime(expires_seconds)}
         case Failed(command_id, error):
             return {"id": command_id, "error": _error(error)}
         case SubscriptionEnded(channel, disconnect):
@@ -108,30 +128,41 @@ def _read_info(text: bytes | None) -> Document | None:
 
 
 def _connected(reply: Connected) -> Document:
-    document: Document = {"client": reply.client, "version": f"wsrelay {__version__}"}
+    document: Document = {"client": reply.client, "version": VERSION}
     if reply.ping_seconds:
         document |= {"ping": reply.ping_seconds, "pong": True}
-    if reply.expires_seconds is not None:
-        document |= {"expires": True, "ttl": reply.expires_seconds}
+    document |= _lifetime(reply.expires_seconds)
     if reply.subscriptions:
         document["subs"] = {each.channel: _subscribed(each) for each in reply.subscriptions}
     return document
 
 
 def _subscribed(reply: Subscribed) -> Document:
-    document: Document = {}
-    position = reply.position
+    document = _positions(reply) | _lifetime(reply.terms.expires_seconds)
     if reply.was_recovering:
         document["was_recovering"] = True
     if reply.recovered:
         document["recovered"] = True
         if reply.publications:
             document["publications"] = [publication_document(each) for each in reply.publications]
-            # An SDK reaches the end by way of the publications, and drops those that are not behind its offset.
-            position = reply.since or position
+    return document
+
+
+def _positions(reply: Subscribed) -> Document:
+    document: Document = {}
+    position = reply.position
+    if reply.recovered and reply.publications:
+        # An SDK reaches the end by way of the publications, and drops those that are not behind its offset.
+        position = reply.since or position
     if position and (offset := position_offset(position)):
         document |= {"recoverable": True, "positioned": True, "epoch": EPOCH, "offset": offset}
+    if reply.terms.data:
+        document["data"] = reply.terms.data
     return document
+
+
+def _lifetime(seconds: int | None) -> Document:
+    return {} if seconds is None else {"expires": True, "ttl": seconds}
 
 
 def _kept(publication: KeptPublication) -> Document:

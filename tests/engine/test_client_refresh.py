@@ -1,0 +1,175 @@
+"""Tests of `wsrelay.engine.client`: new tokens for a connection and for a subscription, in Centrifugo's dialect."""
+
+from __future__ import annotations
+
+from tests.engine.harness import CONNECTION_ID, EPOCH, USER, CentrifugoCase
+from wsrelay.core.access.channel_tokens import ChannelGrant
+from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.sessions.session import REFRESH_GRACE_SECONDS
+from wsrelay.engine.timers import RESOLUTION_SECONDS
+
+LASTING = Identity("42", expires=EPOCH + 60)
+
+
+class RefreshTests(CentrifugoCase):
+    """The refresh command."""
+
+    def refresh(self, outcome: Identity | ClientError) -> list[dict[str, object]]:
+        """Connect for a minute, send a new token that has this outcome, and return what the client gets."""
+        self.connection, self.client = self.connect(LASTING)
+        self.send(self.client, {"id": 2, "refresh": {"token": "d.e.f"}})
+        (question,) = self.authenticator.refresh_questions
+        self.assertEqual(question.arguments[0], "d.e.f")
+        question.resolve(outcome)
+        return self.take(self.connection)
+
+    def test_new_token_prolongs_the_connection(self) -> None:
+        (reply,) = self.refresh(Identity("42", expires=EPOCH + 600, credential_id="token:new"))
+        self.assertEqual(reply["id"], 2)
+        found = reply["refresh"]
+        assert isinstance(found, dict)
+        self.assertEqual((found["client"], found["expires"], found["ttl"]), (CONNECTION_ID, True, 600))
+        self.clock.advance(60 + REFRESH_GRACE_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual(self.close_codes(self.connection), [])
+        self.clock.advance(540)
+        self.assertEqual(self.close_codes(self.connection), [3005])
+
+    def test_client_is_found_by_its_new_token_and_no_more_by_the_old_one(self) -> None:
+        self.refresh(Identity("42", credential_id="token:new"))
+        targets = [f"connection:{CONNECTION_ID}", "token:new", "user:42"]
+        self.assertEqual(sorted(self.node.registry.targets_of(self.client)), targets)
+
+    def test_token_without_an_end_ends_the_wait(self) -> None:
+        (reply,) = self.refresh(Identity("42"))
+        self.assertNotIn("expires", reply["refresh"])
+        self.clock.advance(1000)
+        self.assertEqual(self.close_codes(self.connection), [])
+
+    def test_token_that_is_no_good_closes_the_connection(self) -> None:
+        for error, code in (
+            (ClientError.TOKEN, 3500),
+            (ClientError.TOKEN_MISMATCH, 3500),
+            (ClientError.TOKEN_EXPIRED, 3005),
+            (ClientError.REVOKED, 3503),
+        ):
+            self.setUp()
+            self.assertEqual(self.refresh(error), [], error)
+            self.assertEqual(self.close_codes(self.connection), [code], error)
+
+    def test_token_that_cannot_be_checked_now_is_a_temporary_error(self) -> None:
+        (reply,) = self.refresh(ClientError.NOT_CHECKED)
+        self.assert_error(reply, 2, 100)
+        self.assertEqual(self.close_codes(self.connection), [])
+
+    def test_client_that_left_meanwhile_is_not_found_any_more(self) -> None:
+        connection, client = self.connect(LASTING)
+        self.send(client, {"id": 2, "refresh": {"token": "d.e.f"}})
+        client.connection_lost()
+        (question,) = self.authenticator.refresh_questions
+        question.resolve(Identity("42"))
+        self.assertEqual((self.take(connection), self.node.registry.targets()), ([], []))
+
+    def test_application_gives_the_credential_another_end(self) -> None:
+        connection, client = self.connect(LASTING)
+        client.refresh_by_server(EPOCH + 120)
+        self.clock.advance(60 + REFRESH_GRACE_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual((self.close_codes(connection), self.take(connection)), ([], []))
+        client.refresh_by_server(None, is_expired=True)
+        self.assertEqual(self.close_codes(connection), [3005])
+
+
+class SubscriptionTokenTests(CentrifugoCase):
+    """Tokens of a channel."""
+
+    def subscribe_with_token(self, outcome: ChannelGrant | ClientError) -> list[dict[str, object]]:
+        """Subscribe with a token that has this outcome, and return what the client gets."""
+        self.connection, self.client = self.connect(USER)
+        self.send(self.client, {"id": 2, "subscribe": {"channel": "token", "token": "d.e.f"}})
+        self.assertEqual(self.broker.log, [])
+        (question,) = self.authenticator.channel_token_questions
+        self.assertEqual(question.arguments, ("d.e.f", USER, "token", CONNECTION_ID))
+        question.resolve(outcome)
+        if ("subscribe", ["token"]) in self.broker.log:
+            self.broker.sink.subscribed("token")
+        return self.take(self.connection)
+
+    def test_token_permits_the_channel_for_its_time(self) -> None:
+        grant = ChannelGrant(EPOCH + 60, data=b'{"a":1}')
+        subscribed = {"expires": True, "ttl": 60, "data": {"a": 1}}
+        self.assertEqual(self.subscribe_with_token(grant), [{"id": 2, "subscribe": subscribed}])
+        self.clock.advance(60 + RESOLUTION_SECONDS)
+        self.assertEqual(self.take(self.connection), [])
+        self.clock.advance(REFRESH_GRACE_SECONDS)
+        (push,) = self.take(self.connection)
+        self.assertEqual(push["push"]["unsubscribe"]["code"], 2501)
+        self.assertEqual(self.client.session.channels, ())
+
+    def test_new_token_prolongs_it(self) -> None:
+        self.subscribe_with_token(ChannelGrant(EPOCH + 60))
+        self.send(self.client, {"id": 3, "sub_refresh": {"channel": "token", "token": "g.h.i"}})
+        self.authenticator.channel_token_questions[1].resolve(ChannelGrant(EPOCH + 600))
+        self.assertEqual(self.take(self.connection), [{"id": 3, "sub_refresh": {"expires": True, "ttl": 600}}])
+        self.clock.advance(60 + REFRESH_GRACE_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual(self.take(self.connection), [])
+
+    def test_new_token_that_has_expired_is_an_error_and_a_bad_one_closes(self) -> None:
+        for error, code in ((ClientError.TOKEN_EXPIRED, None), (ClientError.TOKEN, 3500)):
+            self.setUp()
+            self.subscribe_with_token(ChannelGrant(EPOCH + 60))
+            self.send(self.client, {"id": 3, "sub_refresh": {"channel": "token", "token": "g.h.i"}})
+            self.authenticator.channel_token_questions[1].resolve(error)
+            if code is None:
+                (reply,) = self.take(self.connection)
+                self.assert_error(reply, 3, 110)
+            self.assertEqual(self.close_codes(self.connection), [code] if code else [])
+
+    def test_refresh_of_a_channel_that_is_not_subscribed_is_denied(self) -> None:
+        connection, client = self.connect(USER)
+        self.send(client, {"id": 3, "sub_refresh": {"channel": "token", "token": "g.h.i"}})
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 3, 103)
+
+    def test_token_that_is_no_good_subscribes_to_nothing(self) -> None:
+        for error, code in ((ClientError.TOKEN, 103), (ClientError.TOKEN_EXPIRED, 109), (ClientError.REVOKED, 103)):
+            self.setUp()
+            (reply,) = self.subscribe_with_token(error)
+            self.assert_error(reply, 2, code)
+            self.assertEqual((self.close_codes(self.connection), self.client.session.channels), ([], ()))
+
+    def test_token_of_somebody_else_closes_the_connection(self) -> None:
+        self.assertEqual(self.subscribe_with_token(ClientError.TOKEN_MISMATCH), [])
+        self.assertEqual(self.close_codes(self.connection), [3500])
+
+    def test_client_that_unsubscribed_meanwhile_stays_unsubscribed(self) -> None:
+        connection, client = self.connect(USER)
+        self.send(client, {"id": 2, "subscribe": {"channel": "token", "token": "d.e.f"}})
+        self.send(client, {"id": 3, "unsubscribe": {"channel": "token"}})
+        self.authenticator.channel_token_questions[0].resolve(ChannelGrant())
+        self.assertEqual([reply["id"] for reply in self.take(connection)], [2, 3])
+        self.assertEqual(self.broker.log, [])
+
+
+class ServerSubscriptionTests(CentrifugoCase):
+    """Channels that the application subscribes a client to."""
+
+    def test_client_is_told_by_a_push_before_its_first_publication(self) -> None:
+        connection, client = self.connect(USER)
+        client.subscribe_by_server(ServerSubscription("room", data=b"[1]"))
+        self.assertEqual(self.take(connection), [])
+        self.broker.sink.subscribed("room")
+        self.assertEqual(self.take(connection), [{"push": {"channel": "room", "subscribe": {"data": [1]}}}])
+
+    def test_channel_that_does_not_exist_or_is_subscribed_changes_nothing(self) -> None:
+        connection, client = self.connect(USER)
+        self.subscribe(connection, client, "room")
+        client.subscribe_by_server(ServerSubscription("room"))
+        client.subscribe_by_server(ServerSubscription("nowhere"))
+        self.assertEqual((self.take(connection), client.session.channels), ([], ("room",)))
+
+    def test_failure_is_nothing_that_the_client_is_told(self) -> None:
+        connection, client = self.connect(ANONYMOUS)
+        client.subscribe_by_server(ServerSubscription("room"))
+        self.broker.sink.subscribe_failed("room")
+        self.assertEqual((self.take(connection), client.session.channels), ([], ()))

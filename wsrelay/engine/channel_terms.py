@@ -1,0 +1,75 @@
+"""The words under which one client is subscribed: how long each subscription lasts that a token permits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from wsrelay.core.access.channel_tokens import ChannelGrant
+from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerms
+from wsrelay.core.sessions.session import REFRESH_GRACE_SECONDS
+from wsrelay.engine.timers import TimerWheel, WheelTimer
+
+__all__ = ["ChannelTerms", "seconds_left"]
+
+LONGEST_TIMER_SECONDS = 3600.0
+"""A permission that expires later than this is looked at again then: the clock that it goes by may have been set."""
+
+
+class ChannelTerms:
+    """The grants of one client's channels, and the timers of those that end.
+
+    Args:
+        timers: The timers of all clients.
+        now: The wall clock, in seconds since the epoch.
+        expired: Called with a channel whose grant has ended, and which the client has not refreshed in time.
+    """
+
+    __slots__ = ("_ends", "_expired", "_grants", "_now", "_timers")
+
+    def __init__(self, timers: TimerWheel, now: Callable[[], float], expired: Callable[[str], None]) -> None:
+        self._timers = timers
+        self._now = now
+        self._expired = expired
+        self._grants: dict[str, ChannelGrant] = {}
+        self._ends: dict[str, WheelTimer] = {}
+
+    def grant(self, channel: str, grant: ChannelGrant) -> None:
+        """Take that a token permits a channel, for the first time or anew."""
+        self.withdraw(channel)
+        self._grants[channel] = grant
+        self._wait(channel)
+
+    def terms(self, channel: str) -> SubscriptionTerms:
+        """Return the terms of a channel."""
+        grant = self._grants.get(channel)
+        return NO_TERMS if grant is None else SubscriptionTerms(seconds_left(grant.expires, self._now()), grant.data)
+
+    def withdraw(self, channel: str) -> None:
+        """Forget a channel; one without a grant is ignored."""
+        self._grants.pop(channel, None)
+        timer = self._ends.pop(channel, None)
+        if timer is not None:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """Forget everything."""
+        for channel in list(self._grants):
+            self.withdraw(channel)
+
+    def _wait(self, channel: str) -> None:
+        expires = self._grants[channel].expires
+        if expires is None:
+            return
+        left = expires + REFRESH_GRACE_SECONDS - self._now()
+        if left > 0:
+            self._ends[channel] = self._timers.call_later(min(left, LONGEST_TIMER_SECONDS), lambda: self._wait(channel))
+        else:
+            self._grants.pop(channel)
+            self._ends.pop(channel, None)
+            self._expired(channel)
+
+
+def seconds_left(expires: float | None, now: float) -> int | None:
+    """Return how long something lasts, in whole seconds, rounded up and at least one. None if it does not end."""
+    return None if expires is None else max(1, math.ceil(expires - now))
