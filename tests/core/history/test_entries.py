@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.core.history.looks import entry
-from wsrelay.core.history.entries import Entry
-from wsrelay.core.history.positions import EntryPosition, fingerprint
+from wsrelay.core.history.entries import Entry, entry_fields
+from wsrelay.core.history.positions import ANY_FINGERPRINT, EntryPosition, fingerprint
 
 
 class EntryTests(SynchronousTestCase):
@@ -31,6 +31,21 @@ class EntryTests(SynchronousTestCase):
         found = entry(7)
         self.assertEqual(found.position, EntryPosition((7, 0), fingerprint(found.fields)))
         self.assertEqual(found.position_text, str(found.position))
+
+    def test_fields_of_what_a_client_published_name_the_client(self) -> None:
+        self.assertEqual(entry_fields(b"x"), (b"data", b"x"))
+        found = Entry(b"1-0", entry_fields(b"x", b"{}"))
+        self.assertEqual((found.data, found.field(b"info"), found.field(b"other")), (b"x", b"{}", None))
+
+    def test_position_without_a_fingerprint_is_behind_any_entry_by_its_id(self) -> None:
+        found = entry(5)
+        for position, is_at in (
+            (found.position, True),
+            (EntryPosition((5, 0), ANY_FINGERPRINT), True),
+            (EntryPosition((5, 0), "00000000"), False),
+            (EntryPosition((6, 0), ANY_FINGERPRINT), False),
+        ):
+            self.assertEqual(found.is_at(position), is_at, position)
 
     def test_id_is_read_from_its_text(self) -> None:
         found = Entry(b"1764256000123-7", (b"data", b""))

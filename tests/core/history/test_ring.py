@@ -47,6 +47,16 @@ class EntryRingTests(SynchronousTestCase):
         self.assertEqual(ring_of(1, 2).since(entry(2).position_text), [])
         self.assertEqual(ring_of().since("start"), [])
 
+    def test_position_without_a_fingerprint_is_found_by_its_id(self) -> None:
+        ring = ring_of(1, 2, 3)
+        self.assertEqual(ring.since("1-0.*"), entries(2, 3))
+        self.assertEqual(ring.since("3-0.*"), [])
+        self.assertIsNone(ring.since("4-0.*"))
+        ring.drop()
+        self.assertEqual(ring.since("3-0.*"), [])
+        ring = EntryRing("1-0.*", 10, 1_000_000)
+        self.assertEqual(ring.since(entry(1).position_text), [])
+
     def test_unknown_position_is_not_found(self) -> None:
         self.assertIsNone(ring_of(1, 2).since(entry(3).position_text))
 

@@ -20,6 +20,7 @@ from tests.core.sessions.session_helpers import (
 )
 from tests.support.publications import At
 from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import (
     Command,
     Connect,
@@ -34,7 +35,7 @@ from wsrelay.core.messaging.commands import (
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Positioned, Publication
 from wsrelay.core.messaging.replies import Failed, Published, Subscribed, SubscriptionEnded, Unsubscribed
-from wsrelay.core.messaging.subscription_start import SubscriptionStart
+from wsrelay.core.messaging.subscription_start import SubscriptionStart, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions.acceptance import Acceptance
@@ -881,6 +882,53 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
             [UnsubscribeChannel("a"), SendReply(SubscriptionEnded("a", Disconnect.REVOKED))],
         )
         self.assertEqual(session.channels, ("b",))
+
+    def test_what_the_credential_says_about_them_comes_with_the_connect(self) -> None:
+        session = self.connecting()
+        identity = Identity("42", subs=(ServerSubscription("talk", data=b"[1]"),))
+        self.assertEqual(session.authenticated(identity), [SubscribeChannel("talk", is_initial=True)])
+        self.assertEqual(
+            session.subscribed("talk"), [Welcome(1, (Subscribed(0, "talk", terms=SubscriptionTerms(data=b"[1]")),))]
+        )
+
+    def test_application_subscribes_the_client_and_what_it_missed_follows(self) -> None:
+        session = connected_by_commands()
+        self.assertEqual(
+            session.subscribe_by_server(ServerSubscription("talk"), "4-0.00000004"),
+            [SubscribeChannel("talk", is_initial=True, since="4-0.00000004")],
+        )
+        missed = (Publication("talk", b"x", At("5-0.00000005")),)
+        start = SubscriptionStart("5-0.00000005", recovered=True, publications=missed)
+        self.assertEqual(
+            session.subscribed("talk", start),
+            [
+                SendReply(Subscribed(0, "talk", start.position, "4-0.00000004", True, missed)),
+                DeliverEvents("talk", missed),
+            ],
+        )
+        self.assertEqual(session.subscribe_by_server(ServerSubscription("talk")), [])
+        self.assertEqual(session.subscribe_by_server(ServerSubscription("nowhere")), [])
+
+    def test_client_without_commands_is_subscribed_to_nothing_and_does_not_get_another_end(self) -> None:
+        session = connected("talk")
+        self.assertEqual(session.subscribe_by_server(ServerSubscription("a")), [])
+        self.assertEqual(session.expires(100.0), [])
+
+    def test_client_that_must_recover_and_cannot_may_subscribe_again(self) -> None:
+        session = connected_by_commands()
+        session.received(Subscribe(2, "a", "4-0.00000004", must_recover=True))
+        self.assertEqual(
+            session.subscribed("a"), [UnsubscribeChannel("a"), SendReply(Failed(2, ClientError.UNRECOVERABLE))]
+        )
+        self.assertEqual(session.received(Subscribe(3, "a")), [SubscribeChannel("a", is_initial=False)])
+
+    def test_token_of_somebody_else_closes_the_client(self) -> None:
+        session = connected_by_commands()
+        session.received(Subscribe(2, "a", token="d.e.f"))
+        self.assertEqual(
+            session.subscribe_failed("a", ClientError.TOKEN_MISMATCH),
+            [UnsubscribeChannel("a"), Close(Disconnect.CREDENTIAL)],
+        )
 
     def test_client_subscribes_to_none_of_them_twice(self) -> None:
         session = self.connected()

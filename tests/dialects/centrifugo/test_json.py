@@ -24,6 +24,8 @@ from wsrelay.core.messaging.commands import (
     Publish,
     ReadHistory,
     ReadPresence,
+    Refresh,
+    RefreshSubscription,
     Subscribe,
     Unsubscribe,
     Unsupported,
@@ -37,11 +39,14 @@ from wsrelay.core.messaging.replies import (
     PresenceCounted,
     PresenceRead,
     Published,
+    Refreshed,
     Reply,
     Subscribed,
     SubscriptionEnded,
+    SubscriptionRefreshed,
     Unsubscribed,
 )
+from wsrelay.core.messaging.subscription_start import SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import ApplicationDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation, RejectedError
@@ -51,6 +56,7 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
 from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE, MAX_COMMANDS_PER_MESSAGE
+from wsrelay.dialects.centrifugo.replies import reply_document
 from wsrelay.interfaces import IDialect
 
 DIALECT = JSONDialect()
@@ -470,6 +476,53 @@ class LookupTests(SynchronousTestCase):
         self.assertEqual(
             reply(PresenceCounted(4, PresenceStats(0, 0))),
             b'{"id":4,"presence_stats":{"num_clients":0,"num_users":0}}',
+        )
+
+
+class RefreshTests(SynchronousTestCase):
+    """New tokens."""
+
+    def test_token_for_the_connection_and_for_a_channel(self) -> None:
+        self.assertEqual(decode(command(6, "refresh", '{"token": "a.b.c"}')), [Refresh(6, "a.b.c")])
+        text = command(7, "sub_refresh", '{"channel": "a", "token": "a.b.c"}')
+        self.assertEqual(decode(text), [RefreshSubscription(7, "a", "a.b.c")])
+        text = command(2, "subscribe", '{"channel": "a", "token": "a.b.c"}')
+        self.assertEqual(decode(text), [Subscribe(2, "a", token="a.b.c")])
+
+    def test_request_without_a_token_is_a_bad_request(self) -> None:
+        for method, request in (
+            ("refresh", "{}"),
+            ("refresh", '{"token": ""}'),
+            ("refresh", '{"token": 5}'),
+            ("sub_refresh", '{"channel": "a"}'),
+            ("sub_refresh", '{"token": "a.b.c"}'),
+        ):
+            self.assertEqual(decode(command(6, method, request)), [Unsupported(6, BAD_REQUEST)], request)
+
+    def test_replies_say_how_long_it_lasts(self) -> None:
+        found = json.loads(reply(Refreshed(6, "5f0c", 60)))["refresh"]
+        self.assertEqual(found, {"client": "5f0c", "version": f"wsrelay {__version__}", "expires": True, "ttl": 60})
+        self.assertNotIn("expires", json.loads(reply(Refreshed(6, "5f0c")))["refresh"])
+        self.assertEqual(reply(SubscriptionRefreshed(7, 60)), b'{"id":7,"sub_refresh":{"expires":true,"ttl":60}}')
+        self.assertEqual(reply(SubscriptionRefreshed(7)), b'{"id":7,"sub_refresh":{}}')
+
+    def test_client_that_has_not_asked_is_not_told(self) -> None:
+        self.assertEqual(DIALECT.reply([Refreshed(0, "5f0c", 60)]), ())
+        self.assertEqual(reply_document(Refreshed(0, "5f0c", 60)), {"push": {"refresh": {"expires": True, "ttl": 60}}})
+
+    def test_terms_of_a_subscription_come_with_it(self) -> None:
+        terms = SubscriptionTerms(60, b'{"a":1}')
+        self.assertEqual(
+            json.loads(reply(Subscribed(2, "a", terms=terms)))["subscribe"],
+            {"expires": True, "ttl": 60, "data": {"a": 1}},
+        )
+
+    def test_subscription_that_the_application_made_is_a_push(self) -> None:
+        missed = (Publication("a", b"2", At(SECOND)),)
+        positions = {"recoverable": True, "positioned": True, "epoch": EPOCH, "offset": entry_offset(FIRST_ID)}
+        self.assertEqual(
+            json.loads(reply(Subscribed(0, "a", SECOND, FIRST, recovered=True, publications=missed))),
+            {"push": {"channel": "a", "subscribe": positions}},
         )
 
 
