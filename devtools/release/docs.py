@@ -76,10 +76,13 @@ slow_consumer_policy = "close"   # what happens to a slow client, see below (def
 notify_gaps = true               # close with 4010 after possible message loss on the way to the relay (default true)
 compress = true                  # compress messages for clients that support it (default: the setting)
 frames = "auto"                  # auto, text or binary (default: the setting)
+payload = "any"                  # any or json: what is no JSON is sent to nobody (default any)
 history_size = 1000              # entries that are kept for clients that were away; 0: none (default: the setting)
 history_seconds = 86400          # and for how long, in seconds (default: the setting)
 trim = true                      # the relay trims the streams to that (default true)
+read_history = "public"          # who may ask for what is kept (default: who may subscribe)
 presence = true                  # who is subscribed can be asked (default false)
+read_presence = "authenticated"  # by whom (default: who may subscribe)
 join_leave = true                # subscribers are told who joins and who leaves (default false)
 events = true                    # the application is told of clients and channels by a stream (default false)
 

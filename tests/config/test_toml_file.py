@@ -14,6 +14,7 @@ from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace
+from wsrelay.core.messaging.payload_type import PayloadType
 from wsrelay.core.outcomes.errors import ConfigError
 
 SECRET = "hunter2"
@@ -179,6 +180,13 @@ class NamespaceTests(FileCase):
         namespaces = self.load(text).build_namespaces()
         frames = [rule.frames for rule in (namespaces.rule("a"), namespaces.rule("b")) if rule is not None]
         self.assertEqual(frames, [FrameType.TEXT, FrameType.BINARY])
+
+    def test_levels_of_reading_and_the_payload_are_those_of_the_namespace(self) -> None:
+        text = "[namespaces.a]\nchannels = ['a']\nread_history = 'token'\nread_presence = false\npayload = 'json'\n"
+        (found,) = self.load(text).namespaces
+        self.assertEqual(
+            (found.read_history, found.read_presence, found.payload), (Access.TOKEN, Access.NOBODY, PayloadType.JSON)
+        )
 
     def test_history_of_a_namespace_goes_before_the_setting(self) -> None:
         text = (

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fanout import LOOK, LineDialect, LineSubscriber, SendArguments, Turns
 from wsrelay.core.flow.slow_policy import SlowPolicy
+from wsrelay.core.messaging.messages import is_text
 from wsrelay.core.messaging.publications import ChannelEvent, Join, Leave, Publication
 from wsrelay.engine.hub import Hub, Subscriber
 
@@ -130,8 +131,8 @@ class BroadcastTests(HubCase):
             self.turns.call_later,
             self.turns.seconds,
             self.on_failure,
-            is_text_only=lambda channel: channel == "a",
-            on_not_text=lambda channel, count: reported.append((channel, count)),
+            payload_check=lambda channel: is_text if channel == "a" else None,
+            on_left_out=lambda channel, count: reported.append((channel, count)),
         )
         for channel, received in (("a", [b"1\n\xc3\xa9\n"]), ("b", [b"1\n\xff\n\xc3\xa9\n\xc3\n"])):
             subscriber = self.subscriber(channel)

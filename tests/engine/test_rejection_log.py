@@ -94,6 +94,12 @@ class RejectionLogTests(SynchronousTestCase):
         text = "a publication is not valid UTF-8 and not sent, as frames = text asks [channel 'a']"
         self.assertEqual(self.lines, [text])
 
+    def test_publication_that_is_not_json_has_one_line_a_minute(self) -> None:
+        for channel in ("a", "b", "a"):
+            self.rejections.record_not_json(channel)
+        text = "a publication is not JSON and not sent, as payload = json asks [channel 'a']"
+        self.assertEqual(self.lines, [text])
+
     def test_close_of_a_drain_is_counted_and_not_logged(self) -> None:
         self.rejections.record_close(Disconnect.RESTART.code, Disconnect.RESTART.reason, ("a",))
         self.assertEqual((self.lines, self.counters.connections_closed), ([], {Disconnect.RESTART.code: 1}))

@@ -13,6 +13,7 @@ from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access
+from wsrelay.core.messaging.payload_type import PayloadType
 
 __all__ = [
     "ACCESS",
@@ -24,6 +25,7 @@ __all__ = [
     "NUMBER",
     "PATH",
     "PATHS",
+    "PAYLOAD_TYPE",
     "REDIS_URL",
     "SECRET",
     "SECRETS",
@@ -123,6 +125,7 @@ SWITCH = SettingType("true or false", "true|false", (bool,), _parse_switch)
 LIST = SettingType("a list (commas between the items)", "LIST", (list,), _split, _check_texts)
 SLOW_POLICY = SettingType("close, drop or latest", "close|drop|latest", (str,), SlowPolicy, SlowPolicy)
 FRAME_TYPE = SettingType("auto, text or binary", "auto|text|binary", (str,), FrameType, FrameType)
+PAYLOAD_TYPE = SettingType("any or json", "any|json", (str,), PayloadType, PayloadType)
 BROKER = _choice("auto", "memory", "redis")
 TLS_VERSION = _choice("1.2", "1.3")
 REDIS_URL = SettingType("a Redis URL", "URL", (str,), RedisURL.parse, RedisURL.parse)

@@ -8,7 +8,7 @@ from typing import Any
 
 from wsrelay.config.files import read_file
 from wsrelay.config.setting import Setting
-from wsrelay.config.setting_types import ACCESS_OR_SWITCH, FRAME_TYPE, INTEGER, LIST, SLOW_POLICY, SWITCH
+from wsrelay.config.setting_types import ACCESS_OR_SWITCH, FRAME_TYPE, INTEGER, LIST, PAYLOAD_TYPE, SLOW_POLICY, SWITCH
 from wsrelay.config.suggestions import suggestion
 from wsrelay.core.history.retention import MAX_HISTORY_SECONDS, MAX_HISTORY_SIZE
 from wsrelay.core.messaging.channel_names import PERSONAL
@@ -25,6 +25,7 @@ _NAMESPACE_KEYS = {
     "notify_gaps": SWITCH,
     "compress": SWITCH,
     "frames": FRAME_TYPE,
+    "payload": PAYLOAD_TYPE,
     "history_size": INTEGER,
     "history_seconds": INTEGER,
     "trim": SWITCH,

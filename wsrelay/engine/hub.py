@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
-from wsrelay.core.messaging.messages import is_text
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.topic import EVENT_OVERHEAD_BYTES, SMALL_AUDIENCE, Subscriber, Topic
@@ -41,8 +40,8 @@ class Hub:
         on_failure: Called with a subscriber whose `send` raised, inside the except block; the fan-out goes on.
         on_pressure: Called with True when too much waits, with False when more may come again.
         policy: Called with a channel, returns what its subscribers get that are behind.
-        is_text_only: Called with a channel, returns whether its publications have to be valid UTF-8.
-        on_not_text: Called with a channel and the number of its publications that are left out because they are not.
+        payload_check: Called with a channel, returns what tells whether its publications may be sent, or None.
+        on_left_out: Called with a channel and the number of its publications that are left out because they may not be.
         on_internal: Called with an event of a channel of the relay's own, whose name begins with ``$``.
         slice_seconds: How long a fan-out may occupy the reactor at a stretch.
 
@@ -57,8 +56,8 @@ class Hub:
         on_failure: Callable[[Subscriber], None],
         on_pressure: Callable[[bool], None] = lambda _is_behind: None,
         policy: Callable[[str], SlowPolicy] = lambda _channel: SlowPolicy.CLOSE,
-        is_text_only: Callable[[str], bool] = lambda _channel: False,
-        on_not_text: Callable[[str, int], None] = lambda _channel, _count: None,
+        payload_check: Callable[[str], Callable[[bytes], bool] | None] = lambda _channel: None,
+        on_left_out: Callable[[str, int], None] = lambda _channel, _count: None,
         on_internal: Callable[[ChannelEvent], None] = lambda _event: None,
         slice_seconds: float = SLICE_SECONDS,
     ) -> None:
@@ -67,8 +66,8 @@ class Hub:
         self._on_failure = on_failure
         self._on_pressure = on_pressure
         self._policy = policy
-        self._is_text_only = is_text_only
-        self._on_not_text = on_not_text
+        self._payload_check = payload_check
+        self._on_left_out = on_left_out
         self._on_internal = on_internal
         self._slice_seconds = slice_seconds
         self._topics: dict[str, Topic] = {}
@@ -90,9 +89,7 @@ class Hub:
         """
         topic = self._topics.get(channel)
         if topic is None:
-            topic = self._topics[channel] = Topic(
-                channel, self._policy(channel), is_text_only=self._is_text_only(channel)
-            )
+            topic = self._topics[channel] = Topic(channel, self._policy(channel), self._payload_check(channel))
         topic.add(subscriber, encoding)
 
     def remove(self, subscriber: Subscriber, channel: str) -> None:
@@ -216,18 +213,20 @@ class Hub:
     def _take_batch(self, topic: Topic) -> list[ChannelEvent]:
         events, size = topic.take_batch()
         self._pending_bytes -= size
-        if topic.is_text_only:
-            events = self._only_text(topic.channel, events)
+        if topic.payload_check is not None:
+            events = self._permitted(topic.channel, events, topic.payload_check)
         if self._is_paused and self._pending_bytes <= MAX_PENDING_BYTES // 2:
             self._is_paused = False
             self._on_pressure(False)
         return events
 
-    def _only_text(self, channel: str, events: list[ChannelEvent]) -> list[ChannelEvent]:
-        text = [each for each in events if not isinstance(each, Publication) or is_text(each.data)]
-        if len(text) != len(events):
-            self._on_not_text(channel, len(events) - len(text))
-        return text
+    def _permitted(
+        self, channel: str, events: list[ChannelEvent], check: Callable[[bytes], bool]
+    ) -> list[ChannelEvent]:
+        permitted = [each for each in events if not isinstance(each, Publication) or check(each.data)]
+        if len(permitted) != len(events):
+            self._on_left_out(channel, len(events) - len(permitted))
+        return permitted
 
     def _send(
         self,

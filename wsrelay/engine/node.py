@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
-from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
+from wsrelay.core.messaging.payload_type import PayloadType
 from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
@@ -102,8 +102,8 @@ class Node:
             self._send_failed,
             self._on_pressure,
             self._policy,
-            self._is_text_only,
-            self._not_text,
+            self._payload_check,
+            self._left_out,
             self._internal_received,
         )
         self._publisher = Publisher(broker, namespaces)
@@ -244,13 +244,18 @@ class Node:
         namespace = self.namespaces.rule(channel)
         return SlowPolicy.CLOSE if namespace is None else namespace.slow_consumer_policy
 
-    def _is_text_only(self, channel: str) -> bool:
+    def _payload_check(self, channel: str) -> Callable[[bytes], bool] | None:
         namespace = self.namespaces.rule(channel)
-        return namespace is not None and namespace.frames is FrameType.TEXT
+        return None if namespace is None else namespace.payload_check
 
-    def _not_text(self, channel: str, count: int) -> None:
-        self.counters.publications_not_text += count
-        self.rejections.record_not_text(channel)
+    def _left_out(self, channel: str, count: int) -> None:
+        namespace = self.namespaces.rule(channel)
+        if namespace is not None and namespace.payload is PayloadType.JSON:
+            self.counters.publications_not_json += count
+            self.rejections.record_not_json(channel)
+        else:
+            self.counters.publications_not_text += count
+            self.rejections.record_not_text(channel)
 
     def _internal_received(self, event: ChannelEvent) -> None:
         if self.presence is not None:

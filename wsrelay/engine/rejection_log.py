@@ -61,6 +61,11 @@ class RejectionLog:
         """
         self._lines.write(detail, f"rejected (detail): {detail}")
 
+    def record_not_json(self, channel: str) -> None:
+        """Log that a publication is not sent because it is not JSON; one line in a minute."""
+        text = f"a publication is not JSON and not sent, as payload = json asks{_shown({'channel': channel})}"
+        self._lines.write("not JSON", text)
+
     def record_not_text(self, channel: str, reason: str = "as frames = text asks") -> None:
         """Log that a publication is not sent because it is not text; one line in a minute.
 

@@ -57,7 +57,7 @@ class Topic:
     Args:
         channel: The channel's name.
         policy: What its subscribers get that are behind.
-        is_text_only: Whether its publications have to be valid UTF-8.
+        payload_check: Tells whether a publication may be sent. If None, any may.
 
     Attributes:
         audiences: The subscribers, by their encoding.
@@ -74,18 +74,18 @@ class Topic:
         "audiences",
         "channel",
         "fan_out",
-        "is_text_only",
         "joining",
+        "payload_check",
         "pending",
         "pending_bytes",
         "policy",
         "removed",
     )
 
-    def __init__(self, channel: str, policy: SlowPolicy, *, is_text_only: bool = False) -> None:
+    def __init__(self, channel: str, policy: SlowPolicy, payload_check: Callable[[bytes], bool] | None = None) -> None:
         self.channel = channel
         self.policy = policy
-        self.is_text_only = is_text_only
+        self.payload_check = payload_check
         self.audiences: dict[Encoding, dict[Subscriber, None]] = {}
         self.pending: list[ChannelEvent] = []
         self.pending_bytes = 0

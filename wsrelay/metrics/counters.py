@@ -53,6 +53,9 @@ class Counters:
         "Publications not sent because they are not valid UTF-8 and their namespace has frames = text; or not sent to "
         "event streams, which carry text only."
     )
+    publications_not_json: int = _count(
+        "Publications not sent because they are not JSON and their namespace has payload = json."
+    )
     publications_not_kept: int = _count(
         "Publications on channels with history that were published without being added to the stream."
     )

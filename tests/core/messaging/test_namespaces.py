@@ -17,7 +17,9 @@ from wsrelay.core.messaging.channel_names import (
     listed_users,
     matches,
 )
+from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
+from wsrelay.core.messaging.payload_type import PayloadType
 from wsrelay.core.outcomes.errors import ChannelError
 
 FIRST = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_#"
@@ -367,3 +369,18 @@ class OwnedTests(SynchronousTestCase):
         else:
             self.assertEqual(found and (found[0].name, found[1]), (longest, fitting[longest]))
         self.assertIs(rules.rule(channel), found and found[0])
+
+
+class PayloadTests(SynchronousTestCase):
+    """What publications may be."""
+
+    def test_any_bytes_may_be_sent_unless_the_namespace_asks_for_text_or_json(self) -> None:
+        for namespace, permitted in (
+            (Namespace("a", ("a",)), None),
+            (Namespace("a", ("a",), frames=FrameType.TEXT), [True, True, False]),
+            (Namespace("a", ("a",), payload=PayloadType.JSON), [True, False, False]),
+            (Namespace("a", ("a",), frames=FrameType.TEXT, payload=PayloadType.JSON), [True, False, False]),
+        ):
+            check = namespace.payload_check
+            found = None if check is None else [check(data) for data in (b"[1]", b"text", b"\xff")]
+            self.assertEqual(found, permitted)

@@ -17,6 +17,7 @@ from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message
 from wsrelay.core.messaging.namespaces import Namespace
+from wsrelay.core.messaging.payload_type import PayloadType
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.core.wire.http_response import ErrorResponse
@@ -49,6 +50,13 @@ class HandshakeTests(EdgeCase):
             relay.publish(*messages)
             self.assertEqual([frame.opcode for frame in client.read()], opcodes)
             self.assertEqual(relay.node.counters.publications_not_text, int(frames is FrameType.TEXT))
+
+    def test_namespace_that_asks_for_json_sends_nothing_else_to_anybody(self) -> None:
+        relay = self.relay(namespaces=(Namespace("room", ("room",), payload=PayloadType.JSON),), publish=())
+        client = WebSocketClient(relay).connect()
+        relay.publish(b"[1]", b"text", b"\xff", b"{}")
+        self.assertEqual([bytes(frame.data) for frame in client.read()], [b"[1]", b"{}"])
+        self.assertEqual(relay.node.counters.publications_not_json, 2)
 
     def test_binary_message_of_a_client_stays_binary_where_frames_are(self) -> None:
         relay = self.relay(frames=FrameType.BINARY, publish=("room",))

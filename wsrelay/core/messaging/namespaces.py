@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,7 +10,10 @@ from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.channel_names import PERSONAL, RESERVED, check_channel, check_pattern, is_reserved
 from wsrelay.core.messaging.frame_type import FrameType
+from wsrelay.core.messaging.messages import is_text
+from wsrelay.core.messaging.payload_type import PayloadType
 from wsrelay.core.outcomes.errors import ChannelError
+from wsrelay.core.wire.json_text import is_json
 
 __all__ = ["Access", "Namespace", "Namespaces"]
 
@@ -45,6 +48,7 @@ class Namespace:
         notify_gaps: Whether clients are told when messages may have been lost on their way to this process.
         compress: Whether messages are compressed for clients that support it. If None, the setting decides.
         frames: The type of frame that messages are sent in. If None, the setting decides.
+        payload: What messages have to be in order to be sent.
         history_size: How many entries of a channel's stream are kept. 0: its channels are plain, and keep nothing. If
             None, the setting decides.
         history_seconds: For how long an entry is kept, in seconds. If None, the setting decides.
@@ -64,6 +68,7 @@ class Namespace:
     notify_gaps: bool = True
     compress: bool | None = None
     frames: FrameType | None = None
+    payload: PayloadType = PayloadType.ANY
     history_size: int | None = None
     history_seconds: int | None = None
     trim: bool = True
@@ -72,6 +77,13 @@ class Namespace:
     read_presence: Access | None = None
     join_leave: bool = False
     events: bool = False
+
+    @property
+    def payload_check(self) -> Callable[[bytes], bool] | None:
+        """Tells whether a message may be sent. None if any may."""
+        if self.payload is PayloadType.JSON:
+            return is_json
+        return is_text if self.frames is FrameType.TEXT else None
 
     @property
     def has_history(self) -> bool:

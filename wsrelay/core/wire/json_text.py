@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-__all__ = ["dump_json", "embed_json", "parse_json"]
+__all__ = ["dump_json", "embed_json", "is_json", "parse_json"]
 
 
 def parse_json(text: str | bytes) -> object:
@@ -38,11 +38,18 @@ def dump_json(document: object) -> bytes:
         raise ValueError("nested too deeply") from None
 
 
-def embed_json(data: bytes) -> bytes:
-    """Return data as JSON on one line: as it is, if it is that, else as a JSON string."""
+def is_json(data: bytes) -> bool:
+    """Return whether data is a JSON text."""
     try:
         parse_json(data)
     except ValueError:
+        return False
+    return True
+
+
+def embed_json(data: bytes) -> bytes:
+    """Return data as JSON on one line: as it is, if it is that, else as a JSON string."""
+    if not is_json(data):
         return dump_json(data.decode("utf-8", "replace"))
     # A line feed ends the object for an SDK. JSON has line breaks between tokens only, where a space is as good.
     return data.replace(b"\n", b" ").replace(b"\r", b" ")
