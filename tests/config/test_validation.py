@@ -132,7 +132,7 @@ class ValidationTests(SynchronousTestCase):
         self.assertEqual(
             config_error({"channels": "a,b*c"}, {}),
             "'b*c' is not a valid pattern (a name, a prefix and *, or *): the channel name may hold ASCII letters, "
-            "digits and _ . : ~ @ = + , ; ! ' ( ) & - and begins with a letter, a digit or _",
+            "digits and _ # . : ~ @ = + , ; ! ' ( ) & - and begins with a letter, a digit, _ or #",
         )
 
     def test_history_needs_a_prefix(self) -> None:

@@ -1,4 +1,4 @@
-"""What clients look up by a command: the history of a channel, and who is subscribed to it."""
+"""Lookups of clients by a command: the history of a channel, and who is subscribed to it."""
 
 from __future__ import annotations
 

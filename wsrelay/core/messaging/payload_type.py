@@ -8,7 +8,7 @@ __all__ = ["PayloadType"]
 
 
 class PayloadType(Enum):
-    """What publications have to be in order to be sent. A namespace chooses.
+    """The kind of data that publications have to be in order to be sent. A namespace chooses.
 
     Attributes:
         value: The operator's word for it.
