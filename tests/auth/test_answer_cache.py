@@ -142,8 +142,9 @@ class ShareTests(HookCase):
         clients = [self.connect(USER), self.connect(other)]
         self.assertEqual(len(self.endpoint.requests), 1)
         self.endpoint.respond(allow(exp=EPOCH + 50))
-        self.assertEqual(self.successResultOf(clients[0]), replace(USER, expires=EPOCH + 50))
-        self.assertEqual(self.successResultOf(clients[1]), other)
+        expected = replace(USER, expires=EPOCH + 50, application_expires=EPOCH + 50)
+        self.assertEqual(self.successResultOf(clients[0]), expected)
+        self.assertEqual(self.successResultOf(clients[1]), replace(other, application_expires=EPOCH + 50))
         self.assertEqual(self.counters, {"allowed": 1})
 
     def test_shared_failure_rejects_all_and_counts_once(self) -> None:

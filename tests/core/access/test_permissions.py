@@ -10,6 +10,8 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.permissions import (
     check_channel_exists,
     check_publish,
+    check_read_history,
+    check_read_presence,
     check_subscribe,
     server_subscriptions,
 )
@@ -120,6 +122,13 @@ class GrantTests(SynchronousTestCase):
             for name, identity in IDENTITIES_BY_NAME.items():
                 error = check_subscribe(ruled(subscribe=access), identity, "room", is_granted=True)
                 self.assertIs(error, ClientError.SUBSCRIBE_DENIED if access is Access.NOBODY else None, (access, name))
+
+    def test_grant_counts_for_what_the_channel_keeps_and_who_is_on_it(self) -> None:
+        for access in Access:
+            rules = Namespaces([Namespace("n", ("room",), access, history_size=1, presence=True)])
+            expected = ClientError.SUBSCRIBE_DENIED if access is Access.NOBODY else None
+            for check in (check_read_history, check_read_presence):
+                self.assertIs(check(rules, ANONYMOUS, "room", is_granted=True), expected)
 
     def test_grant_makes_no_channel(self) -> None:
         error = check_subscribe(ruled(), Identity("42"), "lobby", is_granted=True)
