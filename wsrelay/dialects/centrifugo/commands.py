@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from wsrelay.core.access.credentials import Credential, CredentialKind, check_credential
+from wsrelay.core.access.credentials import read_token_or_ticket
 from wsrelay.core.history.offsets import position_of_offset
 from wsrelay.core.messaging.channel_names import check_channel
 from wsrelay.core.messaging.commands import (
@@ -27,7 +27,7 @@ from wsrelay.core.messaging.commands import (
 )
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation, RejectedError
+from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation
 
 __all__ = ["MAX_CHANNELS_IN_CONNECT", "MAX_CLIENT_PAGE", "MAX_COMMANDS_PER_MESSAGE", "Document", "read_command"]
 
@@ -95,20 +95,7 @@ def _connect(command_id: int, request: Document) -> Command:
             raise _BadRequestError
         if options.get("recover") is True:
             positions[channel] = _position(options)
-    return Connect(command_id, _credential(token) if token else None, positions)
-
-
-def _credential(token: str) -> Credential:
-    """Return what a client gives as its token: a token has three parts, anything else is a ticket.
-
-    Raises:
-        RejectedError: It is neither.
-    """
-    try:
-        return check_credential(CredentialKind.TOKEN if token.count(".") == 2 else CredentialKind.TICKET, token)
-    except RejectedError:
-        # An SDK that was told "get another one" would ask for the same again, without end.
-        raise RejectedError(ClientError.TOKEN) from None
+    return Connect(command_id, read_token_or_ticket(token) if token else None, positions)
 
 
 def _subscribe(command_id: int, request: Document) -> Command:
