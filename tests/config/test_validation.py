@@ -254,6 +254,13 @@ class ValidationTests(SynchronousTestCase):
     def test_malformed_origin_is_rejected(self) -> None:
         self.assertIn("'example.com' is no origin", config_error({"origins": "https://a.example,example.com"}, {}))
 
+    def test_personal_channel_names_the_user_and_needs_the_protocol(self) -> None:
+        for flags, error in (
+            ({"personal_channel": "own", "centrifugo": "true"}, "personal_channel must name a channel of each user"),
+            ({"personal_channel": "#{sub}"}, "personal_channel has no effect without centrifugo = true"),
+        ):
+            self.assertTrue(config_error(flags, {}).startswith(error))
+
     def test_token_settings_need_exactly_one_source_of_keys(self) -> None:
         for name, value in (("token_audience", "a"), ("token_issuer", "i"), ("token_cookie", "c")):
             error = config_error({name: value}, {})

@@ -123,7 +123,15 @@ class Settings:
     )
     sse: bool = _listening(SWITCH, True, "Serve event streams (SSE), which browsers read with EventSource, at /sse/.")
     centrifugo: bool = _listening(
-        SWITCH, False, "Serve the Centrifugo client protocol (JSON) at /connection/websocket."
+        SWITCH,
+        False,
+        "Serve Centrifugo's client protocol, in JSON and Protobuf, at /connection/websocket, for its SDKs.",
+    )
+    personal_channel: str = _listening(
+        TEXT,
+        "",
+        "A channel of each user, to which clients of Centrifugo's protocol are subscribed when they connect: #{sub} or "
+        "user:{sub}, where {sub} stands for the user. If empty, there is none.",
     )
 
     broker: str = _redis(
@@ -441,7 +449,7 @@ class Settings:
         Raises:
             ChannelError: A pattern is malformed, or two namespaces contradict each other.
         """
-        return Namespaces(
+        namespaces = (
             dataclasses.replace(
                 each,
                 compress=self.compress if each.compress is None else each.compress,
@@ -451,6 +459,7 @@ class Settings:
             )
             for each in self._configured_namespaces()
         )
+        return Namespaces(namespaces, self.personal_channel)
 
     def _configured_namespaces(self) -> tuple[Namespace, ...]:
         return self.namespaces or short_form_namespaces(

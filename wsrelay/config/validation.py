@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from wsrelay.config.settings import Settings
 from wsrelay.core.access.origin import OriginPolicy
 from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
+from wsrelay.core.messaging.channel_names import PERSONAL
 from wsrelay.core.outcomes.errors import ChannelError, ConfigError
 
 __all__ = ["PROTECTIVE", "validate"]
@@ -203,6 +204,10 @@ def _check_dependents(prefix: str, is_on: bool, heads: tuple[str, ...], sources:
 
 
 def _check_channels(settings: Settings, sources: Mapping[str, str]) -> None:
+    if settings.personal_channel and PERSONAL not in settings.personal_channel:
+        raise ConfigError(f"personal_channel must name a channel of each user: #{PERSONAL}, or user:{PERSONAL}")
+    if settings.personal_channel and not settings.centrifugo:
+        raise ConfigError("personal_channel has no effect without centrifugo = true")
     if settings.namespaces and (settings.channels or settings.publish or "access" in sources):
         raise ConfigError("channels, publish and access are the short form of namespaces: set only one of them")
     try:

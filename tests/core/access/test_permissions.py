@@ -164,6 +164,22 @@ class ServerSubscriptionTests(SynchronousTestCase):
         self.assertEqual(self.channels(Identity("42"), everything), [])
         self.assertEqual(self.channels(ANONYMOUS, everything), [])
 
+    def test_channel_of_the_user_is_subscribed_where_there_is_one(self) -> None:
+        everything = Namespace("all", ("*",))
+        for pattern, user, expected in (
+            ("#{sub}", "42", ["#42"]),
+            ("user:{sub}", "42", ["user:42"]),
+            ("#{sub}", None, []),
+            ("#{sub}", "4,2", []),
+            ("#{sub}", "4#2", []),
+            ("#{sub}", "a b", []),
+            ("", "42", []),
+        ):
+            found = server_subscriptions(Namespaces([everything], pattern), Identity(user))
+            self.assertEqual([each.channel for each in found], expected, (pattern, user))
+        no_own = Namespaces([Namespace("a", ("a",))], "#{sub}")
+        self.assertEqual(server_subscriptions(no_own, Identity("42")), [])
+
     def test_what_the_namespaces_do_not_permit_is_left_out(self) -> None:
         identity = Identity(
             "42",

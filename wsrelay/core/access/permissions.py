@@ -131,17 +131,20 @@ def server_subscriptions(namespaces: Namespaces, identity: Identity) -> list[Ser
     """Return what the server subscribes a client to when it connects, in dialects in which it can do that.
 
     Returns:
-        Those of the client's `subs` and, behind them, of the names in its `channels` that it may subscribe to, each
-        channel once; at most `MAX_SUBSCRIPTIONS` and `MAX_PATTERNS` together.
+        Those of the client's `subs` and, behind them, of the names in its `channels` that it may subscribe to, and the
+        channel of its user; each channel once; at most `MAX_SUBSCRIPTIONS` and `MAX_PATTERNS` together, and one.
     """
     found = {
         each.channel: each
         for each in identity.subs
         if check_subscribe(namespaces, identity, each.channel, is_granted=True) is None
     }
-    for channel in identity.channels or ():
-        # What ends in * is a pattern, as no name does.
-        if not channel.endswith("*") and check_subscribe(namespaces, identity, channel) is None:
+    # What ends in * is a pattern, as no name does.
+    names = [channel for channel in identity.channels or () if not channel.endswith("*")]
+    if identity.subject is not None and (own := namespaces.personal_channel(identity.subject)) is not None:
+        names.append(own)
+    for channel in names:
+        if check_subscribe(namespaces, identity, channel) is None:
             found.setdefault(channel, ServerSubscription(channel))
     return list(found.values())
 

@@ -108,6 +108,7 @@ class Namespaces:
 
     Args:
         namespaces: The rules. A channel that none of them matches does not exist for clients.
+        personal_channel: The channel of each user, with `PERSONAL` in the place of the user. If empty, there is none.
 
     Attributes:
         tracks_members: Whether any of them tracks who is subscribed.
@@ -118,8 +119,9 @@ class Namespaces:
         ChannelError: A pattern is malformed, stands in two namespaces, or makes channels of one user public.
     """
 
-    def __init__(self, namespaces: Iterable[Namespace]) -> None:
+    def __init__(self, namespaces: Iterable[Namespace], personal_channel: str = "") -> None:
         namespaces = tuple(namespaces)
+        self._personal_channel = personal_channel
         self.tracks_members = any(namespace.tracks_members for namespace in namespaces)
         self.has_presence = any(namespace.presence for namespace in namespaces)
         self.has_events = any(namespace.events for namespace in namespaces)
@@ -154,6 +156,16 @@ class Namespaces:
                     )
         ordered = sorted(beginnings.items(), key=lambda pair: -len(pair[0]))
         self._beginnings = [(beginning, *owner) for beginning, owner in ordered]
+
+    def personal_channel(self, user: str) -> str | None:
+        """Return the channel of a user. None if there is none, or the user's name cannot be part of one."""
+        if not self._personal_channel or "," in user or "#" in user:
+            # Among several users, or behind another mark, the name would stand for somebody else.
+            return None
+        try:
+            return check_channel(self._personal_channel.replace(PERSONAL, user))
+        except ChannelError:
+            return None
 
     def rule(self, channel: str) -> Namespace | None:
         """Return the namespace that rules a channel name, or None if the channel does not exist for clients."""
