@@ -7,6 +7,7 @@ messages. The former must pass and the latter must not. `python -m devtools.benc
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from devtools.harness.processes import ChildProcess, interrupt_on_signals, wait_
 
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """The Sec-WebSocket-Accept for the one key that the load client sends."""
+
+
+PROBE = re.compile(rb"(^|\")P0")
+"""The beginning of a message that is published to find out which connections are subscribed."""
 
 
 def frame(payload: bytes, opcode: int = 1, *, final: bool = True, reserved: int = 0) -> bytes:
@@ -46,6 +51,19 @@ def swapped() -> Callable[[int, bytes], bytes]:
     return rule
 
 
+def joined() -> Callable[[int, bytes], bytes]:
+    """Return a rule that puts every two messages into one frame, as objects of Centrifugo's protocol."""
+    held: dict[int, bytes] = {}
+
+    def rule(number: int, payload: bytes) -> bytes:
+        if number % 2:
+            return frame(held.pop(0, b"") + b"\n" + payload)
+        held[0] = payload
+        return b""
+
+    return rule
+
+
 RULES: dict[str, tuple[bool, Callable[[int, bytes], bytes]]] = {
     "plain": (True, lambda number, payload: frame(payload)),
     "binary": (True, lambda number, payload: frame(payload, 2)),
@@ -58,8 +76,17 @@ RULES: dict[str, tuple[bool, Callable[[int, bytes], bytes]]] = {
     "misdirected": (False, lambda number, payload: frame(payload.replace(b" 00000 ", b" 00001 "))),
     "compressed unasked": (False, lambda number, payload: frame(payload, reserved=0x40)),
     "last one lost": (False, lambda number, payload: frame(payload) if number < 39 else b""),
+    "joined": (True, joined()),
+    "pings": (True, lambda number, payload: frame(b"{}") + frame(payload)),
+    "more fields": (True, lambda number, payload: frame(payload.replace(b"}}}}", b'},"offset":1}}}'))),
+    "more fields, cut": (False, lambda number, payload: frame(payload.replace(b"}}}}", b'},"offset":1}}'))),
+    "other channel": (False, lambda number, payload: frame(payload.replace(b'"b0"', b'"b1"'))),
+    "error": (False, lambda number, payload: frame(payload)),
 }
-"""For each behaviour: True if it is correct, and the bytes for the n-th message."""
+"""For each behaviour: True if it is correct, and the bytes for the n-th message.
+
+Those from "joined" on are of Centrifugo's protocol. With "error" a subscription is refused.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +98,7 @@ class Way:
         flavour: The protocol of subscribers.
         head: The answer to a subscriber's request.
         message: Makes what a subscriber is sent of what was published.
-        reply: What Redis replies.
+        reply: What is replied to a publication.
         rules: The behaviours that are tried with it.
     """
 
@@ -85,9 +112,27 @@ class Way:
 
 _SWITCHING = f"101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}"
 _FEW = ("plain", "byte by byte", "lost", "doubled", "swapped", "cut", "misdirected", "last one lost")
+_ALL = (*_FEW, "binary", "fragments and pings", "compressed unasked")
+_OBJECTS = ("joined", "pings", "more fields", "more fields, cut", "other channel", "error")
+
+
+def _push(data: bytes) -> bytes:
+    return b'{"push":{"channel":"b0","pub":{"data":%b}}}' % data
+
+
+def _protobuf_push(publication: bytes) -> bytes:
+    """Return the push of a publication whose one field is its data."""
+    return _push(publication[publication.index(b"{") :])
+
+
+_ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"result":{}}'
+
 
 WAYS = {
-    "PUBLISH": Way("redis", "ws", _SWITCHING, bytes, b":1\r\n", tuple(RULES)),
+    "PUBLISH": Way("redis", "ws", _SWITCHING, bytes, b":1\r\n", _ALL),
+    "objects": Way("redis", "centrifugo", _SWITCHING, _push, b":1\r\n", (*_ALL, *_OBJECTS)),
+    "Protobuf": Way("protobuf", "centrifugo", _SWITCHING, _protobuf_push, b":1\r\n", _FEW),
+    "API": Way("api:secret", "centrifugo", _SWITCHING, _push, _ACCEPTED, _FEW),
     "XADD": Way("xadd", "ws", _SWITCHING, bytes, b"$3\r\n1-0\r\n", _FEW),
     "script": Way(f"script:{'5' * 40}", "ws", _SWITCHING, lambda payload: b"1-0 " + payload, b":1\r\n", _FEW),
     "events": Way("xadd", "sse", "200 OK\r\nContent-Type: text/event-stream", bytes, b"$3\r\n1-0\r\n", _FEW),
@@ -105,6 +150,28 @@ def event(data: bytes) -> bytes:
     return events
 
 
+async def confirm_commands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_refused: bool) -> None:
+    """Read the frame with the client's connect and its subscribe, and reply to both, in the wrong order and late."""
+    commands = await reader.readuntil(b"}}\n") + await reader.readuntil(b"}}")
+    if b'"connect"' in commands and b'"b0"' in commands:
+        outcome = b'"error":{"code":103,"message":"permission denied"}' if is_refused else b'"subscribe":{}'
+        writer.write(frame(b'{"id":2,%b}' % outcome))
+        writer.write(frame(b'{"id":1,"connect":{"client":"c","ping":25,"pong":true}}'))
+
+
+async def read_command(reader: asyncio.StreamReader, line: bytes) -> bytes:
+    """Return the last word of a command of Redis, or what a request publishes."""
+    payload = b""
+    if line.startswith(b"POST "):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        return (await reader.readexactly(length)).partition(b'"data":')[2][:-1]
+    for _ in range(int(line[1:])):
+        length = int((await reader.readline())[1:])
+        payload = (await reader.readexactly(length + 2))[:-2]
+    return payload
+
+
 async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
     """Serve with a rule, and be the Redis in front of it."""
     writers: list[asyncio.StreamWriter] = []
@@ -117,6 +184,8 @@ async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
             return
         confirmation = 'event: subscribed\ndata: {"channel":"b0"}\n\n' if way.flavour == "sse" else ""
         writer.write(f"HTTP/1.1 {way.head}\r\n\r\n{confirmation}".encode())
+        if way.flavour == "centrifugo":
+            await confirm_commands(reader, writer, is_refused=rule == "error")
         writers.append(writer)
         while await reader.read(4096):
             pass
@@ -124,11 +193,8 @@ async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
         while line := await reader.readline():
-            payload = b""
-            for _ in range(int(line[1:])):
-                length = int((await reader.readline())[1:])
-                payload = (await reader.readexactly(length + 2))[:-2]
-            probe = payload.startswith(b"P")
+            payload = await read_command(reader, line)
+            probe = PROBE.search(payload) is not None
             message = way.message(payload)
             data = frame(message) if probe else RULES[rule][1](count, message)
             if way.flavour == "sse":

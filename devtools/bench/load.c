@@ -11,15 +11,19 @@
  *
  *     PUBLISH   redis (PUBLISH commands to PUBPORT), xadd (XADD to streams instead), script:SHA (EVALSHA of a script
  *               that gets the key, MAXLEN and the message, and publishes the message behind the entry's ID and a space),
- *               or http (POST requests to PUBPORT)
- *     FLAVOUR   ws, socketio (Socket.IO over Engine.IO's websocket transport), or sse (server-sent events)
+ *               protobuf (PUBLISH of a Publication of Centrifugo's protocol, which its nodes tell each other of messages
+ *               with), http (POST requests to PUBPORT), or api:KEY (POST requests of Centrifugo's server API, with a key)
+ *     FLAVOUR   ws, socketio (Socket.IO over Engine.IO's websocket transport), sse (server-sent events), or centrifugo
+ *               (Centrifugo's client protocol in JSON; channel 7 is named b7, and messages are {"m":"..."})
  *     PATH      request target, %d stands for the number of the channel
- *     CHANNEL   Redis channel or stream, or the request target to POST to; %d as above
+ *     CHANNEL   Redis channel or stream, the request target to POST to, or the API's channel; %d as above
  *
  * Then it reads one command per line and answers each with one line of JSON:
  *
- *   connect n=1000 channels=1 first=0 slow=0 window=32   open n more connections, spread over `channels` channels
- *                                                        from channel `first`; slow=1: never read after the handshake
+ *   connect n=1000 channels=1 first=0 each=1 slow=0 window=32
+ *                                           open n more connections, spread over `channels` channels from channel
+ *                                           `first`; each=20: each is on the next 19 channels too, on which nothing is
+ *                                           published (centrifugo alone); slow=1: never read after the handshake
  *   sync                                    publish probes until every connection has had one
  *   paced rate=25 count=75 size=100 [side=50 side_channel=7]
  *                                           publish at a fixed rate, round robin over the channels; `side` messages
@@ -56,6 +60,10 @@
 #define RING 65536 /* messages under way whose last delivery can be told */
 #define BUFFER (1 << 20)
 #define POSITION 64 /* bytes of the longest id of an event, with its end */
+#define MAX_EACH 60 /* channels of one connection */
+#define COMMANDS 4096 /* bytes of the longest frame that is sent */
+#define WRAP_HEAD "{\"m\":\"" /* around a message that has to be JSON */
+#define WRAP_TAIL "\"}"
 #define MAXLEN "1000" /* entries of a stream */
 #define EVENTS 256
 #define TAG_PUBLISHER 0xffffffffu
@@ -67,9 +75,11 @@ struct conn {
     int fd;
     uint8_t state, slow, synced, fragment; /* fragment: opcode of the message under way, 0 if none */
     uint32_t channel, expected;
+    uint32_t each; /* its channels */
+    uint64_t answered; /* a bit for each of its commands that has been answered */
     uint8_t *pending; /* bytes of an unfinished frame */
+    uint8_t *message; /* a fragmented message, as far as it has come */
     uint32_t pending_length, message_length;
-    uint8_t head[64]; /* first bytes of a fragmented message */
     char position[POSITION]; /* the last id of an event stream */
 };
 
@@ -84,10 +94,12 @@ static uint32_t sequence[MAX_CHANNELS], subscribers[MAX_CHANNELS];
 static uint32_t first_channel, channels = 1;
 static int side_channel = -1;
 static int epoll_fd, timer_fd, publisher_fd;
-static enum { PUBLISH, XADD, SCRIPT, HTTP } mode;
-static enum { WS, SOCKETIO, SSE } flavour;
+static enum { PUBLISH, XADD, SCRIPT, PROTOBUF, HTTP, API } mode;
+static enum { WS, SOCKETIO, SSE, CENTRIFUGO } flavour;
 static int server_port, resuming;
-static const char *path_template, *channel_template, *script;
+static const char *path_template, *channel_template, *publish_argument; /* the script's hash, or the key of the API */
+static const char *wrap_head = "", *wrap_tail = "";
+static size_t wrap; /* bytes around a message */
 static uint8_t *buffer;
 
 /* the publisher's unsent bytes, and how far its replies have been read */
@@ -194,6 +206,15 @@ static void flush_out(void)
     epoll_ctl(epoll_fd, EPOLL_CTL_MOD, publisher_fd, &event);
 }
 
+/* A number of Protobuf: seven bits to a byte, the lowest first. */
+static char *put_varint(char *to, size_t value)
+{
+    for (; value > 127; value >>= 7)
+        *to++ = (char)(value | 0x80);
+    *to++ = (char)value;
+    return to;
+}
+
 /* Append one publication to the outgoing bytes; flush_out() sends them. */
 static void publish(uint32_t channel, size_t size, int probe)
 {
@@ -206,22 +227,39 @@ static void publish(uint32_t channel, size_t size, int probe)
     char *to = out + out_length;
     if (mode == HTTP)
         to += sprintf(to, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Length: %zu\r\n\r\n", name, size);
+    else if (mode == API)
+        to += sprintf(to, "POST /api/publish HTTP/1.1\r\nHost: bench\r\nX-API-Key: %s\r\n"
+                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n{\"channel\":\"%s\",\"data\":",
+                      publish_argument, size + length + sizeof "{\"channel\":\"\",\"data\":}" - 1, name);
+    else if (mode == PROTOBUF) {
+        char field[16]; /* the only one that it needs: number 4, bytes */
+        size_t field_length = (size_t)(put_varint(field + 1, size) - field);
+        field[0] = 4 << 3 | 2;
+        to += sprintf(to, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%zu\r\n", length, name, field_length + size);
+        memcpy(to, field, field_length);
+        to += field_length;
+    }
     else if (mode == XADD)
         to += sprintf(to, "*8\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$%zu\r\n" MAXLEN
                       "\r\n$1\r\n*\r\n$4\r\ndata\r\n$%zu\r\n", length, name, sizeof MAXLEN - 1, size);
     else if (mode == SCRIPT)
         to += sprintf(to, "*6\r\n$7\r\nEVALSHA\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%s\r\n$%zu\r\n" MAXLEN
-                      "\r\n$%zu\r\n", strlen(script), script, length, name, sizeof MAXLEN - 1, size);
+                      "\r\n$%zu\r\n", strlen(publish_argument), publish_argument, length, name, sizeof MAXLEN - 1,
+                      size);
     else
         to += sprintf(to, "*3\r\n$7\r\nPUBLISH\r\n$%zu\r\n%s\r\n$%zu\r\n", length, name, size);
     uint32_t number = probe ? 0 : sequence[channel]++;
     char head[HEADER + 1];
     snprintf(head, sizeof head, "%c%09u %019llu %05u ", probe ? 'P' : 'M', number % 1000000000u,
              (unsigned long long)now_ns(), channel);
+    size_t padding = size - HEADER - wrap;
+    to = stpcpy(to, wrap_head);
     memcpy(to, head, HEADER);
-    memset(to + HEADER, 'x', size - HEADER);
-    to += size;
-    if (mode != HTTP) {
+    memset(to + HEADER, 'x', padding);
+    to = stpcpy(to + HEADER + padding, wrap_tail);
+    if (mode == API)
+        *to++ = '}';
+    else if (mode != HTTP) {
         memcpy(to, "\r\n", 2);
         to += 2;
     }
@@ -244,7 +282,7 @@ static void read_replies(void)
         fail("the publishing connection was closed");
     for (ssize_t i = 0; i < n; i++) {
         char byte = chunk[i];
-        if (mode == HTTP) {
+        if (mode == HTTP || mode == API) {
             static const char status[] = "HTTP/1.1 ";
             if (matched == sizeof status - 1) {
                 replies++;
@@ -269,7 +307,8 @@ static void read_replies(void)
         } else if (line_length < sizeof line - 1)
             line[line_length++] = byte;
     }
-    if (publish_errors)
+    /* the API tells of errors in its answers, whose status is 200 */
+    if (publish_errors || (mode == API && n > 0 && memmem(chunk, (size_t)n, "{\"error\"", 8)))
         fail("a publication was refused");
 }
 
@@ -288,14 +327,16 @@ static uint64_t digits(const uint8_t *p, int count)
 
 static void send_frame(struct conn *c, int opcode, const uint8_t *payload, size_t length)
 {
-    uint8_t frame[6 + 125]; /* a zero mask is as valid as any other and leaves the payload as it is */
-    if (length > 125)
-        length = 125;
+    uint8_t frame[8 + COMMANDS]; /* a ping has 125 bytes at most */
+    size_t header = length > 125 ? 8 : 6;
     frame[0] = (uint8_t)(0x80 | opcode);
-    frame[1] = (uint8_t)(0x80 | length);
-    memset(frame + 2, 0, 4);
-    memcpy(frame + 6, payload, length);
-    if (send(c->fd, frame, 6 + length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)(6 + length))
+    frame[1] = (uint8_t)(0x80 | (length > 125 ? 126 : length));
+    frame[2] = (uint8_t)(length >> 8);
+    frame[3] = (uint8_t)length;
+    /* a zero mask is as valid as any other and leaves the payload as it is */
+    memset(frame + header - 4, 0, 4);
+    memcpy(frame + header, payload, length);
+    if (send(c->fd, frame, header + length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)(header + length))
         unanswered++;
 }
 
@@ -316,9 +357,72 @@ static void opened(struct conn *c)
     c->expected = sequence[c->channel];
 }
 
-/* One whole message, of which at least the first 64 bytes (or all) are at p. */
+/* Connect, and subscribe to all channels, in one frame. */
+static void send_commands(struct conn *c)
+{
+    char text[COMMANDS];
+    int length = sprintf(text, "{\"id\":1,\"connect\":{}}");
+    for (uint32_t i = 0; i < c->each; i++)
+        length += sprintf(text + length, "\n{\"id\":%u,\"subscribe\":{\"channel\":\"b%u\"}}", i + 2, c->channel + i);
+    send_frame(c, 1, (const uint8_t *)text, (size_t)length);
+}
+
+static void on_publication(struct conn *c, const uint8_t *p, size_t length, uint64_t now);
+
+/* One object of Centrifugo's protocol: a ping, a reply, or a push. */
+static void on_object(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
+{
+    if (length == 2 && !memcmp(p, "{}", 2)) {
+        pings++;
+        send_frame(c, 1, p, 2);
+        return;
+    }
+    if (c->state == OPENING) {
+        char text[64] = "", method[16] = "";
+        unsigned id = 0;
+        memcpy(text, p, length < sizeof text ? length : sizeof text - 1);
+        if (sscanf(text, "{\"id\":%u,\"%15[a-z]\":{", &id, method) == 2 && !strcmp(method, "error"))
+            fail("a command was refused");
+        else if (!id || id > c->each + 1 || c->answered >> id & 1 || strcmp(method, id == 1 ? "connect" : "subscribe"))
+            malformed++;
+        else {
+            c->answered |= 1ull << id;
+            if (c->answered == (2ull << (c->each + 1)) - 2) /* the ids are 1, 2, and so on */
+                opened(c);
+        }
+        return;
+    }
+    char head[64];
+    size_t head_length = (size_t)snprintf(head, sizeof head, "{\"push\":{\"channel\":\"b%u\",\"pub\":{", c->channel);
+    const uint8_t *end = p + length, *message = NULL, *quote = NULL;
+    if (length > head_length && !memcmp(p, head, head_length))
+        message = memmem(p + head_length, length - head_length, WRAP_HEAD, sizeof WRAP_HEAD - 1);
+    if (message) {
+        message += sizeof WRAP_HEAD - 1;
+        quote = memchr(message, '"', (size_t)(end - message));
+    }
+    /* behind the message its own object ends, then perhaps there is more about it, then three objects end */
+    if (!quote || end - quote < 5 || quote[1] != '}' || memcmp(end - 3, "}}}", 3)
+        || (quote + 5 != end && quote[2] != ',')) {
+        malformed++;
+        return;
+    }
+    on_publication(c, message, (size_t)(quote - message), now);
+}
+
+/* One whole message. */
 static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
 {
+    if (flavour == CENTRIFUGO) {
+        const uint8_t *feed;
+        for (; (feed = memchr(p, '\n', length)); p = feed + 1) {
+            on_object(c, p, (size_t)(feed - p), now);
+            length -= (size_t)(feed + 1 - p);
+        }
+        if (length) /* the last one may have a line feed as well */
+            on_object(c, p, length, now);
+        return;
+    }
     if (flavour == SOCKETIO) {
         if (length && p[0] == '2') {
             pings++;
@@ -350,6 +454,12 @@ static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t
         length -= (size_t)(space + 1 - p);
         p = space + 1;
     }
+    on_publication(c, p, length, now);
+}
+
+/* What was published. */
+static void on_publication(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
+{
     if (length < HEADER || (p[0] != 'M' && p[0] != 'P')) {
         malformed++;
         return;
@@ -363,7 +473,7 @@ static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t
     }
     uint32_t number = (uint32_t)digits(p + 1, 9);
     uint64_t sent = digits(p + 11, 19);
-    if (digits(p + 31, 5) != c->channel || length != expected_size) {
+    if (digits(p + 31, 5) != c->channel || length + wrap != expected_size) {
         malformed++;
         return;
     }
@@ -454,6 +564,8 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
         c->state = OPENING;
         if (flavour == WS)
             opened(c);
+        else if (flavour == CENTRIFUGO)
+            send_commands(c);
     }
     if (flavour == SSE)
         return offset + consume_events(c, b + offset, n - offset, now);
@@ -497,14 +609,12 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
                 c->fragment = (uint8_t)opcode;
                 c->message_length = 0;
             }
-            if (c->message_length < sizeof c->head) {
-                size_t room = sizeof c->head - c->message_length;
-                memcpy(c->head + c->message_length, payload, length < room ? length : room);
-            }
+            c->message = realloc(c->message, c->message_length + length + 1);
+            memcpy(c->message + c->message_length, payload, length);
             c->message_length += (uint32_t)length;
             if (final) {
                 c->fragment = 0;
-                on_message(c, c->head, c->message_length, now);
+                on_message(c, c->message, c->message_length, now);
             }
         }
     }
@@ -645,7 +755,7 @@ static int broken(uint64_t deadline)
     return failure[0] || late || malformed || now_ns() > deadline;
 }
 
-static void start_connection(uint32_t index, uint32_t channel, int slow)
+static void start_connection(uint32_t index, uint32_t channel, uint32_t each, int slow)
 {
     struct conn *c = &conns[index];
     struct sockaddr_in source = {.sin_family = AF_INET}, target = {.sin_family = AF_INET};
@@ -656,6 +766,8 @@ static void start_connection(uint32_t index, uint32_t channel, int slow)
         return;
     }
     c->channel = channel;
+    c->each = each;
+    c->answered = 0;
     c->slow = (uint8_t)slow;
     c->state = CONNECTING;
     if (slow) {
@@ -682,17 +794,18 @@ static void do_connect(const char *line, uint64_t started, uint64_t deadline)
 {
     uint32_t n = (uint32_t)argument(line, "n", 1), spread = (uint32_t)argument(line, "channels", 1);
     uint32_t first = (uint32_t)argument(line, "first", 0), window = (uint32_t)argument(line, "window", 32);
+    uint32_t each = (uint32_t)argument(line, "each", 1);
     int slow = (int)argument(line, "slow", 0);
     uint32_t from = conn_count, target = open_count + n;
     begin();
-    if (conn_count + n > MAX_CONNS || first + spread > MAX_CHANNELS) {
+    if (conn_count + n > MAX_CONNS || first + spread > MAX_CHANNELS || each > MAX_EACH) {
         fail("too many connections or channels for one process");
         n = 0;
     }
     while (open_count < target && !broken(deadline)) {
         /* only so many at a time: some servers listen with a backlog of 50 */
         while (opening < window && conn_count < from + n && !failure[0]) {
-            start_connection(conn_count, first + (conn_count - from) % spread, slow);
+            start_connection(conn_count, first + (conn_count - from) % spread, each, slow);
             conn_count++;
         }
         turn(deadline);
@@ -716,7 +829,7 @@ static void do_sync(uint64_t started, uint64_t deadline)
             for (uint32_t i = 0; i < conn_count; i++)
                 if (!conns[i].slow && !conns[i].synced && !asked[conns[i].channel]) {
                     asked[conns[i].channel] = 1;
-                    publish(conns[i].channel, HEADER, 1);
+                    publish(conns[i].channel, HEADER + wrap, 1);
                 }
             free(asked);
             flush_out();
@@ -830,7 +943,8 @@ static void close_all(void)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(c->fd);
         free(c->pending);
-        c->pending = NULL;
+        free(c->message);
+        c->pending = c->message = NULL;
         c->pending_length = 0;
         c->state = CLOSED;
     }
@@ -857,7 +971,7 @@ static void do_resume(const char *line, uint64_t started, uint64_t deadline)
         expected += sequence[conns[i].channel] - conns[i].expected;
     while ((open_count < conn_count || delivered + lost < expected) && !broken(deadline)) {
         while (opening < window && next < conn_count && !failure[0]) {
-            start_connection(next, conns[next].channel, 0);
+            start_connection(next, conns[next].channel, 1, 0);
             next++;
         }
         turn(deadline);
@@ -879,14 +993,28 @@ static void do_quit(uint64_t started)
 int main(int argc, char **argv)
 {
     if (argc != 7) {
-        fprintf(stderr, "usage: load PORT redis|xadd|script:SHA|http PUBPORT ws|socketio|sse PATH CHANNEL\n");
+        fprintf(stderr, "usage: load PORT redis|xadd|script:SHA|protobuf|http|api:KEY PUBPORT "
+                        "ws|socketio|sse|centrifugo PATH CHANNEL\n");
         return 2;
     }
     server_port = atoi(argv[1]);
-    script = strchr(argv[2], ':');
-    script = script ? script + 1 : "";
-    mode = !strcmp(argv[2], "http") ? HTTP : !strcmp(argv[2], "xadd") ? XADD : *argv[2] == 's' ? SCRIPT : PUBLISH;
-    flavour = !strcmp(argv[4], "socketio") ? SOCKETIO : !strcmp(argv[4], "sse") ? SSE : WS;
+    publish_argument = strchr(argv[2], ':');
+    publish_argument = publish_argument ? publish_argument + 1 : "";
+    mode = !strcmp(argv[2], "http")       ? HTTP
+         : !strcmp(argv[2], "xadd")       ? XADD
+         : !strcmp(argv[2], "protobuf")   ? PROTOBUF
+         : !strncmp(argv[2], "api:", 4)    ? API
+         : !strncmp(argv[2], "script:", 7) ? SCRIPT
+                                           : PUBLISH;
+    flavour = !strcmp(argv[4], "socketio")   ? SOCKETIO
+            : !strcmp(argv[4], "sse")        ? SSE
+            : !strcmp(argv[4], "centrifugo") ? CENTRIFUGO
+                                             : WS;
+    if (flavour == CENTRIFUGO) {
+        wrap_head = WRAP_HEAD;
+        wrap_tail = WRAP_TAIL;
+        wrap = sizeof WRAP_HEAD - 1 + sizeof WRAP_TAIL - 1;
+    }
     path_template = argv[5];
     channel_template = argv[6];
 

@@ -23,6 +23,8 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 RESET = struct.pack("ii", 1, 0)
 MAXLEN = b"1000"
 """Entries of a stream."""
+WRAP = b'{"m":"', b'"}'
+"""Around a message that has to be JSON."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Connection:
     sock: socket.socket
     channel: int
     slow: bool
+    each: int = 1
+    answered: set[int] = field(default_factory=set)
     state: str = "connecting"
     expected: int = 0
     synced: bool = False
@@ -43,6 +47,11 @@ class Connection:
 def command(*words: bytes) -> bytes:
     """Return a command as Redis reads it."""
     return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+
+
+def varint(value: int) -> bytes:
+    """Return a number as Protobuf has it."""
+    return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
 
 
 def quantiles(samples: list[int]) -> dict[str, float]:
@@ -63,8 +72,9 @@ class Client:
 
     def __init__(self, port: int, publish: str, publish_port: int, flavour: str, path: str, channel: str) -> None:
         self.port, self.path, self.channel_name = port, path, channel
-        self.mode, _, self.script = publish.partition(":")
+        self.mode, _, self.publish_argument = publish.partition(":")
         self.flavour, self.resuming = flavour, False
+        self.wrap = WRAP if flavour == "centrifugo" else (b"", b"")
         self.epoll = select.epoll()
         self.publisher = socket.create_connection(("127.0.0.1", publish_port))
         self.publisher.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,7 +116,9 @@ class Client:
         """Append one publication to the outgoing bytes."""
         number = 0 if probe else self.sequence.get(channel, 0)
         letter = "P" if probe else "M"
-        payload = f"{letter}{number:09d} {time.monotonic_ns():019d} {channel:05d} ".encode().ljust(size, b"x")
+        head, tail = self.wrap
+        text = f"{letter}{number:09d} {time.monotonic_ns():019d} {channel:05d} ".encode()
+        payload = head + text.ljust(size - len(head) - len(tail), b"x") + tail
         name = self.channel_name.replace("%d", str(channel)).encode()
         if self.mode == "http":
             self.out += b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -114,10 +126,17 @@ class Client:
                 size,
                 payload,
             )
+        elif self.mode == "api":
+            body = b'{"channel":"%b","data":%b}' % (name, payload)
+            head = b"Host: bench\r\nX-API-Key: %b\r\nContent-Type: application/json" % self.publish_argument.encode()
+            self.out += b"POST /api/publish HTTP/1.1\r\n%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        elif self.mode == "protobuf":
+            # The field that a publication needs: number 4, bytes.
+            self.out += command(b"PUBLISH", name, bytes([4 << 3 | 2]) + varint(size) + payload)
         elif self.mode == "xadd":
             self.out += command(b"XADD", name, b"MAXLEN", b"~", MAXLEN, b"*", b"data", payload)
         elif self.mode == "script":
-            self.out += command(b"EVALSHA", self.script.encode(), b"1", name, MAXLEN, payload)
+            self.out += command(b"EVALSHA", self.publish_argument.encode(), b"1", name, MAXLEN, payload)
         else:
             self.out += command(b"PUBLISH", name, payload)
         if not probe:
@@ -145,13 +164,16 @@ class Client:
             return
         if not data:
             self.fail("the publishing connection was closed")
+        if self.mode == "api" and b'{"error"' in data:
+            # The API tells of errors in its answers, whose status is 200.
+            self.fail("a publication was refused")
         lines = (self.replies + data).split(b"\n")
         self.replies = lines.pop()
         for line in lines:
             if self.is_content:
                 self.is_content = False
                 continue
-            if self.mode == "http":
+            if self.mode in ("http", "api"):
                 refused = line.startswith(b"HTTP/1.1 ") and line[9:10] != b"2"
             else:
                 # The ID of an entry is a string: its length, and a line of its own.
@@ -164,8 +186,16 @@ class Client:
     # --- receiving
 
     def send_frame(self, one: Connection, opcode: int, payload: bytes) -> None:
-        """Answer something; a zero mask is valid."""
-        one.sock.send(bytes((0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
+        """Send something; a zero mask is valid."""
+        length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
+        one.sock.send(bytes([0x80 | opcode]) + length + bytes(4) + payload)
+
+    def send_commands(self, one: Connection) -> None:
+        """Connect, and subscribe to all channels, in one frame."""
+        commands: list[dict[str, Any]] = [{"id": 1, "connect": {}}]
+        for number in range(one.each):
+            commands.append({"id": number + 2, "subscribe": {"channel": f"b{one.channel + number}"}})
+        self.send_frame(one, 1, "\n".join(map(json.dumps, commands)).encode())
 
     def opened(self, one: Connection) -> None:
         """Count an open connection."""
@@ -180,8 +210,44 @@ class Client:
             return
         one.expected = self.sequence.get(one.channel, 0)
 
+    def on_object(self, one: Connection, line: bytes) -> None:
+        """Handle one object of Centrifugo's protocol: a ping, a reply, or a push."""
+        if line == b"{}":
+            self.counts["pings"] += 1
+            self.send_frame(one, 1, line)
+            return
+        try:
+            document = json.loads(line)
+            if one.state != "open":
+                self.on_reply(one, document)
+                return
+            push = document["push"]
+            payload = push["pub"]["data"]["m"].encode()
+            is_own = push["channel"] == f"b{one.channel}"
+        except (ValueError, LookupError, TypeError, AttributeError):
+            is_own = False
+        if is_own:
+            self.on_publication(one, payload)
+        else:
+            self.counts["malformed"] += 1
+
+    def on_reply(self, one: Connection, reply: dict[str, Any]) -> None:
+        """Handle one reply to the commands; the last one opens the connection."""
+        number = reply["id"]
+        if "error" in reply:
+            self.fail("a command was refused")
+        elif number in one.answered or ("connect" if number == 1 else "subscribe") not in reply:
+            self.counts["malformed"] += 1
+        one.answered.add(number)
+        if one.answered == set(range(1, one.each + 2)):
+            self.opened(one)
+
     def on_message(self, one: Connection, payload: bytes) -> None:
         """Check one whole message."""
+        if self.flavour == "centrifugo":
+            for line in payload.removesuffix(b"\n").split(b"\n"):
+                self.on_object(one, line)
+            return
         if self.flavour == "socketio":
             if payload[:1] == b"2":
                 self.counts["pings"] += 1
@@ -202,6 +268,10 @@ class Client:
             if not entry_id[:1].isdigit():
                 self.counts["malformed"] += 1
                 return
+        self.on_publication(one, payload)
+
+    def on_publication(self, one: Connection, payload: bytes) -> None:
+        """Check what was published."""
         if payload[:1] == b"P":
             one.synced = True
             return
@@ -210,7 +280,7 @@ class Client:
         except ValueError:
             self.counts["malformed"] += 1
             return
-        if payload[:1] != b"M" or channel != one.channel or len(payload) != self.size:
+        if payload[:1] != b"M" or channel != one.channel or len(payload) != self.size - sum(map(len, self.wrap)):
             self.counts["malformed"] += 1
             return
         if number < one.expected:
@@ -256,6 +326,8 @@ class Client:
             one.state = "opening"
             if self.flavour == "ws":
                 self.opened(one)
+            elif self.flavour == "centrifugo":
+                self.send_commands(one)
         if self.flavour == "sse":
             *events, one.pending = data.split(b"\n\n")
             for event in events:
@@ -352,9 +424,9 @@ class Client:
 
     # --- commands
 
-    def start_connection(self, channel: int, slow: bool) -> None:
+    def start_connection(self, channel: int, slow: bool, each: int) -> None:
         """Begin to open one connection."""
-        one = Connection(socket.socket(), channel, slow)
+        one = Connection(socket.socket(), channel, slow, each)
         self.connections.append(one)
         self.start(one, len(self.connections))
 
@@ -372,12 +444,14 @@ class Client:
         self.epoll.register(sock, select.EPOLLOUT)
         self.opening += 1
 
-    def connect(self, deadline: int, *, n: int, channels: int = 1, first: int = 0, slow: int = 0) -> tuple[int, int]:
+    def connect(
+        self, deadline: int, *, n: int, channels: int = 1, first: int = 0, each: int = 1, slow: int = 0
+    ) -> tuple[int, int]:
         """Open connections."""
         target, started = self.counts["open"] + n, 0
         while self.counts["open"] < target and not self.broken(deadline):
             while self.opening < 32 and started < n:
-                self.start_connection(first + started % channels, bool(slow))
+                self.start_connection(first + started % channels, bool(slow), each)
                 started += 1
             self.turn(deadline)
         if self.counts["open"] < target:
@@ -391,7 +465,7 @@ class Client:
             if not waiting:
                 break
             for channel in waiting:
-                self.publish(channel, HEADER, probe=True)
+                self.publish(channel, HEADER + sum(map(len, self.wrap)), probe=True)
             self.flush()
             until = time.monotonic_ns() + 300_000_000
             while time.monotonic_ns() < until:
