@@ -22,12 +22,12 @@ HELP = """\
 Measures the cost of wsrelay beside other servers that do the same job.
 
 All servers get the same messages from the same load client, over the loopback interface only: each
-subscribes to a Redis that the benchmark starts (nchan takes them by HTTP POST instead, it does not read a
-plain PUBLISH).  The server has a core to itself, the load client and Redis share another.  Servers take
-turns within a round.  The figure that counts is the server's CPU time per delivered message, as a ratio to
-another server of the same run: it varies less than wall time, and depends little on other load.  Every
-message is checked: one that is lost, doubled or out of order fails the run.  No WebSocket compression is
-asked for.
+subscribes to a Redis that the benchmark starts (nchan and Centrifugo take them by HTTP POST instead, they do not
+read a plain PUBLISH).  In Centrifugo's protocol they are JSON objects of the same size.  The server has a core to
+itself, the load client and Redis share another.  Servers take turns within a round.  The figure that counts is
+the server's CPU time per delivered message, as a ratio to another server of the same run: it varies less than
+wall time, and depends little on other load.  Every message is checked: one that is lost, doubled or out of order
+fails the run.  No WebSocket compression is asked for.
 """
 
 EPILOG = """\
@@ -70,7 +70,7 @@ def _names(known: Sequence[str], aliases: dict[str, tuple[str, ...]]) -> type[ar
 
 
 def _parser() -> argparse.ArgumentParser:
-    servers = "\n".join(f"  {server.name:<12} {server.title}" for server in SERVERS.values())
+    servers = "\n".join(f"  {server.name:<26} {server.title}" for server in SERVERS.values())
     texts = {name: (scenario.__doc__ or "").partition("\n")[0] for name, scenario in SCENARIOS.items()}
     texts |= {name: f"{' and '.join(names)}" for name, names in ALIASES.items()}
     scenarios = "\n".join(f"  {name:<12} {text}" for name, text in texts.items())

@@ -102,11 +102,24 @@ TABLES = (
         "connections",
         "Connections",
         lambda r: (
-            f"{_size(r, 'idle')} connections opened after {_size(r, 'crowd')} others; resident memory a second later."
+            f"{_size(r, 'idle')} connections opened after {_size(r, 'crowd')} others; resident memory a second later. "
+            "In Centrifugo's protocol a handshake includes the connect and the subscription."
         ),
         (
             Column("kb", "KB/idle connection", ratio=True),
             Column("handshake_us", "CPU us/handshake", ratio=True),
+        ),
+    ),
+    Table(
+        "channels",
+        "Connections with many channels",
+        lambda r: (
+            f"The same where each connection subscribes to {_size(r, 'each')} channels, all to the same: its connect "
+            "and subscriptions are one frame."
+        ),
+        (
+            Column("kb", "KB/idle connection"),
+            Column("handshake_us", "CPU us/handshake"),
         ),
     ),
     Table(
@@ -266,16 +279,23 @@ class Goal:
 
 HISTORY = "wsrelay-history"
 
+CENTRIFUGO = "wsrelay-centrifugo"
+
 PEERS = ("nchan", "ws", "websockets", "socketio", "picows")
+
+WRAPPING_PEERS = ("centrifugo", "centrifugo-redis", "socketio")
+"""Those that make a JSON message of what is published, with its channel or event."""
 
 
 def _to(scenario: str, metric: str, peer: str, server: str = "wsrelay") -> Callable[[Results], float | None]:
     return lambda results: ratio(results, scenario, metric, server, peer)
 
 
-def _to_best(scenario: str, metric: str) -> Callable[[Results], float | None]:
+def _to_best(
+    scenario: str, metric: str, server: str = "wsrelay", peers: Sequence[str] = PEERS
+) -> Callable[[Results], float | None]:
     def value(results: Results) -> float | None:
-        found = [ratio(results, scenario, metric, "wsrelay", peer) for peer in PEERS]
+        found = [ratio(results, scenario, metric, server, peer) for peer in peers]
         return max((one for one in found if one is not None), default=None)
 
     return value
@@ -324,6 +344,18 @@ GOALS = (
         _to("fanout", "cpu_us", "wsrelay-sse", "wsrelay-sse-history"),
     ),
     Goal("SSE: memory of an idle connection, KB", 3.0, _own("connections", "kb", server="wsrelay-sse")),
+    Goal(
+        "Centrifugo's protocol: paced fan-out, CPU / the raw dialect's",
+        1.15,
+        _to("fanout", "cpu_us", "wsrelay", CENTRIFUGO),
+    ),
+    Goal(
+        "Centrifugo's protocol: burst, CPU / the best peer's that makes JSON of messages",
+        1 / 20,
+        _to_best("burst", "cpu_us", CENTRIFUGO, WRAPPING_PEERS),
+    ),
+    Goal("Centrifugo's protocol: memory of an idle connection, KB", 4.0, _own("connections", "kb", server=CENTRIFUGO)),
+    Goal("the same with 20 channels, KB", 12.0, _own("channels", "kb", server=CENTRIFUGO)),
     Goal("history: 10,000 idle channels, % of a core", 2.0, _own("idle_channels", "percent_of_10000", server=HISTORY)),
 )
 

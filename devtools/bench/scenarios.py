@@ -38,6 +38,7 @@ class Sizes:
         direct_rate: Messages per second, each to one connection.
         direct_paced: How many of them.
         direct_flat: How many without pacing.
+        each: Channels of a connection that has many.
         idle: Connections opened to learn what one costs.
         many: Connections of the largest crowd.
         many_paced: How many messages go to the largest crowd.
@@ -59,6 +60,7 @@ class Sizes:
     direct_rate: int = 2500
     direct_paced: int = 4000
     direct_flat: int = 40000
+    each: int = 20
     idle: int = 2000
     many: int = 10000
     many_paced: int = 10
@@ -121,7 +123,7 @@ class Bench:
             load = Load(
                 start.port,
                 publish=f"script:{load_script(self.redis_port)}" if server.publish == "script" else server.publish,
-                publish_port=start.port if server.publish == "http" else self.redis_port,
+                publish_port=start.port if server.takes_messages else self.redis_port,
                 flavour=server.flavour,
                 path=server.path,
                 channel=server.channel,
@@ -150,9 +152,9 @@ class Session:
     replace_server: Callable[[], Meter]
     """End the server, start another one in its place, and return its meter."""
 
-    def connect(self, n: int, *, channels: int = 1, first: int = 0, slow: bool = False) -> Reply:
-        """Open connections."""
-        return self.load.ask("connect", n=n, channels=channels, first=first, slow=int(slow), deadline=90)
+    def connect(self, n: int, *, channels: int = 1, first: int = 0, each: int = 1, slow: bool = False) -> Reply:
+        """Open connections, each on one of these channels and on those that follow it, `each` in all."""
+        return self.load.ask("connect", n=n, channels=channels, first=first, each=each, slow=int(slow), deadline=90)
 
     def warm_up(self) -> None:
         """Wait until every connection is subscribed, then warm up code paths and compilers."""
@@ -250,13 +252,22 @@ def direct(bench: Bench, server: Server) -> Values:
 
 def connections(bench: Bench, server: Server) -> Values:
     """CPU of a handshake and memory of an idle connection."""
+    return _arrivals(bench, server, each=1)
+
+
+def channels(bench: Bench, server: Server) -> Values:
+    """The same where each connection is subscribed to 20 channels."""
+    return _arrivals(bench, server, each=bench.sizes.each)
+
+
+def _arrivals(bench: Bench, server: Server, *, each: int) -> Values:
     sizes = bench.sizes
     with bench.session(server) as session:
-        session.connect(sizes.crowd)  # warms up compilers and allocators
+        session.connect(sizes.crowd, each=each)  # warms up compilers and allocators
         session.settle()
         memory = session.meter.memory()
         cpu = session.meter.cpu()
-        session.connect(sizes.idle)
+        session.connect(sizes.idle, each=each)
         session.settle(0.2)
         cpu = session.meter.cpu() - cpu
         session.settle(1)
@@ -391,7 +402,7 @@ def slow(bench: Bench, server: Server) -> Values:
         "grown_kb": grown / 1024,
         "kernel_kb": kernel / 1024,
         # where messages come by HTTP, the publisher's connection is one of the server's as well
-        "kept": float(established - sizes.crowd - (server.publish == "http")),
+        "kept": float(established - sizes.crowd - server.takes_messages),
     }
 
 
@@ -402,6 +413,7 @@ SCENARIOS: dict[str, Scenario] = {
     "burst": burst,
     "direct": direct,
     "connections": connections,
+    "channels": channels,
     "pings": pings,
     "growth": growth,
     "slow": slow,

@@ -22,6 +22,7 @@ from typing import Any
 
 from devtools.bench.paths import (
     CACHE,
+    CENTRIFUGO,
     KERNEL_PRICE,
     LOGS,
     NODE_MODULES,
@@ -30,7 +31,7 @@ from devtools.bench.paths import (
     VENV,
     VENV_PYTHON,
 )
-from devtools.bench.setup import nginx_paths
+from devtools.bench.setup import CENTRIFUGO_MODULE, nginx_paths
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.redis_server import NO_SERVER, RedisServer, find_server, server_of_wheel
 
@@ -53,6 +54,9 @@ class Start:
 ORDINARY = frozenset({"fanout", "burst", "direct", "connections", "pings", "growth", "slow"})
 """The scenarios that every server takes part in."""
 
+API_KEY = "bench"
+"""The key of Centrifugo's server API."""
+
 HISTORY_ENTRIES = 1000
 """The entries that streams keep, like the MAXLEN that the load client adds them with."""
 
@@ -74,9 +78,11 @@ class Server:
         check: Returns why it cannot be started, or an empty string.
         environment: Makes additional environment variables.
         path: Request target of a channel.
-        channel: Redis channel, or the target of publishing POST requests.
-        publish: "redis" (PUBLISH), "xadd", "script" (see `redis_commands.APPEND_AND_PUBLISH`), or "http".
-        flavour: The protocol of subscribers: "ws", "socketio" or "sse".
+        channel: Redis channel, or the target of publishing POST requests, or the API's channel.
+        publish: "redis" (PUBLISH), "xadd", "script" (see `redis_commands.APPEND_AND_PUBLISH`), "protobuf" (PUBLISH in
+            the form in which Centrifugo's nodes send publications to each other), "http", or "api:" and the key
+            (Centrifugo's server API).
+        flavour: The protocol of subscribers: "ws", "socketio", "sse" or "centrifugo". Messages of the last are JSON.
         ready: Request target that answers 200 when the server is ready, if it has one.
         scenarios: The scenarios that it takes part in.
     """
@@ -93,6 +99,11 @@ class Server:
     flavour: str = "ws"
     ready: str = ""
     scenarios: frozenset[str] = ORDINARY
+
+    @property
+    def takes_messages(self) -> bool:
+        """True if messages come to the server itself, by HTTP, and not by way of Redis."""
+        return self.publish.partition(":")[0] in ("http", "api")
 
 
 def _arguments(start: Start) -> list[str]:
@@ -127,6 +138,10 @@ def _wsrelay_environment(start: Start) -> dict[str, str]:
 def _history_environment(start: Start) -> dict[str, str]:
     history = {"WSRELAY_HISTORY_SIZE": str(HISTORY_ENTRIES), "WSRELAY_HISTORY_SECONDS": str(HISTORY_SECONDS)}
     return _wsrelay_environment(start) | history
+
+
+def _centrifugo_dialect_environment(start: Start) -> dict[str, str]:
+    return _wsrelay_environment(start) | {"WSRELAY_CENTRIFUGO": "true"}
 
 
 def _wsrelay(name: str, title: str, **differences: Any) -> Server:
@@ -193,6 +208,44 @@ def _nginx(start: Start) -> list[str]:
     return [str(program), "-p", str(folder), "-c", str(configuration), "-e", "stderr"]
 
 
+def _centrifugo_environment(start: Start) -> dict[str, str]:
+    """Return Centrifugo's settings: its Redis engine, clients without tokens, and whatever else is its default."""
+    ping = start.ping or QUIET_SECONDS
+    settings = {
+        "HTTP_SERVER_ADDRESS": "127.0.0.1",
+        "HTTP_SERVER_PORT": start.port,
+        "HTTP_API_KEY": API_KEY,
+        "ENGINE_TYPE": "redis",
+        "ENGINE_REDIS_ADDRESS": f"redis://127.0.0.1:{start.redis_port}",
+        "CLIENT_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN": "true",
+        "CHANNEL_WITHOUT_NAMESPACE_ALLOW_SUBSCRIBE_FOR_CLIENT": "true",
+        "CHANNEL_WITHOUT_NAMESPACE_ALLOW_SUBSCRIBE_FOR_ANONYMOUS": "true",
+        "CLIENT_PING_INTERVAL": f"{ping}s",
+        "CLIENT_PONG_TIMEOUT": f"{min(8, ping / 2)}s",
+        "LOG_LEVEL": "error",
+        "ADMIN_ENABLED": "false",
+        "HEALTH_ENABLED": "true",
+        "USAGE_STATS_DISABLED": "true",
+    }
+    return {f"CENTRIFUGO_{name}": str(value) for name, value in settings.items()}
+
+
+def _centrifugo(name: str, title: str, **differences: Any) -> Server:
+    """Return Centrifugo, published to in one of two ways."""
+    return Server(
+        name,
+        title,
+        "centrifugo",
+        lambda start: [str(CENTRIFUGO)],
+        check=lambda: "" if CENTRIFUGO.exists() else "Centrifugo is not installed in devtools/bench/.cache/go",
+        environment=_centrifugo_environment,
+        path="/connection/websocket",
+        flavour="centrifugo",
+        ready="/health",
+        **differences,
+    )
+
+
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
@@ -219,6 +272,23 @@ SERVERS: dict[str, Server] = {
             flavour="sse",
             publish="xadd",
             scenarios=frozenset({"fanout", "burst", "recovery"}),
+        ),
+        _wsrelay(
+            "wsrelay-centrifugo",
+            "wsrelay, Centrifugo's protocol",
+            environment=_centrifugo_dialect_environment,
+            path="/connection/websocket",
+            flavour="centrifugo",
+            scenarios=frozenset({"fanout", "burst", "direct", "connections", "channels", "pings", "slow"}),
+        ),
+        _wsrelay(
+            "wsrelay-centrifugo-history",
+            "wsrelay, Centrifugo's protocol and history",
+            environment=lambda start: _centrifugo_dialect_environment(start) | _history_environment(start),
+            path="/connection/websocket",
+            flavour="centrifugo",
+            publish="xadd",
+            scenarios=frozenset({"fanout", "burst"}),
         ),
         _wsrelay(
             "wsrelay-script",
@@ -280,6 +350,20 @@ SERVERS: dict[str, Server] = {
             check=lambda: "" if nginx_paths() else "nginx with the nchan module is not installed",
             channel="/pub/b%d",
             publish="http",
+        ),
+        _centrifugo(
+            "centrifugo",
+            "Centrifugo, its HTTP API",
+            channel="b%d",
+            publish=f"api:{API_KEY}",
+            scenarios=ORDINARY | {"channels"},
+        ),
+        _centrifugo(
+            "centrifugo-redis",
+            "Centrifugo, PUBLISH as its nodes do",
+            channel="centrifugo.client.b%d",
+            publish="protobuf",
+            scenarios=frozenset({"fanout", "burst", "direct"}),
         ),
     )
 }
@@ -392,6 +476,8 @@ def versions() -> dict[str, str]:
         packages = list((CACHE / "nginx").glob("libnginx-mod-nchan_*.deb"))
         if packages:
             found["nchan"] = packages[0].name.split("_")[1].replace("%3a", ":")
+    if CENTRIFUGO.exists():
+        found["centrifugo"] = CENTRIFUGO_MODULE.rpartition("@v")[2]
     redis = redis_program()
     if redis:
         found["redis server"] = _output_line([redis, "--version"])

@@ -12,11 +12,12 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devtools.bench.paths import (
     CACHE,
+    CENTRIFUGO,
     HERE,
     KERNEL_PRICE,
     LOAD,
@@ -33,6 +34,7 @@ REASONS = CACHE / "missing.json"
 """The reasons why parts are missing, for runs with --no-setup."""
 
 NCHAN_MODULE = "ngx_nchan_module.so"
+CENTRIFUGO_MODULE = "github.com/centrifugal/centrifugo/v6@v6.9.1"
 SYSTEM_MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 
 
@@ -40,10 +42,15 @@ class SetupError(Exception):
     """A part cannot be set up; the message says why."""
 
 
-def _run(command: list[str], *, cwd: Path | None = None, seconds: float = 300) -> str:
+def _run(
+    command: list[str], *, cwd: Path | None = None, seconds: float = 300, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a command to its end and return its output; raise SetupError with one line if it fails."""
+    variables = {**os.environ, **(environment or {})}
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=seconds, check=False
+        )
     except FileNotFoundError as error:
         raise SetupError(f"{command[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
@@ -177,6 +184,18 @@ def unpack_nginx() -> None:
         raise
 
 
+def install_centrifugo() -> None:
+    """Compile Centrifugo from its published module. Sources and objects stay in Go's own caches."""
+    stamp = CENTRIFUGO.parent / "stamp"
+    if CENTRIFUGO.exists() and _stamped(stamp, CENTRIFUGO_MODULE):
+        return
+    CENTRIFUGO.parent.mkdir(parents=True, exist_ok=True)
+    # Flags for a project of the user's do not fit another module.
+    environment = {"GOBIN": str(CENTRIFUGO.parent), "GOFLAGS": ""}
+    _run(["go", "install", CENTRIFUGO_MODULE], cwd=CENTRIFUGO.parent, seconds=1800, environment=environment)
+    stamp.write_text(CENTRIFUGO_MODULE)
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "load": lambda: compile_c(HERE / "load.c", LOAD),
     "kernel_price": lambda: compile_c(PEERS / "kernel_price.c", KERNEL_PRICE),
@@ -184,6 +203,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "python": make_venv,
     "node": install_node_modules,
     "nginx": unpack_nginx,
+    "centrifugo": install_centrifugo,
 }
 
 
