@@ -212,8 +212,8 @@ async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
     await asyncio.Event().wait()
 
 
-def passes(name: str, rule: str, command: list[str]) -> str:
-    """Run the client against a server with a rule; return its error, or an empty string."""
+def passes(name: str, rule: str, command: list[str], *, deadline: float = 4) -> str:
+    """Run the client against a server with a rule, for at most `deadline` seconds; return its error, if any."""
     way = WAYS[name]
     server_cores, load_cores = cores()
     port, publish_port = free_port(), free_port()
@@ -235,7 +235,7 @@ def passes(name: str, rule: str, command: list[str]) -> str:
         try:
             client.ask("connect", n=3)
             client.ask("sync")
-            client.ask("paced", rate=400, count=40, size=300, deadline=4)
+            client.ask("paced", rate=400, count=40, size=300, deadline=deadline)
             client.ask("idle", seconds=0.1)
             client.ask("quit")
         except load.LoadError as error:
