@@ -3,7 +3,8 @@
 #   make run            the relay with its chat page, on the embedded broker: http://127.0.0.1:8080/
 #   make test           the tests
 #   make test COVER=1   the tests, and the coverage that must hold
-#   make test-clients   the tests with third-party clients; those need Node
+#   make test-clients   the tests with the SDKs of Centrifugo: real processes, three minutes; an SDK is skipped unless
+#                       Node, Go, or Java with Maven are installed
 #   make docs-test      the commands and examples of README.md and docs/, as printed; those of proxies and browsers are
 #                       skipped unless nginx, haproxy, caddy, chromium and curl are installed
 #   make lint           formatting, types, and the layers of imports
@@ -24,8 +25,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # How many processes run the tests. Those of whole relays under load run by themselves: they judge what is in time.
 JOBS ?= 2
-ALONE := tests.integration tests.docs tests.clients
-SIDE_BY_SIDE := $(filter-out $(ALONE) tests.support,$(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
+# Those with SDKs have a target of their own: they need more than Python, and cover nothing that others do not.
+ALONE := tests.integration tests.docs
+SIDE_BY_SIDE := $(filter-out $(ALONE) tests.clients tests.support,$(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
 	$(patsubst tests/%.py,tests.%,$(wildcard tests/test_*.py)))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -50,10 +52,27 @@ else
 	$(BIN)/trial $(ALONE) && exit $$status
 endif
 
-test-clients: .venv/dev
-	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'test-clients needs node and npm'; exit 1; }
-	npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
-	$(BIN)/trial tests.clients
+# An SDK whose tools are missing is not built; its tests are then skipped, or fail in CI. Most of the time is spent waiting.
+SDKS := tests/clients/programs
+NODE_SDK := $(SDKS)/javascript/node_modules/.package-lock.json
+GO_SDK := $(SDKS)/go/build/client
+JAVA_SDK := $(SDKS)/java/build/classes/TestClient.class
+BUILT_SDKS := $(if $(shell command -v npm),$(NODE_SDK)) $(if $(shell command -v go),$(GO_SDK)) \
+	$(if $(and $(shell command -v mvn),$(shell command -v javac)),$(JAVA_SDK))
+
+test-clients: .venv/dev $(BUILT_SDKS)
+	$(BIN)/trial -j4 tests.clients
+
+$(NODE_SDK): $(SDKS)/javascript/package-lock.json
+	npm ci --prefix $(SDKS)/javascript --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(GO_SDK): $(wildcard $(SDKS)/go/*.go) $(SDKS)/go/go.mod $(SDKS)/go/go.sum
+	cd $(SDKS)/go && GOTOOLCHAIN=local go build -o build/client .
+
+$(JAVA_SDK): $(SDKS)/java/TestClient.java $(SDKS)/java/pom.xml
+	mvn --quiet --batch-mode --file $(SDKS)/java dependency:copy-dependencies
+	javac -d $(SDKS)/java/build/classes -cp '$(SDKS)/java/build/jars/*' $(SDKS)/java/TestClient.java
 
 docs-test: .venv/dev
 	$(BIN)/trial tests.docs
@@ -118,4 +137,4 @@ pins: .venv/dev
 		{ echo 'No environment could be made. On Debian and Ubuntu: apt-get install python3-venv'; rm -rf .venv; exit 1; }
 
 clean:
-	rm -rf .venv .venv-audit devtools/bench/.cache devtools/conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info tests/clients/node_modules
+	rm -rf .venv .venv-audit devtools/bench/.cache devtools/conformance/.cache build dist _trial_temp* .coverage* .mypy_cache .ruff_cache .hypothesis *.egg-info tests/clients/programs/*/node_modules tests/clients/programs/*/build

@@ -14,8 +14,7 @@ MUST_RUN = (
     "no valkey server",
     "redis-server is not installed",
     "no Chromium or Chrome",
-    "Node.js is not installed",
-    "the SDK is not installed",
+    "centrifuge",
     *(f"{program} is not installed" for program in ("nginx", "haproxy", "caddy", "curl")),
 )
 """Beginnings of the reasons for which no test may be skipped."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -23,7 +23,7 @@ from devtools.harness.ports import free_port
 from devtools.harness.redis_server import RedisServer, require_redis
 from devtools.harness.relay import Relay
 from devtools.harness.stub_application import Request, ThreadedStubApplication
-from tests.clients.test_centrifuge_js import reason_to_skip
+from tests.clients.sdk import JAVASCRIPT, PROGRAMS
 from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, code_blocks, require_program, substitute
 from tests.support.polling import wait_until
 from wsrelay.config import load
@@ -342,8 +342,7 @@ class OtherPagesTests(CommandCase):
 
     def test_centrifugo_example_prints_what_it_publishes(self) -> None:
         """Run with the SDK of tests/clients, and with the WebSocket that Node before version 22 has to be given."""
-        if reason := reason_to_skip():
-            raise SkipTest(reason)
+        JAVASCRIPT.require()
         relay = self.start(code_block("docs/centrifugo.md", "sh", "--centrifugo true"))
         example = code_block("docs/centrifugo.md", "js", "new Centrifuge")
         wait = 'const printed = new Promise((resolve) => room.on("publication", resolve));'
@@ -353,7 +352,7 @@ class OtherPagesTests(CommandCase):
         )
         prelude = 'import WebSocket from "ws"; globalThis.WebSocket = WebSocket;\n'
         (self.folder / "example.mjs").write_text(f"{prelude}{filled}await printed; client.disconnect();\n")
-        (self.folder / "node_modules").symlink_to(ROOT / "tests" / "clients" / "node_modules")
+        (self.folder / "node_modules").symlink_to(PROGRAMS / "javascript" / "node_modules")
         self.assertEqual(self.shell.run(f"node {self.folder.resolve()}/example.mjs"), "{ text: 'hello' }\n")
 
 

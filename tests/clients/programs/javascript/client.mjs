@@ -1,0 +1,22 @@
+// The SDK `centrifuge` in Node: takes a command from each line of standard input, and prints events and results as
+// lines of JSON. See tests/clients/sdk.py.
+//
+//   node client.mjs json|protobuf
+
+import { createInterface } from "node:readline";
+import WebSocket from "ws";
+import { Centrifuge as ForJSON } from "centrifuge";
+import { Centrifuge as ForProtobuf } from "centrifuge/build/protobuf";
+import { makeDriver } from "./driver.mjs";
+
+const binary = process.argv[2] === "protobuf";
+const perform = makeDriver({
+  Centrifuge: binary ? ForProtobuf : ForJSON,
+  binary,
+  // Node before version 22 has none of its own.
+  options: { websocket: WebSocket },
+  report: (line) => process.stdout.write(JSON.stringify(line) + "\n"),
+});
+createInterface({ input: process.stdin })
+  .on("line", (line) => perform(JSON.parse(line)))
+  .on("close", () => process.exit());

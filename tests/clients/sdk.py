@@ -1,0 +1,288 @@
+"""The SDKs that are tested, each in a small program of its own below programs/.
+
+A program takes commands from the lines of its standard input, carries them out with its SDK, and prints lines of JSON:
+`{"call": 1, "result": ...}` or `{"call": 1, "error": {"code", "message"}}` for each command, and `{"event": ...}` for
+what the SDK reports by itself. So a scenario is written once, in Python, and run with each of them. A program may hold
+several clients, each with a name; without one it is the client "".
+
+| command | fields |
+|---|---|
+| connect | url; token; tokens: what the SDK is given one after the other when it asks for a token |
+| subscribe | channel; token; tokens; recoverable; positioned; join_leave; state: positions, one for each question |
+| unsubscribe, presence, presence_stats | channel |
+| publish | channel; data |
+| history | channel; limit; since {offset, epoch}; reverse |
+| rpc | method; data |
+| send | data |
+| disconnect, reconnect | |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Condition, Thread
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+from unittest import SkipTest
+
+__all__ = ["GO", "JAVA", "JAVASCRIPT", "PROGRAMS", "PYTHON", "SDK", "CallError", "Client", "ProgramClient", "Record"]
+
+PROGRAMS = Path(__file__).parent / "programs"
+DEADLINE_SECONDS = 25.0
+
+_INSTALL = "it is not installed: make test-clients"
+
+
+class CallError(Exception):
+    """A command failed.
+
+    Args:
+        code: The code of the reply's error, or 0 for an error of the SDK's own.
+        message: The text.
+
+    Attributes:
+        code: See above.
+        message: See above.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class SDK:
+    """An SDK, and how to run its program.
+
+    Args:
+        name: What people call it.
+        command: Program and arguments; the encoding is added.
+        missing: Returns why it cannot be run, or an empty text.
+        encodings: The encodings that it speaks: json, protobuf.
+        has_state: True if it can be asked for a subscription's state (getState), and so be told error 112.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    missing: Callable[[], str]
+    encodings: tuple[str, ...] = ("json", "protobuf")
+    has_state: bool = True
+
+    def require(self) -> None:
+        """Check that it can be run.
+
+        Raises:
+            SkipTest: It cannot.
+            AssertionError: It cannot, in continuous integration (CI is set), where a skip would go unnoticed.
+        """
+        if reason := self.missing():
+            if os.environ.get("CI"):
+                raise AssertionError(f"{self.name}: {reason}")
+            raise SkipTest(f"{self.name}: {reason}")
+
+
+def _missing(program: str, name: str, *needed: Path) -> Callable[[], str]:
+    def reason() -> str:
+        if shutil.which(program) is None:
+            return f"{name} is not installed"
+        return "" if all(path.exists() for path in needed) else _INSTALL
+
+    return reason
+
+
+JAVASCRIPT = SDK(
+    "centrifuge (npm)",
+    ("node", str(PROGRAMS / "javascript" / "client.mjs")),
+    _missing("node", "Node.js", PROGRAMS / "javascript" / "node_modules" / "centrifuge"),
+)
+PYTHON = SDK(
+    "centrifuge-python",
+    (sys.executable, str(PROGRAMS / "python" / "client.py")),
+    lambda: "" if find_spec("centrifuge") else _INSTALL,
+)
+GO = SDK(
+    "centrifuge-go",
+    (str(PROGRAMS / "go" / "build" / "client"),),
+    _missing("go", "Go", PROGRAMS / "go" / "build" / "client"),
+)
+JAVA = SDK(
+    "centrifuge-java",
+    (
+        *("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-cp"),
+        *(
+            os.pathsep.join((str(PROGRAMS / "java" / "build" / folder)) for folder in ("classes", "jars/*")),
+            "TestClient",
+        ),
+    ),
+    _missing("java", "Java", PROGRAMS / "java" / "build" / "classes" / "TestClient.class"),
+    ("protobuf",),
+    has_state=False,
+)
+
+
+class Record:
+    """What a client has reported. Reports are added by one thread, and waited for by another."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._reports: list[dict[str, Any]] = []
+        self._taken: set[int] = set()
+        self._end: str | None = None
+
+    def add(self, report: dict[str, Any]) -> None:
+        """Add a report."""
+        with self._changed:
+            self._reports.append(report)
+            self._changed.notify_all()
+
+    def end(self, reason: str) -> None:
+        """Note that there will be no more."""
+        with self._changed:
+            self._end = reason
+            self._changed.notify_all()
+
+    def all(self, **fields: Any) -> list[dict[str, Any]]:
+        """Return all reports with these fields, taken or not."""
+        with self._changed:
+            return [report for report in self._reports if _has(report, fields)]
+
+    def take(self, **fields: Any) -> dict[str, Any]:
+        """Wait for the first report with these fields that was not taken yet, and return it.
+
+        Raises:
+            AssertionError: There is none in time, or will be none; the message has the last reports.
+        """
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        with self._changed:
+            while True:
+                for index, report in enumerate(self._reports):
+                    if index not in self._taken and _has(report, fields):
+                        self._taken.add(index)
+                        return report
+                if self._end is not None or not self._changed.wait(deadline - time.monotonic()):
+                    raise AssertionError(self._describe(fields))
+
+    def wait_for(self, count: int, **fields: Any) -> list[dict[str, Any]]:
+        """Wait until there are so many reports with these fields, taken or not, and return them all.
+
+        Raises:
+            AssertionError: There are fewer in time.
+        """
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        with self._changed:
+            while len(found := [each for each in self._reports if _has(each, fields)]) < count:
+                if self._end is not None or not self._changed.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"{len(found)} of {count}: {self._describe(fields)}")
+            return found
+
+    def _describe(self, fields: dict[str, Any]) -> str:
+        last = "\n".join(json.dumps(report)[:300] for report in self._reports[-25:])
+        return f"no {fields}; {self._end or 'the deadline has passed'}; the last reports:\n{last}"
+
+
+def _has(report: dict[str, Any], fields: dict[str, Any]) -> bool:
+    return all(key in report and report[key] == value for key, value in fields.items())
+
+
+class Client(Protocol):
+    """An SDK that carries out commands, wherever it runs."""
+
+    @property
+    def record(self) -> Record:
+        """What it has reported."""
+
+    def call(self, do: str, **fields: Any) -> Any:
+        """Carry out a command and return its result.
+
+        Raises:
+            CallError: It failed.
+        """
+
+    def pause(self) -> None:
+        """Make it read nothing any more."""
+
+    def resume(self) -> None:
+        """Make it read again."""
+
+
+class ProgramClient:
+    """An SDK in a process of its own. As a context manager it is started and ended.
+
+    Args:
+        sdk: The SDK.
+        encoding: json or protobuf.
+
+    Attributes:
+        record: What it has reported.
+    """
+
+    def __init__(self, sdk: SDK, encoding: str) -> None:
+        self.record = Record()
+        self._command = [*sdk.command, encoding]
+        self._calls = 0
+
+    def __enter__(self) -> Self:
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+        )
+        assert self._process.stdout is not None
+        self._reader = Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait(DEADLINE_SECONDS)
+        self._reader.join(DEADLINE_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue
+        self._errors.close()
+
+    def call(self, do: str, **fields: Any) -> Any:
+        """Carry out a command and return its result.
+
+        Raises:
+            CallError: It failed.
+            AssertionError: There is no result in time.
+        """
+        self._calls += 1
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"call": self._calls, "do": do, **fields}) + "\n")
+        self._process.stdin.flush()
+        reply = self.record.take(call=self._calls)
+        if "error" in reply:
+            raise CallError(reply["error"]["code"], reply["error"]["message"])
+        return reply["result"]
+
+    def pause(self) -> None:
+        """Stop the process, so that it reads nothing any more."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Continue the process."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def _read(self, lines: IO[str]) -> None:
+        for line in lines:
+            self.record.add(json.loads(line))
+        self._errors.seek(0)
+        self.record.end(f"the program has ended: {self._errors.read()[-2000:]}")
