@@ -39,7 +39,7 @@ from unittest import SkipTest
 __all__ = ["GO", "JAVA", "JAVASCRIPT", "PROGRAMS", "PYTHON", "SDK", "CallError", "Client", "ProgramClient", "Record"]
 
 PROGRAMS = Path(__file__).parent / "programs"
-DEADLINE_SECONDS = 25.0
+DEADLINE_SECONDS = 20.0
 
 _INSTALL = "it is not installed: make test-clients"
 
