@@ -133,18 +133,22 @@ JAVA = SDK(
 
 
 class Record:
-    """What a client has reported. Reports are added by one thread, and waited for by another."""
+    """What a program has printed. Lines are added by one thread, and waited for by another."""
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._reports: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
         self._taken: set[int] = set()
+        self._results: dict[int, dict[str, Any]] = {}
         self._end: str | None = None
 
-    def add(self, report: dict[str, Any]) -> None:
-        """Add a report."""
+    def add(self, line: dict[str, Any]) -> None:
+        """Add an event or the result of a command."""
         with self._changed:
-            self._reports.append(report)
+            if "call" in line:
+                self._results[line["call"]] = line
+            else:
+                self._events.append(line)
             self._changed.notify_all()
 
     def end(self, reason: str) -> None:
@@ -153,47 +157,71 @@ class Record:
             self._end = reason
             self._changed.notify_all()
 
-    def all(self, **fields: Any) -> list[dict[str, Any]]:
-        """Return all reports with these fields, taken or not."""
-        with self._changed:
-            return [report for report in self._reports if _has(report, fields)]
-
-    def take(self, **fields: Any) -> dict[str, Any]:
-        """Wait for the first report with these fields that was not taken yet, and return it.
+    def result(self, call: int) -> Any:
+        """Wait for the result of a command, and return it.
 
         Raises:
-            AssertionError: There is none in time, or will be none; the message has the last reports.
+            CallError: The command failed.
+            AssertionError: There is no result in time.
         """
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        line = self._wait(lambda: self._results.pop(call, None), f"no result of command {call}")
+        if "error" in line:
+            raise CallError(line["error"]["code"], line["error"]["message"])
+        return line["result"]
+
+    def all(self, **fields: Any) -> list[dict[str, Any]]:
+        """Return all events with these fields, taken or not."""
         with self._changed:
-            while True:
-                for index, report in enumerate(self._reports):
-                    if index not in self._taken and _has(report, fields):
-                        self._taken.add(index)
-                        return report
-                if self._end is not None or not self._changed.wait(deadline - time.monotonic()):
-                    raise AssertionError(self._describe(fields))
+            return [event for event in self._events if _has(event, fields)]
+
+    def take(self, **fields: Any) -> dict[str, Any]:
+        """Wait for the first event with these fields that was not taken yet, and return it.
+
+        Raises:
+            AssertionError: There is none in time.
+        """
+        found: dict[str, Any] = self._wait(lambda: self._take(fields), f"no {fields}")
+        return found
 
     def wait_for(self, count: int, **fields: Any) -> list[dict[str, Any]]:
-        """Wait until there are so many reports with these fields, taken or not, and return them all.
+        """Wait until there are so many events with these fields, taken or not, and return them all.
 
         Raises:
             AssertionError: There are fewer in time.
         """
+
+        def enough() -> list[dict[str, Any]] | None:
+            # Counting takes a while where there are many, and the reader waits meanwhile.
+            if len(self._events) < count:
+                return None
+            found = [event for event in self._events if _has(event, fields)]
+            return found if len(found) >= count else None
+
+        found: list[dict[str, Any]] = self._wait(enough, f"not {count} {fields}", 0.02)
+        return found
+
+    def _take(self, fields: dict[str, Any]) -> dict[str, Any] | None:
+        for index, event in enumerate(self._events):
+            if index not in self._taken and _has(event, fields):
+                self._taken.add(index)
+                return event
+        return None
+
+    def _wait(self, find: Callable[[], Any], missing: str, pause: float = 0.0) -> Any:
         deadline = time.monotonic() + DEADLINE_SECONDS
-        with self._changed:
-            while len(found := [each for each in self._reports if _has(each, fields)]) < count:
+        while True:
+            with self._changed:
+                if (found := find()) is not None:
+                    return found
                 if self._end is not None or not self._changed.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"{len(found)} of {count}: {self._describe(fields)}")
-            return found
-
-    def _describe(self, fields: dict[str, Any]) -> str:
-        last = "\n".join(json.dumps(report)[:300] for report in self._reports[-25:])
-        return f"no {fields}; {self._end or 'the deadline has passed'}; the last reports:\n{last}"
+                    last = "\n".join(json.dumps(event)[:300] for event in self._events[-25:])
+                    why = self._end or "the deadline has passed"
+                    raise AssertionError(f"{missing}: {why}; the last of {len(self._events)} events:\n{last}")
+            time.sleep(pause)
 
 
-def _has(report: dict[str, Any], fields: dict[str, Any]) -> bool:
-    return all(key in report and report[key] == value for key, value in fields.items())
+def _has(event: dict[str, Any], fields: dict[str, Any]) -> bool:
+    return all(key in event and event[key] == value for key, value in fields.items())
 
 
 class Client(Protocol):
@@ -268,10 +296,7 @@ class ProgramClient:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"call": self._calls, "do": do, **fields}) + "\n")
         self._process.stdin.flush()
-        reply = self.record.take(call=self._calls)
-        if "error" in reply:
-            raise CallError(reply["error"]["code"], reply["error"]["message"])
-        return reply["result"]
+        return self.record.result(self._calls)
 
     def pause(self) -> None:
         """Stop the process, so that it reads nothing any more."""
