@@ -13,15 +13,20 @@ SHORT_SECONDS = 3
 class TokenScenarios(ScenarioCase):
     """Tokens that last for a few seconds, and the SDK's question for the next one."""
 
+    def warm_up(self) -> None:
+        """Connect another client first: the SDK is then quick enough for a token that does not last."""
+        self.connect(name="first")
+
     def test_connection_survives_its_first_token(self) -> None:
         channel = self.channel("plain")
-        self.connect(token=token("42", SHORT_SECONDS), tokens=[token("42")])
+        self.warm_up()
+        self.connect(name="", token=token("42", SHORT_SECONDS), tokens=[token("42")])
         self.subscribe(channel)
         self.take("token wanted")
         # A publication behind the refresh, on the same connection.
         self.client.call("publish", channel=channel, data="still here")
         self.assert_values(channel, ["still here"])
-        self.assertEqual(len(self.client.record.all(event="connected")), 1)
+        self.assertEqual(len(self.client.record.all(event="connected", name="")), 1)
         self.assertEqual(self.client.record.all(event="disconnected"), [])
 
     def test_client_with_an_expired_token_asks_for_another_one(self) -> None:
@@ -30,13 +35,14 @@ class TokenScenarios(ScenarioCase):
         self.subscribe("user:42")
 
     def test_token_of_another_user_ends_the_connection_for_good(self) -> None:
-        self.connect(token=token("42", SHORT_SECONDS), tokens=[token("43")])
+        self.warm_up()
+        self.connect(name="", token=token("42", SHORT_SECONDS), tokens=[token("43")])
         self.assertEqual(self.take("disconnected")["code"], 3500)
 
     def test_subscription_with_a_token_survives_its_first_one(self) -> None:
         channel = self.channel("closed")
-        first, second = (token("42", seconds, channel=channel) for seconds in (SHORT_SECONDS, 3600))
         self.connect(token=token("42"))
+        first, second = (token("42", seconds, channel=channel) for seconds in (SHORT_SECONDS, 3600))
         self.subscribe(channel, token=first, tokens=[second])
         self.take("subscription token wanted")
         self.site.publish(channel, "still here")
