@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from tests.engine.harness import CentrifugoCase, EngineCase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.engine.harness import CentrifugoCase, EngineCase, make_node
 from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.server_subscriptions import ServerSubscription
+from wsrelay.core.history.offsets import BASE_MS, EPOCH
+from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
+from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, ApplicationDisconnect, Disconnect
+from wsrelay.testing.brokers import FakeBroker
 
 
 class ControlReceiverCase(EngineCase):
@@ -89,3 +97,74 @@ class CentrifugoUnsubscribeTests(CentrifugoCase):
         push = {"channel": "talk1", "unsubscribe": {"code": 2000, "reason": Disconnect.REVOKED.reason}}
         self.assertEqual((self.take(connection), connection.disconnects), ([{"push": push}], []))
         self.assertEqual(client.session.channels, ("talk2",))
+
+
+class CommandedClient:
+    """A registered client that records what the application wants of it."""
+
+    def __init__(self) -> None:
+        self.subscriptions: list[tuple[ServerSubscription, str | None]] = []
+        self.ends: list[tuple[float | None, bool]] = []
+
+    def disconnect(self, disconnect: AnyDisconnect) -> None:
+        """See `RegisteredClient.disconnect`."""
+
+    def end_subscription(self, channel: str) -> None:
+        """See `RegisteredClient.end_subscription`."""
+
+    def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
+        """See `RegisteredClient.subscribe_by_server`."""
+        self.subscriptions.append((subscription, since))
+
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+        """See `RegisteredClient.refresh_by_server`."""
+        self.ends.append((expires, is_expired))
+
+
+class ClientCommandTests(SynchronousTestCase):
+    """`subscribe` and `refresh`, and the clients that they are for."""
+
+    def setUp(self) -> None:
+        """Register user 42 twice, user 43, and an anonymous client."""
+        self.broker = FakeBroker()
+        node = make_node(self.broker, Namespaces([]), Clock())
+        self.clients = [CommandedClient() for _ in range(4)]
+        for client, *targets in zip(
+            self.clients,
+            ("connection:c1", "connection:c2", "connection:c3", "connection:c4"),
+            ("user:42", "user:42", "user:43", "token:x"),
+            strict=True,
+        ):
+            node.registry.add(client, targets)
+
+    def send(self, command: SubscribeCommand | RefreshCommand) -> None:
+        """Have this process receive a command."""
+        self.broker.sink.control_received(command.to_bytes())
+
+    def test_subscribe_reaches_the_connections_of_the_user_or_the_one_that_is_named(self) -> None:
+        news, room = ServerSubscription("news", b'{"a": 1}', b"1.0"), ServerSubscription("room:1")
+        self.send(SubscribeCommand("42", news))
+        self.send(SubscribeCommand("42", room, "c2"))
+        self.send(SubscribeCommand("42", room, "c3"))
+        self.send(SubscribeCommand("", room, "c4"))
+        self.send(SubscribeCommand("", room, "c1"))
+        self.send(SubscribeCommand("44", room))
+        self.assertEqual(
+            [each.subscriptions for each in self.clients],
+            [[(news, None)], [(news, None), (room, None)], [], [(room, None)]],
+        )
+
+    def test_offset_to_recover_from_is_a_position_and_one_that_leads_nowhere_is_an_empty_one(self) -> None:
+        news = ServerSubscription("news")
+        for since in ((4096 + 7, EPOCH), (4096 + 7, ""), (4096 + 7, "other"), (0, ""), (2**64 - 1, EPOCH)):
+            self.send(SubscribeCommand("43", news, since=since))
+        position = f"{BASE_MS + 1}-7.*"
+        positions = [since for _, since in self.clients[2].subscriptions]
+        self.assertEqual(positions, [position, position, "", "", ""])
+
+    def test_refresh_reaches_the_connections_of_the_user_or_the_one_that_is_named(self) -> None:
+        self.send(RefreshCommand("42", expires=1234.5))
+        self.send(RefreshCommand("42", "c1"))
+        self.send(RefreshCommand("43", is_expired=True))
+        found = [each.ends for each in self.clients]
+        self.assertEqual(found, [[(1234.5, False), (None, False)], [(1234.5, False)], [(None, True)], []])

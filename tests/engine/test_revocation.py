@@ -84,9 +84,9 @@ class ControlTests(RevocationCase):
     def test_message_of_an_unknown_kind_is_counted_logged_once_and_ignored(self) -> None:
         # As a newer version sends them, beside this one during a deploy.
         connection, _ = self.join_user("42")
-        self.send_control(subscribe={"user": "42", "channel": "news"})
+        self.send_control(rename={"user": "42", "channel": "news"})
         self.send_control(disconnect={"user": "43"})
-        self.send_control(subscribe={"user": "42", "channel": "news"})
+        self.send_control(rename={"user": "42", "channel": "news"})
         self.send_control(version=2, pause={})
         self.assertEqual((connection.disconnects, self.node.counters.control_messages_unknown), ([], 3))
         self.assertEqual(

@@ -132,8 +132,8 @@ class ClientRegistry:
         for client in clients:
             try:
                 action(client)
-            except Exception:  # noqa: BLE001 -- one that cannot be ended must not save the others
-                self.log.failure("a client could not be disconnected")
+            except Exception:  # noqa: BLE001 -- one that cannot be reached must not save the others
+                self.log.failure("a command of the application failed for one client")
         return len(clients)
 
     def _remove_from(self, target: str, client: RegisteredClient) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
+from wsrelay.core.history.offsets import position_of_offset
+from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
 from wsrelay.core.messaging.control import DisconnectCommand, UnknownCommand, read_control
 from wsrelay.core.messaging.surveys import SurveyQuestion, SurveyReply
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
@@ -49,6 +51,10 @@ class ControlReceiver:
                 self._disconnect(command)
             case UnsubscribeCommand():
                 self._unsubscribe(command)
+            case SubscribeCommand():
+                self._subscribe(command)
+            case RefreshCommand():
+                self._refresh(command)
             case SurveyQuestion():
                 self._survey.question_received(command)
             case SurveyReply():
@@ -69,6 +75,16 @@ class ControlReceiver:
     def _unsubscribe(self, command: UnsubscribeCommand) -> None:
         clients = self._clients(command.user, command.client)
         self._registry.apply(clients, lambda client: client.end_subscription(command.channel))
+
+    def _subscribe(self, command: SubscribeCommand) -> None:
+        since = None if command.since is None else position_of_offset(*command.since)
+        clients = self._clients(command.user, command.client)
+        self._registry.apply(clients, lambda client: client.subscribe_by_server(command.subscription, since))
+
+    def _refresh(self, command: RefreshCommand) -> None:
+        expires, is_expired = command.expires, command.is_expired
+        clients = self._clients(command.user, command.client)
+        self._registry.apply(clients, lambda client: client.refresh_by_server(expires, is_expired=is_expired))
 
     def _clients(self, user: str, client: str) -> list[RegisteredClient]:
         connection = (f"connection:{client}",) if client else ()

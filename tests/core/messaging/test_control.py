@@ -27,7 +27,7 @@ WHICH = "name one of user, connection, ticket, token, and nothing else but recon
 AS_TEXT = "name one of user, connection, ticket, token, as a text of 1 to 255 bytes"
 FORM = 'a control message looks like {"disconnect": {"user": "42"}}'
 NO_JSON = "a control message is a JSON object"
-LONG = "a control message has at most 4096 bytes"
+LONG = "a control message has at most 16384 bytes"
 RECONNECT = "reconnect is true or false"
 
 VALUES = st.text(min_size=1, max_size=60).filter(lambda text: len(text.encode()) <= 255)
@@ -103,7 +103,7 @@ class ReadTests(SynchronousTestCase):
         """During a deploy the next version may send it; what it holds is not looked at."""
         documents: list[object] = [
             {"connect": {}},
-            {"subscribe": {"user": "42", "channel": "room"}},
+            {"rename": {"user": "42", "channel": "room"}},
             {"reconnect": True},
             {"Disconnect": {"user": "42"}},
             {"": None},

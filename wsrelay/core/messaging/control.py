@@ -9,8 +9,8 @@
 - ``{"disconnect": {"ticket": "..."}}``: the connection that was opened with this ticket;
 - ``{"disconnect": {"token": "..."}}``: the connections that were opened with the token of this `jti`.
 
-Others are about some connections of a user (`wsrelay.core.messaging.user_commands`), or ask all processes something
-(`wsrelay.core.messaging.surveys`).
+Others are about some connections of a user (`wsrelay.core.messaging.user_commands`), change what those have
+(`wsrelay.core.messaging.client_commands`), or ask all processes something (`wsrelay.core.messaging.surveys`).
 
 With ``"reconnect": true``, beside it or within, the clients are told to reconnect (4012), else not to (4505).
 
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from wsrelay.core.access.identity import MAX_SUBJECT_BYTES, is_name
+from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand, read_refresh, read_subscribe
 from wsrelay.core.messaging.surveys import (
     MAX_REPLY_BYTES,
     REPLY_START,
@@ -53,7 +54,8 @@ __all__ = [
     "read_disconnect",
 ]
 
-MAX_CONTROL_BYTES = 4096
+MAX_CONTROL_BYTES = 16384
+"""The longest message but a reply to a survey: a `subscribe` may hold 4 KiB of each info and data, in base64."""
 
 TARGETS = ("user", "connection", "ticket", "token")
 """The kinds of things whose connections can be disconnected."""
@@ -84,12 +86,21 @@ class UnknownCommand:
 
 
 ControlCommand: TypeAlias = (
-    DisconnectCommand | DisconnectUserCommand | UnsubscribeCommand | SurveyQuestion | SurveyReply | UnknownCommand
+    DisconnectCommand
+    | DisconnectUserCommand
+    | UnsubscribeCommand
+    | SubscribeCommand
+    | RefreshCommand
+    | SurveyQuestion
+    | SurveyReply
+    | UnknownCommand
 )
 
 _READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
     "disconnect_user": read_disconnect_user,
     "unsubscribe": read_unsubscribe,
+    "subscribe": read_subscribe,
+    "refresh": read_refresh,
     "survey": read_question,
     "survey_reply": read_reply,
 }

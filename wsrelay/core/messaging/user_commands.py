@@ -23,8 +23,11 @@ __all__ = [
     "MAX_SPARED",
     "DisconnectUserCommand",
     "UnsubscribeCommand",
+    "dump_command",
     "read_application_disconnect",
+    "read_channel",
     "read_disconnect_user",
+    "read_target",
     "read_unsubscribe",
 ]
 
@@ -62,7 +65,7 @@ class DisconnectUserCommand:
         how: dict[str, object] = {"reconnect": True} if closing is Disconnect.RECONNECT else {}
         if isinstance(closing, ApplicationDisconnect):
             how = {"code": closing.code, "reason": closing.reason}
-        return _dump("disconnect_user", {"user": self.user, "client": self.client, "except": self.spared, **how})
+        return dump_command("disconnect_user", {"user": self.user, "client": self.client, "except": self.spared, **how})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class UnsubscribeCommand:
 
     def to_bytes(self) -> bytes:
         """Return the control message."""
-        return _dump("unsubscribe", {"user": self.user, "client": self.client, "channel": self.channel})
+        return dump_command("unsubscribe", {"user": self.user, "client": self.client, "channel": self.channel})
 
 
 def read_disconnect_user(document: Mapping[str, object]) -> DisconnectUserCommand:
@@ -90,7 +93,7 @@ def read_disconnect_user(document: Mapping[str, object]) -> DisconnectUserComman
     Raises:
         ClaimError: It names nobody, or says something that makes no sense.
     """
-    user, client = _who(document)
+    user, client = read_target(document)
     spared = document.get("except", [])
     if not isinstance(spared, list) or len(spared) > MAX_SPARED or not all(_is_client(each) for each in spared):
         raise ClaimError(f"at most {MAX_SPARED} connections can be spared, each named by the id of its client")
@@ -108,12 +111,8 @@ def read_unsubscribe(document: Mapping[str, object]) -> UnsubscribeCommand:
     Raises:
         ClaimError: It names nobody, or no channel.
     """
-    user, client = _who(document)
-    channel = document.get("channel")
-    try:
-        return UnsubscribeCommand(user, check_channel(channel if isinstance(channel, str) else ""), client)
-    except ChannelError as error:
-        raise ClaimError(str(error)) from None
+    user, client = read_target(document)
+    return UnsubscribeCommand(user, read_channel(document), client)
 
 
 def read_application_disconnect(code: object, reason: object) -> ApplicationDisconnect:
@@ -131,13 +130,38 @@ def read_application_disconnect(code: object, reason: object) -> ApplicationDisc
     return ApplicationDisconnect(code, reason)
 
 
-def _who(document: Mapping[str, object]) -> tuple[str, str]:
+def read_target(document: Mapping[str, object]) -> tuple[str, str]:
+    """Read `user` and `client`: the user whose connections are meant, and the one of them if it is named.
+
+    Raises:
+        ClaimError: They name nobody.
+    """
     user, client = document.get("user", ""), document.get("client", "")
     if not isinstance(user, str) or not (is_name(user) or (not user and client)):
         raise ClaimError(f"user is a text of 1 to {MAX_SUBJECT_BYTES} bytes, and empty for an anonymous client alone")
     if not isinstance(client, str) or not (_is_client(client) or not client):
         raise ClaimError("client is the id of a connection")
     return user, client
+
+
+def read_channel(document: Mapping[str, object]) -> str:
+    """Read `channel`.
+
+    Raises:
+        ClaimError: It is missing, or the name of no channel.
+    """
+    channel = document.get("channel")
+    try:
+        return check_channel(channel if isinstance(channel, str) else "")
+    except ChannelError as error:
+        raise ClaimError(str(error)) from None
+
+
+def dump_command(kind: str, document: Mapping[str, object]) -> bytes:
+    """Return a control message without the members that are empty."""
+    return json.dumps(
+        {kind: {name: value for name, value in document.items() if value}}, separators=(",", ":")
+    ).encode()
 
 
 def _is_client(value: object) -> bool:
@@ -156,9 +180,3 @@ def _is_reason(text: str) -> bool:
     except (ValueError, RecursionError):
         return True
     return False
-
-
-def _dump(kind: str, document: Mapping[str, object]) -> bytes:
-    return json.dumps(
-        {kind: {name: value for name, value in document.items() if value}}, separators=(",", ":")
-    ).encode()
