@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.harness import make_node
+from wsrelay.core.access.server_subscriptions import ServerSubscription
+from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
 from wsrelay.core.messaging.control import DisconnectCommand
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication, PublishResult
@@ -148,6 +150,29 @@ class DisconnectTests(OperationsCase):
         for seconds in (-1, MAX_REVOKE_SECONDS + 1, odd):
             self.failureResultOf(self.operations.disconnect(USER, seconds), ClaimError)
         self.assert_nothing_sent()
+
+
+class ClientCommandTests(OperationsCase):
+    """`Operations.subscribe` and `Operations.refresh`."""
+
+    def test_all_processes_are_sent_the_command(self) -> None:
+        subscribe, refresh = SubscribeCommand("42", ServerSubscription("room:1")), RefreshCommand("42", expires=5.0)
+        self.assertIsNone(self.successResultOf(self.operations.subscribe(subscribe)))
+        self.assertIsNone(self.successResultOf(self.operations.refresh(refresh)))
+        self.assertEqual(self.broker.controls, [(each.to_bytes(), None) for each in (subscribe, refresh)])
+
+    def test_channel_of_no_namespace_is_rejected(self) -> None:
+        command = SubscribeCommand("42", ServerSubscription("other"))
+        failure = self.failureResultOf(self.operations.subscribe(command), RejectedError)
+        error: Any = failure.value
+        self.assertIs(error.client_error, ClientError.UNKNOWN_CHANNEL)
+        self.assert_nothing_sent()
+
+    def test_failure_of_the_broker_is_passed_on(self) -> None:
+        self.patch(self.broker, "send_control", lambda *_arguments: fail(BrokerUnavailable("away")))
+        self.failureResultOf(self.operations.refresh(RefreshCommand("42")), BrokerUnavailable)
+        command = SubscribeCommand("42", ServerSubscription("room:1"))
+        self.failureResultOf(self.operations.subscribe(command), BrokerUnavailable)
 
 
 class BroadcastTests(OperationsCase):

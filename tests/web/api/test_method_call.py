@@ -259,6 +259,12 @@ FIELDS = [
     "parallel",
     "offset",
     "epoch",
+    "info",
+    "b64info",
+    "recover_since",
+    "override",
+    "expire_at",
+    "expired",
     "code",
     "reason",
 ]

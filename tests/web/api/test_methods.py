@@ -251,8 +251,8 @@ class PresenceTests(MethodCase):
         self.assertEqual((len(result["presence"]), result["incomplete"]), (MAX_MEMBERS, True))
 
 
-class DisconnectTests(MethodCase):
-    """`disconnect` and `unsubscribe`: the commands that all processes are sent."""
+class ClientTests(MethodCase):
+    """`disconnect`, `unsubscribe`, `subscribe`, `refresh`: the commands that all processes are sent."""
 
     def setUp(self) -> None:
         """Use a broker that records them."""
@@ -311,9 +311,10 @@ class DisconnectTests(MethodCase):
             {"user": "42", "revoke_seconds": -1},
             {"user": "42", "revoke_seconds": 10**9},
             {"user": "42", "whitelist": ["5f0c"], "revoke_seconds": 60},
-            {"user": "42", "whitelist": ["x" * 64] * 64},
+            # Six characters each as JSON.
+            {"user": "42", "whitelist": ["\x01" * 64] * 64},
         )
-        self.assertGreater(64 * 64, MAX_CONTROL_BYTES - 1)
+        self.assertGreater(6 * 64 * 64, MAX_CONTROL_BYTES)
         for fields in wrongs:
             self.assertEqual(self.code("disconnect", **fields), 107, fields)
         self.assertEqual(self.broker.controls, [])
@@ -334,13 +335,76 @@ class DisconnectTests(MethodCase):
         ):
             self.assertEqual(self.code("unsubscribe", **fields), 107, fields)
 
+    def test_subscribe_names_user_and_channel_and_what_is_told_and_from_where_to_recover(self) -> None:
+        self.assertEqual(
+            self.sent("subscribe", user="42", channel="news", client=None, info=None, recover_since=None, override={}),
+            [b'{"subscribe":{"user":"42","channel":"news"}}'],
+        )
+        since = {"offset": 7, "epoch": EPOCH}
+        fields = {"client": "5f0c", "info": {"n": 1}, "b64data": "MS4w", "recover_since": since, "expire_at": 0}
+        self.assertEqual(
+            self.sent("subscribe", user="42", channel="chat", **fields),
+            [
+                b'{"subscribe":{"user":"42","client":"5f0c","channel":"chat","b64info":"eyJuIjoxfQ==",'
+                b'"b64data":"MS4w","recover_since":{"offset":7,"epoch":"wsrelay"}}}'
+            ],
+        )
+
+    def test_nobody_is_subscribed_to_a_channel_that_no_namespace_has(self) -> None:
+        self.assertEqual(self.code("subscribe", user="42", channel="other"), 102)
+        self.assertEqual(self.broker.controls, [])
+
+    def test_subscribe_that_makes_no_sense_is_a_bad_request_and_nothing_is_sent(self) -> None:
+        good: dict[str, Any] = {"user": "42", "channel": "news"}
+        for name, wrong in (
+            ("user", None),
+            ("user", ""),
+            ("user", 42),
+            ("channel", None),
+            ("channel", "$control"),
+            ("client", 5),
+            ("info", "x" * 4096),
+            ("b64info", "%"),
+            ("b64data", 5),
+            ("recover_since", 5),
+            ("recover_since", {"offset": "1"}),
+            ("override", 5),
+            ("expire_at", -1),
+            ("expire_at", "soon"),
+        ):
+            self.assertEqual(self.code("subscribe", **{**good, name: wrong}), 107, (name, wrong))
+        self.assertEqual(self.broker.controls, [])
+
+    def test_limit_that_would_not_be_kept_is_not_available(self) -> None:
+        self.assertEqual(self.code("subscribe", user="42", channel="news", expire_at=1767229200), 108)
+        self.assertEqual(self.code("refresh", user="42", info={"n": 1}), 108)
+        self.assertEqual(self.broker.controls, [])
+
+    def test_refresh_names_the_user_and_the_new_end(self) -> None:
+        for fields, sent in (
+            ({}, b""),
+            ({"expire_at": 0, "expired": False}, b""),
+            ({"client": "5f0c", "expired": True}, b',"client":"5f0c","expired":true'),
+            ({"expire_at": 1767229200}, b',"expire_at":1767229200.0'),
+        ):
+            self.assertEqual(self.sent("refresh", user="42", **fields), [b'{"refresh":{"user":"42"%s}}' % sent])
+
+    def test_refresh_that_makes_no_sense_is_a_bad_request_and_nothing_is_sent(self) -> None:
+        for fields in ({}, {"user": "42", "expired": "yes"}, {"user": "42", "expire_at": "soon"}, {"user": 42}):
+            self.assertEqual(self.code("refresh", **fields), 107, fields)
+        self.assertEqual(self.broker.controls, [])
+
     def test_session_is_not_available(self) -> None:
-        for name in ("disconnect", "unsubscribe"):
+        for name in ("disconnect", "unsubscribe", "subscribe", "refresh"):
             self.assertEqual(self.code(name, user="42", channel="news", session="x"), 108)
 
-    def test_methods_that_the_relay_does_not_have_are_not_available(self) -> None:
-        for name in ("subscribe", "refresh", "rpc"):
-            self.assertEqual(self.code(name, user="42", channel="news"), 108)
+    def test_outage_is_an_internal_error(self) -> None:
+        self.patch(self.broker, "send_control", lambda *_arguments: fail(BrokerUnavailable("away")))
+        for name in ("disconnect", "unsubscribe", "subscribe", "refresh"):
+            self.assertEqual(self.code(name, user="42", channel="news"), 100)
+
+    def test_rpc_is_not_available(self) -> None:
+        self.assertEqual(self.code("rpc", method="x"), 108)
 
 
 class ProcessTests(MethodCase):

@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.channel_names import check_channel
+from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
 from wsrelay.core.messaging.control import MAX_CONTROL_BYTES, DisconnectCommand
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.errors import ClaimError
-from wsrelay.engine.operations.arguments import check_seconds
+from wsrelay.engine.operations.arguments import check_seconds, find_namespace
 from wsrelay.engine.operations.history import HistoryOperations
 from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.operations.processes import ProcessOperations
@@ -60,6 +61,7 @@ class Operations:
         survey: Survey,
     ) -> None:
         self._broker = broker
+        self._namespaces = namespaces
         self._publisher = Publisher(broker, namespaces)
         self._now = now
         self.history = HistoryOperations(broker, namespaces)
@@ -154,6 +156,35 @@ class Operations:
         """
         return Deferred.fromCoroutine(self._unsubscribe(command))
 
+    def subscribe(self, command: SubscribeCommand) -> Deferred[None]:
+        """Subscribe clients to a channel on all processes, whatever they may subscribe to themselves.
+
+        Args:
+            command: The clients, and the channel.
+
+        Returns:
+            Fires with None when the broker has taken the command. The clients are subscribed soon after.
+
+        Raises:
+            RejectedError: (Failure of the Deferred.) No namespace has this channel.
+            BrokerUnavailable: (Failure of the Deferred.) Clients may have been subscribed, or not.
+        """
+        return Deferred.fromCoroutine(self._subscribe(command))
+
+    def refresh(self, command: RefreshCommand) -> Deferred[None]:
+        """Move the end of what clients on all processes may do.
+
+        Args:
+            command: The clients, and the end.
+
+        Returns:
+            Fires with None when the broker has taken the command. It has its effect soon after.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It may have had its effect, or not.
+        """
+        return Deferred.fromCoroutine(self._refresh(command))
+
     async def _publish(self, channel: str, data: bytes, key: str, *, skip_history: bool) -> PublishResult:
         check_channel(channel)
         if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
@@ -171,6 +202,13 @@ class Operations:
         return [outcome for _is_success, outcome in outcomes]
 
     async def _unsubscribe(self, command: UnsubscribeCommand) -> None:
+        await self._broker.send_control(command.to_bytes())
+
+    async def _subscribe(self, command: SubscribeCommand) -> None:
+        find_namespace(self._namespaces, command.subscription.channel)
+        await self._broker.send_control(command.to_bytes())
+
+    async def _refresh(self, command: RefreshCommand) -> None:
         await self._broker.send_control(command.to_bytes())
 
     async def _disconnect(self, command: DisconnectCommand | DisconnectUserCommand, revoke_seconds: int) -> None:

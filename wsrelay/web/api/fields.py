@@ -62,6 +62,10 @@ class Fields:
             raise MethodError(BAD_REQUEST, f"{name} must be a whole number from {least} to {most}")
         return value
 
+    def present(self, *names: str) -> dict[str, Any]:
+        """Return those of some fields that are there, as they are."""
+        return {name: self._document[name] for name in names if name in self}
+
     def document(self, name: str) -> Fields | None:
         """Return the fields of an object; None if it is absent."""
         value = self._document.get(name)

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.history.offsets import EPOCH, entry_offset
 from wsrelay.core.history.positions import parse_id
+from wsrelay.core.messaging.client_commands import read_refresh, read_subscribe
 from wsrelay.core.messaging.control import TARGETS, DisconnectCommand, read_disconnect
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.messaging.user_commands import (
@@ -57,8 +58,8 @@ class Methods:
             "info": self._info,
             "disconnect": self._disconnect,
             "unsubscribe": self._unsubscribe,
-            "subscribe": self._not_available,
-            "refresh": self._not_available,
+            "subscribe": self._subscribe,
+            "refresh": self._refresh,
             "rpc": self._not_available,
         }
 
@@ -133,6 +134,23 @@ class Methods:
         _check_no_session(fields)
         names = {name: fields.text(name, "") for name in ("user", "client", "channel")}
         await self._operations.unsubscribe(read_unsubscribe(names))
+        return _EMPTY
+
+    async def _subscribe(self, fields: Fields) -> bytes:
+        _check_no_session(fields)
+        if fields.integer("expire_at", 0, 2**63 - 1):
+            # Ignored it would be a limit that does not limit.
+            raise MethodError(NOT_AVAILABLE, "expire_at is not offered here: unsubscribe the client when it is time")
+        fields.document("override")
+        names = ("user", "client", "channel", "info", "b64info", "data", "b64data", "recover_since")
+        await self._operations.subscribe(read_subscribe(fields.present(*names)))
+        return _EMPTY
+
+    async def _refresh(self, fields: Fields) -> bytes:
+        _check_no_session(fields)
+        if "info" in fields:
+            raise MethodError(NOT_AVAILABLE, "info is not offered here: it is that of the client's credential")
+        await self._operations.refresh(read_refresh(fields.present("user", "client", "expired", "expire_at")))
         return _EMPTY
 
     async def _not_available(self, _fields: Fields) -> bytes:
