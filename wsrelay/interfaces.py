@@ -233,7 +233,7 @@ class IHistory(Interface):
         """
 
     def append(
-        channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
+        channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b"", tags: bytes = b""
     ) -> Deferred[PublishResult]:
         """Add an entry to a channel's stream. Entries added to one channel keep their order.
 
@@ -244,6 +244,7 @@ class IHistory(Interface):
             idempotency_key: A text. Of calls with the same one for a channel, within five minutes, only the first adds
                 an entry, and the others return its result. If empty, every call adds one.
             info: The client that published it; see `wsrelay.core.history.entries.INFO_FIELD`. If empty, none did.
+            tags: Its tags; see `wsrelay.core.history.entries.TAGS_FIELD`. If empty, it has none.
 
         Returns:
             Fires with the `PublishResult` when the broker has taken the entry.

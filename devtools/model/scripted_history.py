@@ -169,7 +169,13 @@ class ScriptedHistory:
         return self._send(lambda: self._look(self._server.look_at_newest(count)))
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
+        self,
+        channel: str,
+        data: bytes,
+        retention: Retention,
+        idempotency_key: str = "",
+        info: bytes = b"",
+        tags: bytes = b"",
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`. The walk's own writers do that."""
         raise NotImplementedError

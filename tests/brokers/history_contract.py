@@ -273,6 +273,13 @@ class HistoryContract(unittest.TestCase):
         self.assertEqual([each.data for each in await history.read("a", None, 10)], [b"1", b"3"])
         self.assertEqual([each.data for each in await history.read("b", None, 10)], [b"4"])
 
+    async def test_publisher_and_tags_are_fields_behind_the_payload(self) -> None:
+        history, _ = await self.connected()
+        for key in ("", "k"):
+            await history.append("a", b"1", DAY, key, b"{}", b"[]")
+        fields = (b"data", b"1", b"info", b"{}", b"tags", b"[]")
+        self.assertEqual([tuple(each.fields) for each in await history.read("a", None, 10)], [fields, fields])
+
     async def test_cleared_stream_has_no_entries_and_its_numbers_stay(self) -> None:
         history, _ = await self.connected()
         ids = await self.add_several("a", 3)

@@ -106,10 +106,16 @@ class SlowHistory:
         return self._wait("newest", lambda: self.inner.look_at_newest(channel, count))
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
+        self,
+        channel: str,
+        data: bytes,
+        retention: Retention,
+        idempotency_key: str = "",
+        info: bytes = b"",
+        tags: bytes = b"",
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`."""
-        appended: Deferred[PublishResult] = self.inner.append(channel, data, retention, idempotency_key, info)
+        appended: Deferred[PublishResult] = self.inner.append(channel, data, retention, idempotency_key, info, tags)
         return appended
 
     def clear(self, channel: str) -> Deferred[None]:

@@ -48,6 +48,15 @@ class PublisherTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((result, self.kept(), self.sink.delivered), (PublishResult("1000000-1"), [b"\xff\0"], []))
 
+    def test_tags_are_kept_with_the_message_and_a_plain_channel_carries_the_message_alone(self) -> None:
+        for channel in ("chat", "news"):
+            self.successResultOf(self.publisher.publish(channel, b"1", tags=b'{"a":"b"}'))
+        self.clock.advance(0)
+        (kept,) = self.successResultOf(self.broker.history.read("chat", None, 9))
+        self.assertEqual(
+            (kept.fields, self.sink.delivered), ((b"data", b"1", b"tags", b'{"a":"b"}'), [Publication("news", b"1")])
+        )
+
     def test_stream_keeps_the_bounds_of_its_namespace(self) -> None:
         payloads = [b"%d" % number for number in range(BURST_ENTRIES + 5)]
         for data in payloads:

@@ -99,6 +99,10 @@ class EmbeddedTests(CentCase):
         empty = self.history(limit=10)
         self.assertEqual((empty.publications, empty.offset), ([], second))
 
+    def test_history_has_the_tags_of_a_publication(self) -> None:
+        self.publish("chat", {"n": 1}, tags={"kind": "note"})
+        self.assertEqual([each.tags for each in self.history(limit=10).publications], [{"kind": "note"}])
+
     def test_idempotency_key_publishes_once(self) -> None:
         offsets = {self.publish("chat", 1, idempotency_key="order-7").offset for _ in range(3)}
         self.assertEqual((len(offsets), self.data(limit=9)), (1, [1]))

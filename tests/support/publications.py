@@ -15,10 +15,12 @@ class At(NamedTuple):
     Attributes:
         position_text: The text of the position behind it.
         info: The value of its field `info`. If None, it has none.
+        tags: The value of its field `tags`. If None, it has none.
     """
 
     position_text: str
     info: bytes | None = None
+    tags: bytes | None = None
 
     @property
     def id(self) -> tuple[int, int]:
@@ -27,4 +29,4 @@ class At(NamedTuple):
 
     def field(self, name: bytes) -> bytes | None:
         """See `wsrelay.core.messaging.publications.Origin.field`."""
-        return self.info if name == b"info" else None
+        return {b"info": self.info, b"tags": self.tags}.get(name)

@@ -42,6 +42,7 @@ class Publisher:
         *,
         skip_history: bool = False,
         info: bytes = b"",
+        tags: bytes = b"",
     ) -> Deferred[PublishResult]:
         """Publish a message. Messages published to one channel keep their order.
 
@@ -52,6 +53,7 @@ class Publisher:
                 publishes, and the others get its result. If empty, every call publishes.
             skip_history: Whether a message on a channel with history is delivered and not kept.
             info: The client that publishes; see `IHistory.append`. A plain channel carries the message alone.
+            tags: The message's tags; see `IHistory.append`.
 
         Returns:
             Fires with the `PublishResult` when the broker has taken the message, within the broker's bounded time.
@@ -78,7 +80,7 @@ class Publisher:
         elif self._broker.history is None:
             return fail(BrokerUnavailable(f"the {self._broker.name} broker keeps no history"))
         else:
-            published = self._broker.history.append(channel, data, namespace.retention, idempotency_key, info)
+            published = self._broker.history.append(channel, data, namespace.retention, idempotency_key, info, tags)
         return published.addErrback(_name_full)
 
 

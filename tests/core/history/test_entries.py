@@ -63,3 +63,12 @@ class EntryTests(SynchronousTestCase):
 
     def test_entry_names_itself_in_the_output_of_a_test(self) -> None:
         self.assertEqual(repr(entry(5, "x")), "Entry(b'5-0', (b'data', b'x'))")
+
+    def test_relay_adds_the_payload_first_and_what_else_there_is_behind_it(self) -> None:
+        for arguments, fields in (
+            ((), (b"data", b"x")),
+            ((b"i",), (b"data", b"x", b"info", b"i")),
+            ((b"", b"t"), (b"data", b"x", b"tags", b"t")),
+            ((b"i", b"t"), (b"data", b"x", b"info", b"i", b"tags", b"t")),
+        ):
+            self.assertEqual(entry_fields(b"x", *arguments), fields)

@@ -56,7 +56,7 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
 from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE, MAX_COMMANDS_PER_MESSAGE
-from wsrelay.dialects.centrifugo.replies import reply_document
+from wsrelay.dialects.centrifugo.replies import publication_document, reply_document
 from wsrelay.interfaces import IDialect
 
 DIALECT = JSONDialect()
@@ -459,10 +459,13 @@ class LookupTests(SynchronousTestCase):
 
     def test_reply_to_history_has_data_and_who_published_it(self) -> None:
         info = b'{"client":"5f0c","user":"42"}'
-        page = HistoryPage((KeptPublication(5, b'{"a":1}'), KeptPublication(6, b"x", info)), 6)
+        page = HistoryPage((KeptPublication(5, b'{"a":1}', None, b'{"t":"1"}'), KeptPublication(6, b"x", info)), 6)
         self.assertEqual(
             json.loads(reply(HistoryRead(4, page)))["history"]["publications"],
-            [{"data": {"a": 1}, "offset": 5}, {"data": "x", "offset": 6, "info": {"user": "42", "client": "5f0c"}}],
+            [
+                {"data": {"a": 1}, "offset": 5, "tags": {"t": "1"}},
+                {"data": "x", "offset": 6, "info": {"user": "42", "client": "5f0c"}},
+            ],
         )
 
     def test_reply_to_presence_has_an_object_even_without_clients(self) -> None:
@@ -793,6 +796,20 @@ class PublicationTests(SynchronousTestCase):
             b'{"push":{"channel":"a","pub":{"data":2,"info":{"user":"42","client":"5f0c"},"offset":%d}}}'
             % (entry_offset(FIRST_ID), entry_offset(SECOND_ID)),
         )
+
+    def test_publication_with_tags_has_them_live_and_recovered(self) -> None:
+        publication = Publication("a", b"1", At(FIRST, tags='{"t": "\u00e9"}'.encode()))
+        offset = entry_offset(FIRST_ID)
+        expected = b'{"push":{"channel":"a","pub":{"data":1,"offset":%d,"tags":{"t":"\xc3\xa9"}}}}' % offset
+        self.assertEqual(encode(publication), expected)
+        self.assertEqual(publication_document(publication), {"data": b"1", "offset": offset, "tags": {"t": "\u00e9"}})
+
+    def test_field_tags_that_has_another_form_is_left_out(self) -> None:
+        for tags in (b"", b"x", b"[]", b'{"a": 5}', b"\xff"):
+            self.assertEqual(
+                encode(Publication("a", b"1", At("5-0.00000000", tags=tags))),
+                b'{"push":{"channel":"a","pub":{"data":1}}}',
+            )
 
     def test_entry_whose_id_has_no_offset_is_sent_without_one(self) -> None:
         self.assertEqual(

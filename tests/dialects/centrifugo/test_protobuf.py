@@ -93,7 +93,7 @@ class ProtobufDialectTests(SynchronousTestCase):
     def test_batch_is_one_binary_message(self) -> None:
         events: list[ChannelEvent] = [
             Publication("a", b"\xff"),
-            Publication("a", b"{}", At(FIRST, b'{"client":"5f0c","user":"42"}')),
+            Publication("a", b"{}", At(FIRST, b'{"client":"5f0c","user":"42"}', b'{"a":"b"}')),
             Join("a", "6f0c"),
             Gap("a", GapReason.TRIMMED),
         ]
@@ -102,7 +102,7 @@ class ProtobufDialectTests(SynchronousTestCase):
         pushes = [each["push"] for each in documents(sent.data)]
         self.assertEqual(pushes[0], {"channel": "a", "pub": {"data": b"\xff"}})
         info = {"client": "5f0c", "user": "42"}
-        self.assertEqual(pushes[1]["pub"], {"data": b"{}", "offset": OFFSET, "info": info})
+        self.assertEqual(pushes[1]["pub"], {"data": b"{}", "offset": OFFSET, "info": info, "tags": {"a": "b"}})
         self.assertEqual(pushes[2]["join"]["info"]["client"], "6f0c")
         self.assertEqual(len(pushes), 3)
         self.assertEqual(DIALECT.encode([]), ())

@@ -67,6 +67,13 @@ class PageTests(HistoryCase):
         kept = KeptPublication(first, b"1"), KeptPublication(second, b"2")
         self.assertEqual(self.page(2), HistoryPage(kept, third))
 
+    def test_publications_have_their_publisher_and_tags_whose_length_counts(self) -> None:
+        half = b"t" * (MAX_PAGE_BYTES // 4)
+        for _ in range(4):
+            self.successResultOf(self.broker.history.append("chat", b"", KEPT.retention, "", half, half))
+        found = self.page(9).publications
+        self.assertEqual([each[1:] for each in found], [(b"", half, half)] * 2)
+
     def test_negative_limit_gives_as_many_as_a_page_holds(self) -> None:
         self.add(*[b"x"] * (MAX_PAGE_SIZE + 5))
         self.assertEqual((len(self.data(-1)), len(self.data(10**9))), (MAX_PAGE_SIZE, MAX_PAGE_SIZE))

@@ -10,6 +10,8 @@ from devtools.harness.http import answers
 from tests.support.websocket_client import WebSocketClient
 from tests.web.api.method_case import MethodCase
 from wsrelay.core.history.offsets import EPOCH
+from wsrelay.core.history.publication_fields import MAX_TAGS
+from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.control import MAX_CONTROL_BYTES
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.presence.member import MAX_MEMBERS, Member
@@ -17,7 +19,7 @@ from wsrelay.core.presence.tables import members_table
 from wsrelay.engine.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from wsrelay.engine.survey import SURVEY_SECONDS
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS, MAX_TAGS
+from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS
 
 
 class PublishTests(MethodCase):
@@ -73,6 +75,16 @@ class PublishTests(MethodCase):
     def test_skip_history_publishes_past_the_stream(self) -> None:
         self.assertEqual(self.result("publish", channel="chat", data=1, skip_history=True), {})
         self.assertEqual((self.kept(), self.published), ([], [("chat", b"1")]))
+
+    def test_tags_are_kept_where_there_is_history_and_taken_elsewhere(self) -> None:
+        tags = {"kind": "note"}
+        for channel in ("chat", "news"):
+            self.result("publish", channel=channel, data=1, tags=tags)
+        self.result("broadcast", channels=["chat", "news"], data=2, tags=tags)
+        self.result("publish", channel="chat", data=3, tags={})
+        found = self.result("history", channel="chat", limit=9)["publications"]
+        self.assertEqual([each.get("tags") for each in found], [tags, tags, None])
+        self.assertEqual(self.published, [("news", b"1"), ("news", b"2")])
 
     def test_repetition_of_an_idempotency_key_has_the_first_result_and_publishes_nothing(self) -> None:
         first = self.result("publish", channel="chat", data=1, idempotency_key="order-7")
@@ -179,6 +191,13 @@ class HistoryTests(MethodCase):
         result = self.result("history", channel="chat", limit=10)
         self.assertEqual([each["data"] for each in result["publications"]], [{"n": 1}, "hello", "\u00e9", [1, 2]])
         self.assertEqual((result["offset"], result["epoch"]), (result["publications"][-1]["offset"], EPOCH))
+
+    def test_publication_has_the_client_that_published_it(self) -> None:
+        for info in (b'{"client":"5f0c","user":"42"}', b"of another program"):
+            self.broker.history.append("chat", b"1", Retention(9, 9), "", info, b"of another program")
+        first, second = self.result("history", channel="chat", limit=9)["publications"][-2:]
+        self.assertEqual(first["info"], {"client": "5f0c", "user": "42"})
+        self.assertEqual(sorted(second), ["data", "offset"])
 
     def test_limit_0_or_none_gives_the_position_alone(self) -> None:
         for limit in ({}, {"limit": 0}, {"limit": None}):

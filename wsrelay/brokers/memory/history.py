@@ -111,7 +111,13 @@ class MemoryHistory:
         return succeed(StreamLook(stream.newest(count), stream.info, self._now_ms))
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
+        self,
+        channel: str,
+        data: bytes,
+        retention: Retention,
+        idempotency_key: str = "",
+        info: bytes = b"",
+        tags: bytes = b"",
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`."""
         if problem := self._problem():
@@ -122,7 +128,7 @@ class MemoryHistory:
                 return succeed(found)
             if not self._results.put(key, PublishResult(), IDEMPOTENCY_SECONDS, self._seconds()):
                 return fail(IdempotencyUnavailable("too many idempotency keys are kept at the same time"))
-        result = PublishResult(format_id(self.add(channel, entry_fields(data, info), retention)))
+        result = PublishResult(format_id(self.add(channel, entry_fields(data, info, tags), retention)))
         if idempotency_key:
             self._results.put(key, result, IDEMPOTENCY_SECONDS, self._seconds())
         return succeed(result)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wsrelay.core.history.positions import ANY_FINGERPRINT, EntryID, EntryPosition, fingerprint
 
-__all__ = ["DATA_FIELD", "INFO_FIELD", "Entry", "StreamInfo", "StreamLook", "entry_fields"]
+__all__ = ["DATA_FIELD", "INFO_FIELD", "TAGS_FIELD", "Entry", "StreamInfo", "StreamLook", "entry_fields"]
 
 DATA_FIELD = b"data"
 """The field of an entry that holds the payload."""
@@ -16,15 +16,20 @@ INFO_FIELD = b"info"
 """The field that says which client published an entry: a JSON object with ``client``, the id of its connection, and
 ``user``. The relay adds it to what clients publish by a command."""
 
+TAGS_FIELD = b"tags"
+"""The field with an entry's tags: a JSON object of texts by their names, for those who receive it."""
 
-def entry_fields(data: bytes, info: bytes = b"") -> tuple[bytes, ...]:
+
+def entry_fields(data: bytes, info: bytes = b"", tags: bytes = b"") -> tuple[bytes, ...]:
     """Return the fields of an entry that the relay adds.
 
     Args:
         data: The payload.
         info: The client that published it. If empty, none did.
+        tags: Its tags. If empty, it has none.
     """
-    return (DATA_FIELD, data, INFO_FIELD, info) if info else (DATA_FIELD, data)
+    fields = (DATA_FIELD, data, INFO_FIELD, info) if info else (DATA_FIELD, data)
+    return (*fields, TAGS_FIELD, tags) if tags else fields
 
 
 class Entry:

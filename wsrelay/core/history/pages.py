@@ -17,11 +17,18 @@ class KeptPublication(NamedTuple):
         offset: Its offset; see `wsrelay.core.history.offsets`.
         data: The message.
         info: The client that published it, as JSON; see `wsrelay.core.history.entries.INFO_FIELD`. If None, none did.
+        tags: Its tags, as JSON; see `wsrelay.core.history.entries.TAGS_FIELD`. If None, it has none.
     """
 
     offset: int
     data: bytes
     info: bytes | None = None
+    tags: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """The length of what it holds, in bytes."""
+        return len(self.data) + len(self.info or b"") + len(self.tags or b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from wsrelay.dialects.centrifugo.replies import (
     is_told,
     publication_info,
     publication_offset,
+    publication_tags,
     reply_document,
 )
 from wsrelay.interfaces import IDialect
@@ -137,5 +138,8 @@ def _push(event: ChannelEvent) -> bytes:
         return head + b"}}}"
     if info := publication_info(event):
         head += b',"info":%b' % dump_json(info)
-    offset = publication_offset(event)
-    return head + b',"offset":%d}}}' % offset if offset else head + b"}}}"
+    if offset := publication_offset(event):
+        head += b',"offset":%d' % offset
+    if tags := publication_tags(event):
+        head += b',"tags":%b' % dump_json(tags)
+    return head + b"}}}"

@@ -29,6 +29,7 @@ from wsrelay.dialects.centrifugo.replies import (
     is_told,
     publication_info,
     publication_offset,
+    publication_tags,
     reply_document,
 )
 from wsrelay.interfaces import IDialect
@@ -82,6 +83,7 @@ class ProtobufDialect:
 
 def _push(event: ChannelEvent) -> bytes:
     if isinstance(event, Publication):
-        return write_publication(event.channel, event.data, publication_offset(event), info=publication_info(event))
+        info, tags = publication_info(event), publication_tags(event)
+        return write_publication(event.channel, event.data, publication_offset(event), info, tags)
     document = event_document(event)
     return b"" if document is None else write_replies([document])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from wsrelay import __version__
-from wsrelay.core.history.entries import INFO_FIELD
+from wsrelay.core.history.entries import INFO_FIELD, TAGS_FIELD
 from wsrelay.core.history.offsets import EPOCH, entry_offset, position_offset
 from wsrelay.core.history.pages import KeptPublication
+from wsrelay.core.history.publication_fields import read_publisher, read_tags
 from wsrelay.core.messaging.publications import ChannelEvent, Gap, Join, Leave, Positioned, Publication
 from wsrelay.core.messaging.replies import (
     Connected,
@@ -25,11 +26,19 @@ from wsrelay.core.messaging.replies import (
 )
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.presence.member import Member
-from wsrelay.core.wire.json_text import parse_json
 from wsrelay.dialects.centrifugo.codes import error_code, unsubscribe_code
 from wsrelay.dialects.centrifugo.commands import Document
 
-__all__ = ["VERSION", "event_document", "is_told", "publication_info", "publication_offset", "reply_document"]
+__all__ = [
+    "VERSION",
+    "event_document",
+    "is_told",
+    "publication_document",
+    "publication_info",
+    "publication_offset",
+    "publication_tags",
+    "reply_document",
+]
 
 
 VERSION = f"wsrelay {__version__}"
@@ -98,6 +107,8 @@ def publication_document(publication: Publication) -> Document:
         document["info"] = info
     if offset := publication_offset(publication):
         document["offset"] = offset
+    if tags := publication_tags(publication):
+        document["tags"] = tags
     return document
 
 
@@ -110,21 +121,13 @@ def publication_offset(publication: Publication) -> int:
 def publication_info(publication: Publication) -> Document | None:
     """Return the client that published. None if none is named."""
     origin = publication.origin
-    return None if origin is None else _read_info(origin.field(INFO_FIELD))
+    return None if origin is None else read_publisher(origin.field(INFO_FIELD))
 
 
-def _read_info(text: bytes | None) -> Document | None:
-    if text is None:
-        return None
-    try:
-        found = parse_json(text)
-    except ValueError:
-        # Of a program that means something else by it.
-        return None
-    if not isinstance(found, dict):
-        return None
-    user, client = found.get("user", ""), found.get("client", "")
-    return {"user": user, "client": client} if isinstance(user, str) and isinstance(client, str) else None
+def publication_tags(publication: Publication) -> dict[str, str] | None:
+    """Return the tags of a publication. None if it has none."""
+    origin = publication.origin
+    return None if origin is None else read_tags(origin.field(TAGS_FIELD))
 
 
 def _connected(reply: Connected) -> Document:
@@ -167,8 +170,10 @@ def _lifetime(seconds: int | None) -> Document:
 
 def _kept(publication: KeptPublication) -> Document:
     document: Document = {"data": publication.data, "offset": publication.offset}
-    if info := _read_info(publication.info):
+    if info := read_publisher(publication.info):
         document["info"] = info
+    if tags := read_tags(publication.tags):
+        document["tags"] = tags
     return document
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from twisted.internet.defer import Deferred
 
-from wsrelay.core.history.entries import INFO_FIELD, Entry, StreamLook
+from wsrelay.core.history.entries import INFO_FIELD, TAGS_FIELD, Entry, StreamLook
 from wsrelay.core.history.offsets import EPOCH, empty_offset, entry_offset, read_offset
 from wsrelay.core.history.pages import HistoryPage, KeptPublication
 from wsrelay.core.history.positions import EntryID
@@ -104,7 +104,7 @@ class HistoryOperations:
             for each in _publications(entry for entry in entries if entry.id != last):
                 if (each.offset > since or not since) and len(found) < size and length < MAX_PAGE_BYTES:
                     found.append(each)
-                    length += len(each.data)
+                    length += each.size
             if len(entries) < count:
                 break
             begin = last = entries[-1].id
@@ -123,7 +123,7 @@ class HistoryOperations:
             if length >= MAX_PAGE_BYTES:
                 break
             found.append(each)
-            length += len(each.data)
+            length += each.size
         return HistoryPage(tuple(found), _top(look))
 
     def _history(self, channel: str) -> IHistory:
@@ -153,7 +153,7 @@ def _top(look: StreamLook) -> int:
 def _publications(entries: Iterable[Entry]) -> list[KeptPublication]:
     # An entry without `data` is none of a publisher of messages.
     return [
-        KeptPublication(entry_offset(each.id), each.data, each.field(INFO_FIELD))
+        KeptPublication(entry_offset(each.id), each.data, each.field(INFO_FIELD), each.field(TAGS_FIELD))
         for each in entries
         if each.data is not None
     ]

@@ -69,7 +69,7 @@ class Operations:
         self.processes = ProcessOperations(survey)
 
     def publish(
-        self, channel: str, data: bytes, idempotency_key: str = "", *, skip_history: bool = False
+        self, channel: str, data: bytes, idempotency_key: str = "", *, skip_history: bool = False, tags: bytes = b""
     ) -> Deferred[PublishResult]:
         """Publish a message, also to a channel that clients may not publish to.
 
@@ -78,6 +78,7 @@ class Operations:
             data: The message, which is delivered byte for byte.
             idempotency_key: See `Publisher.publish`; at most `MAX_IDEMPOTENCY_KEY_CHARACTERS`.
             skip_history: See `Publisher.publish`.
+            tags: See `Publisher.publish` and `write_tags`.
 
         Returns:
             Fires with the `PublishResult` when the broker has taken the message.
@@ -90,10 +91,18 @@ class Operations:
             BrokerFull: (Failure of the Deferred.) Redis takes no more data.
             BrokerUnavailable: (Failure of the Deferred.) The message was not taken, or that cannot be known.
         """
-        return Deferred.fromCoroutine(self._publish(channel, data, idempotency_key, skip_history=skip_history))
+        return Deferred.fromCoroutine(
+            self._publish(channel, data, idempotency_key, skip_history=skip_history, tags=tags)
+        )
 
     def broadcast(
-        self, channels: Sequence[str], data: bytes, idempotency_key: str = "", *, skip_history: bool = False
+        self,
+        channels: Sequence[str],
+        data: bytes,
+        idempotency_key: str = "",
+        *,
+        skip_history: bool = False,
+        tags: bytes = b"",
     ) -> Deferred[list[PublishResult | Failure]]:
         """Publish a message to several channels, at the same time.
 
@@ -102,11 +111,14 @@ class Operations:
             data: The message.
             idempotency_key: As for `publish`, for each channel by itself.
             skip_history: As for `publish`.
+            tags: As for `publish`.
 
         Returns:
             Fires with the outcome for each channel, in their order: the result, or the failure of `publish`.
         """
-        return Deferred.fromCoroutine(self._broadcast(channels, data, idempotency_key, skip_history=skip_history))
+        return Deferred.fromCoroutine(
+            self._broadcast(channels, data, idempotency_key, skip_history=skip_history, tags=tags)
+        )
 
     def create_ticket(self, claims: Mapping[str, Any], seconds: int = DEFAULT_TICKET_SECONDS) -> Deferred[str]:
         """Create a ticket, which authenticates one client once.
@@ -185,18 +197,18 @@ class Operations:
         """
         return Deferred.fromCoroutine(self._refresh(command))
 
-    async def _publish(self, channel: str, data: bytes, key: str, *, skip_history: bool) -> PublishResult:
+    async def _publish(self, channel: str, data: bytes, key: str, *, skip_history: bool, tags: bytes) -> PublishResult:
         check_channel(channel)
         if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
             raise ClaimError(
                 f"an idempotency key has at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} printable ASCII characters"
             )
-        return await self._publisher.publish(channel, data, key, skip_history=skip_history)
+        return await self._publisher.publish(channel, data, key, skip_history=skip_history, tags=tags)
 
     async def _broadcast(
-        self, channels: Sequence[str], data: bytes, key: str, *, skip_history: bool
+        self, channels: Sequence[str], data: bytes, key: str, *, skip_history: bool, tags: bytes
     ) -> list[PublishResult | Failure]:
-        begun = [self.publish(each, data, key, skip_history=skip_history) for each in channels]
+        begun = [self.publish(each, data, key, skip_history=skip_history, tags=tags) for each in channels]
         # All are begun before any is waited for. A failure is an outcome like any other.
         outcomes = await DeferredList(begun, consumeErrors=True)
         return [outcome for _is_success, outcome in outcomes]

@@ -7,16 +7,14 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
+from wsrelay.core.history.publication_fields import write_tags
 from wsrelay.core.wire.json_text import dump_json
 from wsrelay.web.api.method_errors import BAD_REQUEST, NOT_AVAILABLE, MethodError
 
-__all__ = ["MAX_BROADCAST_CHANNELS", "MAX_TAGS", "Fields"]
+__all__ = ["MAX_BROADCAST_CHANNELS", "Fields"]
 
 MAX_BROADCAST_CHANNELS = 1000
 """The most channels that one broadcast goes to."""
-
-MAX_TAGS = 32
-MAX_TAG_CHARACTERS = 256
 
 
 class Fields:
@@ -91,20 +89,13 @@ class Fields:
             raise MethodError(BAD_REQUEST, f"{name} must be a list of at most {most}")
         return value
 
-    def check_tags(self) -> None:
-        """Check `tags`, which have no use here: texts by their names."""
+    def tags(self) -> bytes:
+        """Return the tags of a message, as its entry has them; empty if it has none."""
         value = self._document.get("tags")
-        if value is None:
-            return
-        is_usable = isinstance(value, dict) and len(value) <= MAX_TAGS
-        if not is_usable or not all(map(_is_tag, (*value, *value.values()))):
-            raise MethodError(
-                BAD_REQUEST, f"tags must be an object of at most {MAX_TAGS} texts of {MAX_TAG_CHARACTERS} characters"
-            )
+        return b"" if value is None else write_tags(value)
 
     def payload(self) -> bytes:
         """Return the message that `data` or `b64data` is, and reject what would have to change its meaning."""
-        self.check_tags()
         self.flag("delta")
         if self._document.get("version") or self._document.get("version_epoch"):
             raise MethodError(NOT_AVAILABLE, "version is not offered: publications are ordered by their stream")
@@ -120,7 +111,3 @@ class Fields:
             return dump_json(self._document["data"])
         except ValueError:
             raise MethodError(BAD_REQUEST, "data has a number that is too large, or is nested too deeply") from None
-
-
-def _is_tag(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TAG_CHARACTERS

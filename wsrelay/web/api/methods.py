@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypedDict
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from wsrelay.core.history.offsets import EPOCH, entry_offset
+from wsrelay.core.history.pages import KeptPublication
 from wsrelay.core.history.positions import parse_id
+from wsrelay.core.history.publication_fields import read_publisher, read_tags
 from wsrelay.core.messaging.client_commands import read_refresh, read_subscribe
 from wsrelay.core.messaging.control import TARGETS, DisconnectCommand, read_disconnect
 from wsrelay.core.messaging.publications import PublishResult
@@ -65,15 +67,15 @@ class Methods:
 
     async def _publish(self, fields: Fields) -> bytes:
         channel = fields.text("channel")
-        data, key, skips = fields.payload(), fields.text("idempotency_key", ""), fields.flag("skip_history")
-        return dump_json(_published(await self._operations.publish(channel, data, key, skip_history=skips)))
+        data, key, options = _read_message(fields)
+        return dump_json(_published(await self._operations.publish(channel, data, key, **options)))
 
     async def _broadcast(self, fields: Fields) -> bytes:
         channels = fields.texts("channels", MAX_BROADCAST_CHANNELS)
         if not channels:
             raise MethodError(BAD_REQUEST, "channels must not be empty")
-        data, key, skips = fields.payload(), fields.text("idempotency_key", ""), fields.flag("skip_history")
-        outcomes = await self._operations.broadcast(channels, data, key, skip_history=skips)
+        data, key, options = _read_message(fields)
+        outcomes = await self._operations.broadcast(channels, data, key, **options)
         return b'{"responses":[%s]}' % b",".join(map(_response, outcomes))
 
     async def _history(self, fields: Fields) -> bytes:
@@ -82,9 +84,8 @@ class Methods:
         if since is not None:
             offset, epoch = since.integer("offset", 0, 2**64 - 1), since.text("epoch", "")
         page = await self._operations.history.page(channel, limit, offset, epoch, reverse=reverse)
-        publications = [b'{"data":%s,"offset":%d}' % (embed_json(each.data), each.offset) for each in page.publications]
         return b'{"publications":[%s],"epoch":%s,"offset":%d}' % (
-            b",".join(publications),
+            b",".join(map(_kept, page.publications)),
             dump_json(page.epoch),
             page.offset,
         )
@@ -155,6 +156,26 @@ class Methods:
 
     async def _not_available(self, _fields: Fields) -> bytes:
         raise MethodError(NOT_AVAILABLE, "the relay does not offer this")
+
+
+class _Options(TypedDict):
+    skip_history: bool
+    tags: bytes
+
+
+def _read_message(fields: Fields) -> tuple[bytes, str, _Options]:
+    """Return the message, its idempotency key, and how it is published."""
+    options = _Options(skip_history=fields.flag("skip_history"), tags=fields.tags())
+    return fields.payload(), fields.text("idempotency_key", ""), options
+
+
+def _kept(publication: KeptPublication) -> bytes:
+    parts = [b'{"data":%s,"offset":%d' % (embed_json(publication.data), publication.offset)]
+    if info := read_publisher(publication.info):
+        parts.append(b',"info":%s' % dump_json(info))
+    if tags := read_tags(publication.tags):
+        parts.append(b',"tags":%s' % dump_json(tags))
+    return b"".join((*parts, b"}"))
 
 
 def _published(result: PublishResult) -> dict[str, object]:

@@ -47,7 +47,7 @@ class Appender:
         self._rings_bell = rings_bell
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, key: str = "", info: bytes = b""
+        self, channel: str, data: bytes, retention: Retention, key: str = "", info: bytes = b"", tags: bytes = b""
     ) -> Deferred[PublishResult]:
         """Add an entry; see `IHistory.append`.
 
@@ -59,7 +59,7 @@ class Appender:
             IdempotencyUnavailable: (Failure of the Deferred.) The server runs no scripts for this user.
         """
         stream = self._prefix + channel.encode()
-        fields = entry_fields(data, info)
+        fields = entry_fields(data, info, tags)
         length, seconds = b"%d" % retention.burst_size, b"%d" % retention.key_seconds
         if key:
             added = self._commands.send(

@@ -282,10 +282,16 @@ class RedisHistory:
         return look(self._connection, key, words, newest_first=True).addCallback(self._looked, channel)
 
     def append(
-        self, channel: str, data: bytes, retention: Retention, idempotency_key: str = "", info: bytes = b""
+        self,
+        channel: str,
+        data: bytes,
+        retention: Retention,
+        idempotency_key: str = "",
+        info: bytes = b"",
+        tags: bytes = b"",
     ) -> Deferred[PublishResult]:
         """See `IHistory.append`."""
-        return self._appender.append(channel, data, retention, idempotency_key, info)
+        return self._appender.append(channel, data, retention, idempotency_key, info, tags)
 
     def clear(self, channel: str) -> Deferred[None]:
         """See `IHistory.clear`."""
