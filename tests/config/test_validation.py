@@ -31,8 +31,8 @@ HARMLESS = variables(
     # with and nothing more to ask for; pages of other hosts are rejected, and certificates are verified. Streams carry
     # what WebSockets carry, to the same clients.
     "tls_certificates prefix redis_tls_client_certificate redis_tls_client_key redis_tls_verify origins sse "
-    "centrifugo personal_channel token_keys token_previous_keys token_jwks_url token_cookie hook_secret api_keys metrics compress "
-    "frames trusted_proxies port history_size history_seconds "
+    "centrifugo personal_channel token_keys token_previous_keys token_jwks_url token_cookie hook_secret api_keys "
+    "metrics compress frames trusted_proxies port history_size history_seconds "
     # These have a default that is a limit as well.
     "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections max_handshakes_per_second "
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
