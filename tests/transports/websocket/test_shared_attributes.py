@@ -15,12 +15,11 @@ from tests.support.websocket_client import WebSocketClient
 from tests.transports.websocket import test_protocol
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.testing.brokers import FakeBroker
+from wsrelay.transports.websocket import protocol
 from wsrelay.transports.websocket.protocol import WebSocketConnection
-from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, shared_attributes
+from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, OWN, shared_attributes
 
 CAFE = "caf\u00e9".encode()
-MOST_ATTRIBUTES = 14
-"""How many attributes an idle connection may have of its own; beyond 30 its dictionary is no longer compact."""
 
 
 class Grown:
@@ -236,8 +235,20 @@ class SharingTests(LifeCase):
         WebSocketProtocol._connectionMade(ordinary)
         ordinary.openHandshakeTimeoutCall.cancel()
         given = {*vars(ordinary), "websocket_version", "_transport_details"}
-        shared = {name for name in vars(protocol) if not name.startswith("__")}
+        shared = {name for name in vars(protocol) if not name.startswith("__")} - set(OWN)
         self.assertEqual(shared - given, set())
+
+    def test_every_slot_begins_as_autobahn_has_it(self) -> None:
+        relay = self.relay()
+        ordinary: Any = object.__new__(relay.websockets.protocol.__mro__[1])
+        ordinary.factory = relay.websockets
+        WebSocketProtocol.__init__(ordinary)
+        WebSocketProtocol._connectionMade(ordinary)
+        ordinary.openHandshakeTimeoutCall.cancel()
+        # Those that the constructor sets, and the validator, which comes with a message.
+        unlike = {"factory", "dialect", "writer", "utf8validator"}
+        begins = {name: getattr(ordinary, name, OWN[name]) for name in OWN if name not in unlike}
+        self.assertEqual(begins, {name: OWN[name] for name in begins})
 
     def test_no_shared_attribute_changes_during_busy_connections(self) -> None:
         relay = self.relay(publish=("room",), ping_interval_seconds=10)
@@ -250,7 +261,7 @@ class SharingTests(LifeCase):
 
         before = shared()
         idle = WebSocketClient(relay).connect()
-        own = dict(vars(idle.wire.connection))
+        own = self.own(idle.wire.connection)
         clients = [WebSocketClient(relay).connect() for _ in range(20)]
         for client in clients:
             self.live(client)
@@ -276,6 +287,11 @@ class SharingTests(LifeCase):
         )
 
     @staticmethod
+    def own(connection: Any) -> dict[str, object]:
+        """Return the attributes of a connection that are its own, in slots or not."""
+        return {**vars(connection), **{name: getattr(connection, name) for name in OWN}}
+
+    @staticmethod
     def ping_attributes() -> set[str]:
         """Return the attributes that a ping under way adds to a connection."""
         names = ("Pending", "PendingCall", "PendingSeq", "PendingSent", "TimeoutCall")
@@ -284,26 +300,43 @@ class SharingTests(LifeCase):
     def test_idle_connection_has_few_attributes_and_nothing_of_its_handshake(self) -> None:
         relay = self.relay()
         connection = WebSocketClient(relay).connect().wire.connection
-        own = vars(connection)
-        self.assertLessEqual(len(own), MOST_ATTRIBUTES, sorted(own))
-        self.assertEqual(HANDSHAKE_ATTRIBUTES & set(own), set())
-        self.assertNotIn("utf8validator", own)
+        self.assertEqual(vars(connection), {})
+        self.assertEqual(HANDSHAKE_ATTRIBUTES & set(OWN), set())
         self.assertIsInstance(connection, WebSocketConnection)
-        self.assertFalse(hasattr(connection, "__slots__") and connection.__slots__)
 
     def test_open_connection_holds_nothing_of_its_request(self) -> None:
         relay = self.relay(FakeBroker())
         wire = ClientWire(relay)
         wire.send(upgrade("/ws/hunter2"))
-        self.assertIn("hunter2", repr(vars(wire.connection)))
+        self.assertIn("hunter2", repr(self.own(wire.connection)))
         relay.node.subscribed("hunter2")
-        self.assertNotIn("hunter2", repr(vars(wire.connection)))
+        self.assertNotIn("hunter2", repr(self.own(wire.connection)))
 
-    def test_connection_gets_a_validator_with_its_first_text_and_keeps_it(self) -> None:
+    def test_connection_holds_nothing_of_a_message_behind_it(self) -> None:
         relay = self.relay(publish=("room",))
         client = WebSocketClient(relay).connect()
-        for _ in range(2):
-            client.wire.send(client_frame(0x81, b"text"))
-        first = vars(client.wire.connection)["utf8validator"]
-        client.wire.send(client_frame(0x81, CAFE))
-        self.assertIs(vars(client.wire.connection)["utf8validator"], first)
+        before = self.own(client.wire.connection)
+        self.live(client)
+        client.wire.send(client_frame(0x8A, b"pong"))
+        self.assertEqual(self.own(client.wire.connection), before)
+
+    def test_connection_has_no_dictionary_behind_a_ping_and_its_pong(self) -> None:
+        relay = self.relay(ping_interval_seconds=10)
+        client = WebSocketClient(relay).connect()
+        relay.pass_time(10.5)
+        client.read()
+        client.flush()
+        self.assertEqual(vars(client.wire.connection), {})
+
+    def test_validators_are_used_again_and_not_more_of_them_kept_than_may_be(self) -> None:
+        relay = self.relay(publish=("room",))
+        client = WebSocketClient(relay).connect()
+        client.wire.send(client_frame(0x01, CAFE[:-1]))
+        first = client.wire.connection.utf8validator
+        client.wire.send(client_frame(0x80, CAFE[-1:]))
+        self.assertEqual(relay.websockets.idle_validators, [first])
+        client.wire.send(client_frame(0x01, CAFE))
+        self.assertIs(client.wire.connection.utf8validator, first)
+        self.patch(protocol, "MAX_IDLE_VALIDATORS", 0)
+        client.wire.send(client_frame(0x80, CAFE))
+        self.assertEqual(relay.websockets.idle_validators, [])

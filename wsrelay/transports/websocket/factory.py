@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 
@@ -81,6 +82,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         self._encodings = Encodings()
         self._framings = (WebSocketFraming(), DeflatedWebSocketFraming())
         self._batched_timer = timers
+        self.idle_validators: list[Utf8Validator] = []
         self.setProtocolOptions(
             versions=[13],
             webStatus=False,

@@ -24,6 +24,7 @@ import math
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.logger import Logger
@@ -51,7 +52,7 @@ from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import tune_socket, underlying
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
-from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES
+from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, OWN
 from wsrelay.transports.writer import ConnectionWriter
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
@@ -61,6 +62,9 @@ PONG_GRACE_SECONDS = 1.0
 
 UNANSWERED_CLOSE_SECONDS = 1.0
 """How long a client has to look at our close frame before its connection ends, if its answer is not waited for."""
+
+MAX_IDLE_VALIDATORS = 64
+"""Validators that are kept for the next messages: to make one takes longer than to validate a short message."""
 
 _DIALECT_PING = b"dialect"
 """Stands for the payload of a ping that is the dialect's own: any message of the client answers it."""
@@ -90,6 +94,7 @@ class ConnectionContext(Protocol):
     rate_limits: RateLimits
     connections: ConnectionRegistry
     shares_attributes: bool
+    idle_validators: list[Utf8Validator]
     countConnections: int  # noqa: N815 -- Autobahn's name
 
     def client(self, connection: Connection) -> Client:
@@ -118,6 +123,9 @@ class WebSocketConnection(WebSocketServerProtocol):
     # connection, and format them for a debug line that is not printed: half the price of a handshake.
     CONFIG_ATTRS = ()
 
+    # If None, no message is under way.
+    utf8validator: Any
+
     # What is the same for most connections at most times is an attribute of the class; see `shared_attributes`.
     peer = ""
     _answer: Deferred[Any] | None = None
@@ -130,7 +138,10 @@ class WebSocketConnection(WebSocketServerProtocol):
     _address = ""
 
     def __init__(self, dialect: IDialect, handshake: Handshake, factory: ConnectionContext) -> None:
-        if not factory.shares_attributes:
+        if factory.shares_attributes:
+            for name, value in OWN.items():
+                setattr(self, name, value)
+        else:
             super().__init__()
         self.factory = factory
         self.dialect = dialect
@@ -293,14 +304,30 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def onFrameBegin(self) -> None:
         if self._within_rate(1, 0):
+            if self.utf8validator is None:
+                validators = self.factory.idle_validators
+                self.utf8validator = validators.pop() if validators else Utf8Validator()
             super().onFrameBegin()
+
+    def onFrameEnd(self) -> bool | None:
+        outcome: bool | None = super().onFrameEnd()
+        # Of what came last, an idle connection keeps nothing: that was a quarter of its memory.
+        self.current_frame_masker = None
+        if self.utf8validator is not None and not self.inside_message:
+            if len(self.factory.idle_validators) < MAX_IDLE_VALIDATORS:
+                self.factory.idle_validators.append(self.utf8validator)
+            self.utf8validator = None
+            self.utf8validateIncomingCurrentMessage = False
+            self.utf8validateLast = NO_TEXT
+            self.message_data_total_length = self.frame_length = 0
+        return outcome
 
     def onFrameData(self, payload: bytes) -> bool | None:
         # A connection that has failed waits for the client's close frame, of which the type is enough.
         return None if self.failedByMe else super().onFrameData(payload)
 
     def _invalid_payload(self, reason: str) -> bool:
-        if self.__dict__.get("_isMessageCompressed") and "decompressed" in reason:
+        if getattr(self, "_isMessageCompressed", False) and "decompressed" in reason:
             # Nearly always a client that refers to an earlier message, though it agreed not to.
             reason = "the message cannot be decompressed without those before it (client_no_context_takeover)"
         stop: bool = super()._invalid_payload(reason)
@@ -432,11 +459,15 @@ class WebSocketConnection(WebSocketServerProtocol):
     def _forget_handshake(self) -> None:
         """Let go of what the opening handshake left, and take a dictionary that fits what remains."""
         of_class = type(self)
-        self.__dict__ = {
+        kept = {
             name: value
             for name, value in vars(self).items()
             if name not in HANDSHAKE_ATTRIBUTES and getattr(of_class, name, _Missing) is not value
         }
+        if kept:
+            self.__dict__ = kept
+        else:
+            del self.__dict__
 
     def _asks_for_other_version(self) -> bool:
         version = getattr(self, "http_headers", {}).get("sec-websocket-version", "")
