@@ -6,7 +6,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -44,7 +44,8 @@ class ClientRegistry:
     log = Logger()
 
     def __init__(self) -> None:
-        self._by_target: dict[str, dict[RegisteredClient, None]] = {}
+        # A target that one client has, as nearly every one, holds it without a dictionary of its own.
+        self._by_target: dict[str, RegisteredClient | dict[RegisteredClient, None]] = {}
         self._targets: dict[RegisteredClient, tuple[str, ...]] = {}
         self._authenticated: set[RegisteredClient] = set()
 
@@ -60,7 +61,7 @@ class ClientRegistry:
             connections: The number of all connections of this process. If some are of nobody in particular, those count
                 as one more user.
         """
-        clients = [len(found) for target, found in self._by_target.items() if target.startswith("user:")]
+        clients = [len(self._having(target)) for target in self._by_target if target.startswith("user:")]
         return len(clients) + (connections > sum(clients))
 
     def __len__(self) -> int:
@@ -70,7 +71,11 @@ class ClientRegistry:
         """Index a client by targets, in addition to those that it has; `remove` is owed once."""
         self._targets[client] = tuple(dict.fromkeys((*self._targets.get(client, ()), *targets)))
         for target in self._targets[client]:
-            self._by_target.setdefault(target, {})[client] = None
+            found = self._by_target.setdefault(target, client)
+            if isinstance(found, dict):
+                found[client] = None
+            elif found is not client:
+                self._by_target[target] = {found: None, client: None}
 
     def replace(self, client: RegisteredClient, targets: Iterable[str]) -> None:
         """Index a client by these targets and no others. One that has been removed meanwhile is ignored."""
@@ -113,11 +118,11 @@ class ClientRegistry:
     def clients(self, *targets: str) -> list[RegisteredClient]:
         """Return the clients that have all of these targets."""
         first, *others = targets
-        return [
-            client
-            for client in self._by_target.get(first, ())
-            if all(client in self._by_target.get(target, ()) for target in others)
-        ]
+        return [client for client in self._having(first) if all(client in self._having(target) for target in others)]
+
+    def _having(self, target: str) -> Collection[RegisteredClient]:
+        found = self._by_target.get(target, ())
+        return found if isinstance(found, (dict, tuple)) else (found,)
 
     def apply(self, clients: Sequence[RegisteredClient], action: Callable[[RegisteredClient], None]) -> int:
         """Do something with each of these clients.
@@ -137,7 +142,8 @@ class ClientRegistry:
         return len(clients)
 
     def _remove_from(self, target: str, client: RegisteredClient) -> None:
-        of_target = self._by_target[target]
-        del of_target[client]
-        if not of_target:
+        found = self._by_target[target]
+        if isinstance(found, dict) and len(found) > 1:
+            del found[client]
+        else:
             del self._by_target[target]
