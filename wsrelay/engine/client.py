@@ -85,6 +85,7 @@ class Client:
         "_lookups",
         "_publish_queue",
         "_questions",
+        "_replies",
         "_services",
         "_session",
         "_terms",
@@ -102,6 +103,8 @@ class Client:
         # The one deadline it has: to send its credential, or the end of that.
         self._timer: WheelTimer | None = None
         self._publish_queue: PublishQueue | None = None
+        # The replies to the commands of one message, which are sent together. If None, each is sent at once.
+        self._replies: list[Reply] | None = None
         # If None, it has asked for nothing yet.
         self._lookups: ClientLookups | None = None
         # If None, it is subscribed to nothing without having asked.
@@ -256,7 +259,18 @@ class Client:
 
     # Effects
 
-    def _carry_out(self, commands: Iterable[Command]) -> None:
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        if len(commands) == 1 or self._replies is not None:
+            self._carry_out_each(commands)
+            return
+        self._replies = []
+        try:
+            self._carry_out_each(commands)
+        finally:
+            self._send_collected()
+            self._replies = None
+
+    def _carry_out_each(self, commands: Sequence[Command]) -> None:
         for command in commands:
             effects = self._session.received(command)
             if effects and type(last := effects[-1]) is Close:
@@ -270,6 +284,8 @@ class Client:
         for effect in effects:
             match effect:
                 case PublishMessage():
+                    # It may come back before this returns, to a channel whose subscription is to be told of first.
+                    self._send_collected()
                     self._authorize_publish(effect)
                 case SubscribeChannel():
                     self._authorize_subscribe(effect)
@@ -305,12 +321,24 @@ class Client:
     def _send(self, reply: Reply) -> None:
         if isinstance(reply, Failed) and reply.error.disconnect is not Disconnect.BAD_REQUEST:
             self._services.rejections.record(reply.error)
+        if self._replies is None:
+            self._send_replies((reply,))
+        else:
+            self._replies.append(reply)
+
+    def _send_collected(self) -> None:
+        if self._replies:
+            replies, self._replies = self._replies, []
+            self._send_replies(replies)
+
+    def _send_replies(self, replies: Sequence[Reply]) -> None:
         connection = self._connection
-        messages = connection.dialect.reply((reply,))
+        messages = connection.dialect.reply(replies)
         if messages:
             connection.writer.send(connection.encoding().frame(messages))
 
     def _deliver(self, channel: str, events: Sequence[ChannelEvent]) -> None:
+        self._send_collected()
         if data := self._encoding(channel).encode(events):
             self._connection.writer.send(data)
 
@@ -322,6 +350,7 @@ class Client:
         if self._publish_queue is not None:
             # What has been sent and not yet authorized is not published behind the close.
             self._publish_queue.stop()
+        self._send_collected()
         self._connection.close(disconnect)
 
     def _reject(self, error: ClientError, *, is_accepted: bool) -> None:
@@ -390,6 +419,7 @@ class Client:
         client, ping_seconds = self._connection_id or "", self._connection.ping_seconds
         self._send(Connected(command_id, client, ping_seconds, subscriptions, left))
         if self._held is not None:
+            self._send_collected()
             self._held.release()
 
     def _look_up(self, command: ReadHistory | ReadPresence) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from typing import ClassVar
 
 from wsrelay.core.messaging.commands import Subscribe
@@ -36,6 +37,12 @@ class SubscriptionState(StrEnum):
     SUBSCRIBED = "subscribed"
     PUBLISHING = "publishing"
     ENDED = "ended"
+
+
+@lru_cache(maxsize=4096)
+def _settled(channel: str) -> Subscribe:
+    """Return what is left of a command that has been carried out, shared by all clients on the channel."""
+    return Subscribe(0, channel)
 
 
 class Subscription:
@@ -87,7 +94,10 @@ class Subscription:
         """
         if self._command.must_recover and not start.recovered:
             return self._step("failed", ClientError.UNRECOVERABLE)
-        return self._step("subscribed", start, terms)
+        effects = self._step("subscribed", start, terms)
+        if self.is_subscribed:
+            self._command = _settled(self._command.channel)
+        return effects
 
     def failed(self, error: ClientError) -> list[Effect]:
         """Take the failure of what was begun."""

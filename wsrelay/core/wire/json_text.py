@@ -17,7 +17,7 @@ def parse_json(text: str | bytes) -> object:
         ValueError: It is none, or it is nested too deeply or has a number too long to be read.
     """
     try:
-        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_reject_constant)
+        return _DECODER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -57,3 +57,7 @@ def embed_json(data: bytes) -> bytes:
 
 def _reject_constant(name: str) -> float:
     raise ValueError(name)
+
+
+# Made once: `json.loads` with any option makes one each time, which costs more than reading a short text.
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)

@@ -6,6 +6,7 @@ field of type `bytes` is bytes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -163,7 +164,8 @@ def _channel(request: Mapping[str, Any]) -> str:
     name = request.get("channel")
     try:
         if isinstance(name, str):
-            return check_channel(name)
+            # Kept once, however many clients are subscribed.
+            return sys.intern(check_channel(name))
     except ChannelError:
         pass
     raise _BadRequestError
