@@ -161,6 +161,21 @@ class ServerSubscriptionTests(CentrifugoCase):
         self.broker.sink.subscribed("room")
         self.assertEqual(self.take(connection), [{"push": {"channel": "room", "subscribe": {"data": [1]}}}])
 
+    def test_subscription_ends_when_the_application_said_and_the_client_is_told(self) -> None:
+        connection, client = self.connect(USER)
+        client.subscribe_by_server(ServerSubscription("room", expires=EPOCH + 60))
+        self.broker.sink.subscribed("room")
+        self.take(connection)
+        self.clock.advance(60 + REFRESH_GRACE_SECONDS + RESOLUTION_SECONDS)
+        (push,) = self.take(connection)
+        self.assertEqual((push["push"]["channel"], push["push"]["unsubscribe"]["code"]), ("room", 2501))
+        self.assertEqual(client.session.channels, ())
+
+    def test_subscription_that_has_ended_already_does_not_begin(self) -> None:
+        connection, client = self.connect(USER)
+        client.subscribe_by_server(ServerSubscription("room", expires=EPOCH))
+        self.assertEqual((self.take(connection), client.session.channels, self.broker.log), ([], (), []))
+
     def test_channel_that_does_not_exist_or_is_subscribed_changes_nothing(self) -> None:
         connection, client = self.connect(USER)
         self.subscribe(connection, client, "room")

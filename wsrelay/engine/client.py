@@ -223,9 +223,12 @@ class Client:
 
     def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
         """See `RegisteredClient.subscribe_by_server`."""
+        expires = subscription.expires
+        if expires is not None and expires <= self._services.now():
+            return
         effects = self._session.subscribe_by_server(subscription, since)
-        if effects and subscription.data:
-            self._channel_terms.grant(subscription.channel, ChannelGrant(data=subscription.data))
+        if effects and (subscription.data or expires is not None):
+            self._channel_terms.grant(subscription.channel, ChannelGrant(expires, data=subscription.data))
         self._perform(effects)
 
     def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:

@@ -36,9 +36,9 @@ ENDS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False).fil
 class RoundTripTests(SynchronousTestCase):
     """Commands come back as they were."""
 
-    @given(USERS, ONE, PAYLOADS, PAYLOADS, SINCE)
-    def test_subscribe(self, user: str, client: str, info: bytes, data: bytes, since: Any) -> None:
-        command = SubscribeCommand(user, ServerSubscription("room:1", info, data), client, since)
+    @given(USERS, ONE, PAYLOADS, PAYLOADS, SINCE, ENDS)
+    def test_subscribe(self, user: str, client: str, info: bytes, data: bytes, since: Any, end: float | None) -> None:
+        command = SubscribeCommand(user, ServerSubscription("room:1", info, data, end), client, since)
         self.assertEqual(read_control(command.to_bytes()), command)
 
     @given(USERS, ONE, ENDS, st.booleans())
@@ -52,7 +52,7 @@ class RoundTripTests(SynchronousTestCase):
 
     def test_longest_command_fits_into_a_control_message(self) -> None:
         payload = b'"%s"' % (b"x" * (MAX_PAYLOAD_BYTES - 2))
-        subscription = ServerSubscription("x" * 255, payload, payload)
+        subscription = ServerSubscription("x" * 255, payload, payload, -5e-324)
         since = (2**64 - 1, "\x01" * MAX_EPOCH_CHARACTERS)
         command = SubscribeCommand("\x01" * 255, subscription, "\x01" * MAX_CLIENT_CHARACTERS, since)
         self.assertEqual(read_control(command.to_bytes()), command)
@@ -96,6 +96,7 @@ class ReadSubscribeTests(SynchronousTestCase):
             ("b64info", 5),
             ("data", "x" * MAX_PAYLOAD_BYTES),
             ("b64data", {}),
+            ("expire_at", "soon"),
             ("recover_since", 5),
             ("recover_since", []),
             ("recover_since", {"offset": -1}),

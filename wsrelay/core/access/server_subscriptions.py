@@ -17,17 +17,19 @@ MAX_SUBSCRIPTIONS = 128
 
 @dataclass(frozen=True, slots=True)
 class ServerSubscription:
-    """A channel that a client is subscribed to when it connects.
+    """A channel that a client is subscribed to without having asked: when it connects, or by the application later.
 
     Attributes:
         channel: The channel's name, inside the grammar.
         info: What other clients of the channel are told about this one, as JSON on one line; empty if nothing.
         data: What the client is told when it is subscribed, as JSON on one line; empty if nothing.
+        expires: When the subscription ends, in seconds since the epoch. If None, it lasts as long as the connection.
     """
 
     channel: str
     info: bytes = b""
     data: bytes = b""
+    expires: float | None = None
 
 
 def read_subscriptions(claims: Mapping[str, object]) -> tuple[ServerSubscription, ...]:

@@ -35,7 +35,7 @@ class SubscribeCommand:
 
     Attributes:
         user: The user. Empty for an anonymous client.
-        subscription: The channel, and what is told about the clients and to them.
+        subscription: The channel, what is told about the clients and to them, and when it ends.
         client: The one connection that is subscribed. If empty, all of the user's are.
         since: The offset to recover from, and its epoch. If None, nothing is recovered.
     """
@@ -55,6 +55,7 @@ class SubscribeCommand:
             # In base64, so that every process has the same bytes: a number of JSON is not written as it was read.
             "b64info": b64encode(subscription.info).decode(),
             "b64data": b64encode(subscription.data).decode(),
+            "expire_at": subscription.expires,
         }
         if self.since is not None:
             offset, epoch = self.since
@@ -94,14 +95,15 @@ def read_subscribe(document: Mapping[str, object]) -> SubscribeCommand:
 
     Args:
         document: `user`, `client` and `channel`; `info`, `data`, and both in base64 (see `read_payload`);
-            `recover_since`, an object of `offset` and `epoch`. What else is in it is ignored.
+            `recover_since`, an object of `offset` and `epoch`; `expire_at`, seconds since the epoch, where 0 or none is
+            no end. What else is in it is ignored.
 
     Raises:
         ClaimError: It names nobody, or no channel, or says something that makes no sense.
     """
     user, client = read_target(document)
     info, data = read_payload(document, "info"), read_payload(document, "data")
-    subscription = ServerSubscription(read_channel(document), info, data)
+    subscription = ServerSubscription(read_channel(document), info, data, read_end(document, None))
     return SubscribeCommand(user, subscription, client, _read_since(document.get("recover_since")))
 
 

@@ -139,11 +139,8 @@ class Methods:
 
     async def _subscribe(self, fields: Fields) -> bytes:
         _check_no_session(fields)
-        if fields.integer("expire_at", 0, 2**63 - 1):
-            # Ignored it would be a limit that does not limit.
-            raise MethodError(NOT_AVAILABLE, "expire_at is not offered here: unsubscribe the client when it is time")
         fields.document("override")
-        names = ("user", "client", "channel", "info", "b64info", "data", "b64data", "recover_since")
+        names = ("user", "client", "channel", "info", "b64info", "data", "b64data", "recover_since", "expire_at")
         await self._operations.subscribe(read_subscribe(fields.present(*names)))
         return _EMPTY
 
