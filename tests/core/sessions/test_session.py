@@ -909,10 +909,14 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         self.assertEqual(session.subscribe_by_server(ServerSubscription("talk")), [])
         self.assertEqual(session.subscribe_by_server(ServerSubscription("nowhere")), [])
 
-    def test_client_without_commands_is_subscribed_to_nothing_and_does_not_get_another_end(self) -> None:
+    def test_client_without_commands_is_subscribed_to_nothing_and_gets_another_end_without_grace(
+        self,
+    ) -> None:
         session = connected("talk")
         self.assertEqual(session.subscribe_by_server(ServerSubscription("a")), [])
-        self.assertEqual(session.expires(100.0), [])
+        self.assertEqual(session.expires(100.0), [ExpireAt(100.0)])
+        self.assertEqual(session.identity.expires, 100.0)
+        self.assertEqual(session.expires(None), [ExpireAt(None)])
 
     def test_client_that_must_recover_and_cannot_may_subscribe_again(self) -> None:
         session = connected_by_commands()

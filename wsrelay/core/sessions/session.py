@@ -487,9 +487,10 @@ class Session:
         return [ConfirmRefresh(command_id), ExpireAt(_with_grace(identity.expires))]
 
     def _expires(self, at: float | None) -> list[Effect]:
-        if not self._acceptance.has_commands:
-            return []
         self.identity = replace(self.identity, expires=at)
+        if not self._acceptance.has_commands:
+            # It has no way to show a new credential in time.
+            return [ExpireAt(at)]
         return [ConfirmRefresh(0), ExpireAt(_with_grace(at))]
 
     def _subscription_refreshed(self, command_id: int, expires_seconds: int | None) -> list[Effect]:
