@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,25 @@ class TwoProcessesTests(CentCase):
         self.assertEqual({each.user for each in self.api.presence(request).presence.values()}, {"42"})
         stats = self.api.presence_stats(cent.PresenceStatsRequest(channel="lobby"))
         self.assertEqual((stats.num_clients, stats.num_users), (2, 1))
+
+    def test_client_of_the_other_process_is_subscribed_and_its_end_is_moved(self) -> None:
+        answer = requests.post(f"{self.one.url}/api/tickets", json={"sub": "42"}, headers={"X-API-Key": KEY}, timeout=5)
+        url = f"{self.other.url.replace('http', 'ws', 1)}/connection/websocket"
+        client = self.enterContext(socket_to(url))
+        client.send(json.dumps({"id": 1, "connect": {"token": answer.json()["ticket"]}}))
+        self.assertIn("connect", json.loads(client.recv(DEADLINE)))
+        position = self.publish("chat", 1)
+        self.publish("chat", 2, tags={"a": "b"})
+        since = cent.StreamPosition(offset=position.offset or 0, epoch=position.epoch or "")
+        self.api.subscribe(cent.SubscribeRequest(user="42", channel="chat", data={"n": 1}, recover_since=since))
+        lines: list[str] = []
+        while len(lines) < 2:
+            lines += str(client.recv(DEADLINE)).split("\n")
+        first, second = (json.loads(line)["push"] for line in lines)
+        self.assertEqual((first["channel"], first["subscribe"]["data"]), ("chat", {"n": 1}))
+        self.assertEqual((second["pub"]["data"], second["pub"]["tags"]), (2, {"a": "b"}))
+        self.api.refresh(cent.RefreshRequest(user="42", expired=True))
+        self.assert_closed(client, 3005, "credential expired")
 
     def test_unsubscribe_closes_raw_clients_of_that_channel(self) -> None:
         news, room = (self.join(self.other, channel) for channel in ("news", "room:1"))

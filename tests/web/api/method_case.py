@@ -33,8 +33,8 @@ class MethodCase(SynchronousTestCase):
         """Make the relay."""
         self.clock = Clock()
         self.broker: Any = MemoryBroker(self.clock, lambda: BASE_MS / 1000 + 1)
-        self.broker.start()
         self.relay = self.make_relay(self.broker)
+        self.broker.start()
 
     def make_relay(self, broker: Any) -> InMemoryRelay:
         """Return a relay with this broker."""
