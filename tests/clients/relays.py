@@ -26,6 +26,7 @@ HISTORY_SIZE = 2000
 
 _NAMESPACES = f"""
 centrifugo = true
+origins = ["http://127.0.0.1:*"]
 metrics = true
 token_leeway_seconds = 0
 drain_timeout_seconds = 3

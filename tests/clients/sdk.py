@@ -207,13 +207,21 @@ class Record:
                 return event
         return None
 
+    def _wait_for_more(self, seconds: float) -> bool:
+        """Wait until there may be more lines.
+
+        Returns:
+            False if there were none in time.
+        """
+        return self._changed.wait(seconds)
+
     def _wait(self, find: Callable[[], Any], missing: str, pause: float = 0.0) -> Any:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             with self._changed:
                 if (found := find()) is not None:
                     return found
-                if self._end is not None or not self._changed.wait(deadline - time.monotonic()):
+                if self._end is not None or not self._wait_for_more(deadline - time.monotonic()):
                     last = "\n".join(json.dumps(event)[:300] for event in self._events[-25:])
                     why = self._end or "the deadline has passed"
                     raise AssertionError(f"{missing}: {why}; the last of {len(self._events)} events:\n{last}")

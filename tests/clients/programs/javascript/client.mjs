@@ -14,7 +14,7 @@ const perform = makeDriver({
   Centrifuge: binary ? ForProtobuf : ForJSON,
   binary,
   // Node before version 22 has none of its own.
-  options: { websocket: WebSocket },
+  options: () => ({ websocket: WebSocket }),
   report: (line) => process.stdout.write(JSON.stringify(line) + "\n"),
 });
 createInterface({ input: process.stdin })

@@ -9,9 +9,10 @@ const RESUBSCRIBE_DELAYS = { minResubscribeDelay: 20, maxResubscribeDelay: 250 }
  * @param Centrifuge the SDK's class: that for JSON, or that for Protobuf
  * @param report called with each event and each result
  * @param binary whether the SDK takes and gives bytes instead of values
- * @param options more options of the clients
+ * @param options returns more options of a client for its address
+ * @param endpoint returns what the SDK is given as the address
  */
-export function makeDriver({ Centrifuge, report, binary = false, options = {} }) {
+export function makeDriver({ Centrifuge, report, binary = false, options = () => ({}), endpoint = (url) => url }) {
   const clients = new Map();
   const encode = (value) => (binary ? new TextEncoder().encode(JSON.stringify(value)) : value);
   const decode = (data) => (binary && data != null ? JSON.parse(new TextDecoder().decode(data)) : data);
@@ -61,7 +62,12 @@ export function makeDriver({ Centrifuge, report, binary = false, options = {} })
 
   const commands = {
     connect({ name, url, token, tokens }) {
-      const client = new Centrifuge(url, { ...DELAYS, ...options, token, getToken: getter(tokens, "token wanted", { name }) });
+      const client = new Centrifuge(endpoint(url), {
+        ...DELAYS,
+        ...options(url),
+        token,
+        getToken: getter(tokens, "token wanted", { name }),
+      });
       client.on("connecting", ({ code, reason }) => report({ event: "connecting", name, code, reason }));
       client.on("connected", ({ client, transport }) => report({ event: "connected", name, client, transport }));
       client.on("disconnected", ({ code, reason }) => report({ event: "disconnected", name, code, reason }));
