@@ -121,6 +121,41 @@ class Page:
             {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
         )
 
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key that writes nothing.
+
+        Args:
+            key: Its name, such as ArrowRight.
+            code: Its code on Windows, which browsers go by.
+        """
+        fields = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        for kind in ("keyDown", "keyUp"):
+            self._session.call("Input.dispatchKeyEvent", {"type": kind, **fields})
+
+    def drag(self, selector: str, right: int, down: int, *, grip: int = 8) -> None:
+        """Take an element with the mouse near its upper left corner and move it, in ten steps. `drop` lets it go.
+
+        Args:
+            selector: The element.
+            right: How far to the right, in CSS pixels.
+            down: How far down.
+            grip: How far from the corner it is taken.
+        """
+        corner = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        x, y = self.evaluate(f"(r => [r.x + {grip}, r.y + {grip}])({corner})")
+        self._mouse("mousePressed", x, y)
+        for step in range(1, 11):
+            self._held = x + right * step / 10, y + down * step / 10
+            self._mouse("mouseMoved", *self._held)
+
+    def drop(self) -> None:
+        """Let go of what `drag` has moved."""
+        self._mouse("mouseReleased", *self._held)
+
+    def _mouse(self, kind: str, x: float, y: float) -> None:
+        fields = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
+        self._session.call("Input.dispatchMouseEvent", fields)
+
     def controls(self) -> list[tuple[str, str]]:
         """Return role and accessible name of every field and button, as screen readers get them."""
         nodes = self._session.call("Accessibility.getFullAXTree")["nodes"]
