@@ -10,9 +10,9 @@ const between = (value) => Math.min(1, Math.max(0, value));
 
 /** Return a hue that is always the same for a text. */
 export function hueOf(text) {
-  let hash = 0;
-  for (const character of text) hash = (hash * 31 + character.codePointAt(0)) % 360;
-  return hash;
+  let hash = 2166136261;
+  for (const character of text) hash = Math.imul(hash ^ character.codePointAt(0), 16777619);
+  return (hash >>> 0) % 360;
 }
 
 /** Return the card of a message, or null if it is none: whoever may publish may publish anything. */

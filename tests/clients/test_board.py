@@ -76,12 +76,14 @@ class BoardTests(SynchronousTestCase):
     def test_card_is_added_written_on_moved_and_removed_for_every_visitor(self) -> None:
         one, two = self.visit(), self.visit()
         one.wait_for("document.querySelectorAll('#visitors li').length === 2")
+        one.bring_to_front()
         one.click("#add")
         one.type("hello")
         one.evaluate("document.activeElement.blur()")
         self.wait_for_text(two, "hello")
 
         before = self.cards(one)
+        two.bring_to_front()
         two.evaluate("document.querySelector('.card').focus()")
         two.press("ArrowRight", 39)
         for page in (one, two):
@@ -100,6 +102,7 @@ class BoardTests(SynchronousTestCase):
         self.add(id="a", x=0.1, y=0.1, text="drag me")
         for page in (one, two):
             self.wait_for_text(page, "drag me")
+        one.bring_to_front()
         one.drag(".card", 200, 100)
         two.wait_for(f"Object.values({_CARDS})[0].x > 0.15")
         self.assertEqual(self.programs.xlen("wsrelay:board"), 1)

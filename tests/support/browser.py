@@ -96,6 +96,10 @@ class Page:
                 raise BrowserError(f"still {value!r} after {seconds} s: {js}")
             time.sleep(0.05)
 
+    def bring_to_front(self) -> None:
+        """Make it the tab that is seen: others get the mouse and keys late."""
+        self._session.call("Page.bringToFront")
+
     def type(self, text: str) -> None:
         """Put text into the focused element, as an input method would."""
         self._session.call("Input.insertText", {"text": text})
