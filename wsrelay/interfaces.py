@@ -552,12 +552,19 @@ class IDialect(Interface):
     has_gap_event = Attribute(
         "Whether `encode` has a form for `Gap`: a bool. If False, a gap ends the connection or the subscription."
     )
+    has_pong = Attribute("Whether clients answer what `ping` returns: a bool. One that does not in time is gone.")
 
     def open(handshake: Handshake) -> Sequence[Command]:
         """Read the commands that a handshake amounts to.
 
         Raises:
             HTTPError: The handshake makes no sense in this dialect.
+        """
+
+    def first_message(handshake: Handshake) -> Message | None:
+        """Return what a handshake carries that counts as the client's first message. None if it carries nothing.
+
+        Only dialects whose clients connect by a command have one.
         """
 
     def decode(message: Message, *, is_connected: bool) -> Sequence[Command]:

@@ -12,6 +12,7 @@ from random import Random
 from socket import gethostname
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
 
 from wsrelay.app.health import Health
 from wsrelay.auth.build import Authentication
@@ -23,7 +24,7 @@ from wsrelay.core.access.permissions import check_publish
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.dialects import CENTRIFUGO, CENTRIFUGO_PROTOBUF, RAW, SSE, Route
+from wsrelay.dialects import CENTRIFUGO_ROUTES, RAW, SSE, Route
 from wsrelay.engine.node import Node
 from wsrelay.engine.operations import Operations
 from wsrelay.engine.reactor_lag import LagMeter
@@ -80,8 +81,7 @@ class Relay:
 
 def routes(settings: Settings) -> tuple[Route, ...]:
     """Return the routes that the settings switch on."""
-    centrifugo = (CENTRIFUGO_PROTOBUF, CENTRIFUGO) if settings.centrifugo else ()
-    return (RAW, *((SSE,) if settings.sse else ()), *centrifugo)
+    return (RAW, *((SSE,) if settings.sse else ()), *(CENTRIFUGO_ROUTES if settings.centrifugo else ()))
 
 
 def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:
@@ -100,6 +100,13 @@ def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:
         history=min(CHAT_PAGE_HISTORY, (rule.history_size if rule else None) or 0),
         is_base64=rule is not None and rule.frames is FrameType.BINARY,
     )
+
+
+def _hint(route: Route, check: HandshakeCheck, trusted_proxies: int) -> Resource:
+    """Return what responds to requests at the path of a route that are for no WebSocket and no stream."""
+    if route.transport == "websocket":
+        return WebSocketHint(check, trusted_proxies)
+    return StreamHint(check, trusted_proxies, route.methods)
 
 
 def build_relay(
@@ -206,10 +213,7 @@ def build_relay(
         api=api,
         max_body_bytes=settings.api_max_body_bytes if settings.api_keys else 0,
         presence=presence,
-        websocket_hint=WebSocketHint(check, settings.trusted_proxies),
-        websocket_paths=[route.path for route in spoken if route.transport == "websocket"],
-        stream_hint=StreamHint(check, settings.trusted_proxies),
-        stream_paths=[route.path for route in spoken if route.transport == "sse"],
+        hints={route.path: _hint(route, check, settings.trusted_proxies) for route in spoken},
         chat_page=chat_page(settings, namespaces),
         body_timeout_seconds=settings.handshake_timeout_seconds,
         clock=clock,

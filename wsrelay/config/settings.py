@@ -125,7 +125,7 @@ class Settings:
     centrifugo: bool = _listening(
         SWITCH,
         False,
-        "Serve Centrifugo's client protocol, in JSON and Protobuf, at /connection/websocket, for its SDKs.",
+        "Serve Centrifugo's client protocol, in JSON and Protobuf, below /connection/.",
     )
     personal_channel: str = _listening(
         TEXT,

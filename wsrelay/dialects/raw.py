@@ -64,6 +64,7 @@ class RawDialect:
     subprotocols = ("wsrelay",)
     acceptance = Acceptance.SUBSCRIBED
     has_gap_event = False
+    has_pong = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:
         """Subscribe to the channel that the URL names, percent-decoded (RFC 3986 section 2.1).
@@ -81,6 +82,10 @@ class RawDialect:
         if only_publishes and newest:
             raise HTTPError(_NOTHING_RECEIVED)
         return [Subscribe(0, channel, newest=newest, only_publishes=only_publishes)]
+
+    def first_message(self, _handshake: Handshake) -> Message | None:
+        """Find nothing: a credential that is promised comes as a message of its own."""
+        return None
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Take every message for a publication on the client's channel, but for a credential that is still to come."""

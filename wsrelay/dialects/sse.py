@@ -125,10 +125,15 @@ class SSEDialect:
     subprotocols = ()
     acceptance = Acceptance.AUTHENTICATED
     has_gap_event = True
+    has_pong = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:
         """Subscribe to the channels that the URL names, each once, in order, from the positions that the client has."""
         return read_subscriptions(handshake)
+
+    def first_message(self, _handshake: Handshake) -> Message | None:
+        """Find nothing: a stream has one direction."""
+        return None
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Reject every message: a stream has one direction."""

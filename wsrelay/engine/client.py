@@ -148,6 +148,8 @@ class Client:
             self._handshake = None
         if self._session.awaits_credential:
             self._await_credential()
+            if (message := self._dialect.first_message(handshake)) is not None:
+                self.received(message)
 
     def received(self, message: Message) -> None:
         """Take a message of the client."""
@@ -547,12 +549,14 @@ class Client:
     def _end_subscription(self, channel: str, error: ClientError) -> None:
         # Nothing has been subscribed yet, so that the session's release has nothing to undo.
         effects = self._session.subscribe_failed(channel, error)
-        self._perform(effect for effect in effects if not isinstance(effect, UnsubscribeChannel))
+        self._perform(
+            each for each in effects if not (isinstance(each, UnsubscribeChannel) and each.channel == channel)
+        )
 
     def _subscribe(self, effect: SubscribeChannel) -> None:
         channel = effect.channel
         is_welcomed = self._session.is_connected or not self._dialect.acceptance.has_commands
-        if effect.is_initial and self._held is None and not is_welcomed:
+        if self._held is None and not is_welcomed:
             self._held = HeldWriter(self._connection.writer)
         outcome = self._services.subscriptions.subscribe(
             self._subscriber, channel, self._encoding(channel), effect.since, effect.newest

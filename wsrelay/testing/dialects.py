@@ -51,6 +51,7 @@ class LineDialect:
     subprotocols = ()
     acceptance = Acceptance.SUBSCRIBED
     has_gap_event = False
+    has_pong = True
 
     def __init__(self, name: str = "line") -> None:
         self.name = name
@@ -62,6 +63,10 @@ class LineDialect:
         """See `IDialect.open`."""
         names = handshake.path.rpartition("/")[2]
         return [Subscribe(0, name) for name in names.split(",") if name]
+
+    def first_message(self, _handshake: Handshake) -> Message | None:
+        """See `IDialect.first_message`."""
+        return None
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """See `IDialect.decode`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -15,8 +15,6 @@ from wsrelay.web.chat_page import CONTENT_SECURITY_POLICY, ChatPage, chat_page_f
 from wsrelay.web.one_request import MAX_DROPPED_BYTES, OneRequest, OneRequestChannel
 from wsrelay.web.probes import MetricsResource, TextResource
 from wsrelay.web.responses import TextResponse, add_security_headers
-from wsrelay.web.stream_hint import StreamHint
-from wsrelay.web.websocket_hint import WebSocketHint
 
 __all__ = ["build_site"]
 
@@ -98,10 +96,7 @@ def build_site(
     api: RelayAPI | None = None,
     max_body_bytes: int = MAX_DROPPED_BYTES,
     presence: Resource | None = None,
-    websocket_hint: WebSocketHint,
-    websocket_paths: Iterable[str],
-    stream_hint: StreamHint,
-    stream_paths: Iterable[str],
+    hints: Mapping[str, Resource],
     chat_page: ChatPage | None,
     body_timeout_seconds: float,
     clock: IReactorTime,
@@ -115,10 +110,8 @@ def build_site(
         api: The resource at ``/api``. If None, requests there are told that the API is disabled.
         max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
         presence: The resource at ``/presence``. If None, there is no such path.
-        websocket_hint: Responds to plain requests at the paths of WebSockets.
-        websocket_paths: These paths, such as ``/ws/``, which stands for every path below it.
-        stream_hint: Responds to requests at the paths of event streams that do not ask for one.
-        stream_paths: These paths.
+        hints: Responds to requests at the paths of WebSockets and streams that do not ask for one, by path; ``/ws/``
+            stands for every path below it.
         chat_page: What the chat page shows. If None, there is no such page.
         body_timeout_seconds: The time within which a request's body has to arrive.
         clock: Runs the timeouts.
@@ -131,10 +124,8 @@ def build_site(
     root.putChild(b"api", _API_DISABLED if api is None else api)
     if presence is not None:
         root.putChild(b"presence", presence)
-    for path in websocket_paths:
-        _put_at(root, path, websocket_hint)
-    for path in stream_paths:
-        _put_at(root, path, stream_hint)
+    for path, hint in hints.items():
+        _put_at(root, path, hint)
     if chat_page is not None:
         static = _Folder()
         for file_name, file in chat_page_files(chat_page).items():
@@ -148,11 +139,13 @@ def build_site(
 
 
 def _put_at(root: Resource, path: str, resource: Resource) -> None:
-    """Put a resource at a path, in folders of its own."""
+    """Put a resource at a path, in folders that are made where there are none."""
     *names, last = path.strip("/").encode().split(b"/")
     folder = root
     for name in names:
-        inner = _Folder()
-        folder.putChild(name, inner)
+        inner = folder.getStaticEntity(name)
+        if inner is None:
+            inner = _Folder()
+            folder.putChild(name, inner)
         folder = inner
     folder.putChild(last, resource)

@@ -1,6 +1,8 @@
-"""The response to requests at the paths of event streams that do not ask for one: HEAD, OPTIONS, and mistakes."""
+"""The response to requests at the paths of streams that do not ask for one: HEAD, OPTIONS, and mistakes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -14,8 +16,6 @@ from wsrelay.web.responses import respond_text
 
 __all__ = ["StreamHint"]
 
-_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
-_NOT_GET = ErrorResponse(405, "An event stream is read with GET.", (_ALLOW,))
 _NO_CHANNEL = ErrorResponse(404, "Event streams are at /sse/<channel>, further channels at ?channel=<channel>.")
 
 
@@ -27,14 +27,20 @@ class StreamHint(Resource):
     Args:
         check: Finds the reason for which a request for a stream would be rejected.
         trusted_proxies: How many proxies in front of the relay append to X-Forwarded-Proto.
+        methods: The methods by which a stream is asked for.
     """
 
     isLeaf = True
 
-    def __init__(self, check: HandshakeCheck, trusted_proxies: int) -> None:
+    def __init__(self, check: HandshakeCheck, trusted_proxies: int, methods: Sequence[str] = ("GET",)) -> None:
         super().__init__()
         self._check = check
         self._trusted_proxies = trusted_proxies
+        self._methods = methods
+        heads = ("HEAD",) if "GET" in methods else ()
+        self._allow = ("Allow", ", ".join((*methods, *heads, "OPTIONS")))
+        verbs = " or ".join(methods)
+        self._other_method = ErrorResponse(405, f"A stream is asked for with {verbs} here.", (self._allow,))
 
     def render(self, request: Request) -> bytes | int:
         """Respond to HEAD as to the GET, to OPTIONS with what is permitted, and to other methods with 405."""
@@ -42,10 +48,10 @@ class StreamHint(Resource):
         if (rejection := self._check.check_origin(handshake)) is not None:
             return _respond(request, rejection)
         if request.method == b"OPTIONS":
-            return _respond_options(request, handshake)
+            return self._respond_options(request, handshake)
         _set_headers(request, cors_headers(handshake.origin))
-        if request.method not in (b"GET", b"HEAD"):
-            return _respond(request, _NOT_GET)
+        if request.method not in (b"GET", b"HEAD") or "GET" not in self._methods:
+            return _respond(request, self._other_method)
         # A GET comes here if its path has no channel at all; the router has taken every other one.
         error = _NO_CHANNEL if request.method == b"GET" else self._check.find_error(handshake)
         if error is not None:
@@ -53,14 +59,14 @@ class StreamHint(Resource):
         request.setHeader(b"content-type", b"text/event-stream")
         return b""
 
-
-def _respond_options(request: Request, handshake: Handshake) -> int:
-    _set_headers(request, (_ALLOW,))
-    _set_headers(request, cors_headers(None) if handshake.origin is None else preflight_headers(handshake.origin))
-    request.setResponseCode(204)
-    # Not by returning no bytes, of which twisted.web sends the length (RFC 9110 section 8.6 forbids it).
-    request.finish()
-    return NOT_DONE_YET
+    def _respond_options(self, request: Request, handshake: Handshake) -> int:
+        origin = handshake.origin
+        headers = cors_headers(None) if origin is None else preflight_headers(origin, self._methods)
+        _set_headers(request, (self._allow, *headers))
+        request.setResponseCode(204)
+        # Not by returning no bytes, of which twisted.web sends the length (RFC 9110 section 8.6 forbids it).
+        request.finish()
+        return NOT_DONE_YET
 
 
 def _respond(request: Request, response: ErrorResponse) -> bytes:

@@ -33,5 +33,7 @@ class CORSTests(SynchronousTestCase):
         fields = dict(preflight_headers("null"))
         self.assertEqual(fields["Access-Control-Allow-Origin"], "null")
         self.assertEqual(fields["Access-Control-Allow-Methods"], "GET")
-        self.assertEqual(fields["Access-Control-Allow-Headers"], "Authorization, Cache-Control, Last-Event-ID")
+        self.assertEqual(
+            fields["Access-Control-Allow-Headers"], "Authorization, Cache-Control, Content-Type, Last-Event-ID"
+        )
         self.assertEqual(fields["Access-Control-Max-Age"], "7200")

@@ -14,9 +14,12 @@ from wsrelay.core.messaging.messages import Message
 from wsrelay.core.wire.deflate import LEAST_BYTES
 from wsrelay.core.wire.event_stream import EventBatch, PositionedLines
 from wsrelay.core.wire.framing import (
+    BlockFraming,
+    DataEventFraming,
     DeflatedWebSocketFraming,
     EventStreamFraming,
     Framing,
+    LineFraming,
     SeveralChannelsFraming,
     WebSocketFraming,
 )
@@ -112,3 +115,16 @@ class DeflatedFramingTests(SynchronousTestCase):
     def test_client_that_did_not_agree_on_compression_cannot_read_it(self) -> None:
         framed = DeflatedWebSocketFraming().frame([Message(b"x" * 500)])
         self.assertRaises(AssertionError, read_frames, framed)
+
+
+class StreamFramingTests(SynchronousTestCase):
+    """The framings of streams of messages."""
+
+    def test_messages_are_events_lines_or_one_behind_the_other(self) -> None:
+        messages = [Message(b"1\n2"), Message(b"3", True)]
+        for framing, expected in (
+            (DataEventFraming(), b"data: 1\ndata: 2\n\ndata: 3\n\n"),
+            (LineFraming(), b"1\n2\n3\n"),
+            (BlockFraming(), b"1\n23"),
+        ):
+            self.assertEqual((framing.frame(messages), framing.frame([])), (expected, b""))

@@ -21,8 +21,14 @@ class ParseHeadTests(SynchronousTestCase):
         return error.response.text
 
     def test_plain_request_has_method_and_path_without_query(self) -> None:
-        data = head("POST /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")
-        self.assertEqual(parse_head(data), RequestHead(b"POST", "/a/b", data, is_upgrade=False, websocket_head=b""))
+        data = head("PUT /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")
+        self.assertEqual(parse_head(data), RequestHead(b"PUT", "/a/b", data, is_upgrade=False, websocket_head=b""))
+
+    def test_post_has_the_length_and_type_of_its_body_and_is_no_upgrade(self) -> None:
+        lines = ("Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13")
+        found = parse_head(head("POST /a?c=d HTTP/1.1", "Host: x", "Content-Length: 3", "content-type: a/b", *lines))
+        self.assertEqual((found.has_body, found.fields[b"content-length"], found.content_type), (True, "3", "a/b"))
+        self.assertEqual((found.is_upgrade, found.websocket_head, found.query), (False, b"", "c=d"))
 
     def test_target_in_absolute_form_is_its_path_at_its_host(self) -> None:
         """It replaces the Host field (RFC 9112 section 3.2.2)."""

@@ -37,11 +37,14 @@ class Connect:
         credential: The client's credential. If None, it connects without one.
         positions: The positions from which it resumes on channels that it is subscribed to without asking, by channel;
             as the client sent them.
+        channels: Channels that it wants to be subscribed to with the connect, as far as it may: of a client that sends
+            no other command.
     """
 
     id: int
     credential: Credential | None
     positions: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,9 @@ class _Connecting:
         command: The command.
 
     Attributes:
-        id: The id of the command.
+        id: The id of the command. If 0, a failure ends the connection.
         positions: From where the client resumes, by channel.
+        channels: What it wants to be subscribed to.
         queue: Commands that came behind it.
         data: What the client is told of channels that it is subscribed to without having asked.
         subscribed: What it is subscribed to so far.
@@ -143,6 +144,7 @@ class _Connecting:
     def __init__(self, command: Connect) -> None:
         self.id = command.id
         self.positions = command.positions
+        self.channels = command.channels
         self.queue: list[Command] = []
         self.data: dict[str, bytes] = {}
         self.subscribed: list[Subscribed] = []
@@ -399,16 +401,27 @@ class Session:
         return effects if expires is None else [*effects, ExpireAt(expires)]
 
     def _subscribe_unasked(self, connecting: _Connecting) -> list[Effect]:
-        """Subscribe to what the client's credential names, of which its connect reply tells."""
-        found = server_subscriptions(self._namespaces, self.identity)[:MAX_CHANNELS]
-        if not found:
+        """Subscribe to what the credential names and the connect asks for, of which the connect reply tells."""
+        found = server_subscriptions(self._namespaces, self.identity)
+        named = dict.fromkeys(each.channel for each in found)
+        wishes = [
+            each
+            for each in dict.fromkeys(connecting.channels)
+            if each not in named and check_subscribe(self._namespaces, self.identity, each) is None
+        ]
+        channels = [*named, *wishes][:MAX_CHANNELS]
+        if not channels:
             return self._welcome(connecting)
         self._state = SessionState.SUBSCRIBING
         connecting.data = {each.channel: each.data for each in found if each.data}
         self._subscriptions = {
-            each.channel: _unasked(each.channel, connecting.positions.get(each.channel)) for each in found
+            each: _unasked(each, connecting.positions.get(each), is_wish=each not in named) for each in channels
         }
         return [effect for each in self._subscriptions.values() for effect in each.subscribe()]
+
+    def _complete(self, connecting: _Connecting) -> list[Effect]:
+        is_complete = all(each.is_subscribed for each in self._subscriptions.values())
+        return self._welcome(connecting) if is_complete else []
 
     def _welcome(self, connecting: _Connecting) -> list[Effect]:
         self._state, self._connecting = SessionState.CONNECTED, None
@@ -423,8 +436,7 @@ class Session:
             self._connecting.subscribed += [
                 each.reply for each in report if isinstance(each, SendReply) and isinstance(each.reply, Subscribed)
             ]
-            is_complete = all(each.is_subscribed for each in self._subscriptions.values())
-            return self._welcome(self._connecting) if is_complete else []
+            return self._complete(self._connecting)
         # A client that waits for its 101 needs no reply: an open connection is a subscribed one.
         effects = report if self._is_accepted else []
         if report and all(each.is_subscribed for each in self._subscriptions.values()):
@@ -435,7 +447,14 @@ class Session:
         return effects
 
     def _initial_failed(self, channel: str, error: ClientError) -> list[Effect]:
-        return self._reject(error) if channel in self._subscriptions else []
+        subscription = self._subscriptions.get(channel)
+        if subscription is None:
+            return []
+        if self._connecting is None or not subscription.is_wish or error.is_temporary:
+            return self._reject(error)
+        effects = [each for each in subscription.failed(error) if not isinstance(each, SendReply)]
+        del self._subscriptions[channel]
+        return [*effects, *self._complete(self._connecting)]
 
     def _initial_gap(self, channel: str) -> list[Effect]:
         # Of one that the client is subscribed to already, before it was told so.
@@ -610,7 +629,7 @@ class Session:
     def _reject(self, error: ClientError) -> list[Effect]:
         connecting = self._connecting
         effects = self._release()
-        if connecting is not None and (error.is_temporary or error.wants_new_credential):
+        if connecting is not None and connecting.id and (error.is_temporary or error.wants_new_credential):
             self._state = SessionState.REJECTED
             return [SendReply(Failed(connecting.id, error)), *effects]
         self._state = SessionState.CLOSED
@@ -688,8 +707,8 @@ class Session:
     }
 
 
-def _unasked(channel: str, since: str | None) -> Subscription:
-    return Subscription(Subscribe(0, channel, since), is_server_side=True)
+def _unasked(channel: str, since: str | None, *, is_wish: bool = False) -> Subscription:
+    return Subscription(Subscribe(0, channel, since), is_server_side=True, is_wish=is_wish)
 
 
 def _with_grace(expires: float | None) -> float | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = ["VARY", "cors_headers", "preflight_headers"]
 
 VARY = ("Vary", "Origin")
 """For caches: the response depends on the origin, also where there is none."""
 
-_REQUEST_HEADERS = "Authorization, Cache-Control, Last-Event-ID"
+_REQUEST_HEADERS = "Authorization, Cache-Control, Content-Type, Last-Event-ID"
 """The header fields that pages may set beside those that they always may. A client that is made with `fetch` sends its
 position and its credential itself, and some send Cache-Control."""
 
@@ -33,11 +35,16 @@ def cors_headers(origin: str | None) -> tuple[tuple[str, str], ...]:
     )
 
 
-def preflight_headers(origin: str) -> tuple[tuple[str, str], ...]:
-    """Return the header fields of the answer to a browser that asks what such a page may send."""
+def preflight_headers(origin: str, methods: Sequence[str] = ("GET",)) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of the answer to a browser that asks what such a page may send.
+
+    Args:
+        origin: The page's origin, which has been checked.
+        methods: The methods that it may use.
+    """
     return (
         *cors_headers(origin),
-        ("Access-Control-Allow-Methods", "GET"),
+        ("Access-Control-Allow-Methods", ", ".join(methods)),
         ("Access-Control-Allow-Headers", _REQUEST_HEADERS),
         ("Access-Control-Max-Age", str(_MAX_AGE_SECONDS)),
     )

@@ -38,7 +38,6 @@ HEARTBEAT = b":\n\n"
 """A comment, which keeps the connection alive and reaches no page."""
 
 _HEADERS = (
-    ("Content-Type", "text/event-stream"),
     ("Connection", "close"),
     *((name, value) for name, value in SECURITY_HEADERS if name != "Cache-Control"),
     # no-transform: intermediaries that compress collect first. no-cache: for those of HTTP/1.0 habits.
@@ -82,7 +81,7 @@ def retry_event(seconds: float, comment: str = "") -> bytes:
     return f"retry: {round(seconds * 1000)}\n{line}\n".encode()
 
 
-def stream_head(headers: Sequence[tuple[str, str]] = ()) -> bytes:
+def stream_head(headers: Sequence[tuple[str, str]] = (), content_type: str = "text/event-stream") -> bytes:
     """Return the head of the response that begins a stream.
 
     Its end is that of the connection: without a length, and not in chunks (RFC 9112 section 6.3). Clients of HTTP/1.0
@@ -91,8 +90,10 @@ def stream_head(headers: Sequence[tuple[str, str]] = ()) -> bytes:
 
     Args:
         headers: Additional header fields, as pairs of name and value.
+        content_type: The media type of the stream.
     """
-    lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in (*_HEADERS, *headers)), "", ""]
+    fields = (("Content-Type", content_type), *_HEADERS, *headers)
+    lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("ascii")
 
 

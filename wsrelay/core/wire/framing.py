@@ -7,13 +7,16 @@ from typing import Protocol
 
 from wsrelay.core.messaging.messages import MessagePair
 from wsrelay.core.wire.deflate import Deflater
-from wsrelay.core.wire.event_stream import END_OF_EVENT, EventBatch, PositionedLines
+from wsrelay.core.wire.event_stream import END_OF_EVENT, EventBatch, PositionedLines, data_lines
 from wsrelay.core.wire.frames import Opcode, frame, message_frame
 
 __all__ = [
+    "BlockFraming",
+    "DataEventFraming",
     "DeflatedWebSocketFraming",
     "EventStreamFraming",
     "Framing",
+    "LineFraming",
     "SeveralChannelsFraming",
     "WebSocketFraming",
 ]
@@ -85,3 +88,33 @@ class SeveralChannelsFraming(EventStreamFraming):
         """See `Framing.frame`. Events of a channel become an `EventBatch`."""
         events = [data for data, _is_binary in messages if isinstance(data, PositionedLines)]
         return EventBatch(events) if events else super().frame(messages)
+
+
+class DataEventFraming:
+    """One event of an event stream for each message, without a name or an id: the message is its data."""
+
+    name = "data-event"
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`."""
+        return b"".join([data_lines(data) + END_OF_EVENT for data, _is_binary in messages])
+
+
+class LineFraming:
+    """One line for each message, or as many as it has itself."""
+
+    name = "line"
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`."""
+        return b"".join([data + b"\n" for data, _is_binary in messages])
+
+
+class BlockFraming:
+    """The messages as they are: of a dialect that puts their lengths in front of what is in them."""
+
+    name = "block"
+
+    def frame(self, messages: Sequence[MessagePair]) -> bytes:
+        """See `Framing.frame`."""
+        return b"".join([data for data, _is_binary in messages])

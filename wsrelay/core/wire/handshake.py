@@ -29,6 +29,7 @@ class Handshake:
             is none.
         connection: A random id of the connection, unique over all processes.
         is_secure: Whether the client's connection is encrypted. If None, a proxy in between hides it.
+        body: The body, which only requests for some streams have; may hold a token.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Handshake:
     accept: str = ""
     last_event_id: str | None = None
     connection: str = ""
+    body: bytes = field(default=b"", repr=False)
 
     @property
     def promises_credential(self) -> bool:

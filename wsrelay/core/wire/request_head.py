@@ -50,6 +50,7 @@ _HANDSHAKE_FIELDS = frozenset((b"host", b"upgrade", b"connection", b"sec-websock
 _LIST_FIELDS = frozenset(
     (
         b"accept",
+        b"content-type",
         b"cookie",
         b"last-event-id",
         b"sec-fetch-site",
@@ -90,7 +91,7 @@ class RequestHead:
         path: The request target without its query, and without scheme and host.
         head: The whole head, its target without scheme and host.
         is_upgrade: Whether the request asks for a WebSocket.
-        version: The protocol's version as it was sent. It and all that follows are set only if the method is GET.
+        version: The protocol's version as it was sent. It and all that follows are set only for GET and POST.
         has_body: Whether the request announces a body.
         websocket_head: The head for the WebSocket parser: no query and no credential. Only if it asks for a WebSocket.
         query: The part of the request target behind the question mark; may contain a ticket.
@@ -99,6 +100,7 @@ class RequestHead:
         cookie: All values of Cookie, joined by semicolons.
         subprotocols: The items of Sec-WebSocket-Protocol; may contain a token. Only if it asks for a WebSocket.
         accept: All values of Accept, joined by commas.
+        content_type: All values of Content-Type, joined by commas.
         last_event_id: All values of Last-Event-ID, joined by commas. If None, there is none.
         fetch_site: All values of Sec-Fetch-Site, joined by commas.
         forwarded_for: All values of X-Forwarded-For, joined by commas.
@@ -117,6 +119,7 @@ class RequestHead:
     cookie: str = field(default="", repr=False)
     subprotocols: tuple[str, ...] = field(default=(), repr=False)
     accept: str = ""
+    content_type: str = ""
     last_event_id: str | None = None
     fetch_site: str = ""
     forwarded_for: str = ""
@@ -184,25 +187,26 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         singletons[b"host"] = host
     # Proxies that set Upgrade for every request mean a WebSocket only where the client sent these.
     is_upgrade = is_upgrade and not singletons.keys().isdisjoint((b"sec-websocket-key", b"sec-websocket-version"))
-    if method != b"GET":
+    if method not in (b"GET", b"POST"):
         return RequestHead(method, path.decode("ascii"), head, is_upgrade=False)
     request = RequestHead(
         method,
         path.decode("ascii"),
         head,
-        is_upgrade=is_upgrade,
+        is_upgrade=is_upgrade and method == b"GET",
         version=version,
         has_body=b"transfer-encoding" in singletons or singletons.get(b"content-length", b"0") != b"0",
         query=query.decode("ascii"),
         fields={name: value.decode("latin-1") for name, value in singletons.items()},
         cookie=_joined(lists.get(b"cookie"), b"; "),
         accept=_joined(lists.get(b"accept")),
+        content_type=_joined(lists.get(b"content-type")),
         last_event_id=_joined(lists[b"last-event-id"]) if b"last-event-id" in lists else None,
         fetch_site=_joined(lists.get(b"sec-fetch-site")),
         forwarded_for=_joined(lists.get(b"x-forwarded-for")),
         forwarded_proto=_joined(lists.get(b"x-forwarded-proto")),
     )
-    if not is_upgrade:
+    if not request.is_upgrade:
         return request
     if request.has_body:
         raise HTTPError(_UNEXPECTED_BODY)

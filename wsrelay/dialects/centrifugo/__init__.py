@@ -2,5 +2,6 @@
 
 from wsrelay.dialects.centrifugo.json import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.protobuf import ProtobufDialect
+from wsrelay.dialects.centrifugo.uni import UniDialect, UniStreamDialect
 
-__all__ = ["PATH", "JSONDialect", "ProtobufDialect"]
+__all__ = ["PATH", "JSONDialect", "ProtobufDialect", "UniDialect", "UniStreamDialect"]

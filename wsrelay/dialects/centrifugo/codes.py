@@ -14,7 +14,16 @@ from wsrelay.core.messaging.messages import Farewell
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 
-__all__ = ["DISCONNECT_CODES", "ERRORS", "UNSUBSCRIBE_CODES", "ErrorCode", "error_code", "farewell", "unsubscribe_code"]
+__all__ = [
+    "DISCONNECT_CODES",
+    "ERRORS",
+    "UNSUBSCRIBE_CODES",
+    "ErrorCode",
+    "disconnect_push",
+    "error_code",
+    "farewell",
+    "unsubscribe_code",
+]
 
 
 class ErrorCode(NamedTuple):
@@ -94,6 +103,12 @@ def farewell(disconnect: AnyDisconnect) -> Farewell:
     """Close with Centrifugo's code. The reason is our own; it is never JSON, which an SDK would try to read."""
     code = DISCONNECT_CODES[disconnect] if isinstance(disconnect, Disconnect) else disconnect.code
     return Farewell(code, disconnect.reason)
+
+
+def disconnect_push(disconnect: AnyDisconnect) -> dict[str, object]:
+    """Return the push, as a document, that tells a client why its stream ends: a stream has no close frame."""
+    code, reason, _messages = farewell(disconnect)
+    return {"disconnect": {"code": code, "reason": reason}}
 
 
 def unsubscribe_code(disconnect: Disconnect) -> int:

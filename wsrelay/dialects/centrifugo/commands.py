@@ -6,6 +6,7 @@ field of type `bytes` is bytes.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -30,7 +31,14 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ChannelError, ProtocolViolation
 
-__all__ = ["MAX_CHANNELS_IN_CONNECT", "MAX_CLIENT_PAGE", "MAX_COMMANDS_PER_MESSAGE", "Document", "read_command"]
+__all__ = [
+    "MAX_CHANNELS_IN_CONNECT",
+    "MAX_CLIENT_PAGE",
+    "MAX_COMMANDS_PER_MESSAGE",
+    "Document",
+    "read_command",
+    "read_connect_request",
+]
 
 Document: TypeAlias = dict[str, Any]
 
@@ -86,7 +94,25 @@ def read_command(document: object) -> Command:
         return Unsupported(command_id, ClientError.BAD_REQUEST)
 
 
-def _connect(command_id: int, request: Document) -> Command:
+def read_connect_request(document: object) -> Connect:
+    """Return the connect of a client that only receives. It has no id, and asks for its channels itself.
+
+    Raises:
+        ProtocolViolation: It is none.
+        RejectedError: It has a credential that is malformed.
+    """
+    if not isinstance(document, dict):
+        raise ProtocolViolation(Disconnect.BAD_REQUEST)
+    try:
+        connect = _connect(0, document)
+    except _BadRequestError:
+        raise ProtocolViolation(Disconnect.BAD_REQUEST) from None
+    # As of other channels that it cannot have, nothing is said of a name that none can have.
+    channels = tuple(name for name in document.get("subs") or () if _is_channel(name))
+    return dataclasses.replace(connect, channels=channels)
+
+
+def _connect(command_id: int, request: Document) -> Connect:
     token, subscriptions = _text(request, "token"), request.get("subs") or {}
     if not isinstance(subscriptions, dict) or len(subscriptions) > MAX_CHANNELS_IN_CONNECT:
         raise _BadRequestError
@@ -162,13 +188,18 @@ def _token(request: Document) -> str:
 
 def _channel(request: Mapping[str, Any]) -> str:
     name = request.get("channel")
-    try:
-        if isinstance(name, str):
-            # Kept once, however many clients are subscribed.
-            return sys.intern(check_channel(name))
-    except ChannelError:
-        pass
+    if isinstance(name, str) and _is_channel(name):
+        # Kept once, however many clients are subscribed.
+        return sys.intern(name)
     raise _BadRequestError
+
+
+def _is_channel(name: str) -> bool:
+    try:
+        check_channel(name)
+    except ChannelError:
+        return False
+    return True
 
 
 def _position(request: Mapping[str, Any]) -> str:

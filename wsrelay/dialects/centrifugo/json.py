@@ -47,7 +47,7 @@ from wsrelay.dialects.centrifugo.replies import (
 )
 from wsrelay.interfaces import IDialect
 
-__all__ = ["PATH", "JSONDialect", "write_document"]
+__all__ = ["PATH", "JSONDialect", "write_document", "write_push"]
 
 PATH = "/connection/websocket"
 """Where the dialect is spoken: Centrifugo's default."""
@@ -63,23 +63,33 @@ class JSONDialect:
     subprotocols = ("centrifuge-json",)
     acceptance = Acceptance.AT_ONCE
     has_gap_event = False
+    has_pong = True
 
     def open(self, _handshake: Handshake) -> Sequence[Command]:
         """Ask for nothing: everything is asked by commands."""
         return ()
 
+    def first_message(self, _handshake: Handshake) -> Message | None:
+        """Find nothing: the connect comes as a message of its own."""
+        return None
+
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Read the commands of a message. The client's credential is one of them, whether it is connected or not."""
         if message.is_binary:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
-        lines = [line for line in message.data.decode().split("\n") if line.strip()]
+        try:
+            text = message.data.decode()
+        except UnicodeDecodeError:
+            # Not on a WebSocket, whose text has been checked.
+            raise ProtocolViolation(Disconnect.BAD_REQUEST) from None
+        lines = [line for line in text.split("\n") if line.strip()]
         if not 0 < len(lines) <= MAX_COMMANDS_PER_MESSAGE:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
         return [read_command(_read_document(line)) for line in lines]
 
     def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[Message]:
         """Make one message of all events, in which publications are JSON."""
-        pushes = [push for push in map(_push, events) if push]
+        pushes = [b'{"push":%b}' % push for push in map(write_push, events) if push]
         return (Message(b"\n".join(pushes)),) if pushes else ()
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
@@ -128,18 +138,19 @@ def _take_data(request: Document) -> None:
         request["data"] = None
 
 
-def _push(event: ChannelEvent) -> bytes:
+def write_push(event: ChannelEvent) -> bytes:
+    """Return the push of an event as JSON. Empty if the protocol has no form for it."""
     if not isinstance(event, Publication):
         document = event_document(event)
-        return b"" if document is None else write_document(document)
+        return b"" if document is None else write_document(document["push"])
     # Spliced, because the data is by far the longest part and most of it is JSON already.
-    head = b'{"push":{"channel":%b,"pub":{"data":%b' % (dump_json(event.channel), embed_json(event.data))
+    head = b'{"channel":%b,"pub":{"data":%b' % (dump_json(event.channel), embed_json(event.data))
     if event.origin is None:
-        return head + b"}}}"
+        return head + b"}}"
     if info := publication_info(event):
         head += b',"info":%b' % dump_json(info)
     if offset := publication_offset(event):
         head += b',"offset":%d' % offset
     if tags := publication_tags(event):
         head += b',"tags":%b' % dump_json(tags)
-    return head + b"}}}"
+    return head + b"}}"

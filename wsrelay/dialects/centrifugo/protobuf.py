@@ -47,10 +47,15 @@ class ProtobufDialect:
     subprotocols = ("centrifuge-protobuf",)
     acceptance = Acceptance.AT_ONCE
     has_gap_event = False
+    has_pong = True
 
     def open(self, _handshake: Handshake) -> Sequence[Command]:
         """Ask for nothing: everything is asked by commands."""
         return ()
+
+    def first_message(self, _handshake: Handshake) -> Message | None:
+        """Find nothing: the connect comes as a message of its own."""
+        return None
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Read the commands of a message. The client's credential is one of them, whether it is connected or not."""

@@ -41,7 +41,10 @@ from wsrelay.transports.streams.connection import UNEXPECTED_BODY
 from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 
-__all__ = ["ConnectionRouter", "ConnectionRouterFactory", "Destination"]
+__all__ = ["MAX_BODY_BYTES", "ConnectionRouter", "ConnectionRouterFactory", "Destination"]
+
+MAX_BODY_BYTES = 64 * 1024
+"""The largest body of a request for a stream. Centrifugo's, too."""
 
 _HEAD_TOO_LONG = ErrorResponse(431, "The request head is longer than max_head_bytes.")
 _HEAD_TOO_LATE = ErrorResponse(408, "The request head did not arrive in time.")
@@ -49,6 +52,11 @@ _NO_WEBSOCKET = ErrorResponse(404, "There is no WebSocket at this path. Use /ws/
 _EVENT_STREAM = ErrorResponse(
     404, "This is the address of an event stream: read it with EventSource. WebSockets are at /ws/<channel>."
 )
+_OTHER_STREAM = ErrorResponse(404, "This is the address of a stream over HTTP, and no WebSocket.")
+_BODY_TOO_LONG = ErrorResponse(413, f"The body of a request for a stream has at most {MAX_BODY_BYTES} bytes.")
+_BODY_TOO_LATE = ErrorResponse(408, "The request body did not arrive in time.")
+_NO_LENGTH = ErrorResponse(411, "The body of a request for a stream needs a Content-Length.")
+_BAD_LENGTH = ErrorResponse(400, "The Content-Length is no number (RFC 9112 section 6.2).")
 _VERSION = ErrorResponse(505, "The relay speaks HTTP/1.1.")
 _NO_HOST = ErrorResponse(400, "A request has to have a Host field (RFC 9112 section 3.2).")
 
@@ -63,16 +71,20 @@ class Destination:
         route: The route that the request's path matches.
         handshake: The client's opening request.
         head: The request head for the WebSocket parser; empty for a stream.
+        body_bytes: The length of the body that follows the head of a request for a stream.
     """
 
     route: Route
     handshake: Handshake
     head: bytes = b""
+    body_bytes: int = 0
 
 
 @implementer(IHalfCloseableProtocol)
 class ConnectionRouter(Protocol):
     """Reads the first request head of a connection, and hands the connection over to the protocol that serves it.
+
+    Of a request for a stream it reads the body as well, before the same deadline.
 
     Args:
         factory: Checks requests and starts protocols.
@@ -81,13 +93,16 @@ class ConnectionRouter(Protocol):
     def __init__(self, factory: ConnectionRouterFactory) -> None:
         self._factory = factory
         self._head = b""
+        # The destination that a body is read for, and what has arrived of it.
+        self._destination: Destination | None = None
+        self._body = b""
         self._timer: WheelTimer | None = None
         self._closing: LingeringClose | None = None
 
     @property
     def buffered_bytes(self) -> int:
-        """The size of the incomplete head that has arrived."""
-        return len(self._head)
+        """The size of the incomplete head or body that has arrived."""
+        return len(self._head) + len(self._body)
 
     def connectionMade(self) -> None:
         self._factory.http_connections.add(underlying(self.transport))
@@ -96,6 +111,9 @@ class ConnectionRouter(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._closing is not None:
             self._closing.discard(len(data))
+            return
+        if self._destination is not None:
+            self._read_body(self._destination, data)
             return
         self._head += data
         # RFC 9112 section 2.2: ignore empty lines before the request line.
@@ -114,7 +132,7 @@ class ConnectionRouter(Protocol):
         if self._closing is not None:
             self._closing.peer_ended()
         else:
-            # A head that will never be complete.
+            # A request that will never be complete.
             transport: Any = self.transport
             transport.loseConnection()
 
@@ -136,17 +154,36 @@ class ConnectionRouter(Protocol):
         except RejectedError as error:
             self._reject(error.client_error.response)
             return
+        if isinstance(destination, Destination) and destination.body_bytes:
+            self._destination, self._head = destination, b""
+            self._read_body(destination, rest)
+            return
         self._cancel_timer()
         if not isinstance(destination, Destination):
             self._factory.start_http(self.transport, destination + rest)
-        elif destination.route.transport == "sse":
-            self._factory.start_stream(self.transport, destination, rest)
-        else:
+        elif destination.route.transport == "websocket":
             self._factory.start_websocket(self.transport, destination, rest)
+        else:
+            self._factory.start_stream(self.transport, destination, rest)
+
+    def _read_body(self, destination: Destination, data: bytes) -> None:
+        self._body += data
+        size = destination.body_bytes
+        if len(self._body) < size:
+            return
+        destination.handshake.body, rest = self._body[:size], self._body[size:]
+        self._body = b""
+        try:
+            self._factory.admit_stream(destination.handshake)
+        except HTTPError as error:
+            self._reject(error.response)
+            return
+        self._cancel_timer()
+        self._factory.start_stream(self.transport, destination, rest)
 
     def _reject(self, response: ErrorResponse) -> None:
         self._cancel_timer()
-        self._head = b""
+        self._head = self._body = b""
         self._factory.counters.requests_rejected[response.status] += 1
         transport: Any = self.transport
         transport.write(response.to_bytes())
@@ -154,7 +191,9 @@ class ConnectionRouter(Protocol):
         self._closing.start()
 
     def _on_head_timeout(self) -> None:
-        if self._head:
+        if self._destination is not None:
+            self._reject(_BODY_TOO_LATE)
+        elif self._head:
             self._reject(_HEAD_TOO_LATE)
         else:
             # Browsers open connections ahead of need: without a request nothing waits for a response.
@@ -232,18 +271,18 @@ class ConnectionRouterFactory(Factory):
             head: The head, up to and including the empty line at its end.
 
         Returns:
-            The destination of a WebSocket handshake or of a request for an event stream, which admission has counted;
-            or the head of another HTTP request, its target without scheme and host.
+            The destination of a WebSocket handshake or of a request for a stream, which admission has counted unless
+            its body is still to come; or the head of another HTTP request, its target without scheme and host.
 
         Raises:
             HTTPError: The head is malformed, no WebSocket is at its path, or the relay accepts no connections now.
             RejectedError: The origin may not connect.
         """
         request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
-        route = find_route(self._routes, request.path, request.subprotocols, request.query)
+        route = find_route(self._routes, request.path, request.subprotocols, request.query, request.content_type)
         if request.is_upgrade:
             return self._check_websocket(transport, request, route)
-        if route is not None and route.transport == "sse" and request.method == b"GET":
+        if route is not None and route.transport != "websocket" and request.method.decode() in route.methods:
             return self._check_stream(transport, request, route)
         return request.head
 
@@ -253,7 +292,7 @@ class ConnectionRouterFactory(Factory):
         if route is None:
             raise HTTPError(_NO_WEBSOCKET)
         if route.transport != "websocket":
-            raise HTTPError(_EVENT_STREAM)
+            raise HTTPError(_EVENT_STREAM if route.transport == "sse" else _OTHER_STREAM)
         handshake = self._make_handshake(transport, request)
         self._check_origin(handshake)
         self._admission.admit(handshake.peer)
@@ -264,19 +303,28 @@ class ConnectionRouterFactory(Factory):
             raise HTTPError(_VERSION)
         if b"host" not in request.fields and request.version == b"HTTP/1.1":
             raise HTTPError(_NO_HOST)
-        if request.has_body:
-            raise HTTPError(UNEXPECTED_BODY)
+        body_bytes = _body_bytes(request)
         handshake = self._make_handshake(transport, request)
         if handshake.origin is None and request.fetch_site == "same-origin":
             self._origins.add_own_origin(handshake)
         self._check_origin(handshake)
+        if not body_bytes:
+            # Else once it is there: until then the connection is one of those that make room for others.
+            self.admit_stream(handshake)
+        return Destination(route, handshake, body_bytes=body_bytes)
+
+    def admit_stream(self, handshake: Handshake) -> None:
+        """Have admission count a request for a stream that is complete.
+
+        Raises:
+            HTTPError: The relay accepts no connections now.
+        """
         if self._websockets.connections.is_draining:
             raise HTTPError(self._streams.error_response(handshake, DRAINING))
         try:
             self._admission.admit(handshake.peer)
         except HTTPError as error:
             raise HTTPError(self._streams.error_response(handshake, error.response)) from None
-        return Destination(route, handshake)
 
     def _check_origin(self, handshake: Handshake) -> None:
         if (client_error := self._origins.check(handshake)) is not None:
@@ -297,14 +345,14 @@ class ConnectionRouterFactory(Factory):
         websocket.dataReceived(destination.head + rest)
 
     def start_stream(self, transport: Any, destination: Destination, rest: bytes) -> None:
-        """Hand a connection over to an event stream.
+        """Hand a connection over to a stream.
 
         Args:
             transport: The connection.
             destination: The destination that `check_request` returned for it.
             rest: The bytes that arrived behind the head.
         """
-        stream = self._streams.build(destination.handshake)
+        stream = self._streams.build(destination.route, destination.handshake)
         self.promote(transport)
         _hand_over(transport, stream)
         if rest:
@@ -358,6 +406,27 @@ class ConnectionRouterFactory(Factory):
             last_event_id=request.last_event_id,
             connection=token_hex(8),
         )
+
+
+def _body_bytes(request: RequestHead) -> int:
+    """Return the length of the body of a request for a stream.
+
+    Raises:
+        HTTPError: It has none that is permitted.
+    """
+    if not request.has_body:
+        return 0
+    if request.method == b"GET":
+        raise HTTPError(UNEXPECTED_BODY)
+    text = request.fields.get(b"content-length")
+    if text is None:
+        raise HTTPError(_NO_LENGTH)
+    if not (text.isascii() and text.isdigit()):
+        raise HTTPError(_BAD_LENGTH)
+    # A text that no `int` reads is too long as well.
+    if len(text) > 10 or int(text) > MAX_BODY_BYTES:
+        raise HTTPError(_BODY_TOO_LONG)
+    return int(text)
 
 
 def _hand_over(transport: Any, protocol: Any) -> None:

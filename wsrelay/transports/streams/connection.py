@@ -1,13 +1,16 @@
-"""One event stream: a request, and a response that lasts.
+"""One stream: a request, and a response that lasts.
 
-The router has read the head. Everything that the client sends behind it is dropped, and more than a little of it ends
-the connection, for a client of a stream has nothing more to say. There is no answer to a heartbeat either: a client
-that is gone without a word is found by the kernel, which misses the acknowledgement of what was sent.
+What its bytes are is a matter of its kind (`wsrelay.transports.streams.event_streams`, `.message_streams`). The router
+has read the head. Everything that the client sends behind the request is dropped, and more than a little of it ends the
+connection, for a client has nothing more to say there. A client that is gone without a word is found by the kernel,
+which misses the acknowledgement of what was sent.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -18,15 +21,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from wsrelay.config import Settings
-from wsrelay.core.access.credentials import sends_ticket
 from wsrelay.core.flow.admission import Admission
 from wsrelay.core.messaging.frame_type import FrameType
+from wsrelay.core.messaging.messages import Message
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.wire.cors import cors_headers
-from wsrelay.core.wire.event_stream import HEARTBEAT, retry_event, stream_head
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.dialects.sse import credential_event, read_subscriptions, starting_position
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.encodings import Encoding
@@ -39,7 +40,6 @@ from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import limit_unacknowledged, tune_socket, underlying
-from wsrelay.transports.streams.position_writer import PositionWriter
 from wsrelay.transports.writer import ConnectionWriter
 
 __all__ = ["MAX_EXTRA_BYTES", "UNEXPECTED_BODY", "StreamConnection", "StreamContext"]
@@ -47,7 +47,7 @@ __all__ = ["MAX_EXTRA_BYTES", "UNEXPECTED_BODY", "StreamConnection", "StreamCont
 MAX_EXTRA_BYTES = 4096
 """How much a client may send behind its request in all, in bytes. There is no reason to send anything."""
 
-UNEXPECTED_BODY = ErrorResponse(400, "A request for an event stream has no body.")
+UNEXPECTED_BODY = ErrorResponse(400, "A GET for a stream has no body, and nothing follows a request for one.")
 
 _FAILED = ErrorResponse(500, "The relay failed; its log has the traceback.")
 
@@ -67,14 +67,8 @@ class StreamContext(Protocol):
     def client(self, connection: Connection) -> Client:
         """Make the client of a connection."""
 
-    def dialect(self, *, has_several_channels: bool) -> IDialect:
-        """Return the dialect of streams of one channel, or of several."""
-
-    def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
-        """Return the encoding that all streams of one channel share, or all streams of several."""
-
     def next_ping_interval(self) -> float:
-        """Return how often one more stream gets a heartbeat, in seconds."""
+        """Return how often one more stream gets a sign of life, in seconds."""
 
     def next_retry_delay(self) -> float:
         """Return how long one more client waits before it connects again, in seconds."""
@@ -92,8 +86,8 @@ class _State(Enum):
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
-class StreamConnection:
-    """One event stream. Implements `Connection` of its client, `Owner` and `RegisteredConnection`.
+class StreamConnection(ABC):
+    """One stream. Implements `Connection` of its client, `Owner` and `RegisteredConnection`.
 
     Args:
         handshake: The client's request.
@@ -107,7 +101,6 @@ class StreamConnection:
         "_extra_bytes",
         "_factory",
         "_handshake",
-        "_has_ticket",
         "_is_rejected",
         "_out",
         "_peer_has_ended",
@@ -122,7 +115,6 @@ class StreamConnection:
         # Until the request is answered.
         self._handshake: Handshake | None = handshake
         self._address = handshake.peer if factory.admission.max_per_address else ""
-        self._has_ticket = False
         self._state = _State.CONNECTING
         self._is_rejected = False
         self._peer_has_ended = False
@@ -137,21 +129,21 @@ class StreamConnection:
     # Connection
 
     @property
+    @abstractmethod
     def dialect(self) -> IDialect:
         """See `Connection.dialect`."""
-        return self._factory.dialect(has_several_channels=self._has_several_channels)
 
+    @abstractmethod
     def encoding(self, frames: FrameType = FrameType.AUTO) -> Encoding:
         """See `Connection.encoding`."""
-        return self._factory.encoding(frames, has_several_channels=self._has_several_channels)
 
     @property
     def ping_seconds(self) -> int:
         """See `Connection.ping_seconds`."""
         return math.ceil(self._factory.settings.ping_interval_seconds)
 
-    def offer_compression(self) -> None:
-        """See `Connection.offer_compression`: an event stream is not compressed."""
+    def offer_compression(self) -> None:  # noqa: B027 -- none of them is compressed
+        """See `Connection.offer_compression`: a stream is not compressed."""
 
     def accept(self, connection_id: str | None) -> None:
         """See `Connection.accept`."""
@@ -164,16 +156,10 @@ class StreamConnection:
             return
         self._handshake = None
         self._state = _State.OPEN
-        self._has_ticket = sends_ticket(handshake)
-        if len(self._client.session.channels) > 1:
-            commands = read_subscriptions(handshake)
-            self.writer = PositionWriter(
-                self._out, {command.channel: starting_position(command).encode() for command in commands}
-            )
         headers = cors_headers(handshake.origin)
         if connection_id is not None:
             headers = (("X-Connection-Id", connection_id), *headers)
-        self._out.send_control(stream_head(headers) + retry_event(factory.next_retry_delay()))
+        self._out.send_control(self._begin(handshake, headers))
         self._out.open()
         factory.connections.opened(self)
         factory.counters.connections_opened += 1
@@ -202,11 +188,9 @@ class StreamConnection:
         elif self._state is _State.OPEN:
             farewell = self.dialect.close(disconnect)
             self._factory.rejections.record_close(farewell.code, farewell.reason, self._client.session.channels)
-            # Its ticket is spent: whatever ended the stream, the same request would be rejected.
-            messages = (credential_event(disconnect),) if self._has_ticket else farewell.messages
             self._out.shut()
             # Behind what is begun, and never too much for the outbox.
-            self._out.send_control(retry_event(self._factory.next_retry_delay()) + self.encoding().frame(messages))
+            self._out.send_control(self._farewell(disconnect, farewell.messages))
             self._state = _State.ENDED
             # Before the end, with which the connection may be lost.
             self._client.connection_closing(disconnect)
@@ -266,7 +250,7 @@ class StreamConnection:
             # Nearly always a client that has left; it must not keep others out until the answer comes.
             self._give_up_place()
 
-    def writeConnectionLost(self) -> None:
+    def writeConnectionLost(self) -> None:  # noqa: B027 -- it is for none of them to know
         """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -284,12 +268,21 @@ class StreamConnection:
         self._out.connection_lost()
         self._client.connection_lost()
 
-    # Private
+    # Of each kind
 
-    @property
-    def _has_several_channels(self) -> bool:
-        """True once the stream is open, if its ids carry the positions of several channels."""
-        return self.writer is not self._out
+    @abstractmethod
+    def _begin(self, handshake: Handshake, headers: tuple[tuple[str, str], ...]) -> bytes:
+        """Return the head of the response with these additional fields, and what comes first behind it."""
+
+    @abstractmethod
+    def _farewell(self, disconnect: AnyDisconnect, messages: Sequence[Message]) -> bytes:
+        """Return what comes last; the dialect says it by these messages."""
+
+    @abstractmethod
+    def _send_sign_of_life(self) -> None:
+        """Send what keeps the connection alive."""
+
+    # Private
 
     def _end(self, seconds: float | None = None) -> None:
         """Send nothing more, and end the connection when all has been sent."""
@@ -314,13 +307,11 @@ class StreamConnection:
             self._factory.http_connections.add(underlying(self.transport))
 
     def _start_timer(self) -> None:
-        self._timer = self._factory.timers.call_later(self._factory.next_ping_interval(), self._send_heartbeat)
+        self._timer = self._factory.timers.call_later(self._factory.next_ping_interval(), self._on_timer)
 
-    def _send_heartbeat(self) -> None:
+    def _on_timer(self) -> None:
         self._start_timer()
-        # A client that is behind has its outbox, which is a sign of life as well, with bounds of its own.
-        if self._out.is_writable:
-            self._out.send(HEARTBEAT)
+        self._send_sign_of_life()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

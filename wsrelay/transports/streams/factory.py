@@ -1,4 +1,4 @@
-"""Makes the event streams of this process."""
+"""Makes the streams of this process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from wsrelay.core.wire.event_stream import RetryResponse
 from wsrelay.core.wire.framing import EventStreamFraming, Framing, SeveralChannelsFraming
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
-from wsrelay.dialects import SSE
+from wsrelay.dialects import SSE, Route
 from wsrelay.dialects.sse import SeveralChannelsDialect, accepts_event_streams
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
-from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.encodings import Encoding, Encodings
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IDialect
@@ -30,6 +30,8 @@ from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.streams.connection import StreamConnection
 from wsrelay.transports.streams.encoding import StreamEncoding
+from wsrelay.transports.streams.event_streams import EventStreamConnection
+from wsrelay.transports.streams.message_streams import STREAM_KINDS, MessageStreamConnection
 
 __all__ = ["StreamConnectionFactory"]
 
@@ -38,7 +40,7 @@ _TEMPORARY = frozenset((429, 500, 503))
 
 
 class StreamConnectionFactory:
-    """Makes event streams, and what they share. Implements `StreamContext`.
+    """Makes streams, and what they share. Implements `EventStreamContext`.
 
     Args:
         make_client: Makes the client of a connection.
@@ -87,20 +89,26 @@ class StreamConnectionFactory:
             for frames in (FrameType.AUTO, FrameType.BINARY)
         }
 
-    def build(self, handshake: Handshake) -> StreamConnection:
+        self._message_encodings = Encodings()
+
+    def build(self, route: Route, handshake: Handshake) -> StreamConnection:
         """Make a connection for a client that asked for a stream; the caller gives it the transport."""
-        return StreamConnection(handshake, self)
+        kind = STREAM_KINDS.get(route.transport)
+        if kind is None:
+            return EventStreamConnection(handshake, self)
+        encoding = self._message_encodings.get(route.dialect, kind.framing)
+        return MessageStreamConnection(handshake, self, route.dialect, kind, encoding)
 
     def client(self, connection: Connection) -> Client:
         """See `StreamContext.client`."""
         return self._make_client(connection)
 
     def dialect(self, *, has_several_channels: bool) -> IDialect:
-        """See `StreamContext.dialect`."""
+        """See `EventStreamContext.dialect`."""
         return self._dialects[has_several_channels]
 
     def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
-        """See `StreamContext.encoding`."""
+        """See `EventStreamContext.encoding`."""
         return self._encodings[has_several_channels, frames is FrameType.BINARY]
 
     def next_ping_interval(self) -> float:

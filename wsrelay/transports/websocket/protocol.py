@@ -355,8 +355,11 @@ class WebSocketConnection(WebSocketServerProtocol):
             # Nothing may follow the close frame (RFC 6455 section 5.5.1).
             return
         ping = self.dialect.ping()
-        if ping is None:
+        if ping is None or not self.dialect.has_pong:
             super()._sendAutoPing()
+            if ping is not None:
+                # Behind the WebSocket's own, which pages do not see.
+                self.writer.send_control(self.encoding().frame((ping,)))
             return
         self.autoPingPendingCall = None
         self.autoPingPending = _DIALECT_PING
