@@ -42,30 +42,23 @@ class MessageStreamClient:
         self.parser = EventStreamParser("")
         self.head = b""
         self.status = 0
-        # What `documents` has not returned yet.
+        # What has not been returned yet.
         self._unread = b""
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         length = () if body is None else (f"Content-Length: {len(content)}",)
         method = "GET" if body is None else "POST"
         self.wire.send(head(f"{method} {target} HTTP/1.1", "Host: relay.example", *fields, *length) + content)
-        self.read()
+        self._receive()
 
     def read(self) -> bytes:
-        """Return the bytes of the stream since the last call."""
-        data = self.wire.read()
-        if not self.status:
-            self.head += data
-            self.head, end, data = self.head.partition(b"\r\n\r\n")
-            if not end:
-                return b""
-            self.status = int(self.head.split(b" ", 2)[1])
-        self._unread += data
+        """Return the bytes of the stream since the last call of this or of `documents`."""
+        self._receive()
+        data, self._unread = self._unread, b""
         return data
 
     def documents(self) -> list[dict[str, Any]]:
-        """Return the objects of the stream since the last call."""
-        self.read()
-        data, self._unread = self._unread, b""
+        """Return the objects of the stream since the last call of this or of `read`."""
+        data = self.read()
         if b"text/event-stream" not in self.head:
             assert not data or data.endswith(b"\n"), data
             return [json.loads(line) for line in data.splitlines()]
@@ -74,3 +67,11 @@ class MessageStreamClient:
         events = self.parser.events[count:]
         assert {event.type for event in events} <= {"message"}, events
         return [json.loads(line) for event in events for line in event.data.split("\n")]
+
+    def _receive(self) -> None:
+        data = self.wire.read()
+        if not self.status:
+            self.head, end, data = (self.head + data).partition(b"\r\n\r\n")
+            if end:
+                self.status = int(self.head.split(b" ", 2)[1])
+        self._unread += data

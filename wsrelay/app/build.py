@@ -38,6 +38,7 @@ from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 from wsrelay.web.api.keys import APIKeys
 from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.chat_page import ChatPage
+from wsrelay.web.emulation import EmulationResource
 from wsrelay.web.handshake_check import HandshakeCheck
 from wsrelay.web.presence import PresenceResource
 from wsrelay.web.site import build_site
@@ -183,6 +184,8 @@ def build_relay(
         admission=admission,
         http_connections=http_connections,
         connections=websockets.connections,
+        rate_limits=websockets.rate_limits,
+        emulation=node.emulation,
         rng=rng,
     )
     health = Health(broker, node, websockets.connections, counters, lag, certificate_expiry)
@@ -213,6 +216,7 @@ def build_relay(
         api=api,
         max_body_bytes=settings.api_max_body_bytes if settings.api_keys else 0,
         presence=presence,
+        emulation=EmulationResource(node.emulation, check, settings.trusted_proxies) if settings.centrifugo else None,
         hints={route.path: _hint(route, check, settings.trusted_proxies) for route in spoken},
         chat_page=chat_page(settings, namespaces),
         body_timeout_seconds=settings.handshake_timeout_seconds,

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from wsrelay.dialects.centrifugo import PATH as CENTRIFUGO_PATH
-from wsrelay.dialects.centrifugo import JSONDialect, ProtobufDialect, UniDialect, UniStreamDialect
+from wsrelay.dialects.centrifugo import (
+    EmulatedJSONDialect,
+    EmulatedProtobufDialect,
+    JSONDialect,
+    ProtobufDialect,
+    UniDialect,
+    UniStreamDialect,
+)
 from wsrelay.dialects.raw import PATH as RAW_PATH
 from wsrelay.dialects.raw import RawDialect
 from wsrelay.dialects.sse import PATH as SSE_PATH
@@ -18,6 +25,9 @@ __all__ = [
     "CENTRIFUGO",
     "CENTRIFUGO_PROTOBUF",
     "CENTRIFUGO_ROUTES",
+    "EMULATED_HTTP_STREAM",
+    "EMULATED_HTTP_STREAM_PROTOBUF",
+    "EMULATED_SSE",
     "RAW",
     "SSE",
     "UNI_HTTP_STREAM",
@@ -83,8 +93,26 @@ CENTRIFUGO_PROTOBUF = Route(CENTRIFUGO_PATH, "websocket", ProtobufDialect(), "cf
 UNI_WEBSOCKET = Route("/connection/uni_websocket", "websocket", UniDialect())
 UNI_SSE = Route("/connection/uni_sse", "event-stream", UniStreamDialect(), methods=("GET", "POST"))
 UNI_HTTP_STREAM = Route("/connection/uni_http_stream", "line-stream", UniStreamDialect(), methods=("POST",))
+EMULATED_SSE = Route("/connection/sse", "event-stream", EmulatedJSONDialect(), methods=("GET", "POST"))
+EMULATED_HTTP_STREAM = Route("/connection/http_stream", "line-stream", EmulatedJSONDialect(), methods=("POST",))
+EMULATED_HTTP_STREAM_PROTOBUF = Route(
+    "/connection/http_stream",
+    "block-stream",
+    EmulatedProtobufDialect(),
+    media_type="application/octet-stream",
+    methods=("POST",),
+)
 
-CENTRIFUGO_ROUTES = (CENTRIFUGO_PROTOBUF, CENTRIFUGO, UNI_WEBSOCKET, UNI_SSE, UNI_HTTP_STREAM)
+CENTRIFUGO_ROUTES = (
+    CENTRIFUGO_PROTOBUF,
+    CENTRIFUGO,
+    UNI_WEBSOCKET,
+    UNI_SSE,
+    UNI_HTTP_STREAM,
+    EMULATED_SSE,
+    EMULATED_HTTP_STREAM_PROTOBUF,
+    EMULATED_HTTP_STREAM,
+)
 """All routes of Centrifugo's protocol, in the order in which they are tried."""
 
 

@@ -422,7 +422,9 @@ class Client:
     def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
         left = seconds_left(self._session.identity.expires, self._services.now())
         client, ping_seconds = self._connection_id or "", self._connection.ping_seconds
-        self._send(Connected(command_id, client, ping_seconds, subscriptions, left))
+        session = self._connection.emulated_session
+        node = self._services.node_id if session else ""
+        self._send(Connected(command_id, client, ping_seconds, subscriptions, left, session, node))
         if self._held is not None:
             self._send_collected()
             self._held.release()

@@ -52,6 +52,10 @@ class Connection(Protocol):
     def ping_seconds(self) -> int:
         """The longest time between two pings of the dialect, rounded up."""
 
+    @property
+    def emulated_session(self) -> str:
+        """The session by which the client sends, once it is accepted. Empty where it sends on the connection itself."""
+
     def offer_compression(self) -> None:
         """Agree on compression, if the client offered it; called before `accept` or not at all."""
 
@@ -114,6 +118,10 @@ class ClientServices(Protocol):
     @property
     def lookups(self) -> Lookups:
         """Looks up what clients ask for."""
+
+    @property
+    def node_id(self) -> str:
+        """The name of this process among those that share the broker."""
 
     @property
     def timers(self) -> TimerWheel:

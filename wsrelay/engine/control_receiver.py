@@ -7,10 +7,12 @@ from twisted.logger import Logger
 from wsrelay.core.history.offsets import position_of_offset
 from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
 from wsrelay.core.messaging.control import DisconnectCommand, UnknownCommand, read_control
+from wsrelay.core.messaging.emulated import EmulatedMessage
 from wsrelay.core.messaging.surveys import SurveyQuestion, SurveyReply
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.errors import ClaimError
 from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
+from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.survey import Survey
 from wsrelay.metrics.counters import Counters
@@ -25,15 +27,24 @@ class ControlReceiver:
         registry: The clients of this process.
         revocation: Disconnects those of a revoked target.
         survey: Replies to the questions of other processes.
+        emulation: Takes the messages of clients that came to other processes.
         counters: Where messages of unknown kinds are counted.
     """
 
     log = Logger()
 
-    def __init__(self, registry: ClientRegistry, revocation: Revocation, survey: Survey, counters: Counters) -> None:
+    def __init__(
+        self,
+        registry: ClientRegistry,
+        revocation: Revocation,
+        survey: Survey,
+        emulation: Emulation,
+        counters: Counters,
+    ) -> None:
         self._registry = registry
         self._revocation = revocation
         self._survey = survey
+        self._emulation = emulation
         self._counters = counters
         self._has_reported_unknown = False
 
@@ -55,6 +66,8 @@ class ControlReceiver:
                 self._subscribe(command)
             case RefreshCommand():
                 self._refresh(command)
+            case EmulatedMessage():
+                self._emulation.received(command)
             case SurveyQuestion():
                 self._survey.question_received(command)
             case SurveyReply():

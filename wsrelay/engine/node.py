@@ -22,6 +22,7 @@ from wsrelay.engine.client import Client
 from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.control_receiver import ControlReceiver
+from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
 from wsrelay.engine.lookups import Lookups
@@ -66,6 +67,7 @@ class Node:
         lookups: Looks up what clients ask for.
         timers: The timers of all clients.
         survey: Asks all processes what they know, and replies for this one.
+        emulation: The sessions of clients that send beside their connections.
         presence: The members of channels. If None, nobody asked for that, or the broker keeps none.
     """
 
@@ -118,9 +120,15 @@ class Node:
         self.subscriptions = ChannelSubscriptions(broker, self._hub, self._gaps, namespaces, clock, self._readers)
         self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers)
         self.survey = Survey(broker, self._hub, self.registry, clock, count_connections, name)
-        self._control = ControlReceiver(self.registry, self._revocation, self.survey, counters)
+        self.emulation = Emulation(broker)
+        self._control = ControlReceiver(self.registry, self._revocation, self.survey, self.emulation, counters)
         self.presence = build_presence(broker, namespaces, clock, self.timers, rng, counters, self._hub.broadcast)
         broker.attach(self)
+
+    @property
+    def node_id(self) -> str:
+        """The name of this process among those that share the broker."""
+        return self.emulation.node_id
 
     @property
     def deliveries(self) -> int:

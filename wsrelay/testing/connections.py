@@ -35,6 +35,7 @@ class RecordingConnection(RecordingSubscriber):
     """
 
     ping_seconds = 25
+    emulated_session = ""
 
     def __init__(self, dialect: IDialect = RAW.dialect) -> None:
         super().__init__()

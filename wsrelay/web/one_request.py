@@ -31,7 +31,7 @@ MAX_DROPPED_BYTES = 64 * 1024
 """The largest body that is read and dropped where no route needs it, so that the client sees its response."""
 
 _UNEXPECTED_BODY = ErrorResponse(
-    413, "The request body is too large: this request needs none, or lacks a valid API key."
+    413, "The request body is too large: this request needs no such, or lacks a valid API key."
 )
 _BODY_TOO_LATE = ErrorResponse(408, "The request body did not arrive in time.")
 _MALFORMED_REQUEST = ErrorResponse(400, "The request is malformed (RFC 9112).")
@@ -136,6 +136,7 @@ class OneRequest(Request):
 
     _received_bytes = 0
     _is_rejected = False
+    _has_key = False
     _keeps_body = False
     _max_body_bytes = 0
 
@@ -143,8 +144,10 @@ class OneRequest(Request):
         # Instead of twisted.web's own, which opens a file for a body of unknown length.
         self.content = BytesIO()
         # A body that no route needs, or whose sender has no key, is read and dropped.
-        self._keeps_body = self.channel.site.keeps_body(self)
-        self._max_body_bytes = self.channel.site.max_body_bytes if self._keeps_body else MAX_DROPPED_BYTES
+        site = self.channel.site
+        self._has_key = site.has_key(self)
+        self._keeps_body = self._has_key or site.keeps_short_bodies
+        self._max_body_bytes = site.max_body_bytes if self._has_key else MAX_DROPPED_BYTES
         if length is not None and length > self._max_body_bytes:
             self._reject()
 
@@ -175,7 +178,7 @@ class OneRequest(Request):
             self.channel.reject(self._body_too_large())
 
     def _body_too_large(self) -> ErrorResponse:
-        if not self._keeps_body:
+        if not self._has_key:
             return _UNEXPECTED_BODY
         return ErrorResponse(
             413, f"The body is longer than {self._max_body_bytes} bytes. Raise api_max_body_bytes.", is_json=True

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from twisted.web.http import Request as HTTPRequest
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
-from wsrelay.core.wire.http_response import SECURITY_HEADERS
+from wsrelay.core.wire.http_response import SECURITY_HEADERS, ErrorResponse
 
-__all__ = ["TextResponse", "add_security_headers", "respond", "respond_method_not_allowed", "respond_text"]
+__all__ = [
+    "TextResponse",
+    "add_security_headers",
+    "respond",
+    "respond_error",
+    "respond_method_not_allowed",
+    "respond_nothing",
+    "respond_text",
+    "set_headers",
+]
 
 _READING_METHODS = b"GET, HEAD, OPTIONS"
 
@@ -40,6 +50,26 @@ def respond_text(request: Request, status: int, text: str) -> bytes:
     # twisted.web has no phrase for some statuses, 426 among them.
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     return respond(request, b"text/plain; charset=utf-8", text.encode() + b"\n")
+
+
+def set_headers(request: Request, headers: Sequence[tuple[str, str]]) -> None:
+    """Set header fields of a response, given as pairs of name and value."""
+    for name, value in headers:
+        request.setHeader(name.encode(), value.encode())
+
+
+def respond_error(request: Request, response: ErrorResponse) -> bytes:
+    """Set up a response that is an error, and return its body for `render`."""
+    set_headers(request, response.headers)
+    return respond_text(request, response.status, response.text)
+
+
+def respond_nothing(request: Request) -> int:
+    """Send a response without a body, and return what `render` returns then."""
+    request.setResponseCode(204)
+    # Not by returning no bytes, of which twisted.web sends the length (RFC 9110 section 8.6 forbids it).
+    request.finish()
+    return NOT_DONE_YET
 
 
 def respond_method_not_allowed(request: Request) -> bytes | None:

@@ -10,6 +10,7 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from wsrelay.dialects.centrifugo import EMULATION_PATH
 from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.chat_page import CONTENT_SECURITY_POLICY, ChatPage, chat_page_files
 from wsrelay.web.one_request import MAX_DROPPED_BYTES, OneRequest, OneRequestChannel
@@ -53,6 +54,8 @@ class _Site(Site):
         root: The root of the resource tree.
         api: The API, whose callers' request bodies are kept. If None, no body is.
         max_body_bytes: The largest body that is kept.
+        keeps_short_bodies: Whether bodies of at most `MAX_DROPPED_BYTES` are kept without a key. It is decided before
+            the path is known.
         body_timeout_seconds: The time within which a request's body has to arrive.
         clock: Runs the timeouts.
     """
@@ -66,6 +69,7 @@ class _Site(Site):
         root: Resource,
         api: RelayAPI | None,
         max_body_bytes: int,
+        keeps_short_bodies: bool,
         body_timeout_seconds: float,
         clock: IReactorTime,
     ) -> None:
@@ -78,10 +82,11 @@ class _Site(Site):
             reactor=clock,
         )
         self.max_body_bytes = max_body_bytes
+        self.keeps_short_bodies = keeps_short_bodies
         self._api = api
 
-    def keeps_body(self, request: HTTPRequest) -> bool:
-        """Return whether to keep the body of a request whose header fields have arrived."""
+    def has_key(self, request: HTTPRequest) -> bool:
+        """Return whether a request whose header fields have arrived is one of the API's callers."""
         return self._api is not None and self._api.accepts(request)
 
     def log(self, request: HTTPRequest) -> None:
@@ -96,6 +101,7 @@ def build_site(
     api: RelayAPI | None = None,
     max_body_bytes: int = MAX_DROPPED_BYTES,
     presence: Resource | None = None,
+    emulation: Resource | None = None,
     hints: Mapping[str, Resource],
     chat_page: ChatPage | None,
     body_timeout_seconds: float,
@@ -110,6 +116,7 @@ def build_site(
         api: The resource at ``/api``. If None, requests there are told that the API is disabled.
         max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
         presence: The resource at ``/presence``. If None, there is no such path.
+        emulation: The resource at `EMULATION_PATH`. If None, there is no such path.
         hints: Responds to requests at the paths of WebSockets and streams that do not ask for one, by path; ``/ws/``
             stands for every path below it.
         chat_page: What the chat page shows. If None, there is no such page.
@@ -124,6 +131,8 @@ def build_site(
     root.putChild(b"api", _API_DISABLED if api is None else api)
     if presence is not None:
         root.putChild(b"presence", presence)
+    if emulation is not None:
+        _put_at(root, EMULATION_PATH, emulation)
     for path, hint in hints.items():
         _put_at(root, path, hint)
     if chat_page is not None:
@@ -135,7 +144,8 @@ def build_site(
         # Visitors use the console of this page as well to try the relay.
         text = "wsrelay: WebSockets are at /ws/<channel>."
         root.putChild(b"", TextResource(lambda: (200, text), policy=CONTENT_SECURITY_POLICY))
-    return _Site(root, api, max(max_body_bytes, MAX_DROPPED_BYTES), body_timeout_seconds, clock)
+    max_body_bytes = max(max_body_bytes, MAX_DROPPED_BYTES)
+    return _Site(root, api, max_body_bytes, emulation is not None, body_timeout_seconds, clock)
 
 
 def _put_at(root: Resource, path: str, resource: Resource) -> None:

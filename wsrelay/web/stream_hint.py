@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from wsrelay.core.wire.cors import cors_headers, preflight_headers
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.web.handshake_check import HandshakeCheck
 from wsrelay.web.plain_handshake import plain_handshake
-from wsrelay.web.responses import respond_text
+from wsrelay.web.responses import respond_error, respond_nothing, set_headers
 
 __all__ = ["StreamHint"]
 
@@ -46,34 +46,21 @@ class StreamHint(Resource):
         """Respond to HEAD as to the GET, to OPTIONS with what is permitted, and to other methods with 405."""
         handshake = plain_handshake(request, self._trusted_proxies)
         if (rejection := self._check.check_origin(handshake)) is not None:
-            return _respond(request, rejection)
+            return respond_error(request, rejection)
         if request.method == b"OPTIONS":
             return self._respond_options(request, handshake)
-        _set_headers(request, cors_headers(handshake.origin))
+        set_headers(request, cors_headers(handshake.origin))
         if request.method not in (b"GET", b"HEAD") or "GET" not in self._methods:
-            return _respond(request, self._other_method)
+            return respond_error(request, self._other_method)
         # A GET comes here if its path has no channel at all; the router has taken every other one.
         error = _NO_CHANNEL if request.method == b"GET" else self._check.find_error(handshake)
         if error is not None:
-            return _respond(request, error)
+            return respond_error(request, error)
         request.setHeader(b"content-type", b"text/event-stream")
         return b""
 
     def _respond_options(self, request: Request, handshake: Handshake) -> int:
         origin = handshake.origin
         headers = cors_headers(None) if origin is None else preflight_headers(origin, self._methods)
-        _set_headers(request, (self._allow, *headers))
-        request.setResponseCode(204)
-        # Not by returning no bytes, of which twisted.web sends the length (RFC 9110 section 8.6 forbids it).
-        request.finish()
-        return NOT_DONE_YET
-
-
-def _respond(request: Request, response: ErrorResponse) -> bytes:
-    _set_headers(request, response.headers)
-    return respond_text(request, response.status, response.text)
-
-
-def _set_headers(request: Request, headers: tuple[tuple[str, str], ...]) -> None:
-    for name, value in headers:
-        request.setHeader(name.encode(), value.encode())
+        set_headers(request, (self._allow, *headers))
+        return respond_nothing(request)

@@ -10,7 +10,8 @@
 - ``{"disconnect": {"token": "..."}}``: the connections that were opened with the token of this `jti`.
 
 Others are about some connections of a user (`wsrelay.core.messaging.user_commands`), change what those have
-(`wsrelay.core.messaging.client_commands`), or ask all processes something (`wsrelay.core.messaging.surveys`).
+(`wsrelay.core.messaging.client_commands`), ask all processes something (`wsrelay.core.messaging.surveys`), or bring one
+process a message of its client (`wsrelay.core.messaging.emulated`).
 
 With ``"reconnect": true``, beside it or within, the clients are told to reconnect (4012), else not to (4505).
 
@@ -27,6 +28,7 @@ from typing import TypeAlias
 
 from wsrelay.core.access.identity import MAX_SUBJECT_BYTES, is_name
 from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand, read_refresh, read_subscribe
+from wsrelay.core.messaging.emulated import EMULATED_START, MAX_EMULATED_BYTES, EmulatedMessage, read_emulated
 from wsrelay.core.messaging.surveys import (
     MAX_REPLY_BYTES,
     REPLY_START,
@@ -93,14 +95,19 @@ ControlCommand: TypeAlias = (
     | RefreshCommand
     | SurveyQuestion
     | SurveyReply
+    | EmulatedMessage
     | UnknownCommand
 )
+
+_LONGER = {REPLY_START: MAX_REPLY_BYTES, EMULATED_START: MAX_EMULATED_BYTES}
+"""How messages begin that may be longer than others, and how long."""
 
 _READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
     "disconnect_user": read_disconnect_user,
     "unsubscribe": read_unsubscribe,
     "subscribe": read_subscribe,
     "refresh": read_refresh,
+    "emulated": read_emulated,
     "survey": read_question,
     "survey_reply": read_reply,
 }
@@ -112,9 +119,9 @@ def read_control(payload: bytes) -> ControlCommand:
     Raises:
         ClaimError: It is malformed, or a command of a known kind that makes no sense.
     """
-    is_reply = payload.startswith(REPLY_START)
-    if len(payload) > (MAX_REPLY_BYTES if is_reply else MAX_CONTROL_BYTES):
-        raise ClaimError(f"a control message has at most {MAX_CONTROL_BYTES} bytes")
+    limit = next((size for start, size in _LONGER.items() if payload.startswith(start)), MAX_CONTROL_BYTES)
+    if len(payload) > limit:
+        raise ClaimError(f"a control message has at most {limit} bytes")
     try:
         document = json.loads(payload)
     except (ValueError, RecursionError):

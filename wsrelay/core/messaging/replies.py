@@ -5,7 +5,7 @@ The events of a *channel* are in `wsrelay.core.messaging.publications`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from wsrelay.core.history.pages import HistoryPage
@@ -41,6 +41,8 @@ class Connected:
         ping_seconds: The longest time between two pings of the dialect. 0 if it has none.
         subscriptions: What it is subscribed to without having asked. Their ids are 0.
         expires_seconds: How long its credential lasts, in whole seconds, rounded up. If None, it does not end.
+        session: The secret by which it sends, where its transport has one direction. If empty, it needs none.
+        node: The name of the process that has this session.
     """
 
     id: int
@@ -48,6 +50,8 @@ class Connected:
     ping_seconds: int = 0
     subscriptions: tuple[Subscribed, ...] = ()
     expires_seconds: int | None = None
+    session: str = field(default="", repr=False)
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

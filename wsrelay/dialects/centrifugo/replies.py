@@ -137,6 +137,8 @@ def _connected(reply: Connected) -> Document:
     document |= _lifetime(reply.expires_seconds)
     if reply.subscriptions:
         document["subs"] = {each.channel: _subscribed(each) for each in reply.subscriptions}
+    if reply.session:
+        document |= {"session": reply.session, "node": reply.node}
     return document
 
 

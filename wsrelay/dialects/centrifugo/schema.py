@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from wsrelay.core.wire.protobuf import Field, Kind, Schema, map_field
 
-__all__ = ["CLIENT_INFO", "COMMAND", "PUBLICATION", "PUSH", "REPLY"]
+__all__ = ["CLIENT_INFO", "COMMAND", "EMULATION_REQUEST", "PUBLICATION", "PUSH", "REPLY"]
 
 _BOOL, _BYTES, _STRING, _MESSAGE = Kind.BOOL, Kind.BYTES, Kind.STRING, Kind.MESSAGE
 _INT32, _INT64, _UINT32, _UINT64 = Kind.INT32, Kind.INT64, Kind.UINT32, Kind.UINT64
@@ -129,6 +129,13 @@ COMMAND = Schema(
     Field(13, "rpc", _MESSAGE, _RPC_REQUEST),
     Field(14, "refresh", _MESSAGE, Schema("RefreshRequest", Field(1, "token", _STRING))),
     Field(15, "sub_refresh", _MESSAGE, _SUB_REFRESH_REQUEST),
+)
+
+EMULATION_REQUEST = Schema(
+    "EmulationRequest",
+    Field(1, "node", _STRING),
+    Field(2, "session", _STRING),
+    Field(3, "data", _BYTES),
 )
 
 # Replies

@@ -126,6 +126,11 @@ class StreamConnection(ABC):
         self.transport: Any = None
         self._client = factory.client(self)
 
+    @property
+    def is_open(self) -> bool:
+        """True if messages are sent: the request is answered, and the stream has not ended."""
+        return self._state is _State.OPEN
+
     # Connection
 
     @property
@@ -167,8 +172,13 @@ class StreamConnection(ABC):
         if self._peer_has_ended:
             self._end()
 
+    @property
+    def emulated_session(self) -> str:
+        """See `Connection.emulated_session`: most clients of streams send nothing."""
+        return ""
+
     def counts_as(self, messages: int) -> bool:
-        """See `Connection.counts_as`: a client of a stream sends no messages."""
+        """See `Connection.counts_as`: what comes with the request has bounds of its own."""
         return True
 
     def reject(self, response: ErrorResponse) -> None:

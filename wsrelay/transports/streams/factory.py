@@ -21,6 +21,7 @@ from wsrelay.dialects import SSE, Route
 from wsrelay.dialects.sse import SeveralChannelsDialect, accepts_event_streams
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
+from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.encodings import Encoding, Encodings
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel
@@ -28,7 +29,9 @@ from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.streams.connection import StreamConnection
+from wsrelay.transports.streams.emulated_streams import EmulatedStreamConnection
 from wsrelay.transports.streams.encoding import StreamEncoding
 from wsrelay.transports.streams.event_streams import EventStreamConnection
 from wsrelay.transports.streams.message_streams import STREAM_KINDS, MessageStreamConnection
@@ -40,7 +43,7 @@ _TEMPORARY = frozenset((429, 500, 503))
 
 
 class StreamConnectionFactory:
-    """Makes streams, and what they share. Implements `EventStreamContext`.
+    """Makes streams, and what they share. Implements `EventStreamContext` and `EmulatedStreamContext`.
 
     Args:
         make_client: Makes the client of a connection.
@@ -51,6 +54,8 @@ class StreamConnectionFactory:
         admission: Counts connections.
         http_connections: Where the connections of rejected clients wait for their end.
         connections: The registry of this process's connections.
+        rate_limits: Limits what clients send.
+        emulation: The sessions of clients that send beside their streams.
         rng: Randomness for heartbeats and delays.
     """
 
@@ -67,6 +72,8 @@ class StreamConnectionFactory:
         admission: Admission,
         http_connections: HTTPConnections,
         connections: ConnectionRegistry,
+        rate_limits: RateLimits,
+        emulation: Emulation,
         rng: Random,
     ) -> None:
         self._make_client = make_client
@@ -77,6 +84,8 @@ class StreamConnectionFactory:
         self.admission = admission
         self.http_connections = http_connections
         self.connections = connections
+        self.rate_limits = rate_limits
+        self.emulation = emulation
         self._rng = rng
         one: tuple[IDialect, Framing] = SSE.dialect, EventStreamFraming()
         several: tuple[IDialect, Framing] = SeveralChannelsDialect(), SeveralChannelsFraming()
@@ -97,6 +106,8 @@ class StreamConnectionFactory:
         if kind is None:
             return EventStreamConnection(handshake, self)
         encoding = self._message_encodings.get(route.dialect, kind.framing)
+        if route.dialect.has_pong:
+            return EmulatedStreamConnection(handshake, self, route.dialect, kind, encoding)
         return MessageStreamConnection(handshake, self, route.dialect, kind, encoding)
 
     def client(self, connection: Connection) -> Client:

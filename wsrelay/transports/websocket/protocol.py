@@ -128,6 +128,7 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     # What is the same for most connections at most times is an attribute of the class; see `shared_attributes`.
     peer = ""
+    emulated_session = ""
     _answer: Deferred[Any] | None = None
     _client: Client | None = None
     _handshake: Handshake | None = None

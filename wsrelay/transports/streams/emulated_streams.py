@@ -1,0 +1,118 @@
+"""Streams whose clients send by requests of their own (`wsrelay.engine.emulation`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from wsrelay.core.messaging.messages import Message
+from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.engine.emulation import Emulation
+from wsrelay.engine.encodings import Encoding
+from wsrelay.engine.timers import WheelTimer
+from wsrelay.interfaces import IDialect
+from wsrelay.transports.rate_limits import RateLimits
+from wsrelay.transports.streams.connection import StreamContext
+from wsrelay.transports.streams.message_streams import MessageStreamConnection, StreamKind
+
+__all__ = ["PONG_GRACE_SECONDS", "EmulatedStreamConnection", "EmulatedStreamContext"]
+
+PONG_GRACE_SECONDS = 1.0
+"""How long a missing pong is looked for once more: it may wait in a socket while the reactor is busy."""
+
+
+class EmulatedStreamContext(StreamContext, Protocol):
+    """The parts of a factory that such streams use."""
+
+    rate_limits: RateLimits
+    emulation: Emulation
+
+
+class EmulatedStreamConnection(MessageStreamConnection):
+    """One stream, and the messages that its client sends beside it. Those have the limits of a WebSocket's.
+
+    Args:
+        handshake: The client's request.
+        factory: What it belongs to.
+        dialect: The wire language.
+        kind: The form of the stream.
+        encoding: The dialect in that form.
+    """
+
+    __slots__ = ("_limits", "_pong_timer", "_session_name", "_sessions")
+
+    def __init__(
+        self,
+        handshake: Handshake,
+        factory: EmulatedStreamContext,
+        dialect: IDialect,
+        kind: StreamKind,
+        encoding: Encoding,
+    ) -> None:
+        self._limits = factory.rate_limits
+        self._sessions = factory.emulation
+        self._session_name = ""
+        self._pong_timer: WheelTimer | None = None
+        super().__init__(handshake, factory, dialect, kind, encoding)
+
+    @property
+    def emulated_session(self) -> str:
+        """See `Connection.emulated_session`."""
+        return self._session_name
+
+    def counts_as(self, messages: int) -> bool:
+        """See `Connection.counts_as`."""
+        return self._is_within_rate(messages, 0)
+
+    def received(self, message: Message) -> None:
+        """Take a message of the client."""
+        if not self.is_open or not self._is_within_rate(1, len(message.data)):
+            return
+        if len(message.data) > self._factory.settings.max_message_bytes:
+            self.close(Disconnect.TOO_BIG)
+            return
+        # As on a WebSocket, any message answers a ping.
+        self._stop_pong_timer()
+        self._client.received(message)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._limits.remove(self)
+        self._sessions.close(self._session_name)
+        super().connectionLost(reason)
+
+    def _begin(self, handshake: Handshake, headers: tuple[tuple[str, str], ...]) -> bytes:
+        self._session_name = self._sessions.open(self.received)
+        return super()._begin(handshake, headers)
+
+    def _send_sign_of_life(self) -> None:
+        ping = self._dialect.ping()
+        if ping is not None:
+            # Also to a client that is behind, whose answer is missing as much as that of any other.
+            self._out.send_control(self._encoding.frame((ping,)))
+            if self._pong_timer is None:
+                self._wait_for_pong(self._factory.settings.ping_timeout_seconds, self._on_pong_timeout)
+
+    def _on_pong_timeout(self) -> None:
+        self._wait_for_pong(PONG_GRACE_SECONDS, self.abort)
+
+    def _wait_for_pong(self, seconds: float, on_timeout: Callable[[], None]) -> None:
+        self._pong_timer = self._factory.timers.call_later(seconds, on_timeout)
+
+    def _stop_pong_timer(self) -> None:
+        if self._pong_timer is not None:
+            self._pong_timer.cancel()
+            self._pong_timer = None
+
+    def _stop_timer(self) -> None:
+        super()._stop_timer()
+        self._stop_pong_timer()
+
+    def _is_within_rate(self, frames: int, size: int) -> bool:
+        if self._limits.allows(self, frames, size):
+            return True
+        self.close(Disconnect.TOO_FAST)
+        return False
