@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -134,14 +135,25 @@ class Site:
         for entry_id, value in values.items():
             self._add(channel, value, entry_id)
 
+    def add_and_trim(self, channel: str, values: Iterable[Any], entries: int, ids: Iterable[str] | None = None) -> None:
+        """Add values as JSON and leave only the newest entries, with no moment in between in which anyone reads.
+
+        Args:
+            channel: The channel's name.
+            values: The values.
+            entries: How many entries are left.
+            ids: Their IDs. If None, the server names them.
+        """
+        with self._programs.pipeline(transaction=True) as together:
+            for value, entry_id in zip(values, repeat("*") if ids is None else ids, strict=False):
+                together.xadd(f"wsrelay:{channel}", {"data": json.dumps(value)}, id=entry_id)
+            together.xtrim(f"wsrelay:{channel}", maxlen=entries, approximate=False)
+            together.execute()
+
     def entries(self, channel: str) -> list[Any]:
         """Return the values that a channel's stream holds."""
         found: Any = self._programs.xrange(f"wsrelay:{channel}")
         return [json.loads(fields[b"data"]) for _, fields in found]
-
-    def trim(self, channel: str, entries: int) -> None:
-        """Leave only the newest entries of a channel's stream."""
-        self._programs.xtrim(f"wsrelay:{channel}", maxlen=entries, approximate=False)
 
     def closed(self, code: int) -> float:
         """Return how many connections the relay has closed with a code."""
