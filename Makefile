@@ -25,9 +25,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # How many processes run the tests. Those of whole relays under load run by themselves: they judge what is in time.
 JOBS ?= 2
-# Those with SDKs have a target of their own: they need more than Python, and cover nothing that others do not.
-ALONE := tests.integration tests.docs
-SIDE_BY_SIDE := $(filter-out $(ALONE) tests.clients tests.support,$(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
+# Those with SDKs and those of the documents have targets of their own: they need more than Python.
+ALONE := tests.integration
+SIDE_BY_SIDE := $(filter-out $(ALONE) tests.clients tests.docs tests.support,$(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
 	$(patsubst tests/%.py,tests.%,$(wildcard tests/test_*.py)))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
