@@ -45,6 +45,11 @@ class ChannelTerms:
         grant = self._grants.get(channel)
         return NO_TERMS if grant is None else SubscriptionTerms(seconds_left(grant.expires, self._now()), grant.data)
 
+    def info(self, channel: str) -> bytes:
+        """Return what others of a channel are told about the client, as JSON on one line; empty if nothing."""
+        grant = self._grants.get(channel)
+        return b"" if grant is None else grant.info
+
     def withdraw(self, channel: str) -> None:
         """Forget a channel; one without a grant is ignored."""
         self._grants.pop(channel, None)

@@ -229,8 +229,9 @@ class Client:
         if expires is not None and expires <= self._services.now():
             return
         effects = self._session.subscribe_by_server(subscription, since)
-        if effects and (subscription.data or expires is not None):
-            self._channel_terms.grant(subscription.channel, ChannelGrant(expires, data=subscription.data))
+        grant = ChannelGrant(expires, subscription.info, subscription.data)
+        if effects and grant != ChannelGrant():
+            self._channel_terms.grant(subscription.channel, grant)
         self._perform(effects)
 
     def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
@@ -405,6 +406,9 @@ class Client:
         return identity
 
     def _authenticated(self, identity: Identity) -> None:
+        for each in identity.subs if self._dialect.acceptance.has_commands else ():
+            if each.info:
+                self._channel_terms.grant(each.channel, ChannelGrant(info=each.info))
         self._perform(self._session.authenticated(identity))
         self._handshake = None
 
@@ -571,7 +575,7 @@ class Client:
         session, presence = self._session, self._services.presence
         if presence is not None and channel in session.channels:
             # Before anything is performed that may end the connection, and with it the membership.
-            presence.subscribed(self, channel, self._connection_id, session.identity.subject)
+            presence.subscribed(self, channel, self._as_member(channel))
         terms = NO_TERMS if self._terms is None else self._terms.terms(channel)
         self._perform(session.subscribed(channel, start, terms))
 
@@ -612,16 +616,17 @@ class Client:
         queue.add(message, succeed(None) if answer is None else answer)
 
     def _publish(self, message: PublishMessage) -> None:
-        info = self._client_info() if self._dialect.acceptance.has_commands else b""
+        info = self._as_member(message.channel).text.encode() if self._dialect.acceptance.has_commands else b""
         outcome = self._services.publish(message.channel, message.data, info)
         if message.id:
             outcome.addCallback(lambda _result: self._perform(self._session.published(message.id)))
         outcome.addErrback(self._publish_failed, message)
         outcome.addErrback(self._failed)
 
-    def _client_info(self) -> bytes:
-        # As of a member of a channel, for whoever is told of both.
-        return Member(self._connection_id or "", self._session.identity.subject or "").text.encode()
+    def _as_member(self, channel: str) -> Member:
+        identity = self._session.identity
+        chan_info = b"" if self._terms is None else self._terms.info(channel)
+        return Member(self._connection_id or "", identity.subject or "", identity.info, chan_info)
 
     def _publish_failed(self, failure: Failure, message: PublishMessage) -> None:
         failure.trap(BrokerUnavailable, CancelledError)

@@ -37,10 +37,17 @@ from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
 
-__all__ = ["NOTICE_LINGER_SECONDS", "Presence", "build_presence"]
+__all__ = ["MAX_SHOWN_BYTES", "NOTICE_LINGER_SECONDS", "Presence", "build_presence"]
 
 NOTICE_LINGER_SECONDS = 5.0
 """How long notices about a channel are received that has no members here."""
+
+MAX_SHOWN_BYTES = 1024
+"""The longest info about a member. It is sent again each time that the member is held, and to each who asks."""
+
+
+def _shown(info: bytes) -> bytes:
+    return info if len(info) <= MAX_SHOWN_BYTES else b""
 
 
 class _Client:
@@ -126,20 +133,21 @@ class Presence:
 
     # What clients do
 
-    def subscribed(self, client: Hashable, channel: str, connection_id: str | None, user: str | None) -> None:
+    def subscribed(self, client: Hashable, channel: str, as_member: Member) -> None:
         """Take that a client is subscribed to a channel.
 
         Args:
             client: The client; `unsubscribed` is owed.
             channel: The channel's name.
-            connection_id: The id of its connection. If None, it gets one here, which it is not told.
-            user: Its user. If None, it has none.
+            as_member: What it is as a member of the channel. If the id of its connection is empty, it gets one here,
+                which it is not told. Infos longer than `MAX_SHOWN_BYTES` are left out.
         """
         rule = self._namespaces.rule(channel)
         if rule is None or not rule.tracks_members:
             return
-        known = self._clients.get(client) or _Client(connection_id or token_hex(8))
-        change = self._members.add(channel, client, Member(known.id, user or ""))
+        known = self._clients.get(client) or _Client(as_member.client or token_hex(8))
+        shown = Member(known.id, as_member.user, _shown(as_member.conn_info), _shown(as_member.chan_info))
+        change = self._members.add(channel, client, shown)
         if change is None:
             return
         self._clients[client] = known
@@ -225,7 +233,7 @@ class Presence:
         channel = announced_channel(table)
         if channel is not None:
             left = (member for name in notice.left if (member := member_of_key(name)) is not None)
-            joins = [Join(channel, each.client, each.user) for each in notice.joined]
+            joins = [Join(channel, each.client, each.user, each.conn_info, each.chan_info) for each in notice.joined]
             self._announce([*joins, *(Leave(channel, each.client, each.user) for each in left)])
 
     def confirmed(self, name: str) -> None:

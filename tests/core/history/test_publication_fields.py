@@ -17,6 +17,7 @@ from wsrelay.core.history.publication_fields import (
     write_tags,
 )
 from wsrelay.core.outcomes.errors import ClaimError
+from wsrelay.core.presence.member import Member
 
 TEXTS = st.text(max_size=20)
 
@@ -65,7 +66,8 @@ class PublisherTests(SynchronousTestCase):
 
     def test_client_and_user_are_read_and_the_rest_is_left_out(self) -> None:
         found = read_publisher(b'{"client": "5f0c", "user": "42", "x": 1}')
-        self.assertEqual(found, {"client": "5f0c", "user": "42"})
+        self.assertEqual(found, Member("5f0c", "42"))
+        self.assertEqual(read_publisher(b'{"user": "42", "conn_info": [1]}'), Member("", "42", b"[1]"))
 
     def test_what_names_no_client_counts_as_absent(self) -> None:
         for text in (None, b"", b"x", b"[]", b'{"user": 5}', b'{"client": null}', b"\xff", b"{}".ljust(20000)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.core.access.payload_claims import MAX_PAYLOAD_BYTES
 from wsrelay.core.presence.member import (
     Member,
     Members,
@@ -36,6 +37,17 @@ class MemberTests(SynchronousTestCase):
         member = Member("c1", 'J\u00fc "x"\n\U0001f98a')
         self.assertEqual(member.text, '{"client":"c1","user":"J\u00fc \\"x\\"\\n\U0001f98a"}')
         self.assertEqual([read_member(member.text), read_member(member.text.encode())], [member] * 2)
+
+    def test_what_is_told_about_a_member_is_in_its_text_and_read_back(self) -> None:
+        member = Member("c1", "ann", b'{"name":"J\xc3\xbc"}', b"[1]")
+        self.assertEqual(member.text, '{"client":"c1","user":"ann","conn_info":{"name":"J\u00fc"},"chan_info":[1]}')
+        for each in (member, Member("c1", "", b"5"), Member("c1", "", b"", b'"x"')):
+            self.assertEqual([read_member(each.text), read_member(each.text.encode())], [each] * 2)
+
+    def test_info_that_is_null_too_long_or_no_json_is_left_out(self) -> None:
+        for info in ("null", "NaN", f'"{"x" * MAX_PAYLOAD_BYTES}"'):
+            text = f'{{"client":"c3","user":"","conn_info":{info},"chan_info":{info}}}'
+            self.assertEqual(read_member(text), NOBODY)
 
     def test_text_of_anything_else_is_no_member(self) -> None:
         texts: list[str | bytes] = [

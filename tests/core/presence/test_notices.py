@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.outcomes.errors import ClaimError
@@ -16,6 +18,18 @@ class NoticeTests(SynchronousTestCase):
         notice = Notice((Member("c1", "J\u00fc"), Member("c2")), ("user:ann",), ("client:c3", 'user:"'))
         self.assertEqual(read_notice(notice.to_bytes()), notice)
         self.assertEqual(Notice((Member("c1", "42"),)).to_bytes(), b'{"joined":[["c1","42"]],"left":[],"released":[]}')
+
+    def test_what_is_told_about_a_member_stands_beside_the_pairs_that_older_versions_read(self) -> None:
+        notice = Notice((Member("c1", "42", b'{"a":"\xc3\xbc"}'), Member("c2"), Member("c3", "", b"", b"[1]")))
+        self.assertEqual(read_notice(notice.to_bytes()), notice)
+        document = json.loads(notice.to_bytes())
+        self.assertEqual(document["joined"], [["c1", "42"], ["c2", ""], ["c3", ""]])
+        self.assertEqual([each["client"] for each in document["infos"]], ["c1", "c3"])
+
+    def test_infos_that_make_no_sense_are_ignored(self) -> None:
+        for infos in (b"5", b"{}", b"[5, [], {}]", b'[{"client": "c2", "user": ""}]', b'[{"client": 5, "user": ""}]'):
+            read = read_notice(b'{"joined": [["c1", "42"]], "infos": %b}' % infos)
+            self.assertEqual(read, Notice((Member("c1", "42"),)))
 
     def test_fields_of_other_versions_are_ignored_and_missing_ones_are_empty(self) -> None:
         self.assertEqual(read_notice(b'{"left": ["a"], "since": 5}'), Notice(left=("a",)))

@@ -784,6 +784,20 @@ class PublicationTests(SynchronousTestCase):
             b'{"push":{"channel":"a","leave":{"info":{"user":"","client":"5f0c"}}}}',
         )
 
+    def test_what_is_told_about_a_client_is_in_joins_presence_and_publications(self) -> None:
+        told = b'{"user":"42","client":"5f0c","conn_info":{"a":1.0},"chan_info":"x"}'
+        member = Member("5f0c", "42", b'{"a":1.0}', b'"x"')
+        join = Join("a", member.client, member.user, member.conn_info, member.chan_info)
+        publication = Publication("a", b"1", At(FIRST, member.text.encode()))
+        self.assertEqual(
+            encode(join, publication),
+            b'{"push":{"channel":"a","join":{"info":%b}}}\n{"push":{"channel":"a","pub":{"data":1,"info":%b,"offset":%d}}}'
+            % (told, told, entry_offset(FIRST_ID)),
+        )
+        self.assertEqual(reply(PresenceRead(4, (member,))), b'{"id":4,"presence":{"presence":{"5f0c":%b}}}' % told)
+        page = HistoryPage((KeptPublication(5, b"1", member.text.encode()),), 5)
+        self.assertIn(b'"info":%b' % told, reply(HistoryRead(4, page)))
+
     def test_gaps_and_positions_have_no_form(self) -> None:
         self.assertEqual(list(DIALECT.encode([Gap("a", GapReason.TRIMMED), Positioned("a", FIRST)])), [])
         self.assertEqual(list(DIALECT.encode([])), [])

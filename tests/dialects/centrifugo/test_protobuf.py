@@ -93,17 +93,17 @@ class ProtobufDialectTests(SynchronousTestCase):
     def test_batch_is_one_binary_message(self) -> None:
         events: list[ChannelEvent] = [
             Publication("a", b"\xff"),
-            Publication("a", b"{}", At(FIRST, b'{"client":"5f0c","user":"42"}', b'{"a":"b"}')),
-            Join("a", "6f0c"),
+            Publication("a", b"{}", At(FIRST, b'{"client":"5f0c","user":"42","conn_info":[1]}', b'{"a":"b"}')),
+            Join("a", "6f0c", "", b"", b"{}"),
             Gap("a", GapReason.TRIMMED),
         ]
         (sent,) = DIALECT.encode(events)
         self.assertTrue(sent.is_binary)
         pushes = [each["push"] for each in documents(sent.data)]
         self.assertEqual(pushes[0], {"channel": "a", "pub": {"data": b"\xff"}})
-        info = {"client": "5f0c", "user": "42"}
+        info = {"client": "5f0c", "user": "42", "conn_info": b"[1]"}
         self.assertEqual(pushes[1]["pub"], {"data": b"{}", "offset": OFFSET, "info": info, "tags": {"a": "b"}})
-        self.assertEqual(pushes[2]["join"]["info"]["client"], "6f0c")
+        self.assertEqual(pushes[2]["join"]["info"], {"client": "6f0c", "chan_info": b"{}"})
         self.assertEqual(len(pushes), 3)
         self.assertEqual(DIALECT.encode([]), ())
 

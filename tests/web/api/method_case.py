@@ -21,7 +21,9 @@ KEY = "a-key-of-the-operator"
 NAMESPACES = (
     Namespace("plain", ("news", "room:*")),
     Namespace("kept", ("chat",), history_size=100, history_seconds=60),
-    Namespace("shown", ("lobby",), presence=True),
+    Namespace(
+        "shown", ("lobby",), presence=True, join_leave=True, publish=Access.PUBLIC, history_size=9, history_seconds=60
+    ),
     Namespace("closed", ("closed",), Access.NOBODY),
 )
 

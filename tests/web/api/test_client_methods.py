@@ -10,14 +10,15 @@ from tests.support.event_source import StreamClient
 from tests.support.websocket_client import WebSocketClient
 from tests.web.api.method_case import MethodCase
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.engine.presence import MAX_SHOWN_BYTES
 
 
 class ClientMethodCase(MethodCase):
     """User 42 on a WebSocket, an event stream, and a connection of Centrifugo's protocol."""
 
-    def ticket(self, user: str = "42") -> str:
+    def ticket(self, user: str = "42", **claims: Any) -> str:
         """Return a ticket of a user."""
-        answer = self.post("tickets", {"sub": user})
+        answer = self.post("tickets", {"sub": user, **claims})
         assert answer is not None
         ticket: str = json.loads(answer.body)["ticket"]
         return ticket
@@ -31,13 +32,14 @@ class ClientMethodCase(MethodCase):
         self.relay.turn()
         self.stream.read()
 
-    def connect_sdk(self, user: str) -> tuple[CentrifugoClient, str]:
+    def connect_sdk(self, user: str, **claims: Any) -> tuple[CentrifugoClient, str]:
         """Return a connected client of Centrifugo's protocol, and its id."""
         client = CentrifugoClient(self.relay)
         client.connect()
-        client.send({"id": 1, "connect": {"token": self.ticket(user)}})
+        client.send({"id": 1, "connect": {"token": self.ticket(user, **claims)}})
         self.relay.turn()
-        (reply,) = client.documents()
+        # Its own join may stand behind it.
+        reply, *_ = client.documents()
         return client, reply["connect"]["client"]
 
     def run_method(self, name: str, **fields: Any) -> None:
@@ -150,3 +152,46 @@ class RefreshTests(ClientMethodCase):
         self.assertEqual(self.closed(self.raw), (4502, Disconnect.CREDENTIAL_EXPIRED.reason))
         self.assertTrue(self.ends_stream())
         self.assertIsNone(self.closed(self.sdk))
+
+
+class InfoTests(ClientMethodCase):
+    """What others are told about a client: by its credential, and by the permission for a channel."""
+
+    def test_presence_and_joins_have_what_credential_and_permission_say(self) -> None:
+        self.run_method("subscribe", user="42", channel="lobby", info="host", client=self.sdk_id)
+        self.relay.pass_time(1)
+        self.sdk.documents()
+        ann, ann_id = self.connect_sdk("43", info={"name": "Ann"}, subs={"lobby": {"info": [1]}})
+        self.relay.pass_time(1)
+        told = {"user": "43", "client": ann_id, "conn_info": {"name": "Ann"}, "chan_info": [1]}
+        self.assertEqual(self.pushes(self.sdk), [{"channel": "lobby", "join": {"info": told}}])
+        presence = self.result("presence", channel="lobby")["presence"]
+        host = {"client": self.sdk_id, "user": "42", "chan_info": "host"}
+        self.assertEqual(presence, {ann_id: told, self.sdk_id: host})
+        ann.documents()
+        ann.send({"id": 2, "presence": {"channel": "lobby"}})
+        self.relay.turn()
+        (reply,) = ann.documents()
+        self.assertEqual(reply["presence"]["presence"], presence)
+
+    def test_publication_of_a_client_has_it_too(self) -> None:
+        ann, ann_id = self.connect_sdk("43", info={"name": "Ann"}, subs={"lobby": {"info": [1]}})
+        ann.send({"id": 2, "publish": {"channel": "lobby", "data": "hi"}})
+        self.relay.pass_time(1)
+        (publication,) = self.result("history", channel="lobby", limit=9)["publications"]
+        told = {"user": "43", "client": ann_id, "conn_info": {"name": "Ann"}, "chan_info": [1]}
+        self.assertEqual((publication["data"], publication["info"]), ("hi", told))
+
+    def test_raw_client_is_shown_with_the_info_of_its_credential(self) -> None:
+        ticket = self.ticket("44", info="x")
+        WebSocketClient(self.relay, f"/ws/lobby?ticket={ticket}").connect()
+        self.relay.pass_time(1)
+        (member,) = self.result("presence", channel="lobby")["presence"].values()
+        self.assertEqual((member["user"], member["conn_info"]), ("44", "x"))
+
+    def test_info_that_is_too_long_to_be_repeated_is_left_out_of_presence(self) -> None:
+        for user, length in (("44", MAX_SHOWN_BYTES - 2), ("45", MAX_SHOWN_BYTES - 1)):
+            self.connect_sdk(user, info="x" * length, subs={"lobby": {}})
+        self.relay.pass_time(1)
+        members = self.result("presence", channel="lobby")["presence"].values()
+        self.assertEqual({each["user"]: "conn_info" in each for each in members}, {"44": True, "45": False})

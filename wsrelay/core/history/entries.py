@@ -13,8 +13,8 @@ DATA_FIELD = b"data"
 """The field of an entry that holds the payload."""
 
 INFO_FIELD = b"info"
-"""The field that says which client published an entry: a JSON object with ``client``, the id of its connection, and
-``user``. The relay adds it to what clients publish by a command."""
+"""The field that says which client published an entry: the JSON of a `wsrelay.core.presence.member.Member`. The relay
+adds it to what clients publish by a command."""
 
 TAGS_FIELD = b"tags"
 """The field with an entry's tags: a JSON object of texts by their names, for those who receive it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from wsrelay.core.outcomes.errors import ClaimError
+from wsrelay.core.presence.member import Member, member_of_document
 from wsrelay.core.wire.json_text import dump_json, parse_json
 
 __all__ = ["MAX_FIELD_BYTES", "MAX_TAGS", "MAX_TAG_CHARACTERS", "read_publisher", "read_tags", "write_tags"]
@@ -43,13 +44,10 @@ def read_tags(text: bytes | None) -> dict[str, str] | None:
     return tags if tags and _are_tags(tags) else None
 
 
-def read_publisher(text: bytes | None) -> dict[str, str] | None:
-    """Read the client that published, as Centrifugo's ClientInfo. None if none is named."""
+def read_publisher(text: bytes | None) -> Member | None:
+    """Read the client that published. None if none is named."""
     found = _read(text)
-    if found is None:
-        return None
-    user, client = found.get("user", ""), found.get("client", "")
-    return {"user": user, "client": client} if isinstance(user, str) and isinstance(client, str) else None
+    return None if found is None else member_of_document({"user": "", "client": "", **found})
 
 
 def _read(text: bytes | None) -> dict[str, object] | None:

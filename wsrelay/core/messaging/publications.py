@@ -105,16 +105,23 @@ class Join:
         channel: The channel's name.
         client: The id of the client's connection.
         user: The client's user. Empty for an anonymous client.
+        conn_info: See `wsrelay.core.presence.member.Member`.
+        chan_info: The same.
     """
 
     channel: str
     client: str
     user: str = ""
+    conn_info: bytes = b""
+    chan_info: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """A client is no longer subscribed to a channel whose namespace announces that. Attributes as for `Join`."""
+    """A client is no longer subscribed to a channel whose namespace announces that. Attributes as for `Join`.
+
+    Nothing is told about the client: it may be the one of a process that crashed.
+    """
 
     channel: str
     client: str

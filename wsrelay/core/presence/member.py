@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from wsrelay.core.access.payload_claims import MAX_PAYLOAD_BYTES
+from wsrelay.core.wire.json_text import dump_json
 
 __all__ = [
     "MAX_COUNTED",
@@ -14,6 +17,7 @@ __all__ = [
     "Members",
     "PresenceStats",
     "count_users",
+    "member_of_document",
     "member_of_key",
     "read_member",
     "read_members",
@@ -36,10 +40,14 @@ class Member:
     Attributes:
         client: The id of the connection, unique over all processes.
         user: Its user. Empty for an anonymous client.
+        conn_info: What others are told about it, by its credential: JSON on one line; empty if nothing.
+        chan_info: The same by the permission for this channel.
     """
 
     client: str
     user: str = ""
+    conn_info: bytes = b""
+    chan_info: bytes = b""
 
     @property
     def key(self) -> str:
@@ -49,7 +57,10 @@ class Member:
     @property
     def text(self) -> str:
         """The member as JSON, the same for equal members."""
-        return json.dumps({"client": self.client, "user": self.user}, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps({"client": self.client, "user": self.user}, ensure_ascii=False, separators=(",", ":"))
+        infos = ("conn_info", self.conn_info), ("chan_info", self.chan_info)
+        parts = [f',"{name}":{info.decode()}' for name, info in infos if info]
+        return f"{text[:-1]}{''.join(parts)}}}" if parts else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +116,31 @@ def read_member(text: str | bytes) -> Member | None:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict):
-        return None
+    return member_of_document(document) if isinstance(document, dict) else None
+
+
+def member_of_document(document: Mapping[str, object]) -> Member | None:
+    """Return the member that a JSON object names. None if it names none.
+
+    What it has to tell is left out if it is longer than a credential can have it.
+    """
     client, user = document.get("client"), document.get("user")
-    return Member(client, user) if isinstance(client, str) and isinstance(user, str) else None
+    if not (isinstance(client, str) and isinstance(user, str)):
+        return None
+    return Member(client, user, _info(document.get("conn_info")), _info(document.get("chan_info")))
 
 
 def read_members(texts: Iterable[str | bytes]) -> tuple[Member, ...]:
     """Read the JSON of members, and leave out what is none."""
     return tuple(member for text in texts if (member := read_member(text)) is not None)
+
+
+def _info(value: object) -> bytes:
+    if value is None:
+        return b""
+    try:
+        info = dump_json(value)
+    except ValueError:
+        # A number that only Python reads.
+        return b""
+    return info if len(info) <= MAX_PAYLOAD_BYTES else b""

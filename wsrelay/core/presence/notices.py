@@ -4,6 +4,8 @@
 
     PUBLISH wsrelay:$here:{chat} '{"joined":[["5f0c","42"]],"left":["user:43"],"released":[]}'
 
+Of members about whom something is told the objects stand in `infos` as well, as `Member.text` has them.
+
 Only processes with subscribers on the channel are subscribed to it. Other fields are ignored, because two adjacent
 versions run beside each other during a deploy.
 """
@@ -15,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wsrelay.core.outcomes.errors import ClaimError
-from wsrelay.core.presence.member import Member
+from wsrelay.core.presence.member import Member, member_of_document
 
 __all__ = ["NAMES_PER_NOTICE", "Notice", "notices", "read_notice"]
 
@@ -41,7 +43,11 @@ class Notice:
         """Return the message."""
         joined = [(each.client, each.user) for each in self.joined]
         document = {"joined": joined, "left": self.left, "released": self.released}
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        if infos := [each.text for each in self.joined if each.conn_info or each.chan_info]:
+            # Beside the pairs, which older versions read.
+            text = f'{text[:-1]},"infos":[{",".join(infos)}]}}'
+        return text.encode()
 
 
 def notices(
@@ -75,7 +81,10 @@ def _members(document: dict[str, object]) -> tuple[Member, ...]:
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
             raise ClaimError("joined is a list of pairs of texts")
-    return tuple(Member(client, user) for client, user in pairs)
+    infos = document.get("infos")
+    objects = [each for each in infos if isinstance(each, dict)] if isinstance(infos, list) else []
+    told = {each.client: each for each in map(member_of_document, objects) if each is not None}
+    return tuple(told.get(client) or Member(client, user) for client, user in pairs)
 
 
 def _names(document: dict[str, object], name: str) -> tuple[str, ...]:

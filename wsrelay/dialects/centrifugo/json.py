@@ -148,7 +148,7 @@ def write_push(event: ChannelEvent) -> bytes:
     if event.origin is None:
         return head + b"}}"
     if info := publication_info(event):
-        head += b',"info":%b' % dump_json(info)
+        head += b',"info":%b' % write_document(info)
     if offset := publication_offset(event):
         head += b',"offset":%d' % offset
     if tags := publication_tags(event):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from wsrelay import __version__
 from wsrelay.core.history.entries import INFO_FIELD, TAGS_FIELD
 from wsrelay.core.history.offsets import EPOCH, entry_offset, position_offset
@@ -91,8 +89,9 @@ def event_document(event: ChannelEvent) -> Document | None:
     match event:
         case Publication():
             body: Document = {"pub": publication_document(event)}
-        case Join(_, client, user):
-            body = {"join": {"info": _client(Member(client, user))}}
+        case Join():
+            member = Member(event.client, event.user, event.conn_info, event.chan_info)
+            body = {"join": {"info": _client(member)}}
         case Leave(_, client, user):
             body = {"leave": {"info": _client(Member(client, user))}}
         case Gap() | Positioned():
@@ -121,7 +120,8 @@ def publication_offset(publication: Publication) -> int:
 def publication_info(publication: Publication) -> Document | None:
     """Return the client that published. None if none is named."""
     origin = publication.origin
-    return None if origin is None else read_publisher(origin.field(INFO_FIELD))
+    publisher = None if origin is None else read_publisher(origin.field(INFO_FIELD))
+    return None if publisher is None else _client(publisher)
 
 
 def publication_tags(publication: Publication) -> dict[str, str] | None:
@@ -172,15 +172,20 @@ def _lifetime(seconds: int | None) -> Document:
 
 def _kept(publication: KeptPublication) -> Document:
     document: Document = {"data": publication.data, "offset": publication.offset}
-    if info := read_publisher(publication.info):
-        document["info"] = info
+    if publisher := read_publisher(publication.info):
+        document["info"] = _client(publisher)
     if tags := read_tags(publication.tags):
         document["tags"] = tags
     return document
 
 
-def _client(member: Member) -> dict[str, Any]:
-    return {"user": member.user, "client": member.client}
+def _client(member: Member) -> Document:
+    document: Document = {"user": member.user, "client": member.client}
+    if member.conn_info:
+        document["conn_info"] = member.conn_info
+    if member.chan_info:
+        document["chan_info"] = member.chan_info
+    return document
 
 
 def _error(error: ClientError) -> Document:

@@ -9,9 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from wsrelay.core.history.offsets import EPOCH, entry_offset
-from wsrelay.core.history.pages import KeptPublication
 from wsrelay.core.history.positions import parse_id
-from wsrelay.core.history.publication_fields import read_publisher, read_tags
 from wsrelay.core.messaging.client_commands import read_refresh, read_subscribe
 from wsrelay.core.messaging.control import TARGETS, DisconnectCommand, read_disconnect
 from wsrelay.core.messaging.publications import PublishResult
@@ -23,10 +21,11 @@ from wsrelay.core.messaging.user_commands import (
     read_unsubscribe,
 )
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
-from wsrelay.core.wire.json_text import dump_json, embed_json
+from wsrelay.core.wire.json_text import dump_json
 from wsrelay.engine.operations import MAX_REVOKE_SECONDS, Operations
 from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS, Fields
 from wsrelay.web.api.method_errors import BAD_REQUEST, NOT_AVAILABLE, MethodError, method_error
+from wsrelay.web.api.results import member_json, publication_json
 
 __all__ = ["Method", "Methods"]
 
@@ -85,7 +84,7 @@ class Methods:
             offset, epoch = since.integer("offset", 0, 2**64 - 1), since.text("epoch", "")
         page = await self._operations.history.page(channel, limit, offset, epoch, reverse=reverse)
         return b'{"publications":[%s],"epoch":%s,"offset":%d}' % (
-            b",".join(map(_kept, page.publications)),
+            b",".join(map(publication_json, page.publications)),
             dump_json(page.epoch),
             page.offset,
         )
@@ -96,8 +95,10 @@ class Methods:
 
     async def _presence(self, fields: Fields) -> bytes:
         found = await self._operations.presence.members(fields.text("channel"))
-        members = {each.client: {"client": each.client, "user": each.user} for each in found.members}
-        return dump_json({"presence": members, **({"incomplete": True} if found.is_truncated else {})})
+        # Of two with the same id, which only a program that writes there itself can make, the last one counts.
+        members = {each.client: each for each in found.members}
+        shown = b",".join(b"%s:%s" % (dump_json(client), member_json(each)) for client, each in members.items())
+        return b'{"presence":{%s}%s}' % (shown, b',"incomplete":true' if found.is_truncated else b"")
 
     async def _presence_stats(self, fields: Fields) -> bytes:
         stats = await self._operations.presence.stats(fields.text("channel"))
@@ -164,15 +165,6 @@ def _read_message(fields: Fields) -> tuple[bytes, str, _Options]:
     """Return the message, its idempotency key, and how it is published."""
     options = _Options(skip_history=fields.flag("skip_history"), tags=fields.tags())
     return fields.payload(), fields.text("idempotency_key", ""), options
-
-
-def _kept(publication: KeptPublication) -> bytes:
-    parts = [b'{"data":%s,"offset":%d' % (embed_json(publication.data), publication.offset)]
-    if info := read_publisher(publication.info):
-        parts.append(b',"info":%s' % dump_json(info))
-    if tags := read_tags(publication.tags):
-        parts.append(b',"tags":%s' % dump_json(tags))
-    return b"".join((*parts, b"}"))
 
 
 def _published(result: PublishResult) -> dict[str, object]:
