@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from tests.support.centrifugo_client import CentrifugoClient
 from tests.support.event_source import StreamClient
@@ -87,6 +88,19 @@ class SubscribeTests(ClientMethodCase):
         self.assertEqual((subscribe["channel"], subscribe["subscribe"]["recoverable"]), ("chat", True))
         offset = first["offset"] + 1
         self.assertEqual(publication, {"channel": "chat", "pub": {"data": 2, "offset": offset, "tags": {"a": "b"}}})
+
+    def test_client_that_only_receives_is_subscribed_too(self) -> None:
+        connect = quote(json.dumps({"token": self.ticket("43")}))
+        client = StreamClient(self.relay, f"/connection/uni_sse?cf_connect={connect}")
+        self.relay.turn()
+        client.read()
+        self.run_method("subscribe", user="43", channel="room:1", data="welcome")
+        self.run_method("publish", channel="room:1", data=1)
+        self.run_method("unsubscribe", user="43", channel="room:1")
+        subscribe, publication, unsubscribe = map(json.loads, client.events())
+        self.assertEqual(subscribe, {"channel": "room:1", "subscribe": {"data": "welcome"}})
+        self.assertEqual(publication, {"channel": "room:1", "pub": {"data": 1}})
+        self.assertEqual((unsubscribe["channel"], unsubscribe["unsubscribe"]["code"]), ("room:1", 2000))
 
     def test_client_that_is_subscribed_already_ignores_it(self) -> None:
         for _ in range(2):
