@@ -150,6 +150,10 @@ class Site:
             together.xtrim(f"wsrelay:{channel}", maxlen=entries, approximate=False)
             together.execute()
 
+    def add_fields(self, channel: str, **fields: str) -> None:
+        """Add an entry with more fields than its data, by plain XADD."""
+        self._programs.xadd(f"wsrelay:{channel}", dict(fields))
+
     def entries(self, channel: str) -> list[Any]:
         """Return the values that a channel's stream holds."""
         found: Any = self._programs.xrange(f"wsrelay:{channel}")

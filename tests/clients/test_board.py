@@ -13,6 +13,9 @@ from devtools.harness.relay import Relay
 from tests.clients.browsers import PageServer, require_browser, shared_browser
 from tests.support.browser import Page
 
+DEADLINE = 40.0
+"""The SDK comes back within 20 s of its own back-off."""
+
 BOARD = Path(__file__).parents[2] / "examples" / "board"
 
 _CARDS = """

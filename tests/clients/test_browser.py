@@ -24,3 +24,19 @@ class BrowserCase(case.ScenarioCase):
 
 class WebSocketTests(scenarios.Scenarios, BrowserCase):
     """By WebSocket."""
+
+
+class FallbackScenarios(scenarios.ConversationScenarios, scenarios.ReturningScenarios):
+    """What depends on the transport."""
+
+
+class HTTPStreamTests(FallbackScenarios, BrowserCase):
+    """By an HTTP stream, with requests to /emulation."""
+
+    transport = "http_stream"
+
+
+class SSETests(FallbackScenarios, BrowserCase):
+    """By server-sent events, with requests to /emulation."""
+
+    transport = "sse"

@@ -355,13 +355,37 @@ class OtherPagesTests(CommandCase):
         (self.folder / "node_modules").symlink_to(PROGRAMS / "javascript" / "node_modules")
         self.assertEqual(self.shell.run(f"node {self.folder.resolve()}/example.mjs"), "{ text: 'hello' }\n")
 
+    def test_configuration_of_the_page_about_sdks_serves_them(self) -> None:
+        file = self.folder / "wsrelay.toml"
+        file.write_text(code_block("docs/sdks.md", "toml", "centrifugo = true"))
+        relay = self.start_with("--config", str(file.resolve()))
+        with socket_to(f"ws://127.0.0.1:{relay.port}/connection/websocket") as client:
+            client.send('{"id": 1, "connect": {}}\n{"id": 2, "subscribe": {"channel": "chat:1"}}')
+            self.assertIn('"connect"', str(client.recv(DEADLINE)))
+
+    def test_releases_that_the_page_about_sdks_names_are_those_that_are_tested(self) -> None:
+        rows = re.findall(r"^\| (.+?) \| ([0-9]+\.[0-9.]+) \|", (ROOT / "docs" / "sdks.md").read_text(), re.MULTILINE)
+        pins = (ROOT / "requirements-dev.txt").read_text()
+        go, java = ((PROGRAMS / path).read_text() for path in ("go/go.mod", "java/pom.xml"))
+        package = json.loads((PROGRAMS / "javascript" / "package.json").read_text())
+        found = {
+            "centrifuge": package["dependencies"]["centrifuge"],
+            "centrifuge-python": re.findall(r"^centrifuge-python==(.+)$", pins, re.MULTILINE)[0],
+            "centrifuge-go": re.findall(r"centrifuge-go v([0-9.]+)", go)[0],
+            "centrifuge-java": re.findall(r"centrifuge-java</artifactId>\s*<version>([0-9.]+)", java)[0],
+            "cent": re.findall(r"^cent==(.+)$", pins, re.MULTILINE)[0],
+        }
+        named = {re.findall(r"`(?:.*[/:])?([^`]+)`", name)[0]: release for name, release in rows}
+        self.assertEqual(named, found)
+        board = json.loads((ROOT / "examples" / "board" / "package.json").read_text())
+        self.assertEqual(board["dependencies"]["centrifuge"], found["centrifuge"])
+
 
 class LinkTests(SynchronousTestCase):
     """Links between the documents."""
 
     def test_every_link_within_the_repository_leads_to_a_file_and_a_heading(self) -> None:
-        pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-        for page in pages:
+        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md")]:
             for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
                 path, _, anchor = link.partition("#")
                 target = (page.parent / path).resolve() if path else page

@@ -8,7 +8,7 @@ from tests.clients.scenarios.presence import PresenceScenarios
 from tests.clients.scenarios.returning import ReturningScenarios
 from tests.clients.scenarios.tokens import TokenScenarios
 
-__all__ = ["Scenarios"]
+__all__ = ["ConversationScenarios", "ReturningScenarios", "Scenarios"]
 
 
 class Scenarios(ConversationScenarios, HistoryScenarios, PresenceScenarios, TokenScenarios, ReturningScenarios):

@@ -6,7 +6,7 @@ import time
 from typing import Any
 from unittest import SkipTest
 
-from tests.clients.relays import EPOCH, HISTORY_SIZE, offset_of
+from tests.clients.relays import EPOCH, HISTORY_SIZE, offset_of, token
 from tests.clients.scenarios.case import ScenarioCase
 
 __all__ = ["HistoryScenarios"]
@@ -58,13 +58,22 @@ class HistoryScenarios(ScenarioCase):
         found = self.client.record.all(event="publication", channel=channel)
         self.assertEqual([report["offset"] for report in found], offsets)
 
-    def test_message_of_a_client_is_kept(self) -> None:
+    def test_message_of_a_client_is_kept_with_its_publisher(self) -> None:
         channel = self.channel("kept")
-        self.connect()
+        connected = self.connect(token=token("alice"))
         self.subscribe(channel)
         self.client.call("publish", channel=channel, data={"text": "hello"})
         self.assert_values(channel, [{"text": "hello"}])
         self.assertEqual(self.site.entries(channel), [{"text": "hello"}])
+        publisher = self.take("publication", channel=channel)["info"]
+        self.assertEqual((publisher["client"], publisher["user"]), (connected["client"], "alice"))
+
+    def test_tags_of_an_entry_arrive_with_it(self) -> None:
+        channel = self.channel("kept")
+        self.connect()
+        self.subscribe(channel)
+        self.site.add_fields(channel, data="1", tags='{"kind": "first"}')
+        self.assertEqual(self.take("publication", channel=channel)["tags"], {"kind": "first"})
 
     def test_client_gets_what_it_missed_when_it_comes_back(self) -> None:
         channel = self.channel("kept")
