@@ -105,6 +105,19 @@ class HistoryScenarios(ScenarioCase):
         self.site.add(channel, "new")
         self.assert_values(channel, [0, "new"])
 
+    def test_subscriber_is_told_of_entries_that_were_gone_before_the_relay_read_them(self) -> None:
+        channel = self.channel("kept")
+        self.connect()
+        self.subscribe(channel, recoverable=True)
+        self.site.add(channel, 0)
+        self.values(channel, 1)
+        self.site.add_and_trim(channel, range(1, 11), 1)
+        self.take("subscribing", channel=channel, code=2500)
+        # With the position of before the gap, because nothing behind that has arrived.
+        self.take("subscribed", was_recovering=True, recovered=False)
+        self.site.add(channel, "new")
+        self.assert_values(channel, [0, "new"])
+
     def test_client_that_missed_too_much_is_told_so(self) -> None:
         channel = self.channel("kept")
         self.connect()
