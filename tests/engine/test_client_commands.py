@@ -93,6 +93,18 @@ class ConnectTests(CentrifugoCase):
             self.assert_error(reply, 1, 109)
             self.assertEqual((connection.disconnects, self.rejections), ([], {client_error.reason: 1}))
 
+    def test_client_that_stays_after_its_channels_could_not_be_subscribed_is_closed(self) -> None:
+        identity = Identity("42", channels=("room1", "room2"), expires=EPOCH + 3000)
+        connection, client = self.open_centrifugo()
+        self.send(client, CONNECT)
+        self.identify(identity)
+        self.broker.sink.subscribed("room1")
+        self.clock.pump([SUBSCRIBE_TIMEOUT_SECONDS, 0])
+        self.assert_error(self.take(connection)[0], 1, 100)
+        self.assertEqual(connection.disconnects, [])
+        self.clock.advance(CREDENTIAL_TIMEOUT_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual(self.close_codes(connection), [3004])
+
     def test_client_that_stays_after_its_connect_failed_is_closed(self) -> None:
         connection, client = self.open_centrifugo()
         self.send(client, CONNECT)

@@ -317,6 +317,9 @@ class Client:
                     self._carry_out(commands)
                 case SendReply(reply):
                     self._send(reply)
+                    if self._session.is_rejected:
+                        # It has been told, and is expected to leave by itself.
+                        self._await_credential()
                 case DeliverEvents(channel, events):
                     self._deliver(channel, events)
                 case Reject(error, is_accepted):
@@ -370,6 +373,7 @@ class Client:
     # Authentication
 
     def _await_credential(self) -> None:
+        self._stop_timer()
         self._timer = self._services.timers.call_later(CREDENTIAL_TIMEOUT_SECONDS, self.credential_timed_out)
         self._services.pending_credentials.add(self)
 
@@ -419,9 +423,6 @@ class Client:
             self._services.rejections.log_detail(f"Redis cannot be asked what has been revoked: {error.code}")
         client_error = error.client_error if isinstance(error, RejectedError) else ClientError.NOT_CHECKED
         self._perform(self._session.rejected(client_error))
-        if self._session.is_rejected:
-            # It has been told, and is expected to leave by itself.
-            self._await_credential()
 
     def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
         left = seconds_left(self._session.identity.expires, self._services.now())
@@ -439,6 +440,9 @@ class Client:
         self._lookups.look_up(command).addErrback(self._failed)
 
     def _expire(self, at: float | None) -> None:
+        if self._session.is_rejected:
+            # Its deadline is an earlier one.
+            return
         self._stop_timer()
         if at is None:
             return
