@@ -131,6 +131,8 @@ class AllowTests(HookCase):
         expected = replace(USER, info=b'{"name":"Ann"}', subs=(ServerSubscription("b", b"2"),))
         self.assertEqual(self.identity_after(answer, identity), expected)
         self.assertEqual(self.identity_after(allow(b64info="WzFd"), identity).info, b"[1]")
+        self.assertEqual(self.identity_after(answer, identity).named_by_application, ("b",))
+        self.assertEqual(self.identity_after(allow(channels=["c", "d*"])).named_by_application, ("c", "d*"))
         for answer in (response(204), allow(), allow(info=None, subs=None), allow(subs={})):
             self.assertEqual(self.identity_after(answer, identity), identity)
 

@@ -332,6 +332,37 @@ class AuthorizedSubscribeTests(CentrifugoCase):
         self.assert_error(self.take(connection)[0], 2, 103)
         self.assertEqual(self.authenticator.subscribe_questions, [])
 
+    def test_application_is_asked_about_what_a_credential_subscribes_to(self) -> None:
+        connection, client = self.open_centrifugo()
+        self.send(client, CONNECT, subscribe(2, "room3"))
+        self.identify(Identity("42", channels=("room1", "room2", "room3")))
+        first, second, third = self.authenticator.subscribe_questions
+        self.assertEqual(([each.arguments[1] for each in (first, second, third)]), ["room1", "room2", "room3"])
+        second.permit()
+        self.broker.sink.subscribed("room2")
+        third.reject()
+        first.reject()
+        self.assertEqual(connection.sent, [])
+        self.clock.advance(0)
+        (reply,) = self.take(connection)
+        self.assertEqual((reply["id"], list(reply["connect"]["subs"])), (1, ["room2"]))
+        # The client asks for one of the others itself.
+        self.assertEqual(self.authenticator.subscribe_questions[3].arguments[1], "room3")
+
+    def test_application_that_cannot_be_asked_at_connect_is_a_temporary_error_and_nothing_stays_subscribed(
+        self,
+    ) -> None:
+        connection, client = self.open_centrifugo()
+        self.send(client, CONNECT)
+        self.authenticator.failure = RejectedError(ClientError.NOT_CHECKED)
+        self.identify(Identity("42", channels=("room1", "room2")))
+        self.clock.advance(0)
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 1, 100)
+        self.assertEqual((self.broker.log, connection.disconnects), ([], []))
+        self.clock.advance(CREDENTIAL_TIMEOUT_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual(self.close_codes(connection), [3004])
+
     def test_answers_may_come_in_any_order(self) -> None:
         connection, client = self.connect()
         self.send(client, subscribe(2, "room1"), subscribe(3, "room2"))

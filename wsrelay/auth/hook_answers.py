@@ -92,6 +92,8 @@ def merge_identity(identity: Identity, answer: Identity) -> Identity:
         publish=identity.publish if answer.publish is None else answer.publish,
         expires=min(ends, default=None),
         application_expires=answer.expires,
+        # A pattern equals no channel.
+        named_by_application=(*(each.channel for each in answer.subs), *(answer.channels or ())),
         info=answer.info or identity.info,
         subs=answer.subs or identity.subs,
         # An application that lists channels for a client vouches for it, even if it names no user.

@@ -556,12 +556,12 @@ class Client:
             self._end_subscription(channel, ClientError.NOT_CHECKED)
             self._failed(failure)
 
-    def _end_subscription(self, channel: str, error: ClientError) -> None:
-        # Nothing has been subscribed yet, so that the session's release has nothing to undo.
-        effects = self._session.subscribe_failed(channel, error)
-        self._perform(
-            each for each in effects if not (isinstance(each, UnsubscribeChannel) and each.channel == channel)
-        )
+    def _end_subscription(self, channel: str, error: ClientError = ClientError.NOT_AVAILABLE) -> None:
+        if self._session.is_connected or len(self._session.channels) < 2:
+            self._perform(self._session.subscribe_failed(channel, error))
+        else:
+            # It may have failed at once, and ends the others with which the client connects: not before they are begun.
+            self._services.clock.callLater(0, lambda: self._perform(self._session.subscribe_failed(channel, error)))
 
     def _subscribe(self, effect: SubscribeChannel) -> None:
         channel = effect.channel
@@ -593,7 +593,7 @@ class Client:
 
     def _subscribe_failed(self, failure: Failure, channel: str) -> None:
         failure.trap(BrokerUnavailable, CancelledError)
-        self._perform(self._session.subscribe_failed(channel))
+        self._end_subscription(channel)
 
     # Publishing
 

@@ -25,7 +25,8 @@ class SubscribeQuestions:
 
     Args:
         ask: Asks whether a client may subscribe. Returns None if nobody has to be asked. May raise.
-        answered: Called with what is asked about and None if the client may subscribe, or the failure if not.
+        answered: Called with what is asked about and None if the client may subscribe, or the failure if not. `discard`
+            is owed then, as it is for a question without an answer.
     """
 
     __slots__ = ("_answered", "_ask", "_in_flight", "_is_asking", "_is_stopped", "_waiting", "_wanted")
@@ -39,14 +40,14 @@ class SubscribeQuestions:
         self._answered = answered
         self._waiting: deque[SubscribeChannel] = deque()
         self._in_flight: set[Deferred[None]] = set()
-        # The question whose answer counts for each channel. If None, it is still to be asked.
+        # The question whose answer counts for each channel, until that is a yes. If None, it is still to be asked.
         self._wanted: dict[str, Deferred[None] | None] = {}
         self._is_asking = False
         self._is_stopped = False
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """The channels whose answer is awaited."""
+        """The channels whose answer is awaited, or was a no."""
         return tuple(self._wanted)
 
     def add(self, effect: SubscribeChannel) -> None:
@@ -59,7 +60,7 @@ class SubscribeQuestions:
         """Drop the question about a channel.
 
         Returns:
-            True if there was one without an answer.
+            True if there was one that was not answered by a yes, so that nothing has been subscribed.
         """
         if channel not in self._wanted:
             return False
@@ -94,6 +95,7 @@ class SubscribeQuestions:
     def _take_answer(self, answer: Failure | None, effect: SubscribeChannel, question: Deferred[None]) -> None:
         self._in_flight.discard(question)
         if self._wanted.get(effect.channel) is question:
-            del self._wanted[effect.channel]
+            if answer is None:
+                del self._wanted[effect.channel]
             self._answered(effect, answer)
         self._ask_some()

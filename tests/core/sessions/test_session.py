@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -810,7 +811,7 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         session = self.connecting()
         self.assertEqual(
             session.authenticated(self.LISTED),
-            [SubscribeChannel("a", is_initial=True), SubscribeChannel("b", is_initial=True)],
+            [SubscribeChannel("a", is_initial=False), SubscribeChannel("b", is_initial=False)],
         )
         self.assertIs(session.state, SessionState.SUBSCRIBING)
         return session
@@ -841,7 +842,7 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         session = self.connecting({"b": "4-0.00000004", "talk": ""})
         self.assertEqual(
             session.authenticated(self.LISTED),
-            [SubscribeChannel("a", is_initial=True), SubscribeChannel("b", is_initial=True, since="4-0.00000004")],
+            [SubscribeChannel("a", is_initial=False), SubscribeChannel("b", is_initial=False, since="4-0.00000004")],
         )
         session.subscribed("a")
         (welcome,) = session.subscribed("b")
@@ -861,6 +862,26 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         )
         self.assertTrue(session.is_rejected)
         self.assertEqual(session.connection_lost(), [])
+
+    def test_one_that_the_application_does_not_permit_is_left_out(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.subscribe_failed("a", ClientError.HOOK), [UnsubscribeChannel("a")])
+        self.assertEqual(session.subscribed("b"), [Welcome(1, (Subscribed(0, "b"),))])
+        self.assertEqual(session.channels, ("b",))
+        session = self.subscribing()
+        session.subscribed("b")
+        self.assertEqual(
+            session.subscribe_failed("a", ClientError.HOOK),
+            [UnsubscribeChannel("a"), Welcome(1, (Subscribed(0, "b"),))],
+        )
+
+    def test_application_is_not_asked_about_what_it_has_named(self) -> None:
+        session = self.connecting()
+        identity = replace(self.LISTED, named_by_application=("b", "user:*"))
+        self.assertEqual(
+            session.authenticated(identity),
+            [SubscribeChannel("a", is_initial=False), SubscribeChannel("b", is_initial=True)],
+        )
 
     def test_late_failure_of_another_channel_changes_nothing(self) -> None:
         self.assertEqual(self.subscribing().subscribe_failed("talk"), [])
@@ -886,7 +907,7 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
     def test_what_the_credential_says_about_them_comes_with_the_connect(self) -> None:
         session = self.connecting()
         identity = Identity("42", subs=(ServerSubscription("talk", data=b"[1]"),))
-        self.assertEqual(session.authenticated(identity), [SubscribeChannel("talk", is_initial=True)])
+        self.assertEqual(session.authenticated(identity), [SubscribeChannel("talk", is_initial=False)])
         self.assertEqual(
             session.subscribed("talk"), [Welcome(1, (Subscribed(0, "talk", terms=SubscriptionTerms(data=b"[1]")),))]
         )

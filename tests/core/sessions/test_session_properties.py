@@ -287,8 +287,8 @@ class CommandMachine(RuleBasedStateMachine):
 
     def perform_subscribechannel(self, effect: SubscribeChannel) -> None:
         assert effect.channel not in self.held, "subscribed twice"
-        assert effect.is_initial is ("Welcome" not in self.seen)
-        assert not effect.is_initial or effect.channel in (self.session.identity.channels or ())
+        assert not effect.is_initial, "the application has named no channel"
+        assert "Welcome" in self.seen or effect.channel in (self.session.identity.channels or ())
         assert effect.channel not in ("user:41", "inbox", "nowhere")
         assert effect.channel not in ("members", "user:42") or self.session.identity.is_authenticated
         self.held[effect.channel] = False
@@ -375,14 +375,20 @@ class CommandMachine(RuleBasedStateMachine):
     def disconnect(self, disconnect: Disconnect) -> None:
         self.perform(self.session.disconnect(disconnect))
 
-    @rule(channel=st.sampled_from(CHANNELS), is_success=st.booleans())
-    def subscription_outcome(self, channel: str, is_success: bool) -> None:
+    @rule(
+        channel=st.sampled_from(CHANNELS),
+        is_success=st.booleans(),
+        error=st.sampled_from([ClientError.NOT_AVAILABLE, ClientError.HOOK]),
+    )
+    def subscription_outcome(
+        self, channel: str, is_success: bool, error: ClientError = ClientError.NOT_AVAILABLE
+    ) -> None:
         """Answer a subscription, or answer one late that has been answered or given up."""
         is_late = self.held.get(channel, True)
         if is_success and not is_late:
             self.held[channel] = True
         is_unasked = self.session.state is SessionState.SUBSCRIBING
-        effects = self.session.subscribed(channel) if is_success else self.session.subscribe_failed(channel)
+        effects = self.session.subscribed(channel) if is_success else self.session.subscribe_failed(channel, error)
         # Of what the client is subscribed to without having asked, the last outcome answers its connect.
         if not is_unasked or is_late:
             assert bool(effects) is not is_late, "a late outcome has an effect, or one in time has none"
@@ -420,8 +426,9 @@ class CommandMachine(RuleBasedStateMachine):
         """Answer everything; then each command has had its reply, unless the connection is being closed."""
         if "Authenticate" in self.seen and self.identity is None:
             self.authenticated(USER)
-        for channel in [channel for channel, is_confirmed in self.held.items() if not is_confirmed]:
-            self.subscription_outcome(channel, is_success=True)
+        # The last of those that its credential names may have commands carried out that subscribe to others.
+        while waiting := [channel for channel, is_confirmed in self.held.items() if not is_confirmed]:
+            self.subscription_outcome(waiting[0], is_success=True)
         while self.publishing:
             self.publish_outcome(is_success=True)
         assert self.unanswered == set() or self.is_closing or self.session.is_rejected, "a command has no reply"

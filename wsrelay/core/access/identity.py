@@ -50,6 +50,7 @@ class Identity:
         info: What other clients are told about this one, as JSON on one line; empty if nothing.
         subs: Channels that it is subscribed to when it connects, in dialects in which the server can do that. They
             limit nothing.
+        named_by_application: Channels that the application's answer names in full: about those it has been asked.
         application_expires: When it ends by the application's answer, which no new token moves. If None, the
             application sets no end.
         address: The client's address, if the application was asked about it; else empty.
@@ -66,6 +67,7 @@ class Identity:
     info: bytes = b""
     subs: tuple[ServerSubscription, ...] = ()
     application_expires: float | None = None
+    named_by_application: tuple[str, ...] = field(default=(), compare=False)
     address: str = field(default="", compare=False)
     connection: str = field(default="", compare=False)
 

@@ -114,7 +114,8 @@ class SubscribeChannel:
 
     Attributes:
         channel: The channel's name.
-        is_initial: Whether the client named it in its handshake, so that it was authenticated for it.
+        is_initial: Whether the application has been asked about it, if it is at all: the client named it in its
+            handshake, or the application did.
         since: The position to resume from, as the client sent it. If None, it does not resume.
         newest: How many of the newest publications the client wants first.
         token: Its subscription token, which has to be good. If empty, it shows none.

@@ -414,8 +414,12 @@ class Session:
             return self._welcome(connecting)
         self._state = SessionState.SUBSCRIBING
         connecting.data = {each.channel: each.data for each in found if each.data}
+        by_application, positions = self.identity.named_by_application, connecting.positions
         self._subscriptions = {
-            each: _unasked(each, connecting.positions.get(each), is_wish=each not in named) for each in channels
+            # About what the credential or the connect alone names the application is asked, as it is about the
+            # subscribe of a client.
+            each: _unasked(each, positions.get(each), is_initial=each in by_application)
+            for each in channels
         }
         return [effect for each in self._subscriptions.values() for effect in each.subscribe()]
 
@@ -447,14 +451,13 @@ class Session:
         return effects
 
     def _initial_failed(self, channel: str, error: ClientError) -> list[Effect]:
-        subscription = self._subscriptions.get(channel)
-        if subscription is None:
+        if channel not in self._subscriptions:
             return []
-        if self._connecting is None or not subscription.is_wish or error.is_temporary:
+        if self._connecting is None or error.is_temporary:
             return self._reject(error)
-        effects = [each for each in subscription.failed(error) if not isinstance(each, SendReply)]
-        del self._subscriptions[channel]
-        return [*effects, *self._complete(self._connecting)]
+        # The application does not permit what the credential or the connect names. It is left out, as what the rules do
+        # not permit.
+        return [*self._subscriptions.pop(channel).release(), *self._complete(self._connecting)]
 
     def _initial_gap(self, channel: str) -> list[Effect]:
         # Of one that the client is subscribed to already, before it was told so.
@@ -530,7 +533,7 @@ class Session:
         if not is_possible:
             return []
         self._subscriptions = self._subscriptions or {}
-        made = self._subscriptions[channel] = _unasked(channel, since)
+        made = self._subscriptions[channel] = _unasked(channel, since, is_initial=True)
         return made.subscribe()
 
     def _subscription_expired(self, channel: str) -> list[Effect]:
@@ -707,8 +710,8 @@ class Session:
     }
 
 
-def _unasked(channel: str, since: str | None, *, is_wish: bool = False) -> Subscription:
-    return Subscription(Subscribe(0, channel, since), is_server_side=True, is_wish=is_wish)
+def _unasked(channel: str, since: str | None, *, is_initial: bool) -> Subscription:
+    return Subscription(Subscribe(0, channel, since), is_initial=is_initial, is_server_side=True)
 
 
 def _with_grace(expires: float | None) -> float | None:

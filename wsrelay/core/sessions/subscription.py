@@ -50,26 +50,20 @@ class Subscription:
 
     Args:
         command: What the client asked.
-        is_initial: Whether its handshake asked for it.
+        is_initial: Whether the application has been asked about it, if it is at all.
         is_server_side: Whether the client is subscribed without having asked, or with its connect.
-        is_wish: Whether its connect asked for it: a client that may not have it does without.
 
     Attributes:
         is_server_side: See above.
-        is_wish: See above.
         state: The state.
     """
 
-    __slots__ = ("_command", "_is_initial", "is_server_side", "is_wish", "state")
+    __slots__ = ("_command", "_is_initial", "is_server_side", "state")
 
-    def __init__(
-        self, command: Subscribe, *, is_initial: bool = False, is_server_side: bool = False, is_wish: bool = False
-    ) -> None:
+    def __init__(self, command: Subscribe, *, is_initial: bool = False, is_server_side: bool = False) -> None:
         self._command = command
-        # Of a wish the application has not been asked yet.
-        self._is_initial = is_initial or (is_server_side and not is_wish)
+        self._is_initial = is_initial
         self.is_server_side = is_server_side
-        self.is_wish = is_wish
         self.state = SubscriptionState.REQUESTED
 
     @property
