@@ -8,7 +8,10 @@ from typing import Any
 
 from devtools.harness.stub_application import Request, Responder, StubApplication
 
-__all__ = ["SLOW_SECONDS", "HookApplication"]
+__all__ = ["CONNECT", "SLOW_SECONDS", "HookApplication"]
+
+CONNECT = "hook:ok:connect"
+"""What a question counts as that is about no channel."""
 
 SLOW_SECONDS = 1.0
 """How long the hook takes for a channel such as ``hook:late``."""
@@ -66,7 +69,8 @@ class HookApplication(StubApplication):
             responder.send(200, self.keys)
         elif request.path == "/hook":
             question = request.json()
-            channel = question["channels"][0]
+            # A client with commands connects without a channel, and is asked about for each one that it subscribes to.
+            channel = question.get("channel") or next(iter(question["channels"]), CONNECT)
             self.asked[channel] += 1
             self.questions[channel] = question
             await self._answer(responder, channel)

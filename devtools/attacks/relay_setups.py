@@ -25,6 +25,9 @@ class RelayName(StrEnum):
         OPEN: Every channel is public, and clients may publish to ``talk:*``.
         GUARDED: Requires a credential that names the channel; has an API, accepts a cookie, and speaks Centrifugo's
             protocol.
+        COMMANDS: Speaks Centrifugo's protocol, with channels that keep history and presence.
+        COMMANDS_HOOK: Accepts tokens, and asks the application about every client and every channel that it subscribes
+            to.
         GUARDED_2: Another process with the same settings.
         PROXIED: The same, behind a proxy that appends client addresses to X-Forwarded-For.
         ORIGIN_REQUIRED: Rejects clients without an Origin.
@@ -43,6 +46,8 @@ class RelayName(StrEnum):
     OPEN = "open"
     GUARDED = "guarded"
     GUARDED_2 = "guarded-2"
+    COMMANDS = "commands"
+    COMMANDS_HOOK = "commands-hook"
     PROXIED = "proxied"
     ORIGIN_REQUIRED = "origin-required"
     JWKS = "jwks"
@@ -118,6 +123,28 @@ subscribe = "authenticated"
 """
 
 
+# Rooms may be looked into by those who may subscribe, and vaults by nobody.
+_COMMANDS = """\
+[namespaces.rooms]
+channels = ["room:*", "user:{sub}", "#*"]
+subscribe = "token"
+publish = "token"
+history_size = 1000
+presence = true
+
+[namespaces.vaults]
+channels = ["vault:*"]
+subscribe = "authenticated"
+history_size = 10
+read_history = "nobody"
+presence = true
+read_presence = "nobody"
+
+[namespaces.plain]
+channels = ["plain:*"]
+"""
+
+
 _OPEN = Setup(
     "--channels * --publish talk:* --chat-page true --compress true "
     "--handshake-timeout-seconds 2 --close-timeout-seconds 1"
@@ -135,10 +162,19 @@ def _hooked(resources: Resources, seconds: int = 2) -> Setup:
     return Setup(flags, {"WSRELAY_HOOK_SECRET": HOOK_SECRET, "WSRELAY_API_KEYS": API_KEY})
 
 
+def _commands_hooked(resources: Resources) -> Setup:
+    flags = f"{_TOKENS} --centrifugo true --hook-url {resources.application.url('hook')} --hook-timeout-seconds 2"
+    return Setup(flags, {"WSRELAY_HOOK_SECRET": HOOK_SECRET, "WSRELAY_TOKEN_KEYS": forge.public_pem()})
+
+
 SETUPS: dict[RelayName, Callable[[Resources], Setup]] = {
     RelayName.OPEN: lambda _places: _OPEN,
     RelayName.GUARDED: _guarded,
     RelayName.GUARDED_2: _guarded,
+    RelayName.COMMANDS: lambda _places: Setup(
+        f"{_TOKENS} --centrifugo true", {"WSRELAY_TOKEN_KEYS": forge.public_pem()}, _COMMANDS
+    ),
+    RelayName.COMMANDS_HOOK: _commands_hooked,
     RelayName.PROXIED: lambda _places: Setup(
         f"{_GUARDED} --trusted-proxies 1 --max-handshakes-per-second 0", {"WSRELAY_TOKEN_KEYS": forge.public_pem()}
     ),

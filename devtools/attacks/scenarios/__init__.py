@@ -3,6 +3,9 @@
 from devtools.attacks.scenarios import (
     api,
     channels,
+    commands,
+    commands_hook,
+    commands_wire,
     floods,
     framing,
     hook,
@@ -21,6 +24,9 @@ from devtools.attacks.scenarios import (
 __all__ = [
     "api",
     "channels",
+    "commands",
+    "commands_hook",
+    "commands_wire",
     "floods",
     "framing",
     "hook",
