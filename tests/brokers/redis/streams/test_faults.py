@@ -20,6 +20,7 @@ from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.brokers.redis.endpoint import redis_endpoint
 from wsrelay.brokers.redis.streams.upkeep import UPKEEP_SECONDS
+from wsrelay.brokers.redis.streams.ways import Way
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.history.entries import Entry
 from wsrelay.core.history.retention import KEY_GRACE_SECONDS, Retention
@@ -124,6 +125,31 @@ class BoundsTests(FaultCase):
         for key in keys:
             self.assertGreater(self.seconds_to_live(key), 0, key)
         self.assertGreater(self.seconds_to_live("wsrelay:a"), KEY_GRACE_SECONDS)
+
+    async def test_changes_of_streams_that_nobody_watches_leave_nothing_behind(self) -> None:
+        found, sink = await self.connected()
+        history: Any = found
+        history.watch(["a", "b"])
+        for channel in ("a", "b", "c"):
+            # The server reports the next change of each.
+            await history.read(channel, None, 1)
+        history.unwatch(["a"])
+        for channel in ("a", "c", "b"):
+            self.client.xadd(f"wsrelay:{channel}", {"data": "1"})
+        await sink.when(lambda: "b" in sink.changes)
+        self.assertEqual(history._reported, {"b"})
+
+    async def test_stream_that_is_unwatched_while_it_is_read_is_not_waited_for(self) -> None:
+        found, _ = await self.connected(ways=(Way.BLOCKING_READS,))
+        history: Any = found
+        history.watch(["a"])
+        await history.append("a", b"1", DAY)
+        (entry,) = await history.read("a", None, 1)
+        results: list[Any] = []
+        history.read_behind([("a", entry)], 1, results.extend)
+        history.unwatch(["a"])
+        await until(lambda: len(results) == 1)
+        self.assertEqual((results, "a" in history._newest), ([[]], False))
 
     async def test_foreign_stream_gets_a_time_to_live_and_is_trimmed_once_it_is_read(self) -> None:
         history, _ = await self.connected()

@@ -262,9 +262,9 @@ class RedisHistory:
                 fruitful += bool(entries)
                 found.append(entries)
         if self._connection.way is Way.BLOCKING_READS:
-            # Which begin with what was read.
+            # Which begin with what was read, and wait for no stream that was unwatched meanwhile.
             for (channel, anchor), result in zip(anchors, found, strict=True):
-                if isinstance(result, list):
+                if isinstance(result, list) and channel in self._watched:
                     self._newest[channel] = (result or [anchor])[-1].id
         self._count_reads([channel for channel, _ in anchors], fruitful=fruitful)
         return found
@@ -342,7 +342,8 @@ class RedisHistory:
             keys, self._changed = self._changed, []
             start = len(self._prefix)
             changed = dict.fromkeys([key[start:].decode("latin-1") for key in keys])
-            self._reported.update(changed)
+            # Not those that nobody watches any more, whose keys expire one by one: no read takes them out again.
+            self._reported.update(changed.keys() & self._watched.keys())
             self._report(changed, is_certain=True)
 
     def _channels_changed(self, channels: Iterable[str]) -> None:
