@@ -14,6 +14,7 @@ from wsrelay.core.history.entries import StreamLook
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine import stream_readers
+from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
 from wsrelay.engine.stream_readers import MAX_READS_IN_FLIGHT, SWEEP_JITTER, SWEEP_SECONDS
 
@@ -145,6 +146,22 @@ class SlowReadTests(HistoryCase):
         self.slow.answer()
         for outcome in outcomes:
             self.successResultOf(outcome)
+
+    def test_next_page_of_a_long_stream_is_read_when_subscribers_have_caught_up(self) -> None:
+        subscriber, _ = self.begin()
+        self.slow.answer()
+        self.add(b"first")
+        self.slow.answer()
+        for _ in range(LIVE_PAGE_SIZE + 1):
+            self.history.add("kept", (b"data", b"x"), RETENTION)
+        self.turn()
+        self.node._on_pressure(True)
+        self.slow.answer()
+        # A page includes the entry that it begins behind, if it is a look.
+        self.assertEqual((len(self.lines(subscriber)), self.slow.waiting), (LIVE_PAGE_SIZE, 0))
+        self.node._on_pressure(False)
+        self.slow.answer()
+        self.assertEqual(len(self.lines(subscriber)), 2 + LIVE_PAGE_SIZE)
 
     def test_those_that_wait_for_a_place_are_read_together(self) -> None:
         channels = [f"kept{number}" for number in range(MAX_READS_IN_FLIGHT + 10)]

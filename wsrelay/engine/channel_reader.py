@@ -53,6 +53,10 @@ class ReaderServices(Protocol):
     def is_connected(self) -> bool:
         """True if streams can be read now."""
 
+    @property
+    def is_paused(self) -> bool:
+        """True if nothing is to be read now, because subscribers are behind."""
+
     def read_when_possible(self, reader: ChannelReader) -> None:
         """Call `ChannelReader.read` as soon as reading is possible, once."""
 
@@ -303,10 +307,11 @@ class ChannelReader:
         self._go_on(has_more=has_more)
 
     def _go_on(self, *, has_more: bool) -> None:
-        """Read the next page, if there is one."""
-        if has_more and not self._is_closed:
+        """Read the next page, if there is one: now, or when subscribers have caught up."""
+        if has_more and not self._is_closed and not self._services.is_paused:
             self._read_page()
         else:
+            self._is_due = self._is_due or has_more
             self._finish()
 
     def _emit(self, entries: Sequence[Entry], gap: GapReason | None, position: str) -> None:

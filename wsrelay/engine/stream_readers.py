@@ -66,6 +66,7 @@ class StreamReaders:
     Attributes:
         history: See above.
         is_connected: Whether changes are reported, and streams can be read.
+        is_paused: Whether nothing is to be read, because subscribers are behind.
     """
 
     log = Logger()
@@ -93,7 +94,7 @@ class StreamReaders:
         # Readers that wait for their turn to read, in order.
         self._due: OrderedDict[ChannelReader, None] = OrderedDict()
         self._in_flight = 0
-        self._is_paused = False
+        self.is_paused = False
         self._is_starting = False
         self._is_taking = False
         self._held: list[Publication] = []
@@ -138,11 +139,11 @@ class StreamReaders:
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
-        self._is_paused = True
+        self.is_paused = True
 
     def resume(self) -> None:
         """Read again."""
-        self._is_paused = False
+        self.is_paused = False
         self._start_due()
 
     # What the broker reports: see `IBrokerSink`
@@ -284,7 +285,7 @@ class StreamReaders:
             # A read that was done at once: the loop below goes on by itself.
             return
         self._is_starting = True
-        while self._due and self.is_connected and not self._is_paused and self._in_flight < MAX_READS_IN_FLIGHT:
+        while self._due and self.is_connected and not self.is_paused and self._in_flight < MAX_READS_IN_FLIGHT:
             self._start_some(min(len(self._due), MAX_READS_IN_FLIGHT - self._in_flight))
         self._is_starting = False
 
