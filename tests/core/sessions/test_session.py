@@ -29,6 +29,8 @@ from wsrelay.core.messaging.commands import (
     Publish,
     ReadHistory,
     ReadPresence,
+    Refresh,
+    RefreshSubscription,
     Subscribe,
     Unsubscribe,
     Unsupported,
@@ -60,6 +62,7 @@ from wsrelay.core.sessions.session import (
     MAX_CHANNELS,
     MAX_QUEUED_BYTES,
     MAX_QUEUED_COMMANDS,
+    MAX_QUEUED_TEXT_BYTES,
     CredentialSource,
     Session,
     SessionState,
@@ -500,6 +503,21 @@ class ConnectCommandTests(SynchronousTestCase):
         self.assertEqual(session.received(Publish(3, "talk", b"x")), [])
         self.assertEqual(session.received(Publish(4, "talk", b"x")), [Close(Disconnect.TOO_FAST)])
         self.assertEqual((session.is_closed, session.authenticated(USER)), (True, []))
+
+    def test_texts_that_wait_behind_a_connect_are_bounded_too(self) -> None:
+        text = "x" * (MAX_QUEUED_TEXT_BYTES // 2)
+        for command in (
+            Subscribe(2, "a", token=text),
+            Unsubscribe(2, text),
+            Refresh(2, text),
+            RefreshSubscription(2, "a", text),
+            ReadHistory(2, "a", epoch=text),
+            Connect(2, CREDENTIAL, {text: ""}),
+        ):
+            session = connecting_by_commands()
+            self.assertEqual(session.received(command), [])
+            self.assertEqual(session.received(command), [])
+            self.assertEqual(session.received(Unsubscribe(3, "a")), [Close(Disconnect.TOO_FAST)])
 
     def test_commands_that_wait_are_dropped_with_the_connection(self) -> None:
         session = connecting_by_commands()

@@ -87,6 +87,7 @@ __all__ = [
     "MAX_CHANNELS",
     "MAX_QUEUED_BYTES",
     "MAX_QUEUED_COMMANDS",
+    "MAX_QUEUED_TEXT_BYTES",
     "REFRESH_GRACE_SECONDS",
     "CredentialSource",
     "Session",
@@ -106,6 +107,9 @@ _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
 
 MAX_QUEUED_BYTES = 65536
 """Data of publishes among them, in bytes: nobody knows yet who the client is."""
+
+MAX_QUEUED_TEXT_BYTES = 256 * 1024
+"""Tokens and other texts among them: a subscription token of 2 KB for every channel."""
 
 REFRESH_GRACE_SECONDS = 25
 """How long a client with commands may be late with a new credential. Centrifugo's, too
@@ -148,6 +152,20 @@ class _Connecting:
         self.queue: list[Command] = []
         self.data: dict[str, bytes] = {}
         self.subscribed: list[Subscribed] = []
+        self._data_bytes = 0
+        self._text_bytes = 0
+
+    def enqueue(self, command: Command) -> bool:
+        """Have a command wait; return whether it may."""
+        self.queue.append(command)
+        if isinstance(command, Publish):
+            self._data_bytes += len(command.data)
+        self._text_bytes += _length_of_texts(command)
+        return (
+            len(self.queue) <= MAX_QUEUED_COMMANDS
+            and self._data_bytes <= MAX_QUEUED_BYTES
+            and self._text_bytes <= MAX_QUEUED_TEXT_BYTES
+        )
 
 
 class SessionState(StrEnum):
@@ -371,12 +389,7 @@ class Session:
         if self._connecting is None:
             # It was accepted ahead and has to wait for its welcome: until then nobody has decided what it may do.
             return self._disconnect(Disconnect.PUBLISH_DENIED)
-        queue = self._connecting.queue
-        queue.append(command)
-        size = sum(len(each.data) for each in queue if isinstance(each, Publish))
-        if len(queue) > MAX_QUEUED_COMMANDS or size > MAX_QUEUED_BYTES:
-            return self._disconnect(Disconnect.TOO_FAST)
-        return []
+        return [] if self._connecting.enqueue(command) else self._disconnect(Disconnect.TOO_FAST)
 
     def _authenticated(self, identity: Identity) -> list[Effect]:
         for channel, subscription in self._subscriptions.items():
@@ -708,6 +721,22 @@ class Session:
         },
         SessionState.CLOSED: {},
     }
+
+
+def _length_of_texts(command: Command) -> int:
+    """Return the length of what a command holds of any length, besides the data of a publish."""
+    match command:
+        case Subscribe() | RefreshSubscription() | Refresh():
+            return len(command.token)
+        case Unsubscribe():
+            return len(command.channel)
+        case ReadHistory():
+            return len(command.epoch)
+        case Connect():
+            # A second one, which is an error when its turn comes.
+            return sum(map(len, command.positions))
+        case _:
+            return 0
 
 
 def _unasked(channel: str, since: str | None, *, is_initial: bool) -> Subscription:
