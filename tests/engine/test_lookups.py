@@ -15,7 +15,7 @@ from wsrelay.core.messaging.replies import Failed, HistoryRead, PresenceCounted,
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.presence.member import Member, PresenceStats
 from wsrelay.core.presence.tables import members_table
-from wsrelay.engine.lookups import MAX_LOOKUPS, ClientLookups, Lookups
+from wsrelay.engine.lookups import MAX_LOOKUPS, MAX_READS, ClientLookups, Lookups
 
 KEPT = Namespace("kept", ("chat",), history_size=50, history_seconds=60, presence=True)
 RULES = Namespaces((KEPT, Namespace("plain", ("news",))))
@@ -52,6 +52,28 @@ class LookupsTests(SynchronousTestCase):
         self.successResultOf(self.broker.stop())
         for command in (ReadHistory(4, "chat"), ReadPresence(4, "chat")):
             self.assertEqual(self.reply(command), Failed(4, ClientError.NOT_AVAILABLE))
+
+    def test_bounded_number_of_pages_is_read_at_the_same_time(self) -> None:
+        pages: list[Deferred[HistoryPage]] = []
+
+        def page(*_arguments: object, **_options: object) -> Deferred[HistoryPage]:
+            pages.append(Deferred())
+            return pages[-1]
+
+        self.patch(self.lookups._history, "page", page)
+        replies = [self.lookups.look_up(ReadHistory(1, "chat", limit)) for limit in range(MAX_READS + 1)]
+        self.assertEqual(len(pages), MAX_READS)
+        pages[0].callback(HistoryPage((), 7))
+        self.assertEqual(len(pages), MAX_READS + 1)
+        pages[-1].callback(HistoryPage((), 8))
+        self.assertEqual(self.successResultOf(replies[-1]), HistoryRead(1, HistoryPage((), 8)))
+
+    def test_reader_of_what_others_read_takes_no_turn(self) -> None:
+        read: list[Deferred[HistoryPage]] = [Deferred()]
+        self.patch(self.lookups._history, "page", lambda *_arguments, **_options: read[0])
+        replies = [self.lookups.look_up(ReadHistory(1, "chat", 5)) for _ in range(MAX_READS + 1)]
+        read[0].callback(HistoryPage((), 7))
+        self.assertEqual(self.successResultOf(replies[-1]), HistoryRead(1, HistoryPage((), 7)))
 
 
 class SlowLookups(Lookups):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.commands import ReadHistory, ReadPresence
@@ -17,10 +17,13 @@ from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.shared_reads import SharedReads
 from wsrelay.interfaces import IBroker
 
-__all__ = ["MAX_LOOKUPS", "ClientLookups", "Lookups"]
+__all__ = ["MAX_LOOKUPS", "MAX_READS", "ClientLookups", "Lookups"]
 
 MAX_LOOKUPS = 16
 """The most commands of one client that wait for their replies."""
+
+MAX_READS = 32
+"""The most pages of history that are read at the same time, for all clients: each may take some megabytes."""
 
 
 class Lookups:
@@ -36,19 +39,21 @@ class Lookups:
         self._presence = PresenceOperations(broker, namespaces)
         # A crowd that returns asks for the same at the same moment.
         self._shared = SharedReads()
+        self._turns = DeferredSemaphore(MAX_READS)
 
     def look_up(self, command: ReadHistory | ReadPresence) -> Deferred[Reply]:
         """Return the reply to a command that the client may send.
 
         Returns:
-            Fires with the reply, that of a failure included, within the broker's bounded time.
+            Fires with the reply, that of a failure included, within the broker's bounded time once it is its turn.
         """
         replied = self._read_history(command) if isinstance(command, ReadHistory) else self._read_presence(command)
         return replied.addErrback(_failed, command.id)
 
     def _read_history(self, command: ReadHistory) -> Deferred[Reply]:
         asked = command.channel, command.limit, command.since, command.epoch
-        read = self._shared.get((*asked, command.reverse), lambda: self._history.page(*asked, reverse=command.reverse))
+        page, reverse = self._history.page, command.reverse
+        read = self._shared.get((*asked, reverse), lambda: self._turns.run(page, *asked, reverse=reverse))
         return read.addCallback(lambda page: HistoryRead(command.id, page))
 
     def _read_presence(self, command: ReadPresence) -> Deferred[Reply]:

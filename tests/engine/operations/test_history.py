@@ -15,7 +15,7 @@ from wsrelay.core.history.pages import HistoryPage, KeptPublication
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ChannelError, PositionError, RejectedError
-from wsrelay.engine.operations.history import MAX_PAGE_BYTES, MAX_PAGE_SIZE, HistoryOperations
+from wsrelay.engine.operations.history import ENTRIES_PER_READ, MAX_PAGE_BYTES, MAX_PAGE_SIZE, HistoryOperations
 from wsrelay.testing.brokers import FakeBroker
 
 KEPT = Namespace("kept", ("chat*",), history_size=5000, history_seconds=60)
@@ -167,6 +167,22 @@ class ReversePageTests(HistoryCase):
     def test_page_ends_where_it_holds_too_much_data(self) -> None:
         self.add(*[b"x" * (MAX_PAGE_BYTES // 2)] * 4)
         self.assertEqual(len(self.data(9, reverse=True)), 2)
+
+    def test_no_more_is_read_than_a_page_of_long_messages_takes(self) -> None:
+        history, counts = self.broker.history, []
+        look = history.look_at_newest
+
+        def look_at_newest(channel: str, count: int) -> Any:
+            counts.append(count)
+            return look(channel, count)
+
+        self.patch(history, "look_at_newest", look_at_newest)
+        offsets = self.add(*[b"x" * 65536] * 400)
+        self.assertEqual(len(self.data(-1, reverse=True)), 16)
+        self.assertEqual(counts, [ENTRIES_PER_READ])
+        counts.clear()
+        error = self.error(RejectedError, "chat", 3, offsets[90], reverse=True)
+        self.assertEqual((error.client_error, counts), (ClientError.NOT_SUPPORTED, [ENTRIES_PER_READ]))
 
     def test_position_too_far_from_the_newest_is_refused_and_not_answered_with_nothing(self) -> None:
         offsets = self.add(*[b"%d" % number for number in range(MAX_PAGE_SIZE + 10)])

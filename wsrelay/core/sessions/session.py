@@ -734,7 +734,7 @@ def _length_of_texts(command: Command) -> int:
             return len(command.epoch)
         case Connect():
             # A second one, which is an error when its turn comes.
-            return sum(map(len, command.positions))
+            return sum(map(len, (*command.positions, *command.channels)))
         case _:
             return 0
 

@@ -28,6 +28,10 @@ ENTRIES_PER_READ = 100
 """Entries that are read at once, so that a page of large ones is not read far beyond its end."""
 
 
+MAX_SKIPPED_BYTES = 4 * 1024 * 1024
+"""Data that is read, in bytes, in search of what lies before an offset."""
+
+
 class HistoryOperations:
     """Reads and removes what channels keep.
 
@@ -111,20 +115,28 @@ class HistoryOperations:
         return found
 
     async def _reverse_page(self, history: IHistory, channel: str, size: int, since: int | None) -> HistoryPage:
-        # Streams are read forwards: what lies before a position is found among the newest entries, or not at all.
-        count = size if since is None else MAX_PAGE_SIZE
-        look = await history.look_at_newest(channel, count)
-        before = [each for each in _publications(look.entries) if since is None or each.offset < since]
-        if since is not None and len(before) < size and len(look.entries) == MAX_PAGE_SIZE:
-            raise RejectedError(ClientError.NOT_SUPPORTED)
-        found: list[KeptPublication] = []
-        length = 0
-        for each in reversed(before[-size:]):
-            if length >= MAX_PAGE_BYTES:
-                break
-            found.append(each)
-            length += each.size
-        return HistoryPage(tuple(found), _top(look))
+        # Streams are read forwards: what lies before a position is found among the newest entries, or not at all. A few
+        # at first, because a thousand may be long.
+        most = size if since is None else MAX_PAGE_SIZE
+        count = min(most, ENTRIES_PER_READ)
+        while True:
+            look = await history.look_at_newest(channel, count)
+            kept = _publications(look.entries)
+            found: list[KeptPublication] = []
+            length = 0
+            for each in reversed(kept):
+                if len(found) == size or length >= MAX_PAGE_BYTES:
+                    break
+                if since is None or each.offset < since:
+                    found.append(each)
+                    length += each.size
+            if len(found) == size or length >= MAX_PAGE_BYTES or len(look.entries) < count:
+                return HistoryPage(tuple(found), _top(look))
+            if count == most or sum(each.size for each in kept) > MAX_SKIPPED_BYTES:
+                if since is None:
+                    return HistoryPage(tuple(found), _top(look))
+                raise RejectedError(ClientError.NOT_SUPPORTED)
+            count = min(most, count * 4)
 
     def _history(self, channel: str) -> IHistory:
         history: IHistory | None = self._broker.history
