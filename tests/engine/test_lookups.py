@@ -68,13 +68,6 @@ class LookupsTests(SynchronousTestCase):
         pages[-1].callback(HistoryPage((), 8))
         self.assertEqual(self.successResultOf(replies[-1]), HistoryRead(1, HistoryPage((), 8)))
 
-    def test_reader_of_what_others_read_takes_no_turn(self) -> None:
-        read: list[Deferred[HistoryPage]] = [Deferred()]
-        self.patch(self.lookups._history, "page", lambda *_arguments, **_options: read[0])
-        replies = [self.lookups.look_up(ReadHistory(1, "chat", 5)) for _ in range(MAX_READS + 1)]
-        read[0].callback(HistoryPage((), 7))
-        self.assertEqual(self.successResultOf(replies[-1]), HistoryRead(1, HistoryPage((), 7)))
-
 
 class SlowLookups(Lookups):
     """Looks up when told to."""

@@ -151,6 +151,18 @@ class BoundsTests(FaultCase):
         await until(lambda: len(results) == 1)
         self.assertEqual((results, "a" in history._newest), ([[]], False))
 
+    async def test_reply_that_is_none_is_a_failure_of_the_read_and_not_the_end_of_it(self) -> None:
+        found, _ = await self.connected()
+        history: Any = found
+        entry = Entry.of((1, 0), (b"data", b"x"))
+        for reply in (5, [5], [[b"1-0", [b"data", b"x"]], 5], b"text"):
+            self.patch(history._connection, "send_each", lambda _commands, received, reply=reply: received([reply]))
+            results: list[Any] = []
+            history.read_behind([("a", entry)], 1, results.extend)
+            (result,) = results
+            if result is not None:
+                self.assertIsInstance(result, BrokerUnavailable)
+
     async def test_foreign_stream_gets_a_time_to_live_and_is_trimmed_once_it_is_read(self) -> None:
         history, _ = await self.connected()
         for number in range(400):

@@ -237,7 +237,12 @@ class RedisHistory:
             )
 
         def received(replies: list[Any]) -> None:
-            came(self._read_replies(replies, anchors))
+            try:
+                found = self._read_replies(replies, anchors)
+            except (TypeError, ValueError, IndexError):
+                # Of a proxy, perhaps. A reader that is told nothing would wait for ever.
+                found = [BrokerUnavailable("a reply to XRANGE is none")] * len(anchors)
+            came(found)
             self._connection.entries_came(len(anchors))
 
         try:
