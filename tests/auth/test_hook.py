@@ -132,6 +132,11 @@ class AllowTests(HookCase):
         self.assertEqual(self.identity_after(answer, identity), expected)
         self.assertEqual(self.identity_after(allow(b64info="WzFd"), identity).info, b"[1]")
         self.assertEqual(self.identity_after(answer, identity).named_by_application, ("b",))
+        renamed = self.identity_after(allow(sub="ann"), USER)
+        self.assertEqual(
+            renamed.revocation_targets("5f0c"),
+            ["connection:5f0c", "user:ann", f"user:{USER.subject}", f"{USER.credential_id}"],
+        )
         self.assertEqual(self.identity_after(allow(channels=["c", "d*"])).named_by_application, ("c", "d*"))
         for answer in (response(204), allow(), allow(info=None, subs=None), allow(subs={})):
             self.assertEqual(self.identity_after(answer, identity), identity)

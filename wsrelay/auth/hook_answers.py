@@ -88,6 +88,7 @@ def merge_identity(identity: Identity, answer: Identity) -> Identity:
     return replace(
         identity,
         subject=identity.subject if answer.subject is None else answer.subject,
+        credential_subject=None if answer.subject in (None, identity.subject) else identity.subject,
         channels=identity.channels if answer.channels is None else answer.channels,
         publish=identity.publish if answer.publish is None else answer.publish,
         expires=min(ends, default=None),

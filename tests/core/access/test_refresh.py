@@ -56,6 +56,16 @@ class RefreshTests(SynchronousTestCase):
                     refresh_identity(identity, replace(NEW, subject=subject), has_hook=has_hook)
                 self.assertIs(caught.exception.client_error, ClientError.TOKEN_MISMATCH)
 
+    def test_client_that_the_application_calls_by_another_name_refreshes_by_a_token_of_the_same_user_as_before(
+        self,
+    ) -> None:
+        renamed = replace(OLD, subject="ann", credential_subject="42")
+        refreshed = refresh_identity(renamed, NEW, has_hook=True)
+        self.assertEqual((refreshed.subject, refreshed.credential_subject), ("ann", "42"))
+        for subject in ("ann", "43", None):
+            with self.assertRaises(RejectedError):
+                refresh_identity(renamed, replace(NEW, subject=subject), has_hook=True)
+
     def test_client_without_a_user_may_refresh_by_a_token_without_one(self) -> None:
         refreshed = refresh_identity(Identity(expires=1.0), Identity(expires=2.0), has_hook=False)
         self.assertEqual(refreshed, Identity(expires=2.0))

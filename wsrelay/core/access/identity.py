@@ -53,6 +53,8 @@ class Identity:
         named_by_application: Channels that the application's answer names in full: about those it has been asked.
         application_expires: When it ends by the application's answer, which no new token moves. If None, the
             application sets no end.
+        credential_subject: The user by its credential, where the application calls it by another name. If None, it does
+            not.
         address: The client's address, if the application was asked about it; else empty.
         connection: The unique name of its connection, if the application was asked about it; else empty.
     """
@@ -68,6 +70,7 @@ class Identity:
     subs: tuple[ServerSubscription, ...] = ()
     application_expires: float | None = None
     named_by_application: tuple[str, ...] = field(default=(), compare=False)
+    credential_subject: str | None = field(default=None, compare=False)
     address: str = field(default="", compare=False)
     connection: str = field(default="", compare=False)
 
@@ -80,7 +83,7 @@ class Identity:
         return self.publish is not None and matches(self.publish, channel)
 
     def revocation_targets(self, connection: str) -> list[str]:
-        """Return the targets that disconnect the client: its connection, its user, its credential.
+        """Return the targets that disconnect the client: its connection, its user by each name, its credential.
 
         Args:
             connection: The unique name of its connection.
@@ -92,6 +95,8 @@ class Identity:
         targets = [f"connection:{connection}"]
         if self.subject is not None:
             targets.append(f"user:{self.subject}")
+        if self.credential_subject is not None:
+            targets.append(f"user:{self.credential_subject}")
         if self.credential_id is not None:
             targets.append(self.credential_id)
         return targets

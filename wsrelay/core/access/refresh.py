@@ -27,7 +27,8 @@ def refresh_identity(identity: Identity, token: Identity, *, has_hook: bool) -> 
     Raises:
         RejectedError: The token is for another user, or the client has shown no credential.
     """
-    if not identity.is_authenticated or token.subject != identity.subject:
+    subject = identity.subject if identity.credential_subject is None else identity.credential_subject
+    if not identity.is_authenticated or token.subject != subject:
         raise RejectedError(ClientError.TOKEN_MISMATCH)
     if not has_hook:
         return replace(token, subs=(), address=identity.address, connection=identity.connection)
