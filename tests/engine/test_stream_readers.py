@@ -13,10 +13,13 @@ from tests.engine.history_harness import RETENTION, HistoryCase
 from wsrelay.core.history.entries import StreamLook
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.engine import stream_readers
 from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
+from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.stream_readers import MAX_READS_IN_FLIGHT, SWEEP_JITTER, SWEEP_SECONDS
+from wsrelay.testing.dialects import LineDialect, LineFraming
 
 
 class OutageTests(HistoryCase):
@@ -53,6 +56,22 @@ class OutageTests(HistoryCase):
         self.history._streams["kept"].trim(1)
         self.come_back()
         self.assertEqual(self.lines(teller), [b"1", b"gap trimmed", b"4"])
+
+    def test_nothing_from_behind_a_gap_reaches_those_who_resume_from_their_last_publication(self) -> None:
+        """They are told a moment later, and would have recovered from there."""
+        dialect = LineDialect("commands")
+        dialect.acceptance = Acceptance.AT_ONCE
+        dialect.encoding = Encoding(dialect, LineFraming())
+        resuming, _ = self.subscribe(dialect=dialect)
+        raw, _ = self.subscribe()
+        self.add(b"1")
+        self.interrupt()
+        self.add(b"2", b"3", b"4")
+        self.history._streams["kept"].trim(1)
+        self.come_back()
+        self.assertEqual((self.lines(resuming), self.lines(raw)), ([b"1"], [b"1", b"4"]))
+        self.clock.pump([0.05] * 40)
+        self.assertEqual((resuming.gaps, raw.gaps), (["kept"], ["kept"]))
 
     def test_gap_is_not_told_where_the_namespace_says_so(self) -> None:
         teller, _ = self.subscribe("quiet", dialect=self.events)

@@ -24,15 +24,18 @@ class Encoding:
 
     Attributes:
         has_gap_event: Whether subscribers are told of a gap by an event. If not, their subscription ends.
+        has_positions: Whether subscribers learn their position from each publication, and resume from there when their
+            subscription has ended.
     """
 
-    __slots__ = ("_encode", "_frame", "has_gap_event")
+    __slots__ = ("_encode", "_frame", "has_gap_event", "has_positions")
 
     def __init__(self, dialect: IDialect, framing: Framing, frames: FrameType = FrameType.AUTO) -> None:
         # Bound once: this is called for every batch.
         self._encode = dialect.encode if frames is not FrameType.BINARY else partial(dialect.encode, frames=frames)
         self._frame = framing.frame
         self.has_gap_event: bool = dialect.has_gap_event
+        self.has_positions: bool = dialect.acceptance.has_commands
 
     def encode(self, events: Sequence[ChannelEvent]) -> bytes:
         """Return the bytes of events of one channel, in their order; empty if the dialect has no form for them."""

@@ -120,6 +120,12 @@ class Hub:
         topic = self._topics.get(channel)
         return [] if topic is None else topic.subscribers(lambda encoding: not encoding.has_gap_event)
 
+    def take_off(self, channel: str, chosen: Callable[[Encoding], bool]) -> None:
+        """Send no more of a channel to those who are subscribed in one of the encodings that are chosen."""
+        topic = self._topics.get(channel)
+        for subscriber in [] if topic is None else topic.subscribers(chosen):
+            self.remove(subscriber, channel)
+
     def broadcast(self, events: Iterable[ChannelEvent]) -> None:
         """Send events that came together to everyone who is subscribed to their channels.
 

@@ -243,6 +243,9 @@ class StreamReaders:
             self.broadcast_held()
             self._hub.broadcast((Gap(channel, reason),))
             self._gaps.notify(channel, self._hub.subscribers_without_gap_event(channel))
+            # They are told one after the other. A publication from behind the gap would take their position with it:
+            # resuming from there, they would have recovered.
+            self._hub.take_off(channel, lambda encoding: encoding.has_positions and not encoding.has_gap_event)
 
     def entries_without_data(self, channel: str, count: int) -> None:
         """See `ReaderServices.entries_without_data`."""
