@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Condition, Thread
@@ -36,7 +36,19 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 from unittest import SkipTest
 
-__all__ = ["GO", "JAVA", "JAVASCRIPT", "PROGRAMS", "PYTHON", "SDK", "CallError", "Client", "ProgramClient", "Record"]
+__all__ = [
+    "GO",
+    "JAVA",
+    "JAVASCRIPT",
+    "JAVASCRIPT_HTTP_STREAM",
+    "PROGRAMS",
+    "PYTHON",
+    "SDK",
+    "CallError",
+    "Client",
+    "ProgramClient",
+    "Record",
+]
 
 PROGRAMS = Path(__file__).parent / "programs"
 DEADLINE_SECONDS = 20.0
@@ -106,6 +118,9 @@ JAVASCRIPT = SDK(
     "centrifuge (npm)",
     ("node", str(PROGRAMS / "javascript" / "client.mjs")),
     _missing("node", "Node.js", PROGRAMS / "javascript" / "node_modules" / "centrifuge"),
+)
+JAVASCRIPT_HTTP_STREAM = replace(
+    JAVASCRIPT, name=f"{JAVASCRIPT.name}, http_stream", command=(*JAVASCRIPT.command, "http_stream")
 )
 PYTHON = SDK(
     "centrifuge-python",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.clients import scenarios
 from tests.clients.scenarios import case
-from tests.clients.sdk import JAVASCRIPT
+from tests.clients.sdk import JAVASCRIPT, JAVASCRIPT_HTTP_STREAM
 
 
 class JavaScriptJSONTests(scenarios.Scenarios, case.ProgramCase):
@@ -18,4 +18,22 @@ class JavaScriptProtobufTests(scenarios.Scenarios, case.ProgramCase):
     """With Protobuf."""
 
     sdk = JAVASCRIPT
+    encoding = "protobuf"
+
+
+class FallbackScenarios(scenarios.ConversationScenarios, scenarios.ReturningScenarios):
+    """What depends on the transport."""
+
+
+class JavaScriptHTTPStreamTests(FallbackScenarios, case.ProgramCase):
+    """With JSON over an HTTP stream, and requests to /emulation."""
+
+    sdk = JAVASCRIPT_HTTP_STREAM
+    encoding = "json"
+
+
+class JavaScriptHTTPStreamProtobufTests(FallbackScenarios, case.ProgramCase):
+    """The same with Protobuf."""
+
+    sdk = JAVASCRIPT_HTTP_STREAM
     encoding = "protobuf"

@@ -333,6 +333,18 @@ class RequestTests(EmulationCase):
     def test_path_is_off_by_default_and_no_body_is_kept_then(self) -> None:
         self.assertEqual(post(self.relay(centrifugo=False), b"{}").status, 404)
 
+    def test_client_that_leaves_before_the_answer_gets_none(self) -> None:
+        relay = self.relay()
+        client = EmulatedClient(relay)
+        sent: Deferred[int] = Deferred()
+        self.patch(relay.broker, "send_control", lambda *_arguments: sent)
+        body = json.dumps({"session": client.connect["session"], "node": "f" * 16, "data": "{}"}).encode()
+        wire = ClientWire(relay)
+        wire.send(head(f"POST {EMULATION_PATH} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}") + body)
+        wire.hang_up()
+        sent.callback(1)
+        self.assertEqual(wire.read(), b"")
+
     def test_failure_of_the_relay_is_told(self) -> None:
         relay = self.relay()
         client = EmulatedClient(relay)

@@ -31,7 +31,7 @@ MAX_DROPPED_BYTES = 64 * 1024
 """The largest body that is read and dropped where no route needs it, so that the client sees its response."""
 
 _UNEXPECTED_BODY = ErrorResponse(
-    413, "The request body is too large: this request needs no such, or lacks a valid API key."
+    413, "The request body is too large: this request needs none, or lacks a valid API key."
 )
 _BODY_TOO_LATE = ErrorResponse(408, "The request body did not arrive in time.")
 _MALFORMED_REQUEST = ErrorResponse(400, "The request is malformed (RFC 9112).")
