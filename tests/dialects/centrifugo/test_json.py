@@ -56,7 +56,8 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
 from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE, MAX_COMMANDS_PER_MESSAGE
-from wsrelay.dialects.centrifugo.replies import publication_document, reply_document
+from wsrelay.dialects.centrifugo.json import write_document
+from wsrelay.dialects.centrifugo.replies import event_document, publication_document, reply_document
 from wsrelay.interfaces import IDialect
 
 DIALECT = JSONDialect()
@@ -817,6 +818,14 @@ class PublicationTests(SynchronousTestCase):
         expected = b'{"push":{"channel":"a","pub":{"data":1,"offset":%d,"tags":{"t":"\xc3\xa9"}}}}' % offset
         self.assertEqual(encode(publication), expected)
         self.assertEqual(publication_document(publication), {"data": b"1", "offset": offset, "tags": {"t": "\u00e9"}})
+
+    def test_publication_that_is_spliced_is_that_of_its_document(self) -> None:
+        info, tags = b'{"client":"5f0c","user":"42","conn_info":[1]}', b'{"a":"b"}'
+        for origin in (None, At(FIRST), At(FIRST, info), At(FIRST, None, tags), At(FIRST, info, tags)):
+            publication = Publication("a", b'{"n":1}', origin)
+            document = event_document(publication)
+            assert document is not None
+            self.assertEqual(json.loads(encode(publication)), json.loads(write_document(document)))
 
     def test_field_tags_that_has_another_form_is_left_out(self) -> None:
         for tags in (b"", b"x", b"[]", b'{"a": 5}', b"\xff"):
