@@ -1,4 +1,4 @@
-"""What methods answer with, as JSON."""
+"""The results of methods, as JSON."""
 
 from __future__ import annotations
 
