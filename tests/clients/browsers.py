@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import time
+from contextlib import ExitStack
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,9 +41,10 @@ def require_browser() -> None:
 @cache
 def shared_browser() -> Browser:
     """Return the browser of all tests of this process, with which it ends."""
-    browser = Browser()
-    browser.__enter__()
-    return browser
+    # A context of the process: without it the browser would outlive the tests.
+    context = ExitStack()
+    atexit.register(context.close)
+    return context.enter_context(Browser())
 
 
 class _Handler(SimpleHTTPRequestHandler):

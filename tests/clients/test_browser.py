@@ -26,17 +26,13 @@ class WebSocketTests(scenarios.Scenarios, BrowserCase):
     """By WebSocket."""
 
 
-class FallbackScenarios(scenarios.ConversationScenarios, scenarios.ReturningScenarios):
-    """What depends on the transport."""
-
-
-class HTTPStreamTests(FallbackScenarios, BrowserCase):
+class HTTPStreamTests(scenarios.FallbackScenarios, BrowserCase):
     """By an HTTP stream, with requests to /emulation."""
 
     transport = "http_stream"
 
 
-class SSETests(FallbackScenarios, BrowserCase):
+class SSETests(scenarios.FallbackScenarios, BrowserCase):
     """By server-sent events, with requests to /emulation."""
 
     transport = "sse"

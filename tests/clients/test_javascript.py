@@ -21,18 +21,14 @@ class JavaScriptProtobufTests(scenarios.Scenarios, case.ProgramCase):
     encoding = "protobuf"
 
 
-class FallbackScenarios(scenarios.ConversationScenarios, scenarios.ReturningScenarios):
-    """What depends on the transport."""
-
-
-class JavaScriptHTTPStreamTests(FallbackScenarios, case.ProgramCase):
+class JavaScriptHTTPStreamTests(scenarios.FallbackScenarios, case.ProgramCase):
     """With JSON over an HTTP stream, and requests to /emulation."""
 
     sdk = JAVASCRIPT_HTTP_STREAM
     encoding = "json"
 
 
-class JavaScriptHTTPStreamProtobufTests(FallbackScenarios, case.ProgramCase):
+class JavaScriptHTTPStreamProtobufTests(scenarios.FallbackScenarios, case.ProgramCase):
     """The same with Protobuf."""
 
     sdk = JAVASCRIPT_HTTP_STREAM

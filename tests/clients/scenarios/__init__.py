@@ -8,8 +8,12 @@ from tests.clients.scenarios.presence import PresenceScenarios
 from tests.clients.scenarios.returning import ReturningScenarios
 from tests.clients.scenarios.tokens import TokenScenarios
 
-__all__ = ["ConversationScenarios", "ReturningScenarios", "Scenarios"]
+__all__ = ["FallbackScenarios", "Scenarios"]
 
 
 class Scenarios(ConversationScenarios, HistoryScenarios, PresenceScenarios, TokenScenarios, ReturningScenarios):
     """All of them."""
+
+
+class FallbackScenarios(ConversationScenarios, ReturningScenarios):
+    """Those that a transport can change."""
