@@ -39,6 +39,7 @@ class _Lines(Encoding):
 
     def __init__(self) -> None:
         self.has_gap_event = True
+        self.has_positions = True
 
     def encode(self, events: Sequence[ChannelEvent]) -> bytes:
         """See `Encoding.encode`."""
