@@ -150,12 +150,8 @@ class BrowserClient:
         return self.record.result(self._calls)
 
     def pause(self) -> None:
-        """Cannot be done.
-
-        Raises:
-            SkipTest: Always.
-        """
-        raise SkipTest("a page cannot be kept from reading")
+        """Raise NotImplementedError: a page cannot be kept from reading."""
+        raise NotImplementedError
 
     def resume(self) -> None:
         """Do nothing."""

@@ -83,14 +83,12 @@ class SDK:
         command: Program and arguments; the encoding is added.
         missing: Returns why it cannot be run, or an empty text.
         encodings: The encodings that it speaks: json, protobuf.
-        has_state: True if it can be asked for a subscription's state (getState), and so be told error 112.
     """
 
     name: str
     command: tuple[str, ...]
     missing: Callable[[], str]
     encodings: tuple[str, ...] = ("json", "protobuf")
-    has_state: bool = True
 
     def require(self) -> None:
         """Check that it can be run.
@@ -143,7 +141,6 @@ JAVA = SDK(
     ),
     _missing("java", "Java", PROGRAMS / "java" / "build" / "classes" / "TestClient.class"),
     ("protobuf",),
-    has_state=False,
 )
 
 

@@ -22,7 +22,7 @@ class BrowserCase(case.ScenarioCase):
         return self.enterContext(BrowserClient(self.transport))
 
 
-class WebSocketTests(scenarios.Scenarios, BrowserCase):
+class WebSocketTests(scenarios.PageScenarios, BrowserCase):
     """By WebSocket."""
 
 

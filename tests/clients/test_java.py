@@ -8,12 +8,11 @@ from tests.clients.scenarios import case
 from tests.clients.sdk import JAVA
 
 
-class JavaTests(scenarios.Scenarios, case.ProgramCase):
+class JavaTests(scenarios.StatelessScenarios, case.ProgramCase):
     """With Protobuf."""
 
     sdk = JAVA
     encoding = "protobuf"
-    has_state = False
 
     def test_subscription_with_an_expired_token_asks_for_another_one(self) -> None:
         """Release 0.4.1 ends the subscription, although it means to ask: it does so when it is subscribed again."""

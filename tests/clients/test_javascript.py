@@ -21,14 +21,14 @@ class JavaScriptProtobufTests(scenarios.Scenarios, case.ProgramCase):
     encoding = "protobuf"
 
 
-class JavaScriptHTTPStreamTests(scenarios.FallbackScenarios, case.ProgramCase):
+class JavaScriptHTTPStreamTests(scenarios.FallbackScenarios, scenarios.SlowScenarios, case.ProgramCase):
     """With JSON over an HTTP stream, and requests to /emulation."""
 
     sdk = JAVASCRIPT_HTTP_STREAM
     encoding = "json"
 
 
-class JavaScriptHTTPStreamProtobufTests(scenarios.FallbackScenarios, case.ProgramCase):
+class JavaScriptHTTPStreamProtobufTests(scenarios.FallbackScenarios, scenarios.SlowScenarios, case.ProgramCase):
     """The same with Protobuf."""
 
     sdk = JAVASCRIPT_HTTP_STREAM

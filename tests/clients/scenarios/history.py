@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from unittest import SkipTest
 
 from tests.clients.relays import EPOCH, HISTORY_SIZE, offset_of, token
 from tests.clients.scenarios.case import ScenarioCase
 
-__all__ = ["HistoryScenarios"]
+__all__ = ["HistoryScenarios", "StateScenarios"]
 
 
 class HistoryScenarios(ScenarioCase):
     """Channels with history."""
-
-    has_state = True
 
     def read(self, channel: str, **fields: Any) -> list[Any]:
         """Return the values of a page of a channel's history."""
@@ -130,10 +127,12 @@ class HistoryScenarios(ScenarioCase):
         self.client.call("reconnect")
         self.take("subscribed", was_recovering=True, recovered=False)
 
+
+class StateScenarios(ScenarioCase):
+    """Clients that load their state (`getState`), which some SDKs cannot."""
+
     def test_client_loads_its_state_anew_when_what_it_missed_is_gone(self) -> None:
         """Error 112, which only SDKs that can ask for the state want to be told."""
-        if not self.has_state:
-            raise SkipTest("this SDK cannot ask for the state")
         channel = self.channel("kept")
         now = int(time.time() * 1000) - 60_000
         ids = [f"{now + number}-0" for number in range(12)]

@@ -14,7 +14,7 @@ from tests.clients.relays import Site
 from tests.clients.scenarios.case import ScenarioCase
 from tests.support.polling import wait_until
 
-__all__ = ["NumberedEntries", "ReturningScenarios"]
+__all__ = ["NumberedEntries", "ReturningScenarios", "SlowScenarios"]
 
 
 class NumberedEntries:
@@ -106,6 +106,10 @@ class ReturningScenarios(ScenarioCase):
             entries.wait_for_more()
         self.assertEqual(told["reason"], "service restart")
         self.assert_values(channel, range(entries.count))
+
+
+class SlowScenarios(ScenarioCase):
+    """Clients that do not read. A page cannot be kept from reading."""
 
     def test_client_that_does_not_read_is_closed_with_3008_and_comes_back(self) -> None:
         channel = self.channel("plain")
