@@ -11,7 +11,7 @@ from devtools.harness.stub_application import Request, Responder, StubApplicatio
 __all__ = ["CONNECT", "SLOW_SECONDS", "HookApplication"]
 
 CONNECT = "hook:ok:connect"
-"""What a question counts as that is about no channel."""
+"""The channel of a question that is about none."""
 
 SLOW_SECONDS = 1.0
 """How long the hook takes for a channel such as ``hook:late``."""

@@ -86,7 +86,7 @@ class PageServer:
 
 
 class _PageRecord(Record):
-    """What a page has reported; it is asked for it whenever somebody waits."""
+    """The reports of a page; it is asked for them whenever somebody waits."""
 
     def __init__(self, page: Page) -> None:
         super().__init__()

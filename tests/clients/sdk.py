@@ -145,7 +145,7 @@ JAVA = SDK(
 
 
 class Record:
-    """What a program has printed. Lines are added by one thread, and waited for by another."""
+    """The lines that a program has printed. One thread adds them, and another waits for them."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -249,7 +249,7 @@ class Client(Protocol):
 
     @property
     def record(self) -> Record:
-        """What it has reported."""
+        """Its reports."""
 
     def call(self, do: str, **fields: Any) -> Any:
         """Carry out a command and return its result.

@@ -229,7 +229,7 @@ class ConversationTests(EmulationCase):
 
 
 class LimitTests(EmulationCase):
-    """What clients send is limited as on a WebSocket."""
+    """Limits on messages of clients, as on a WebSocket."""
 
     def test_too_many_messages_or_commands_end_the_stream(self) -> None:
         relay = self.relay(max_frames_per_second=10.0)

@@ -1,4 +1,4 @@
-"""What each SDK has to do against a relay, written once."""
+"""The scenarios of every SDK against a relay, written once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scenarios have in common."""
+"""The common part of the scenarios."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept for clients that were away."""
+"""Entries that are kept for clients that were away."""
 
 from __future__ import annotations
 

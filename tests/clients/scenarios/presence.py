@@ -1,4 +1,4 @@
-"""Who is on a channel, and the news of it."""
+"""The members of a channel, and the news of them."""
 
 from __future__ import annotations
 

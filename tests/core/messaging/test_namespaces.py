@@ -372,7 +372,7 @@ class OwnedTests(SynchronousTestCase):
 
 
 class PayloadTests(SynchronousTestCase):
-    """What publications may be."""
+    """The data that publications may carry."""
 
     def test_any_bytes_may_be_sent_unless_the_namespace_asks_for_text_or_json(self) -> None:
         for namespace, permitted in (

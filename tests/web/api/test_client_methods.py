@@ -169,7 +169,7 @@ class RefreshTests(ClientMethodCase):
 
 
 class InfoTests(ClientMethodCase):
-    """What others are told about a client: by its credential, and by the permission for a channel."""
+    """The news that others get of a client: by its credential, and by the permission for a channel."""
 
     def test_presence_and_joins_have_what_credential_and_permission_say(self) -> None:
         self.run_method("subscribe", user="42", channel="lobby", info="host", client=self.sdk_id)

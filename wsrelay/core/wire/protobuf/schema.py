@@ -50,7 +50,7 @@ ZERO: dict[Kind, Callable[[], object]] = {
     Kind.BYTES: bytes,
     Kind.MESSAGE: dict,
 }
-"""What makes the value of a field that is absent."""
+"""The functions that make the value of a field that is absent."""
 
 
 class Schema:
