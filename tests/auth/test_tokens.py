@@ -394,7 +394,7 @@ class ClaimTests(TokenCase):
             self.assert_claims_rejected(why, {"exp": EXPIRES, name: value})
 
     def test_token_for_one_channel_is_none_for_a_connection(self) -> None:
-        """Whatever else is in it, and whatever is wrong with it."""
+        """With any other claims, right or wrong."""
         for claims in (
             {"channel": "room"},
             {"channel": ""},

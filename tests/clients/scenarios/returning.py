@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -84,7 +83,7 @@ class ReturningScenarios(ScenarioCase):
         with NumberedEntries(site, channel) as entries:
             entries.wait_for_more()
             site.redis.kill()
-            time.sleep(0.5)
+            site.relay.wait_for("/readyz", 503)
             site.redis.start()
             entries.wait_for_more()
         self.assert_values(channel, site.entries(channel))

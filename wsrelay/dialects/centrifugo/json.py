@@ -27,15 +27,13 @@ from zope.interface import implementer
 
 from wsrelay.core.messaging.commands import Command
 from wsrelay.core.messaging.frame_type import FrameType
-from wsrelay.core.messaging.messages import Farewell, Message
+from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply
-from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation
-from wsrelay.core.sessions.acceptance import Acceptance
-from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
-from wsrelay.dialects.centrifugo.codes import farewell
+from wsrelay.dialects.centrifugo.command_dialect import CommandDialect
 from wsrelay.dialects.centrifugo.commands import MAX_COMMANDS_PER_MESSAGE, Document, read_command
 from wsrelay.dialects.centrifugo.replies import (
     event_document,
@@ -56,22 +54,11 @@ _PING = Message(b"{}")
 
 
 @implementer(IDialect)
-class JSONDialect:
+class JSONDialect(CommandDialect):
     """Centrifugo's client protocol in JSON."""
 
     name = "centrifugo-json"
     subprotocols = ("centrifuge-json",)
-    acceptance = Acceptance.AT_ONCE
-    has_gap_event = False
-    has_pong = True
-
-    def open(self, _handshake: Handshake) -> Sequence[Command]:
-        """Ask for nothing: everything is asked by commands."""
-        return ()
-
-    def first_message(self, _handshake: Handshake) -> Message | None:
-        """Find nothing: the connect comes as a message of its own."""
-        return None
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Read the commands of a message. The client's credential is one of them, whether it is connected or not."""
@@ -100,10 +87,6 @@ class JSONDialect:
     def ping(self) -> Message:
         """Return the ping of the protocol."""
         return _PING
-
-    def close(self, disconnect: AnyDisconnect) -> Farewell:
-        """See `wsrelay.dialects.centrifugo.codes.farewell`."""
-        return farewell(disconnect)
 
 
 def write_document(value: Any) -> bytes:

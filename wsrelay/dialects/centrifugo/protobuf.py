@@ -14,14 +14,12 @@ from zope.interface import implementer
 
 from wsrelay.core.messaging.commands import Command
 from wsrelay.core.messaging.frame_type import FrameType
-from wsrelay.core.messaging.messages import Farewell, Message
+from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Reply
-from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation
-from wsrelay.core.sessions.acceptance import Acceptance
-from wsrelay.core.wire.handshake import Handshake
-from wsrelay.dialects.centrifugo.codes import farewell
+from wsrelay.dialects.centrifugo.command_dialect import CommandDialect
 from wsrelay.dialects.centrifugo.commands import MAX_COMMANDS_PER_MESSAGE, read_command
 from wsrelay.dialects.centrifugo.protobuf_documents import read_commands, write_publication, write_replies
 from wsrelay.dialects.centrifugo.replies import (
@@ -40,22 +38,11 @@ _PING = Message(write_replies([{}]), is_binary=True)
 
 
 @implementer(IDialect)
-class ProtobufDialect:
+class ProtobufDialect(CommandDialect):
     """Centrifugo's client protocol in Protobuf."""
 
     name = "centrifugo-protobuf"
     subprotocols = ("centrifuge-protobuf",)
-    acceptance = Acceptance.AT_ONCE
-    has_gap_event = False
-    has_pong = True
-
-    def open(self, _handshake: Handshake) -> Sequence[Command]:
-        """Ask for nothing: everything is asked by commands."""
-        return ()
-
-    def first_message(self, _handshake: Handshake) -> Message | None:
-        """Find nothing: the connect comes as a message of its own."""
-        return None
 
     def decode(self, message: Message, *, is_connected: bool) -> Sequence[Command]:
         """Read the commands of a message. The client's credential is one of them, whether it is connected or not."""
@@ -80,10 +67,6 @@ class ProtobufDialect:
     def ping(self) -> Message:
         """Return the ping of the protocol."""
         return _PING
-
-    def close(self, disconnect: AnyDisconnect) -> Farewell:
-        """See `wsrelay.dialects.centrifugo.codes.farewell`."""
-        return farewell(disconnect)
 
 
 def _push(event: ChannelEvent) -> bytes:

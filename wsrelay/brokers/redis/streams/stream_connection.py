@@ -128,5 +128,5 @@ class _ChangeListener(NullListener):
 
     def __init__(self, on_change: Callable[[list[bytes] | None], None], on_read_finished: Callable[[], None]) -> None:
         # In place of methods that would call them: this is done for every message.
-        self.keys_changed = on_change  # type: ignore[assignment,method-assign]
-        self.read_finished = on_read_finished  # type: ignore[method-assign]
+        self.keys_changed = on_change  # type: ignore[assignment,method-assign]  # see above
+        self.read_finished = on_read_finished  # type: ignore[method-assign]  # see above
