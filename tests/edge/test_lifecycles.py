@@ -47,9 +47,9 @@ class LifecycleTests(EdgeCase):
             each
             for each in gc.get_objects()
             if (isinstance(each, WebSocketConnection) and each.factory is relay.websockets)
-            or (isinstance(each, ConnectionWriter) and each._limits is relay.settings)
+            or (isinstance(each, ConnectionWriter) and each._shared.limits is relay.settings)
         ]
-        self.assertEqual(left, [])
+        self.assertEqual((left, relay.websockets.writers.unready), ([], set()))
 
     def end(self, relay: InMemoryRelay) -> list[object]:
         """Hang up every connection; returns what is left of them."""

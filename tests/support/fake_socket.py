@@ -26,9 +26,11 @@ class FakeSocket:
             full or not.
         taken: The bytes that it took and the peer has not read.
         sends: The sizes that were offered, in order.
+        number: Its descriptor, until it is closed. -1 stands for one that cannot be polled.
     """
 
-    def __init__(self, capacity: int = 2**40, max_per_send: int = 2**40) -> None:
+    def __init__(self, capacity: int = 2**40, max_per_send: int = 2**40, number: int = -1) -> None:
+        self.number = number
         self.capacity = capacity
         self.max_per_send = max_per_send
         self.mode = "full"
@@ -48,8 +50,8 @@ class FakeSocket:
         return size
 
     def fileno(self) -> int:
-        """Return no descriptor: this one cannot be polled."""
-        return -1
+        """Return the descriptor."""
+        return self.number
 
     def setblocking(self, flag: bool) -> None:
         """Do nothing: it never blocks."""
@@ -61,7 +63,8 @@ class FakeSocket:
         """Do nothing: the peer of a test does not wait for the end."""
 
     def close(self) -> None:
-        """Do nothing: it holds no descriptor."""
+        """Give the descriptor back."""
+        self.number = -1
 
 
 class _FakeReactor:

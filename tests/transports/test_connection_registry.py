@@ -25,7 +25,7 @@ from wsrelay.engine.timers import TimerWheel
 from wsrelay.testing.connections import RecordingConnection
 from wsrelay.testing.dialects import LineFraming
 from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
-from wsrelay.transports.writer import ConnectionWriter
+from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 LIMIT = 1024
 SECONDS = 5.0
@@ -50,7 +50,9 @@ class StreamingResponse(Protocol):
     def __init__(self, registry: ConnectionRegistry, timers: TimerWheel) -> None:
         self._registry = registry
         self._is_open = False
-        self.writer = ConnectionWriter(self, Settings(max_outbox_bytes=LIMIT, max_outbox_seconds=SECONDS), timers)
+        self.writer = ConnectionWriter(
+            self, ConnectionWriters(Settings(max_outbox_bytes=LIMIT, max_outbox_seconds=SECONDS), timers)
+        )
         self.drops = 0
         self.gaps: list[str] = []
         self.closed_with: Disconnect | None = None

@@ -25,7 +25,7 @@ from wsrelay.core.wire.frames import Opcode, frame, message_frame
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports import writer as module
-from wsrelay.transports.writer import PIECE_BYTES, ConnectionWriter
+from wsrelay.transports.writer import PIECE_BYTES, ConnectionWriter, ConnectionWriters
 
 CLOSE, DROP, LATEST = SlowPolicy
 LIMIT = 1024
@@ -53,7 +53,7 @@ class Owner(Protocol):
         self.disconnects: list[Disconnect] = []
         self.gaps: list[str] = []
         settings = Settings(max_outbox_bytes=LIMIT, max_outbox_seconds=SECONDS)
-        self.writer = ConnectionWriter(self, settings, timers)
+        self.writer = ConnectionWriter(self, ConnectionWriters(settings, timers))
 
     def connectionLost(self, reason: Any = None) -> None:
         """Pass it on to the writer."""

@@ -31,10 +31,12 @@ from wsrelay.engine.reactor_lag import LagMeter
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
+from wsrelay.transports.flat_audience import BulkSending
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
 from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
+from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 from wsrelay.web.api.keys import APIKeys
 from wsrelay.web.api.relay_api import RelayAPI
 from wsrelay.web.chat_page import ChatPage
@@ -64,6 +66,7 @@ class Relay:
         websockets: Makes WebSocket connections, and keeps the registry of all connections.
         router: Takes the connections that listening ports accept.
         authentication: Authenticates clients; has to be started and stopped.
+        bulk: Sends to many connections at once; has to be started and stopped.
         lag: Measures how late the reactor is; has to be started and stopped.
         counters: What has happened.
         api_keys: The keys of the API. If None, there is no API.
@@ -75,6 +78,7 @@ class Relay:
     websockets: WebSocketConnectionFactory
     router: ConnectionRouterFactory
     authentication: Authentication
+    bulk: BulkSending
     lag: LagMeter
     counters: Counters
     api_keys: APIKeys | None
@@ -145,6 +149,8 @@ def build_relay(
         settings.max_handshakes_per_second,
         clock.seconds,
     )
+    unready: set[ConnectionWriter] = set()
+    bulk = BulkSending(unready)
     node = Node(
         broker,
         namespaces,
@@ -159,7 +165,9 @@ def build_relay(
         # Made below, of this node's clients.
         count_connections=lambda: len(websockets.connections),
         name=f"{gethostname()}:{getpid()}",
+        make_bulk=bulk.make_bulk,
     )
+    writers = ConnectionWriters(settings, node.timers, unready)
     http_connections = HTTPConnections(
         admission.max_connections // 10 + MIN_HTTP_CONNECTIONS, lambda: counters.requests_rejected.update((503,))
     )
@@ -167,6 +175,7 @@ def build_relay(
         node.client,
         settings,
         timers=node.timers,
+        writers=writers,
         counters=counters,
         rejections=rejections,
         admission=admission,
@@ -179,6 +188,7 @@ def build_relay(
         node.client,
         settings,
         timers=node.timers,
+        writers=writers,
         counters=counters,
         rejections=rejections,
         admission=admission,
@@ -235,4 +245,4 @@ def build_relay(
         rejections=rejections,
         timers=node.timers,
     )
-    return Relay(settings, broker, node, websockets, router, authentication, lag, counters, api_keys)
+    return Relay(settings, broker, node, websockets, router, authentication, bulk, lag, counters, api_keys)

@@ -131,6 +131,8 @@ class RelayService(Service):
                 "events are kept nowhere without Redis: set REDIS_URL, or take events = true out of the namespaces"
             )
         self.relay.lag.start()
+        if settings.io_uring:
+            self.relay.bulk.start()
         authentication.start()
         if self._certificates is not None:
             self._certificates.start()
@@ -219,6 +221,7 @@ class RelayService(Service):
             self._certificates.stop()
         relay.node.stop()
         relay.lag.stop()
+        relay.bulk.stop()
 
     async def _stop_listening(self, port: IListeningPort) -> None:
         try:

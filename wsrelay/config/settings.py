@@ -390,6 +390,12 @@ class Settings:
         "seconds",
         minimum=1,
     )
+    io_uring: bool = _limits(
+        SWITCH,
+        True,
+        "Send to large audiences through Linux's io_uring, where the system permits it. Off: to one connection after "
+        "the other, everywhere.",
+    )
     send_buffer_bytes: int = _limits(
         INTEGER,
         65536,

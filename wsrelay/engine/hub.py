@@ -7,6 +7,9 @@ and waits for nothing; under a burst it is hundreds, and the price of a system c
 A fan-out that takes longer than its slice goes on in the next turn, behind the topics that wait, so that handshakes,
 pings, Redis and quiet channels are never kept waiting by a busy one. A topic's next batch begins when the last one
 has reached everybody: order on a connection never changes.
+
+A large audience may have a flat copy (`BulkAudience`), which is sent to without a look at each subscriber. Those who do
+not get everything in that way are sent to one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +20,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.engine.encodings import Encoding
-from wsrelay.engine.topic import EVENT_OVERHEAD_BYTES, SMALL_AUDIENCE, Subscriber, Topic
+from wsrelay.engine.topic import (
+    EVENT_OVERHEAD_BYTES,
+    SMALL_AUDIENCE,
+    Audience,
+    BulkAudience,
+    BulkSubscriber,
+    Subscriber,
+    Topic,
+)
 
 __all__ = ["MAX_PENDING_BYTES", "Hub", "Subscriber"]
 
@@ -26,6 +37,9 @@ SLICE_SECONDS = 0.005
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """How much may wait for its fan-out before the broker is asked to pause; it resumes at half of that."""
+
+BULK_STEP = 128
+"""Subscribers of a flat audience that are sent to without a look at the clock."""
 
 _UNINTERRUPTIBLE: Iterator[bool] = iter(())
 """Stands for a fan-out that is done within one call."""
@@ -43,6 +57,7 @@ class Hub:
         payload_check: Called with a channel, returns what tells whether its publications may be sent, or None.
         on_left_out: Called with a channel and the number of its publications that are left out because they may not be.
         on_internal: Called with an event of a channel of the relay's own, whose name begins with ``$``.
+        make_bulk: Called with an audience that is large, returns a flat copy of it, or None if there is no such means.
         slice_seconds: How long a fan-out may occupy the reactor at a stretch.
 
     Attributes:
@@ -59,6 +74,7 @@ class Hub:
         payload_check: Callable[[str], Callable[[bytes], bool] | None] = lambda _channel: None,
         on_left_out: Callable[[str, int], None] = lambda _channel, _count: None,
         on_internal: Callable[[ChannelEvent], None] = lambda _event: None,
+        make_bulk: Callable[[Audience], BulkAudience | None] = lambda _audience: None,
         slice_seconds: float = SLICE_SECONDS,
     ) -> None:
         self._call_later = call_later
@@ -69,6 +85,7 @@ class Hub:
         self._payload_check = payload_check
         self._on_left_out = on_left_out
         self._on_internal = on_internal
+        self._make_bulk = make_bulk
         self._slice_seconds = slice_seconds
         self._topics: dict[str, Topic] = {}
         self._dirty: deque[Topic] = deque()
@@ -188,10 +205,13 @@ class Hub:
             small = topic.small_audience()
             if small is not None:
                 # Most channels of most applications: no fan-out to be interrupted, so none is set up.
+                encoding, audience = small
                 topic.fan_out = _UNINTERRUPTIBLE
-                self._send(topic, *small, self._take_batch(topic), b"")
+                data, latest = self._encode(topic, encoding, self._take_batch(topic), audience)
+                if data:
+                    self._send(topic, audience, data, latest)
                 self._end_fan_out(topic)
-                return len(small[1])
+                return len(audience)
             topic.fan_out = self._fan_out(topic)
         if next(topic.fan_out, None) is None:
             self._end_fan_out(topic)
@@ -208,12 +228,20 @@ class Hub:
     def _fan_out(self, topic: Topic) -> Iterator[bool]:
         """Send one batch; yields True now and then so that the turn can look at the clock."""
         events = self._take_batch(topic)
-        # Copies, because a send may close its connection and so change the registry under the loop.
-        audiences = [(encoding, tuple(audience)) for encoding, audience in topic.audiences.items()]
-        for encoding, audience in audiences:
-            data = b""
+        # Copies, or what is as good as one, because a send may close its connection and so change the registry.
+        parts = [(encoding, topic.divide(encoding, self._make_bulk)) for encoding in topic.audiences]
+        for encoding, (bulk, places, audience) in parts:
+            data, latest = self._encode(topic, encoding, events, audience, places)
+            if not data:
+                continue
+            if bulk is not None:
+                for start in range(0, places, BULK_STEP):
+                    rest = bulk.send(start, min(start + BULK_STEP, places), data)
+                    if rest:
+                        self._send_rest(topic, rest, data, latest)
+                    yield True
             for start in range(0, len(audience), SMALL_AUDIENCE):
-                data = self._send(topic, encoding, audience[start : start + SMALL_AUDIENCE], events, data)
+                self._send(topic, audience[start : start + SMALL_AUDIENCE], data, latest)
                 yield True
 
     def _take_batch(self, topic: Topic) -> list[ChannelEvent]:
@@ -234,40 +262,53 @@ class Hub:
             self._on_left_out(channel, len(events) - len(permitted))
         return permitted
 
-    def _send(
+    def _encode(
         self,
         topic: Topic,
         encoding: Encoding,
-        audience: tuple[Subscriber, ...],
         events: list[ChannelEvent],
-        data: bytes,
-    ) -> bytes:
-        """Send a batch to these subscribers.
+        audience: tuple[Subscriber, ...],
+        places: int = 0,
+    ) -> tuple[bytes, bytes]:
+        """Encode a batch, and count its deliveries.
 
         Args:
-            topic: Their topic.
-            encoding: The encoding that they share.
-            audience: The subscribers.
+            topic: Its topic.
+            encoding: The encoding.
             events: The batch.
-            data: The batch in this encoding. If empty, it is still to be encoded.
+            audience: Those who are sent to one by one.
+            places: The number of those who are not.
 
         Returns:
-            The batch in this encoding, for the next ones.
+            The batch, and the newest event of it alone where the policy is LATEST. Both are empty if there is nothing
+            to send.
         """
         try:
-            data = data or encoding.encode(events)
+            data = encoding.encode(events)
             latest = data if len(events) == 1 or topic.policy is not SlowPolicy.LATEST else _latest(encoding, events)
         except Exception:  # noqa: BLE001 -- an encoding that fails must not leave its topic running for ever
-            for subscriber in audience:
+            for subscriber in topic.subscribers(lambda each: each is encoding):
                 self._on_failure(subscriber)
-            return b""
+            return b"", b""
         if data:
-            self.deliveries += len(audience) * len(events)
-            if topic.policy is SlowPolicy.CLOSE:
-                self._send_everything(audience, data, topic.removed)
-            else:
-                self._send_by_policy(audience, data, topic, latest)
-        return data
+            self.deliveries += (len(audience) + places) * len(events)
+        return data, latest
+
+    def _send(self, topic: Topic, audience: tuple[Subscriber, ...], data: bytes, latest: bytes) -> None:
+        if topic.policy is SlowPolicy.CLOSE:
+            self._send_everything(audience, data, topic.removed)
+        else:
+            self._send_by_policy(audience, data, topic, latest)
+
+    def _send_rest(self, topic: Topic, rest: Iterable[tuple[BulkSubscriber, int]], data: bytes, latest: bytes) -> None:
+        for subscriber, sent in rest:
+            try:
+                if sent:
+                    subscriber.go_on(data, sent)
+                else:
+                    subscriber.send(data, topic.policy, topic.channel, latest)
+            except Exception:  # noqa: BLE001 -- as below
+                self._on_failure(subscriber)
 
     def _send_everything(self, audience: tuple[Subscriber, ...], data: bytes, removed: set[Subscriber]) -> None:
         for subscriber in audience:

@@ -34,6 +34,7 @@ from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.stream_readers import StreamReaders
 from wsrelay.engine.survey import Survey
 from wsrelay.engine.timers import TimerWheel
+from wsrelay.engine.topic import Audience, BulkAudience
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink
 from wsrelay.metrics.counters import Counters
 
@@ -59,6 +60,7 @@ class Node:
         max_pending_credentials: How many connected clients may not have sent their credential yet.
         count_connections: Returns the number of connections of this process, whatever their transport.
         name: What the operator may know this process by.
+        make_bulk: See `Hub`. If None, subscribers are sent to one by one.
 
     Attributes:
         registry: The authenticated clients.
@@ -87,6 +89,7 @@ class Node:
         max_pending_credentials: int = DEFAULT_MAX_PENDING,
         count_connections: Callable[[], int] = lambda: 0,
         name: str = "",
+        make_bulk: Callable[[Audience], BulkAudience | None] | None = None,
     ) -> None:
         self.namespaces = namespaces
         self.clock = clock
@@ -107,6 +110,7 @@ class Node:
             self._payload_check,
             self._left_out,
             self._internal_received,
+            make_bulk or (lambda _audience: None),
         )
         self._publisher = Publisher(broker, namespaces)
         self.lookups = Lookups(broker, namespaces)

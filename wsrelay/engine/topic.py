@@ -6,15 +6,25 @@ behind them: they would else receive messages from before their subscription.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.encodings import Encoding
 
-__all__ = ["BATCH_BYTES", "EVENT_OVERHEAD_BYTES", "SMALL_AUDIENCE", "Subscriber", "Topic", "counted_bytes"]
+__all__ = [
+    "BATCH_BYTES",
+    "EVENT_OVERHEAD_BYTES",
+    "SMALL_AUDIENCE",
+    "Audience",
+    "BulkAudience",
+    "BulkSubscriber",
+    "Subscriber",
+    "Topic",
+    "counted_bytes",
+]
 
 BATCH_BYTES = 65536
 """The size of one batch. A larger one would not be cheaper, and a slow connection could not hold it."""
@@ -46,6 +56,47 @@ class Subscriber(Protocol):
         """Tell the client that messages of a channel may have been lost on their way to this process."""
 
 
+class BulkSubscriber(Subscriber, Protocol):
+    """A subscriber that may have a place in a flat audience."""
+
+    def go_on(self, data: bytes, sent: int) -> None:
+        """Take that the first `sent` bytes of frames are on their way, and send the rest before anything else.
+
+        Raises:
+            OSError: They cannot be completed, because the connection is closing, or `sent` is negative: not known.
+        """
+
+
+Audience: TypeAlias = "dict[Subscriber, int | None]"
+"""The subscribers of a topic in one encoding, with their places in the flat copy; None for those that have none."""
+
+
+class BulkAudience(Protocol):
+    """A flat copy of a large audience. A place is a number, and belongs to one subscriber until it is removed."""
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Give a new subscriber of the audience a place behind all others, if it can have one."""
+
+    def remove(self, subscriber: Subscriber, place: int | None) -> None:
+        """Take a subscriber out that has left the audience: nothing is sent to it any more, from now on."""
+
+    def begin(self) -> int:
+        """Prepare for one batch, and return the number of places. Places may move here, and nowhere else."""
+
+    def individuals(self) -> tuple[Subscriber, ...]:
+        """Return the subscribers without a place."""
+
+    def send(self, start: int, stop: int, data: bytes) -> Sequence[tuple[BulkSubscriber, int]]:
+        """Send frames to those who have the places from `start` up to, and without, `stop`.
+
+        Returns:
+            Those who did not get everything, and how many bytes each did get; negative if that is not known.
+        """
+
+    def clear(self) -> None:
+        """Take away all places: the copy is used no more."""
+
+
 def counted_bytes(event: ChannelEvent) -> int:
     """Return what a waiting event counts, in bytes."""
     return EVENT_OVERHEAD_BYTES + (len(event.data) if isinstance(event, Publication) else 0)
@@ -61,6 +112,7 @@ class Topic:
 
     Attributes:
         audiences: The subscribers, by their encoding.
+        bulks: The flat copies of the large ones among the audiences. If None, there are none.
         pending: Events that wait for their fan-out.
         pending_bytes: What they count.
         joining: Subscribers that came while events were pending: how many of those are not theirs, and their encoding.
@@ -72,6 +124,7 @@ class Topic:
 
     __slots__ = (
         "audiences",
+        "bulks",
         "channel",
         "fan_out",
         "joining",
@@ -86,7 +139,8 @@ class Topic:
         self.channel = channel
         self.policy = policy
         self.payload_check = payload_check
-        self.audiences: dict[Encoding, dict[Subscriber, None]] = {}
+        self.audiences: dict[Encoding, Audience] = {}
+        self.bulks: dict[Encoding, BulkAudience] | None = None
         self.pending: list[ChannelEvent] = []
         self.pending_bytes = 0
         self.fan_out: Iterator[bool] | None = None
@@ -119,9 +173,12 @@ class Topic:
             self.joining.pop(subscriber, None)
         for encoding, audience in self.audiences.items():
             if subscriber in audience:
-                del audience[subscriber]
+                place = audience.pop(subscriber)
+                if self.bulks is not None and (bulk := self.bulks.get(encoding)) is not None:
+                    bulk.remove(subscriber, place)
                 if not audience:
                     del self.audiences[encoding]
+                    self._drop_bulk(encoding)
                 break
         if self.fan_out is not None:
             self.removed.add(subscriber)
@@ -138,6 +195,28 @@ class Topic:
             if len(audience) <= SMALL_AUDIENCE:
                 return encoding, tuple(audience)
         return None
+
+    def divide(
+        self, encoding: Encoding, make_bulk: Callable[[Audience], BulkAudience | None]
+    ) -> tuple[BulkAudience | None, int, tuple[Subscriber, ...]]:
+        """Divide the audience of an encoding, at the beginning of a fan-out, into those with a place and the others.
+
+        Returns:
+            The flat copy, None if there is none; the number of places in it; the subscribers without a place.
+        """
+        audience = self.audiences[encoding]
+        if len(audience) <= SMALL_AUDIENCE:
+            self._drop_bulk(encoding)
+            return None, 0, tuple(audience)
+        bulk = None if self.bulks is None else self.bulks.get(encoding)
+        if bulk is None:
+            bulk = make_bulk(audience)
+            if bulk is None:
+                return None, 0, tuple(audience)
+            if self.bulks is None:
+                self.bulks = {}
+            self.bulks[encoding] = bulk
+        return bulk, bulk.begin(), bulk.individuals()
 
     def take_batch(self) -> tuple[list[ChannelEvent], int]:
         """Take the oldest pending events that make one batch.
@@ -174,4 +253,13 @@ class Topic:
         self.joining = {each: found for each, found in joining.items() if found[0] > 0} or None
 
     def _join(self, subscriber: Subscriber, encoding: Encoding) -> None:
-        self.audiences.setdefault(encoding, {})[subscriber] = None
+        audience = self.audiences.setdefault(encoding, {})
+        if subscriber not in audience:
+            audience[subscriber] = None
+            if self.bulks is not None and (bulk := self.bulks.get(encoding)) is not None:
+                bulk.add(subscriber)
+
+    def _drop_bulk(self, encoding: Encoding) -> None:
+        if self.bulks is not None and (bulk := self.bulks.pop(encoding, None)) is not None:
+            bulk.clear()
+            self.bulks = self.bulks or None

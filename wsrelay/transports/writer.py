@@ -16,7 +16,7 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.transports.listening.eager_tcp import EagerServer
 
-__all__ = ["ConnectionWriter", "Limits", "Owner"]
+__all__ = ["ConnectionWriter", "ConnectionWriters", "Limits", "Owner"]
 
 PIECE_BYTES = 65536
 """How much of the outbox is given to the transport at a time: what Twisted holds before it calls itself full."""
@@ -47,6 +47,29 @@ class Owner(Protocol):
         """Tell the client why, and end the connection."""
 
 
+class ConnectionWriters:
+    """The things that all writers of a process share.
+
+    Args:
+        limits: The bounds of their outboxes.
+        timers: Timers; their clock says how long something has waited.
+        unready: Filled with those that cannot be written to at this moment, for whatever sends to their descriptors
+            directly. If None, nothing does.
+
+    Attributes:
+        limits: See above.
+        timers: See above.
+        unready: See above.
+    """
+
+    __slots__ = ("limits", "timers", "unready")
+
+    def __init__(self, limits: Limits, timers: TimerWheel, unready: set[ConnectionWriter] | None = None) -> None:
+        self.limits = limits
+        self.timers = timers
+        self.unready: set[ConnectionWriter] = set() if unready is None else unready
+
+
 class _FirstSlots:
     """The slots that every send reads: those of a base come first, in the cache line that the type is read from."""
 
@@ -58,16 +81,16 @@ class ConnectionWriter(_FirstSlots):
 
     Args:
         owner: The connection.
-        limits: The bounds of the outbox.
-        timers: Timers; their clock says how long something has waited.
+        shared: What it shares with all others of the process.
     """
 
-    __slots__ = ("_is_blocked", "_limits", "_outbox", "_owner", "_timer", "_timers", "_transport", "is_open")
+    __slots__ = ("_is_blocked", "_outbox", "_owner", "_places", "_shared", "_timer", "_transport", "is_open")
 
-    def __init__(self, owner: Owner, limits: Limits, timers: TimerWheel) -> None:
+    def __init__(self, owner: Owner, shared: ConnectionWriters) -> None:
         self._owner: Owner | None = owner
-        self._limits = limits
-        self._timers = timers
+        self._shared = shared
+        # In arrays of descriptors.
+        self._places = 0
         self._transport: Any = None
         self.write_now: Callable[[bytes], int] = len
         self._outbox: Outbox | None = None
@@ -75,6 +98,7 @@ class ConnectionWriter(_FirstSlots):
         self._is_blocked = False
         self.is_writable = False
         self.is_open = False
+        shared.unready.add(self)
 
     # The hub's side
 
@@ -103,6 +127,28 @@ class ConnectionWriter(_FirstSlots):
         if self._owner is not None:
             self._owner.report_gap(channel)
 
+    def go_on(self, data: bytes, sent: int) -> None:
+        """See `wsrelay.engine.topic.BulkSubscriber.go_on`."""
+        if sent < 0 or not self.is_open:
+            raise OSError("a part of a message was sent that cannot be completed")
+        self._fall_behind(data, sent)
+
+    @property
+    def descriptor(self) -> int:
+        """The number of the socket that frames can be sent to directly; negative if there is none."""
+        transport = self._transport
+        return transport.fileno() if isinstance(transport, EagerServer) and transport.connected else -1
+
+    def place_taken(self) -> None:
+        """Take that the descriptor has one more place in an array."""
+        self._places += 1
+
+    def place_given_up(self) -> None:
+        """Take that the descriptor has one place less in an array."""
+        self._places -= 1
+        if self._owner is None and not self._places:
+            self._shared.unready.discard(self)
+
     # The connection's side
 
     def connect(self, transport: Any) -> None:
@@ -118,21 +164,22 @@ class ConnectionWriter(_FirstSlots):
     def open(self) -> None:
         """Begin to send messages: the handshake is complete."""
         self.is_open = True
-        self.is_writable = not self._is_blocked
+        self._set_writable(not self._is_blocked)
 
     def send_control(self, frame: bytes) -> None:
         """Send a control frame, or the answer to the handshake, in its order."""
         if self._outbox is None:
             self._transport.write(frame)
         else:
-            self._outbox.put_control(frame, self._timers.seconds())
+            self._outbox.put_control(frame, self._shared.timers.seconds())
 
     def shut(self) -> None:
         """Send no more messages: what waits is dropped, but for the rest of what is begun."""
         if not self.is_open:
             # Nothing but control frames can have come since the first time: the close frame is among them.
             return
-        self.is_open = self.is_writable = False
+        self.is_open = False
+        self._set_writable(False)
         if self._outbox is not None:
             self._outbox.truncate()
 
@@ -147,6 +194,9 @@ class ConnectionWriter(_FirstSlots):
         self.is_open = self.is_writable = False
         self._outbox = self._owner = None
         self.write_now = len
+        # While its descriptor has a place, nothing may be sent there: another connection may have the number by now.
+        if not self._places:
+            self._shared.unready.discard(self)
         self._stop_timer()
         if isinstance(self._transport, EagerServer):
             self._transport.set_write_listener(None)
@@ -156,7 +206,7 @@ class ConnectionWriter(_FirstSlots):
     def on_blocked(self) -> None:
         """Take that the transport has bytes that the kernel does not accept."""
         self._is_blocked = True
-        self.is_writable = False
+        self._set_writable(False)
 
     def on_drained(self) -> None:
         """Take that the transport has no bytes left."""
@@ -164,9 +214,20 @@ class ConnectionWriter(_FirstSlots):
         if self._outbox is not None:
             self._feed(self._outbox)
         else:
-            self.is_writable = self.is_open
+            self._set_writable(self.is_open)
+
+    def on_closing(self) -> None:
+        """Take that the transport is about to close its socket, whose number the next connection may get."""
+        self._set_writable(False)
 
     # Private
+
+    def _set_writable(self, is_writable: bool) -> None:
+        self.is_writable = is_writable
+        if is_writable:
+            self._shared.unready.discard(self)
+        else:
+            self._shared.unready.add(self)
 
     def _write_through(self, data: bytes) -> int:
         self._transport.write(data)
@@ -175,14 +236,14 @@ class ConnectionWriter(_FirstSlots):
     def _fall_behind(self, data: bytes, sent: int) -> None:
         outbox = self._start_outbox()
         if sent:
-            outbox.begin(memoryview(data)[sent:], self._timers.seconds())
+            outbox.begin(memoryview(data)[sent:], self._shared.timers.seconds())
         else:
-            outbox.put(data, self._timers.seconds())
+            outbox.put(data, self._shared.timers.seconds())
         self._feed(outbox)
 
     def _enqueue(self, data: bytes, policy: SlowPolicy, channel: str, latest: bytes) -> None:
         outbox = self._outbox or self._start_outbox()
-        now = self._timers.seconds()
+        now = self._shared.timers.seconds()
         latest_only = policy is SlowPolicy.LATEST
         fits = outbox.put_latest(channel, latest, now) if latest_only else outbox.put(data, now)
         if not fits and self._owner is not None:
@@ -192,9 +253,9 @@ class ConnectionWriter(_FirstSlots):
                 self._owner.close(Disconnect.SLOW)
 
     def _start_outbox(self) -> Outbox:
-        self.is_writable = False
-        self._outbox = Outbox(self._limits.max_outbox_bytes)
-        self._timer = self._timers.call_later(self._limits.max_outbox_seconds, self._check_age)
+        self._set_writable(False)
+        self._outbox = Outbox(self._shared.limits.max_outbox_bytes)
+        self._timer = self._shared.timers.call_later(self._shared.limits.max_outbox_seconds, self._check_age)
         return self._outbox
 
     def _feed(self, outbox: Outbox) -> None:
@@ -202,7 +263,7 @@ class ConnectionWriter(_FirstSlots):
             if not outbox.size:
                 self._outbox = None
                 self._stop_timer()
-                self.is_writable = self.is_open
+                self._set_writable(self.is_open)
                 return
             self._transport.write(outbox.take(PIECE_BYTES))
 
@@ -210,14 +271,14 @@ class ConnectionWriter(_FirstSlots):
         self._timer = None
         if self._outbox is None or not self.is_open:
             return
-        now = self._timers.seconds()
+        now = self._shared.timers.seconds()
         oldest = self._outbox.oldest
         # An outbox may be empty and still the place to wait, while the transport has the last piece of it.
-        left = self._limits.max_outbox_seconds - (0.0 if oldest is None else now - oldest)
+        left = self._shared.limits.max_outbox_seconds - (0.0 if oldest is None else now - oldest)
         if left <= 0:
             self.close(Disconnect.SLOW)
         else:
-            self._timer = self._timers.call_later(left, self._check_age)
+            self._timer = self._shared.timers.call_later(left, self._check_age)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

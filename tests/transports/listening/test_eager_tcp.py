@@ -35,6 +35,10 @@ class RecordingListener:
         if self.events[-1:] != ["blocked"]:
             self.events.append("blocked")
 
+    def on_closing(self) -> None:
+        """Record that the socket is about to be closed."""
+        self.events.append("closing")
+
     def on_drained(self) -> None:
         """Record that no bytes wait, and fire."""
         self.events.append("drained")
@@ -217,7 +221,7 @@ class EagerTests(RealCase):
         server.transport.abortConnection()
         server.transport.write(b"late")
         await server.ended
-        self.assertEqual((listener.events, server.reasons), (["blocked"], [ConnectionAborted]))
+        self.assertEqual((listener.events, server.reasons), (["blocked", "closing"], [ConnectionAborted]))
         caller.transport.resumeProducing()
         await caller.ended
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
 
 __all__ = ["EagerServer", "WriteListener", "write_eagerly"]
 
@@ -28,6 +29,9 @@ class WriteListener(Protocol):
 
     def on_drained(self) -> None:
         """Take note that no bytes wait in the transport any more."""
+
+    def on_closing(self) -> None:
+        """Take note that the socket is about to be closed: the next connection may get its number."""
 
 
 class EagerServer(tcp.Server):
@@ -61,6 +65,11 @@ class EagerServer(tcp.Server):
         # An abort stops writing, too, and discards the bytes that wait: nothing may be sent in their place.
         if self._write_listener is not None and self.connected and not self._aborting:
             self._write_listener.on_drained()
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._write_listener is not None:
+            self._write_listener.on_closing()
+        super().connectionLost(reason)
 
 
 def write_eagerly(port: IListeningPort) -> None:

@@ -40,7 +40,7 @@ from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import limit_unacknowledged, tune_socket, underlying
-from wsrelay.transports.writer import ConnectionWriter
+from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["MAX_EXTRA_BYTES", "UNEXPECTED_BODY", "StreamConnection", "StreamContext"]
 
@@ -58,6 +58,7 @@ class StreamContext(Protocol):
     log: Logger
     settings: Settings
     timers: TimerWheel
+    writers: ConnectionWriters
     counters: Counters
     rejections: RejectionLog
     admission: Admission
@@ -121,7 +122,7 @@ class StreamConnection(ABC):
         self._extra_bytes = 0
         self._closing: LingeringClose | None = None
         self._timer: WheelTimer | None = None
-        self._out = ConnectionWriter(self, factory.settings, factory.timers)
+        self._out = ConnectionWriter(self, factory.writers)
         self.writer: Subscriber = self._out
         self.transport: Any = None
         self._client = factory.client(self)

@@ -35,6 +35,7 @@ from wsrelay.transports.streams.emulated_streams import EmulatedStreamConnection
 from wsrelay.transports.streams.encoding import StreamEncoding
 from wsrelay.transports.streams.event_streams import EventStreamConnection
 from wsrelay.transports.streams.message_streams import STREAM_KINDS, MessageStreamConnection
+from wsrelay.transports.writer import ConnectionWriters
 
 __all__ = ["StreamConnectionFactory"]
 
@@ -49,6 +50,7 @@ class StreamConnectionFactory:
         make_client: Makes the client of a connection.
         settings: The operator's decisions.
         timers: Coarse timers.
+        writers: What the writers of the process share.
         counters: Where what happens is counted.
         rejections: Counts and logs the closes.
         admission: Counts connections.
@@ -67,6 +69,7 @@ class StreamConnectionFactory:
         settings: Settings,
         *,
         timers: TimerWheel,
+        writers: ConnectionWriters,
         counters: Counters,
         rejections: RejectionLog,
         admission: Admission,
@@ -79,6 +82,7 @@ class StreamConnectionFactory:
         self._make_client = make_client
         self.settings = settings
         self.timers = timers
+        self.writers = writers
         self.counters = counters
         self.rejections = rejections
         self.admission = admission

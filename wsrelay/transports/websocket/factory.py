@@ -29,6 +29,7 @@ from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
+from wsrelay.transports.writer import ConnectionWriters
 
 __all__ = ["WebSocketConnectionFactory"]
 
@@ -40,6 +41,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         make_client: Makes the client of a connection.
         settings: The operator's decisions.
         timers: Coarse timers.
+        writers: What the writers of the process share.
         counters: Where what happens is counted.
         rejections: Counts and logs the closes.
         admission: Counts connections.
@@ -61,6 +63,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         settings: Settings,
         *,
         timers: TimerWheel,
+        writers: ConnectionWriters,
         counters: Counters,
         rejections: RejectionLog,
         admission: Admission,
@@ -71,6 +74,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         super().__init__(server="", reactor=clock)
         self.settings = settings
         self.timers = timers
+        self.writers = writers
         self.counters = counters
         self.rejections = rejections
         self.admission = admission

@@ -53,7 +53,7 @@ from wsrelay.transports.listening.socket_options import tune_socket, underlying
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, OWN
-from wsrelay.transports.writer import ConnectionWriter
+from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
 
@@ -87,6 +87,7 @@ class ConnectionContext(Protocol):
     log: Logger
     settings: Settings
     timers: TimerWheel
+    writers: ConnectionWriters
     counters: Counters
     rejections: RejectionLog
     admission: Admission
@@ -149,7 +150,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         self._handshake = handshake
         if factory.admission.max_per_address:
             self._address = handshake.peer
-        self.writer = ConnectionWriter(self, factory.settings, factory.timers)
+        self.writer = ConnectionWriter(self, factory.writers)
 
     # Connection
 
