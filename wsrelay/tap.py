@@ -30,6 +30,7 @@ from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload
 from wsrelay.process.standard_streams import open_missing_streams
 from wsrelay.process.start_report import StartReport
 from wsrelay.process.twistd_options import check_twistd_options, remove_own_pidfile
+from wsrelay.process.wakeups import limit_wakeups
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 from wsrelay.transports.listening.tls_policy import TLSPolicy
@@ -240,6 +241,7 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     reactor.callWhenRunning(report.complete)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(tune_garbage_collector)
+    limit_wakeups(reactor, settings.max_wakeups_per_second)
     # The reactor has installed its own handler by then.
     reactor.callWhenRunning(reap_orphans)
     return relay

@@ -36,7 +36,8 @@ HARMLESS = variables(
     # These have a default that is a limit as well.
     "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections max_handshakes_per_second "
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
-    "api_max_body_bytes send_buffer_bytes io_uring handshake_timeout_seconds ping_interval_seconds ping_timeout_seconds "
+    "api_max_body_bytes send_buffer_bytes max_wakeups_per_second io_uring handshake_timeout_seconds "
+    "ping_interval_seconds ping_timeout_seconds "
     "router_idle_timeout_seconds close_timeout_seconds drain_timeout_seconds"
 )
 

@@ -390,6 +390,14 @@ class Settings:
         "seconds",
         minimum=1,
     )
+    max_wakeups_per_second: float = _limits(
+        NUMBER,
+        1000.0,
+        "How often a busy process wakes up: what comes within a millisecond is handled together, for less than half of "
+        "the CPU time. 0: for each event, at once.",
+        "wake-ups per second",
+        minimum=0,
+    )
     io_uring: bool = _limits(
         SWITCH,
         True,
