@@ -22,10 +22,11 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects import CENTRIFUGO
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
-from wsrelay.engine.client import LONGEST_TIMER_SECONDS, Client
+from wsrelay.engine.client import Client
 from wsrelay.engine.node import Node
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import RESOLUTION_SECONDS
+from wsrelay.engine.wall_clock_timer import LONGEST_TIMER_SECONDS
 from wsrelay.interfaces import IAuthenticator, IBroker
 from wsrelay.metrics.counters import Counters
 from wsrelay.testing.authenticators import AnonymousAuthenticator, FakeAuthenticator

@@ -7,7 +7,7 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 
 OUTAGE = BrokerUnavailable("the test says so")
 

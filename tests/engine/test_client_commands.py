@@ -10,7 +10,7 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.sessions.session import MAX_QUEUED_COMMANDS, REFRESH_GRACE_SECONDS
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
-from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
 from wsrelay.engine.timers import RESOLUTION_SECONDS
 
 CONNECT = {"id": 1, "connect": {"token": "a.b.c"}}

@@ -9,8 +9,8 @@ from wsrelay.core.messaging.messages import Message
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
-from wsrelay.engine.client import LONGEST_TIMER_SECONDS
 from wsrelay.engine.timers import RESOLUTION_SECONDS
+from wsrelay.engine.wall_clock_timer import LONGEST_TIMER_SECONDS
 
 
 class ExpiryTests(EngineCase):

@@ -31,7 +31,9 @@ from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects import CENTRIFUGO
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
-from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS, LONGEST_TIMER_SECONDS, Client
+from wsrelay.engine.client import Client
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
+from wsrelay.engine.wall_clock_timer import LONGEST_TIMER_SECONDS
 from wsrelay.testing.authenticators import FakeAuthenticator
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.connections import RecordingConnection

@@ -1,4 +1,4 @@
-"""Tests of `wsrelay.engine.client`: new tokens for a connection and for a subscription, in Centrifugo's dialect."""
+"""Tests of `wsrelay.engine.client_refresh` and `channel_access`: new tokens, in Centrifugo's dialect."""
 
 from __future__ import annotations
 

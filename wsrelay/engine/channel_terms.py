@@ -8,12 +8,10 @@ from collections.abc import Callable
 from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerms
 from wsrelay.core.sessions.session import REFRESH_GRACE_SECONDS
-from wsrelay.engine.timers import TimerWheel, WheelTimer
+from wsrelay.engine.timers import TimerWheel
+from wsrelay.engine.wall_clock_timer import WallClockTimer
 
 __all__ = ["ChannelTerms", "seconds_left"]
-
-LONGEST_TIMER_SECONDS = 3600.0
-"""A permission that expires later than this is looked at again then: the clock that it goes by may have been set."""
 
 
 class ChannelTerms:
@@ -32,13 +30,15 @@ class ChannelTerms:
         self._now = now
         self._expired = expired
         self._grants: dict[str, ChannelGrant] = {}
-        self._ends: dict[str, WheelTimer] = {}
+        self._ends: dict[str, WallClockTimer] = {}
 
     def grant(self, channel: str, grant: ChannelGrant) -> None:
         """Take that a token permits a channel, for the first time or anew."""
         self.withdraw(channel)
         self._grants[channel] = grant
-        self._wait(channel)
+        if grant.expires is not None:
+            at = grant.expires + REFRESH_GRACE_SECONDS
+            self._ends[channel] = WallClockTimer(self._timers, self._now, at, lambda: self._end(channel))
 
     def terms(self, channel: str) -> SubscriptionTerms:
         """Return the terms of a channel."""
@@ -62,17 +62,9 @@ class ChannelTerms:
         for channel in list(self._grants):
             self.withdraw(channel)
 
-    def _wait(self, channel: str) -> None:
-        expires = self._grants[channel].expires
-        if expires is None:
-            return
-        left = expires + REFRESH_GRACE_SECONDS - self._now()
-        if left > 0:
-            self._ends[channel] = self._timers.call_later(min(left, LONGEST_TIMER_SECONDS), lambda: self._wait(channel))
-        else:
-            self._grants.pop(channel)
-            self._ends.pop(channel, None)
-            self._expired(channel)
+    def _end(self, channel: str) -> None:
+        self.withdraw(channel)
+        self._expired(channel)
 
 
 def seconds_left(expires: float | None, now: float) -> int | None:

@@ -20,6 +20,9 @@ __all__ = ["ClientRegistry", "RegisteredClient"]
 class RegisteredClient(Protocol):
     """A client that can be disconnected."""
 
+    # Without it clients would have a dictionary each.
+    __slots__ = ()
+
     def disconnect(self, disconnect: AnyDisconnect) -> None:
         """End the client, whether its handshake is complete or not."""
 

@@ -1,31 +1,35 @@
-"""The two sides of a client: the parts of a node that it uses, and its connection."""
+"""The sides of a client: the services of its node, its connection, and itself as its own parts see it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.disconnects import AnyDisconnect
+from wsrelay.core.presence.member import Member
+from wsrelay.core.sessions.effects import Effect
+from wsrelay.core.sessions.session import Session
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
-from wsrelay.engine.client_registry import ClientRegistry
+from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.hub import Subscriber
 from wsrelay.engine.lookups import Lookups
-from wsrelay.engine.pending_credentials import PendingCredentials
+from wsrelay.engine.pending_credentials import PendingClient, PendingCredentials
 from wsrelay.engine.presence import Presence
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IAuthenticator, IDialect
 from wsrelay.metrics.counters import Counters
 
-__all__ = ["ClientServices", "Connection"]
+__all__ = ["ClientServices", "Connection", "SessionDriver"]
 
 
 class Connection(Protocol):
@@ -140,3 +144,30 @@ class ClientServices(Protocol):
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """See `ICredentialStore.are_revoked`."""
+
+
+class SessionDriver(RegisteredClient, PendingClient, Protocol):
+    """A client, as its own parts see it: each feeds outcomes into the session, and has the effects performed."""
+
+    __slots__ = ()
+
+    @property
+    def services(self) -> ClientServices:
+        """The parts of the node that the client uses."""
+
+    @property
+    def session(self) -> Session:
+        """The client's state."""
+
+    @property
+    def connection_id(self) -> str:
+        """The unique name of the client's connection. Empty where the client is anonymous."""
+
+    def as_member(self, channel: str) -> Member:
+        """Return what others of a channel are told about the client."""
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Perform what the session returned."""
+
+    def failed(self, failure: Failure) -> None:
+        """Log a failure of ours, and close the connection."""

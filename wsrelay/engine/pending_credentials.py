@@ -12,6 +12,9 @@ DEFAULT_MAX_PENDING = 1000
 class PendingClient(Protocol):
     """A client that is connected and not authenticated."""
 
+    # Without it clients would have a dictionary each.
+    __slots__ = ()
+
     def credential_timed_out(self) -> None:
         """End it: its credential did not come in time, or others need its place."""
 

@@ -17,7 +17,8 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
-from wsrelay.engine.client import AUTHENTICATE_TIMEOUT_SECONDS, Client
+from wsrelay.engine.client import Client
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.encodings import Encoding, Encodings
 from wsrelay.engine.rejection_log import RejectionLog

@@ -1,0 +1,219 @@
+"""Performs the effects that the session of one client decides on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wsrelay.core.access.channel_tokens import ChannelGrant
+from wsrelay.core.access.credentials import Credential
+from wsrelay.core.access.identity import Identity
+from wsrelay.core.messaging.commands import Command, ReadHistory, ReadPresence
+from wsrelay.core.messaging.replies import Connected, Refreshed, Subscribed
+from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
+from wsrelay.core.sessions.effects import (
+    Accept,
+    Authenticate,
+    CarryOut,
+    CheckChannelToken,
+    Close,
+    ConfirmRefresh,
+    DeliverEvents,
+    Effect,
+    ExpireAt,
+    LookUp,
+    PublishMessage,
+    Reauthenticate,
+    Reject,
+    SendReply,
+    SubscribeChannel,
+    UnsubscribeChannel,
+    Welcome,
+)
+from wsrelay.engine.channel_terms import seconds_left
+from wsrelay.engine.client_credential import ClientCredential, client_error_of
+from wsrelay.engine.client_output import ClientOutput
+from wsrelay.engine.client_publisher import ClientPublisher
+from wsrelay.engine.client_refresh import ClientRefresh
+from wsrelay.engine.client_services import ClientServices, Connection
+from wsrelay.engine.lookups import ClientLookups
+
+__all__ = ["ClientEffects"]
+
+
+class ClientEffects(ClientOutput):
+    """Performs effects. A base of the client as `ClientOutput` is.
+
+    What most clients never do, such as publishing, is in parts that are made for those who do it.
+
+    Args:
+        services: What it needs of its node.
+        connection: Its transport.
+    """
+
+    __slots__ = (
+        "_connection_id",
+        "_credential",
+        "_lookups",
+        "_publisher",
+        "_refresh",
+    )
+
+    def __init__(self, services: ClientServices, connection: Connection) -> None:
+        super().__init__(services, connection)
+        # If None, the client is authenticated or rejected, and its credential does not end.
+        self._credential: ClientCredential | None = None
+        # If None, the client is anonymous and cannot be disconnected by a target.
+        self._connection_id: str | None = None
+        # If None, it has not done that yet.
+        self._lookups: ClientLookups | None = None
+        self._publisher: ClientPublisher | None = None
+        self._refresh: ClientRefresh | None = None
+
+    @property
+    def connection_id(self) -> str:
+        """See `SessionDriver.connection_id`."""
+        return self._connection_id or ""
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """See `SessionDriver.perform`."""
+        for effect in effects:
+            match effect:
+                case PublishMessage():
+                    self._publish(effect)
+                case SubscribeChannel():
+                    self._authorize_subscribe(effect)
+                case UnsubscribeChannel(channel):
+                    self._unsubscribe(channel)
+                case Authenticate(credential):
+                    self._authenticate(credential)
+                case ExpireAt(at):
+                    self._expire(at)
+                case Accept():
+                    self._connection.accept(self._connection_id)
+                case Welcome(command_id, subscriptions):
+                    self._welcome(command_id, subscriptions)
+                case LookUp(command):
+                    self._look_up(command)
+                case Reauthenticate(command_id, token):
+                    self._reauthenticate(command_id, token)
+                case ConfirmRefresh(command_id):
+                    self._send(Refreshed(command_id, self.connection_id, self._credential_seconds_left()))
+                case CheckChannelToken():
+                    self._channel_access.refresh(effect)
+                case CarryOut(commands):
+                    self._carry_out(commands)
+                case SendReply(reply):
+                    self._send(reply)
+                    if self.session.is_rejected:
+                        # It has been told, and is expected to leave by itself.
+                        self._own_credential.wait()
+                case DeliverEvents(channel, events):
+                    self._deliver(channel, events)
+                case Reject(error, is_accepted):
+                    self._reject(error, is_accepted=is_accepted)
+                case _:  # Close, the one that is left; mypy sees to that
+                    self._close(effect.disconnect)
+
+    # Commands
+
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        if len(commands) == 1 or self._replies is not None:
+            self._carry_out_each(commands)
+            return
+        self._replies = []
+        try:
+            self._carry_out_each(commands)
+        finally:
+            self._send_collected()
+            self._replies = None
+
+    def _carry_out_each(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            effects = self.session.received(command)
+            if effects and type(last := effects[-1]) is Close:
+                if last.disconnect is Disconnect.PUBLISH_DENIED:
+                    self.services.rejections.record(
+                        ClientError.PUBLISH_DENIED, channel=", ".join(self.session.channels)
+                    )
+                self.perform(effects)
+                return
+            self.perform(effects)
+
+    def _publish(self, message: PublishMessage) -> None:
+        # It may come back before this returns, to a channel whose subscription is to be told of first.
+        self._send_collected()
+        if self._publisher is None:
+            has_commands = self._connection.dialect.acceptance.has_commands
+            self._publisher = ClientPublisher(self, shows_publisher=has_commands)
+        self._publisher.publish(message)
+
+    def _look_up(self, command: ReadHistory | ReadPresence) -> None:
+        if self._lookups is None:
+            self._lookups = ClientLookups(self.services.lookups, self._send)
+        self._lookups.look_up(command).addErrback(self.failed)
+
+    def _reauthenticate(self, command_id: int, token: str) -> None:
+        if self._refresh is None:
+            self._refresh = ClientRefresh(self)
+        self._refresh.refresh(command_id, token)
+
+    # Connecting
+
+    def _authenticate(self, sent: Credential | None) -> None:
+        outcome = self._own_credential.authenticate(sent)
+        outcome.addCallback(self._authenticated)
+        outcome.addErrback(lambda failure: self.perform(self.session.rejected(client_error_of(failure))))
+        outcome.addErrback(self.failed)
+
+    def _authenticated(self, identity: Identity) -> None:
+        for each in identity.subs if self._connection.dialect.acceptance.has_commands else ():
+            if each.info:
+                self._channel_access.grant(each.channel, ChannelGrant(info=each.info))
+        self.perform(self.session.authenticated(identity))
+        if self._credential is not None:
+            self._credential.authenticated()
+            if self._credential.is_settled:
+                self._credential = None
+
+    def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
+        ping_seconds, session = self._connection.ping_seconds, self._connection.emulated_session
+        node = self.services.node_id if session else ""
+        left = self._credential_seconds_left()
+        self._send(Connected(command_id, self.connection_id, ping_seconds, subscriptions, left, session, node))
+        self._release()
+
+    def _credential_seconds_left(self) -> int | None:
+        return seconds_left(self.session.identity.expires, self.services.now())
+
+    def _expire(self, at: float | None) -> None:
+        # A client that is rejected has an earlier deadline.
+        if not self.session.is_rejected and (at is not None or self._credential is not None):
+            self._own_credential.expire(at)
+
+    def _reject(self, error: ClientError, *, is_accepted: bool) -> None:
+        credential = self._drop_credential()
+        self.services.rejections.record(error, None if credential is None else credential.handshake)
+        if is_accepted:
+            self._close(error.disconnect)
+        else:
+            self._connection.reject(error.response)
+
+    @property
+    def _own_credential(self) -> ClientCredential:
+        if self._credential is None:
+            self._credential = ClientCredential(self)
+        return self._credential
+
+    def _drop_credential(self) -> ClientCredential | None:
+        credential, self._credential = self._credential, None
+        if credential is not None:
+            credential.stop()
+        return credential
+
+    def _close(self, disconnect: AnyDisconnect) -> None:
+        if self._publisher is not None:
+            # What has been sent and not yet authorized is not published behind the close.
+            self._publisher.stop()
+        self._send_collected()
+        self._connection.close(disconnect)
