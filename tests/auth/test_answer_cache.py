@@ -59,6 +59,19 @@ class CacheTests(HookCase):
         self.hook.clear_cache()
         self.assertEqual(self.identity_after(allow(sub="9")).subject, "9")
 
+    def test_answer_to_a_question_from_before_the_cache_was_cleared_is_for_those_who_wait_and_not_kept(self) -> None:
+        before = self.connect()
+        self.hook.clear_cache()
+        since = self.connect()
+        self.assertEqual((self.hook.pending_questions, self.hook.waiting_clients), (2, 2))
+        self.endpoint.respond(allow(sub="8"), 0)
+        self.assertEqual((self.successResultOf(before).subject, self.hook.pending_questions), ("8", 1))
+        self.assertNoResult(self.connect())
+        self.endpoint.respond(allow(sub="9"), 1)
+        self.assertEqual(self.successResultOf(since).subject, "9")
+        self.assertEqual(self.successResultOf(self.connect()).subject, "9")
+        self.assertEqual((len(self.endpoint.requests), self.hook.pending_questions), (2, 0))
+
     def test_cached_question_does_not_name_the_connection(self) -> None:
         self.identity_after(allow(sub="8"))
         self.assertEqual(

@@ -7,7 +7,10 @@ from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
+from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.sessions.session import REFRESH_GRACE_SECONDS
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
+from wsrelay.engine.client_refresh import MAX_REFRESHES
 from wsrelay.engine.timers import RESOLUTION_SECONDS
 
 LASTING = Identity("42", expires=EPOCH + 60)
@@ -70,6 +73,84 @@ class RefreshTests(CentrifugoCase):
         (question,) = self.authenticator.refresh_questions
         question.resolve(Identity("42"))
         self.assertEqual((self.take(connection), self.node.registry.targets()), ([], []))
+
+    def targets(self) -> list[str]:
+        """Return the revocation targets by which the client is found, without its connection."""
+        return sorted(set(self.node.registry.targets_of(self.client)) - {f"connection:{CONNECTION_ID}"})
+
+    def look_up(self, *tokens: str) -> None:
+        """Connect, and send new tokens that are good so far; the store has not said whether they are revoked."""
+        self.connection, self.client = self.connect(Identity("42", credential_id="token:old"))
+        self.store.is_slow = True
+        for command_id, token in enumerate(tokens, 2):
+            self.send(self.client, {"id": command_id, "refresh": {"token": "d.e.f"}})
+            self.authenticator.refresh_questions[-1].resolve(Identity("42", credential_id=f"token:{token}"))
+
+    def test_client_is_found_by_both_tokens_while_the_new_one_is_looked_up(self) -> None:
+        self.look_up("new")
+        self.assertEqual(self.targets(), ["token:new", "token:old", "user:42"])
+        self.send_control(disconnect={"token": "new"})
+        self.assertEqual(self.close_codes(self.connection), [3503])
+
+    def test_token_that_cannot_be_looked_up_now_leaves_nothing_registered(self) -> None:
+        for fail in (
+            lambda: self.store.answers[0].errback(BrokerUnavailable("the test says so")),
+            lambda: self.clock.advance(AUTHENTICATE_TIMEOUT_SECONDS),
+        ):
+            self.setUp()
+            self.look_up("new")
+            fail()
+            (reply,) = self.take(self.connection)
+            self.assert_error(reply, 2, 100)
+            self.assertEqual(self.targets(), ["token:old", "user:42"])
+            self.assertEqual(self.client.session.identity.credential_id, "token:old")
+
+    def test_outcome_of_one_of_two_tokens_leaves_the_other_registered(self) -> None:
+        for outcome, kept in ((None, "token:old"), (False, "token:a")):
+            self.setUp()
+            self.look_up("a", "b")
+            first, second = self.store.answers
+            if outcome is None:
+                first.errback(BrokerUnavailable("the test says so"))
+            else:
+                first.callback([outcome] * len(self.store.lookups[-1]))
+            self.assertEqual(self.targets(), sorted([kept, "token:b", "user:42"]))
+            second.callback([False] * len(self.store.lookups[-1]))
+            self.assertEqual(self.targets(), ["token:b", "user:42"])
+
+    def test_same_token_shown_twice_stays_registered_when_one_of_the_lookups_fails(self) -> None:
+        self.look_up("a", "a")
+        first, second = self.store.answers
+        first.errback(BrokerUnavailable("the test says so"))
+        self.assertEqual(self.targets(), ["token:a", "token:old", "user:42"])
+        second.callback([False] * len(self.store.lookups[-1]))
+        self.assertEqual(self.targets(), ["token:a", "user:42"])
+
+    def test_revocation_of_another_token_that_is_looked_up_rejects_only_that_one(self) -> None:
+        self.look_up("a", "b")
+        for targets in self.store.lookups[-2:]:
+            self.assertEqual(len({"token:a", "token:b"} & set(targets)), 1, targets)
+            self.assertIn("token:old", targets)
+
+    def test_more_tokens_than_may_be_checked_at_once_are_a_temporary_error(self) -> None:
+        connection, client = self.connect(LASTING)
+        for command_id in range(2, 2 + MAX_REFRESHES + 1):
+            self.send(client, {"id": command_id, "refresh": {"token": "d.e.f"}})
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 2 + MAX_REFRESHES, 111)
+        self.assertEqual(len(self.authenticator.refresh_questions), MAX_REFRESHES)
+        self.authenticator.refresh_questions[0].resolve(LASTING)
+        self.send(client, {"id": 99, "refresh": {"token": "d.e.f"}})
+        self.assertEqual(len(self.authenticator.refresh_questions), MAX_REFRESHES + 1)
+
+    def test_checks_of_a_client_that_leaves_are_cancelled_and_count_as_no_rejection(self) -> None:
+        _, client = self.connect(LASTING)
+        self.send(client, {"id": 2, "refresh": {"token": "d.e.f"}})
+        client.connection_lost()
+        self.assertTrue(self.authenticator.refresh_questions[0].answer.called)
+        deadlines = [each.getTime() for each in self.clock.getDelayedCalls()]
+        self.assertNotIn(AUTHENTICATE_TIMEOUT_SECONDS, deadlines)
+        self.assertEqual(self.rejections, {})
 
     def test_application_gives_the_credential_another_end(self) -> None:
         connection, client = self.connect(LASTING)

@@ -50,16 +50,18 @@ class AnswerCache:
         # The clients that wait for each question in flight. As in the cache the key is a digest, for a question may
         # hold a cookie.
         self._waiting: dict[bytes, set[Deferred[Verdict]]] = {}
+        # The same for questions whose answers may be out of date when they come.
+        self._outdated: list[set[Deferred[Verdict]]] = []
 
     @property
     def pending_questions(self) -> int:
         """The number of questions in flight."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._outdated)
 
     @property
     def waiting_clients(self) -> int:
         """The number of clients that wait for an answer."""
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, (*self._waiting.values(), *self._outdated)))
 
     def get(self, question: bytes, ask: Callable[[], Deferred[Verdict]]) -> Deferred[Verdict]:
         """Return the answer to a question, which is asked once for all clients that wait for it at the same time.
@@ -88,19 +90,27 @@ class AnswerCache:
         waiter = Deferred(waiting.discard)
         waiting.add(waiter)
         if is_first:
-            ask().addBoth(self._finish, key)
+            ask().addBoth(self._finish, key, waiting)
         return waiter
 
     def clear(self) -> None:
-        """Drop every answer that is kept."""
-        self._answers.clear()
+        """Drop every answer that is kept, and keep none to a question that is in flight.
 
-    def _finish(self, outcome: Verdict | Failure, key: bytes) -> None:
+        Those who wait for it get its answer. It is asked again for those who come from now on.
+        """
+        self._answers.clear()
+        self._outdated += self._waiting.values()
+        self._waiting.clear()
+
+    def _finish(self, outcome: Verdict | Failure, key: bytes, waiting: set[Deferred[Verdict]]) -> None:
         # A failure if the HTTP client was closed.
         verdict = ClientError.NOT_CHECKED if isinstance(outcome, Failure) else outcome
-        if verdict is not ClientError.NOT_CHECKED and _is_small(verdict):
-            self._answers.put(key, verdict, self._clock())
-        waiting = self._waiting.pop(key)
+        if self._waiting.get(key) is waiting:
+            del self._waiting[key]
+            if verdict is not ClientError.NOT_CHECKED and _is_small(verdict):
+                self._answers.put(key, verdict, self._clock())
+        else:
+            self._outdated = [each for each in self._outdated if each is not waiting]
         # One by one: a callback may cancel another waiter.
         while waiting:
             waiting.pop().callback(verdict)

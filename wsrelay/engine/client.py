@@ -131,6 +131,8 @@ class Client(ClientEffects):
         self.perform(self.session.connection_lost())
         if self._lookups is not None:
             self._lookups.stop()
+        if self._refresh is not None:
+            self._refresh.stop()
         if self._access is not None:
             self._access.stop()
 

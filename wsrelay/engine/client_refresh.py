@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+from typing import TypeVar
+
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from wsrelay.core.access.identity import Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, client_error_of
 from wsrelay.engine.client_services import SessionDriver
 
-__all__ = ["ClientRefresh", "refresh_failed"]
+__all__ = ["MAX_REFRESHES", "ClientRefresh", "refresh_failed"]
+
+T = TypeVar("T")
+
+
+MAX_REFRESHES = 8
+"""The most new tokens of one client that are checked at the same time."""
 
 
 class ClientRefresh:
     """The refreshes of one client's credential.
 
+    The registry has the client by its identity, and by each new token that is looked up: a revocation that comes
+    meanwhile finds it. Whatever becomes of one of them, the others stay.
+
     Args:
         client: The client.
     """
 
-    __slots__ = ("_client",)
+    __slots__ = ("_client", "_in_flight", "_looked_up")
 
     def __init__(self, client: SessionDriver) -> None:
         self._client = client
+        self._in_flight: set[Deferred[None]] = set()
+        # The revocation targets of the tokens that are looked up.
+        self._looked_up: list[Sequence[str]] = []
 
     def refresh(self, command_id: int, token: str) -> None:
         """Check a new token, and report the outcome to the session within `AUTHENTICATE_TIMEOUT_SECONDS`.
@@ -34,29 +49,52 @@ class ClientRefresh:
             token: The token, as the client sent it.
         """
         client = self._client
-        outcome = Deferred.fromCoroutine(self._identify(token))
+        if len(self._in_flight) >= MAX_REFRESHES:
+            client.perform(client.session.refresh_failed(command_id, ClientError.TOO_MANY_REQUESTS))
+            return
+        outcome = Deferred.fromCoroutine(self._refresh(command_id, token))
+        self._in_flight.add(outcome)
         outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, client.services.clock)
-        outcome.addCallback(lambda identity: client.perform(client.session.refreshed(command_id, identity)))
+        outcome.addBoth(self._ended, outcome)
         outcome.addErrback(lambda failure: refresh_failed(client, failure, command_id))
         outcome.addErrback(client.failed)
 
-    async def _identify(self, token: str) -> Identity:
+    def stop(self) -> None:
+        """Cancel every check."""
+        for outcome in tuple(self._in_flight):
+            outcome.cancel()
+
+    def _ended(self, result: T, outcome: Deferred[None]) -> T:
+        self._in_flight.discard(outcome)
+        return result
+
+    async def _refresh(self, command_id: int, token: str) -> None:
         client = self._client
-        registry, connection_id = client.services.registry, client.connection_id
         identity = await client.services.authenticator.refresh(token, client.session.identity)
-        if not client.session.is_closed:
-            # Before it is looked up, so that a revocation that comes meanwhile finds the client here.
-            registry.add(client, identity.revocation_targets(connection_id))
-            if any(await client.services.are_revoked(registry.targets_of(client))):
+        targets = identity.revocation_targets(client.connection_id)
+        # Before they are looked up, so that a revocation that comes meanwhile finds the client here.
+        self._looked_up.append(targets)
+        self._register()
+        try:
+            known = (*client.session.identity.revocation_targets(client.connection_id), *targets)
+            if any(await client.services.are_revoked(tuple(dict.fromkeys(known)))):
                 raise RejectedError(ClientError.REVOKED)
-            registry.replace(client, identity.revocation_targets(connection_id))
-        return identity
+            client.perform(client.session.refreshed(command_id, identity))
+        finally:
+            self._looked_up.remove(targets)
+            self._register()
+
+    def _register(self) -> None:
+        client = self._client
+        own = client.session.identity.revocation_targets(client.connection_id)
+        # Nothing is registered of a client that has left.
+        client.services.registry.replace(client, chain(own, *self._looked_up))
 
 
 def refresh_failed(
     client: SessionDriver, failure: Failure, command_id: int, expired: ClientError = ClientError.TOKEN_EXPIRED
 ) -> None:
-    """Report to the session of a client that its new token is not accepted.
+    """Report to the session of a client that its new token is not accepted. Nothing, if the client has left.
 
     Args:
         client: The client.
@@ -65,6 +103,8 @@ def refresh_failed(
         expired: What it is told of a token that has expired already.
     """
     found = client_error_of(failure)
+    if client.session.is_closed:
+        return
     client.services.rejections.record(found)
     error = expired if found is ClientError.TOKEN_EXPIRED else found
     client.perform(client.session.refresh_failed(command_id, error))
