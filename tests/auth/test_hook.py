@@ -137,6 +137,10 @@ class AllowTests(HookCase):
             renamed.revocation_targets("5f0c"),
             ["connection:5f0c", "user:ann", f"user:{USER.subject}", f"{USER.credential_id}"],
         )
+        named = self.identity_after(allow(sub="ann"), replace(USER, subject=None))
+        self.assertEqual(named.revocation_targets("5f0c"), ["connection:5f0c", "user:ann", f"{USER.credential_id}"])
+        self.assertEqual((named.credential_subject, named.is_authenticated), ("", True))
+        self.assertIsNone(self.identity_after(allow(sub="ann")).credential_subject)
         self.assertEqual(self.identity_after(allow(channels=["c", "d*"])).named_by_application, ("c", "d*"))
         for answer in (response(204), allow(), allow(info=None, subs=None), allow(subs={})):
             self.assertEqual(self.identity_after(answer, identity), identity)

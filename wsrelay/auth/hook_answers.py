@@ -88,7 +88,7 @@ def merge_identity(identity: Identity, answer: Identity) -> Identity:
     return replace(
         identity,
         subject=identity.subject if answer.subject is None else answer.subject,
-        credential_subject=None if answer.subject in (None, identity.subject) else identity.subject,
+        credential_subject=_credential_subject(identity, answer),
         channels=identity.channels if answer.channels is None else answer.channels,
         publish=identity.publish if answer.publish is None else answer.publish,
         expires=min(ends, default=None),
@@ -100,6 +100,12 @@ def merge_identity(identity: Identity, answer: Identity) -> Identity:
         # An application that lists channels for a client vouches for it, even if it names no user.
         is_authenticated=identity.is_authenticated or answer.subject is not None or answer.channels is not None,
     )
+
+
+def _credential_subject(identity: Identity, answer: Identity) -> str | None:
+    if not identity.is_authenticated or answer.subject in (None, identity.subject):
+        return None
+    return identity.subject or ""
 
 
 def _decode(body: bytes) -> dict[str, object]:

@@ -69,3 +69,12 @@ class RefreshTests(SynchronousTestCase):
     def test_client_without_a_user_may_refresh_by_a_token_without_one(self) -> None:
         refreshed = refresh_identity(Identity(expires=1.0), Identity(expires=2.0), has_hook=False)
         self.assertEqual(refreshed, Identity(expires=2.0))
+
+    def test_client_whose_credential_names_no_user_keeps_the_one_that_the_application_names(self) -> None:
+        named = Identity("42", expires=1.0, credential_subject="")
+        refreshed = refresh_identity(named, Identity(expires=2.0, credential_id="token:new"), has_hook=True)
+        self.assertEqual((refreshed.subject, refreshed.credential_subject, refreshed.expires), ("42", "", 2.0))
+        for subject in ("42", "43"):
+            with self.assertRaises(RejectedError) as caught:
+                refresh_identity(named, Identity(subject), has_hook=True)
+            self.assertIs(caught.exception.client_error, ClientError.TOKEN_MISMATCH)

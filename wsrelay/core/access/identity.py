@@ -53,8 +53,8 @@ class Identity:
         named_by_application: Channels that the application's answer names in full: about those it has been asked.
         application_expires: When it ends by the application's answer, which no new token moves. If None, the
             application sets no end.
-        credential_subject: The user by its credential, where the application calls it by another name. If None, it does
-            not.
+        credential_subject: The user by its credential, where the application calls it by another name; empty if the
+            application names a user and the credential does not. If None, both name the same or none.
         address: The client's address, if the application was asked about it; else empty.
         connection: The unique name of its connection, if the application was asked about it; else empty.
     """
@@ -95,7 +95,7 @@ class Identity:
         targets = [f"connection:{connection}"]
         if self.subject is not None:
             targets.append(f"user:{self.subject}")
-        if self.credential_subject is not None:
+        if self.credential_subject:
             targets.append(f"user:{self.credential_subject}")
         if self.credential_id is not None:
             targets.append(self.credential_id)

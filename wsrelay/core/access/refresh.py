@@ -25,9 +25,11 @@ def refresh_identity(identity: Identity, token: Identity, *, has_hook: bool) -> 
         The identity from now on. It subscribes to nothing: `subs` is for clients that connect.
 
     Raises:
-        RejectedError: The token is for another user, or the client has shown no credential.
+        RejectedError: The token is for another user than the credential with which the client has connected, or names
+            one where that named none. Or nothing vouches for the client.
     """
-    subject = identity.subject if identity.credential_subject is None else identity.credential_subject
+    # A user is the same by the credential. The application, which may have named another, has not seen the new token.
+    subject = identity.subject if identity.credential_subject is None else identity.credential_subject or None
     if not identity.is_authenticated or token.subject != subject:
         raise RejectedError(ClientError.TOKEN_MISMATCH)
     if not has_hook:
