@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jwt
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -44,6 +44,7 @@ class ScriptedHook:
         subscribes: The identities and channels that it was asked about when they subscribed.
         answer: Its answer. If None, it allows every client as it is.
         clears: How often its cache was cleared.
+        waits: Whether it does not answer at all when clients connect.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class ScriptedHook:
         self.answer: Identity | ClientError | None = None
         self.subscribes: list[tuple[Identity, str]] = []
         self.clears = 0
+        self.waits = False
 
     def clear_cache(self) -> None:
         """See `Hook.clear_cache`."""
@@ -59,6 +61,8 @@ class ScriptedHook:
     def connect(self, identity: Identity, _handshake: Handshake, _channels: Sequence[str]) -> Deferred[Identity]:
         """See `Hook.connect`."""
         self.asked.append(identity)
+        if self.waits:
+            return Deferred()
         if isinstance(self.answer, ClientError):
             return fail(RejectedError(self.answer))
         return succeed(self.answer or identity)
@@ -134,6 +138,17 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertIn("has to reconnect with it", self.details[-1])
         handshake = dataclasses.replace(HANDSHAKE, query=f"ticket={TICKET}")
         self.assertEqual(self.authenticate(self.make(), handshake).subject, "42")
+
+    def test_ticket_of_a_client_that_leaves_while_the_hook_is_asked_stays_good(self) -> None:
+        self.store.create(TICKET, b'{"sub": "42"}', 30)
+        handshake = dataclasses.replace(HANDSHAKE, query=f"ticket={TICKET}")
+        authenticator = self.make(hook=True)
+        self.hook.waits = True
+        asked = authenticator.authenticate(authenticator.find(handshake), handshake, ["room"], lambda _identity: None)
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.hook.waits = False
+        self.assertEqual(self.authenticate(authenticator, handshake).subject, "42")
 
     def test_new_token_does_not_undo_what_the_hook_has_limited(self) -> None:
         identity = Identity("42", ("a",), expires=NOW + 1, application_expires=NOW + 30)

@@ -8,7 +8,7 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.core.sessions.session import REFRESH_GRACE_SECONDS
+from wsrelay.core.sessions.session import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.engine.client_refresh import MAX_REFRESHES
 from wsrelay.engine.timers import RESOLUTION_SECONDS
@@ -205,6 +205,17 @@ class SubscriptionTokenTests(CentrifugoCase):
                 (reply,) = self.take(self.connection)
                 self.assert_error(reply, 3, 110)
             self.assertEqual(self.close_codes(self.connection), [code] if code else [])
+
+    def test_more_tokens_than_a_client_may_have_channels_are_not_checked_at_once(self) -> None:
+        self.subscribe_with_token(ChannelGrant(EPOCH + 60))
+        for command_id in range(3, 3 + MAX_CHANNELS + 1):
+            self.send(self.client, {"id": command_id, "sub_refresh": {"channel": "token", "token": "g.h.i"}})
+        (reply,) = self.take(self.connection)
+        self.assert_error(reply, 3 + MAX_CHANNELS, 111)
+        self.authenticator.channel_token_questions[1].resolve(ChannelGrant(EPOCH + 60))
+        asked = len(self.authenticator.channel_token_questions)
+        self.send(self.client, {"id": 999, "sub_refresh": {"channel": "token", "token": "g.h.i"}})
+        self.assertEqual(len(self.authenticator.channel_token_questions), asked + 1)
 
     def test_refresh_of_a_channel_that_is_not_subscribed_is_denied(self) -> None:
         connection, client = self.connect(USER)

@@ -55,6 +55,12 @@ class HeldWriterTests(SynchronousTestCase):
         self.held.release()
         self.assertEqual(self.writer.calls, [Disconnect.SLOW])
 
+    def test_what_is_held_for_a_client_that_leaves_is_dropped(self) -> None:
+        self.held.send(b"1")
+        self.held.drop()
+        self.held.release()
+        self.assertEqual(self.writer.calls, [])
+
     def test_closes_and_gaps_do_not_wait(self) -> None:
         self.held.close(Disconnect.RESTART)
         self.held.report_gap("a")

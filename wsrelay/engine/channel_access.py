@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -12,6 +13,7 @@ from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerm
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.sessions.effects import CheckChannelToken, SubscribeChannel
+from wsrelay.core.sessions.session import MAX_CHANNELS
 from wsrelay.engine.channel_terms import ChannelTerms
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.engine.client_refresh import refresh_failed
@@ -19,6 +21,8 @@ from wsrelay.engine.client_services import SessionDriver
 from wsrelay.engine.subscribe_questions import SubscribeQuestions
 
 __all__ = ["ChannelAccess"]
+
+T = TypeVar("T")
 
 
 class ChannelAccess:
@@ -30,7 +34,7 @@ class ChannelAccess:
         denied: Called with a channel to which it may not subscribe, and why.
     """
 
-    __slots__ = ("_client", "_denied", "_permitted", "_questions", "_terms")
+    __slots__ = ("_client", "_denied", "_permitted", "_questions", "_refreshing", "_terms")
 
     def __init__(
         self,
@@ -43,6 +47,8 @@ class ChannelAccess:
         self._denied = denied
         # If None, nothing was asked about a channel.
         self._questions: SubscribeQuestions | None = None
+        # If None, no new token for a channel has come.
+        self._refreshing: set[Deferred[None]] | None = None
         # If None, nothing but the rules permitted a channel.
         self._terms: ChannelTerms | None = None
 
@@ -55,13 +61,25 @@ class ChannelAccess:
     def refresh(self, effect: CheckChannelToken) -> None:
         """Check a new token for a channel, and report the outcome to the session in bounded time."""
         client = self._client
+        if self._refreshing is None:
+            self._refreshing = set()
+        refreshing = self._refreshing
+        if len(refreshing) >= MAX_CHANNELS:
+            client.perform(client.session.refresh_failed(effect.id, ClientError.TOO_MANY_REQUESTS))
+            return
         outcome = Deferred.fromCoroutine(self._check_token(effect.token, effect.channel))
+        refreshing.add(outcome)
         outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, client.services.clock)
+
+        def ended(result: T) -> T:
+            refreshing.discard(outcome)
+            return result
 
         def checked(_: None) -> None:
             left = self.terms(effect.channel).expires_seconds
             client.perform(client.session.subscription_refreshed(effect.id, left))
 
+        outcome.addBoth(ended)
         outcome.addCallback(checked)
         outcome.addErrback(lambda failure: refresh_failed(client, failure, effect.id, ClientError.REFRESH_EXPIRED))
         outcome.addErrback(client.failed)
@@ -97,6 +115,8 @@ class ChannelAccess:
 
     def stop(self) -> None:
         """Forget everything, and cancel every question."""
+        for outcome in tuple(self._refreshing or ()):
+            outcome.cancel()
         if self._questions is not None:
             self._questions.stop()
         if self._terms is not None:

@@ -123,18 +123,19 @@ class Client(ClientEffects):
         """
         if self.services.presence is not None:
             self.services.presence.lost(self, code)
-        self._drop_credential()
         if self._connection_id is not None:
             self.services.registry.remove(self)
         if self._publisher is not None:
             self._publisher.stop()
         self.perform(self.session.connection_lost())
-        if self._lookups is not None:
-            self._lookups.stop()
-        if self._refresh is not None:
-            self._refresh.stop()
-        if self._access is not None:
-            self._access.stop()
+        self._drop_credential()
+        for part in (self._lookups, self._refresh, self._access):
+            if part is not None:
+                part.stop()
+        # What refers to the client goes now, and not when the garbage collector runs, which is rare.
+        self._publisher = self._lookups = self._refresh = self._access = None
+        if self._held is not None:
+            self._held.drop()
 
     def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
         """See `RegisteredClient.subscribe_by_server`."""

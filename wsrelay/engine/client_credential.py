@@ -37,7 +37,7 @@ class ClientCredential:
         handshake: The argument of that name.
     """
 
-    __slots__ = ("_client", "_credential", "_timer", "handshake")
+    __slots__ = ("_client", "_credential", "_outcome", "_timer", "handshake")
 
     def __init__(
         self, client: SessionDriver, handshake: Handshake | None = None, credential: Credential | None = None
@@ -46,6 +46,7 @@ class ClientCredential:
         self._credential = credential
         # The one deadline that a client has: to send its credential, or the end of that.
         self._timer: WheelTimer | WallClockTimer | None = None
+        self._outcome: Deferred[Identity] | None = None
         self.handshake = handshake
 
     @property
@@ -77,11 +78,12 @@ class ClientCredential:
         self.stop()
         outcome = Deferred.fromCoroutine(self._identify(self.handshake, self._credential if sent is None else sent))
         outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._client.services.clock)
-        return outcome.addErrback(self._rejected)
+        self._outcome = outcome.addErrback(self._rejected)
+        return outcome
 
     def authenticated(self) -> None:
         """Drop what is needed for authentication only."""
-        self.handshake = self._credential = None
+        self.handshake = self._credential = self._outcome = None
 
     def expire(self, at: float | None) -> None:
         """End the client at some time, and no more at the one that was set before.
@@ -105,6 +107,12 @@ class ClientCredential:
             self._timer.cancel()
             self._timer = None
         self._client.services.pending_credentials.remove(self._client)
+
+    def end(self) -> None:
+        """Wait for nothing, and cancel the authentication: a ticket that is not spent yet stays good."""
+        self.stop()
+        if self._outcome is not None:
+            self._outcome.cancel()
 
     def _expired(self) -> None:
         self._timer = None

@@ -208,7 +208,7 @@ class ClientEffects(ClientOutput):
     def _drop_credential(self) -> ClientCredential | None:
         credential, self._credential = self._credential, None
         if credential is not None:
-            credential.stop()
+            credential.end()
         return credential
 
     def _close(self, disconnect: AnyDisconnect) -> None:

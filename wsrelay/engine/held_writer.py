@@ -55,3 +55,7 @@ class HeldWriter:
         held, self._held = self._held or [], None
         for each in held:
             self._writer.send(*each)
+
+    def drop(self) -> None:
+        """Drop what is held, and hold nothing from now on: the client has left."""
+        self._held = None

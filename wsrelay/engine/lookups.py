@@ -76,8 +76,7 @@ class ClientLookups:
     def __init__(self, lookups: Lookups, send: Callable[[Reply], None]) -> None:
         self._lookups = lookups
         self._send = send
-        self._count = 0
-        self._is_stopped = False
+        self._waiting: set[Deferred[Reply]] = set()
 
     def look_up(self, command: ReadHistory | ReadPresence) -> Deferred[None]:
         """Look something up, and send the reply.
@@ -85,20 +84,28 @@ class ClientLookups:
         Returns:
             Fires with None when it is sent.
         """
-        if self._count >= MAX_LOOKUPS:
+        if len(self._waiting) >= MAX_LOOKUPS:
             self._send(Failed(command.id, ClientError.TOO_MANY_REQUESTS))
             return succeed(None)
-        self._count += 1
-        return self._lookups.look_up(command).addCallback(self._replied)
+        reply = self._lookups.look_up(command)
+        self._waiting.add(reply)
+        return reply.addBoth(self._replied, reply)
 
     def stop(self) -> None:
-        """Send nothing from now on."""
-        self._is_stopped = True
+        """Cancel every lookup, and send nothing from now on: others wait for their turns."""
+        waiting, self._waiting = self._waiting, set()
+        for reply in waiting:
+            reply.cancel()
 
-    def _replied(self, reply: Reply) -> None:
-        self._count -= 1
-        if not self._is_stopped:
-            self._send(reply)
+    def _replied(self, outcome: Reply | Failure, reply: Deferred[Reply]) -> Failure | None:
+        if reply not in self._waiting:
+            # The client has left.
+            return None
+        self._waiting.discard(reply)
+        if isinstance(outcome, Failure):
+            return outcome
+        self._send(outcome)
+        return None
 
 
 def _failed(failure: Failure, command_id: int) -> Reply:

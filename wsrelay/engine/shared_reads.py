@@ -13,6 +13,21 @@ __all__ = ["SharedReads"]
 T = TypeVar("T")
 
 
+class _Read:
+    """A read that is under way.
+
+    Attributes:
+        waiting: Those who wait for it, in the order in which they came.
+        read: The Deferred with its result. If None, it is being begun.
+    """
+
+    __slots__ = ("read", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[Deferred[Any], None] = {}
+        self.read: Deferred[Any] | None = None
+
+
 class SharedReads:
     """The reads that are under way, each with those who wait for it.
 
@@ -21,11 +36,11 @@ class SharedReads:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, list[Deferred[Any]]] = {}
+        self._reads: dict[Hashable, _Read] = {}
 
     def __len__(self) -> int:
         """Return the number of reads that are under way."""
-        return len(self._waiting)
+        return len(self._reads)
 
     def get(self, key: Hashable, read: Callable[[], Deferred[T]]) -> Deferred[T]:
         """Return the result of a read that is under way, or of a new one.
@@ -35,21 +50,37 @@ class SharedReads:
             read: Begins the read, and returns a Deferred with its result.
 
         Returns:
-            Fires as that Deferred does. Cancelling it ends the wait, and not the read.
+            Fires as that Deferred does. Cancelling it ends the wait, and the read where nobody else waits for it.
         """
-        own: Deferred[T] = Deferred()
-        waiting = self._waiting.get(key)
-        if waiting is not None:
-            waiting.append(own)
-            return own
-        self._waiting[key] = [own]
-        read().addBoth(self._finish, key)
+        shared = self._reads.get(key)
+        if shared is not None:
+            return self._wait(shared, key)
+        shared = self._reads[key] = _Read()
+        own: Deferred[T] = self._wait(shared, key)
+        shared.read = read()
+        shared.read.addBoth(self._finish, shared, key)
         return own
 
-    def _finish(self, result: object, key: Hashable) -> None:
-        for deferred in self._waiting.pop(key):
-            if deferred.called:
-                continue
+    def _wait(self, shared: _Read, key: Hashable) -> Deferred[Any]:
+        def left(deferred: Deferred[Any]) -> None:
+            shared.waiting.pop(deferred, None)
+            if not shared.waiting and self._reads.get(key) is shared:
+                # Another one that comes now needs an answer.
+                del self._reads[key]
+                if shared.read is not None:
+                    shared.read.cancel()
+
+        own: Deferred[Any] = Deferred(left)
+        shared.waiting[own] = None
+        return own
+
+    def _finish(self, result: object, shared: _Read, key: Hashable) -> None:
+        if self._reads.get(key) is shared:
+            del self._reads[key]
+        while shared.waiting:
+            # One by one: a callback may cancel another.
+            deferred = next(iter(shared.waiting))
+            del shared.waiting[deferred]
             if isinstance(result, Failure):
                 deferred.errback(result)
             else:
