@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,11 +12,11 @@ from twisted.logger import capturedLogs
 from tests.engine.harness import log_lines
 from tests.engine.history_harness import RETENTION, HistoryCase
 from wsrelay.core.history.entries import StreamLook
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.publications import ChannelEvent, GapReason, Positioned, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.engine import stream_readers
-from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE
+from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE, RENEWALS
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.stream_readers import MAX_READS_IN_FLIGHT, SWEEP_JITTER, SWEEP_SECONDS
@@ -150,6 +151,46 @@ class SweepTests(HistoryCase):
         self.assertEqual((self.history._watched, self.clock.getDelayedCalls()), (set(), []))
         self.add(b"1")
         self.assertEqual(self.counters.broker_messages, 0)
+
+
+class PositionDialect(LineDialect):
+    """A dialect of lines that tells of positions alone."""
+
+    def encode(self, events: Sequence[ChannelEvent], *_options: object) -> Any:
+        """Make a line of each position and each publication."""
+        return [
+            (each.position.encode() if isinstance(each, Positioned) else b"message", False)
+            for each in events
+            if isinstance(each, (Positioned, Publication))
+        ]
+
+
+class UnusedChannelTests(HistoryCase):
+    """Channels on which nothing is published."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, with its sweeps."""
+        self.clock.pump([1.0] * round(seconds))
+
+    def test_subscriber_gets_a_newer_position_before_its_own_is_too_old_to_be_judged(self) -> None:
+        subscriber, start = self.subscribe(dialect=PositionDialect("positions"))
+        self.wait(RETENTION.seconds / RENEWALS - SWEEP_SECONDS)
+        self.assertEqual(self.lines(subscriber), [])
+        self.wait(RETENTION.seconds)
+        positions = [each.decode() for each in self.lines(subscriber)]
+        self.assertEqual(len(positions), RENEWALS)
+        self.node.subscriptions.unsubscribe(subscriber, "kept")
+        self.wait(CHANNEL_LINGER_SECONDS)
+        self.history.add("kept", (b"data", b"1"), RETENTION)
+        for position, found in ((positions[-1], None), (start.position, GapReason.EXPIRED)):
+            _, returned = self.subscribe(since=position)
+            self.assertEqual((returned.gap, [each.data for each in returned.publications]), (found, [b"1"]))
+
+    def test_subscriber_gets_none_once_something_was_published(self) -> None:
+        subscriber, _ = self.subscribe(dialect=PositionDialect("positions"))
+        self.add(b"1")
+        self.wait(RETENTION.seconds)
+        self.assertEqual(self.lines(subscriber), [b"message"])
 
 
 class SlowReadTests(HistoryCase):

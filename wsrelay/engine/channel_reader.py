@@ -15,14 +15,14 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.history.cursor import Progress, StreamCursor
 from wsrelay.core.history.entries import Entry, StreamLook
-from wsrelay.core.history.positions import EntryPosition
+from wsrelay.core.history.positions import EmptyPosition, EntryPosition
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.history.ring import EntryRing
 from wsrelay.core.messaging.publications import GapReason, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IHistory
 
-__all__ = ["LIVE_PAGE_SIZE", "PAGE_SIZE", "RECOVERY_LIMIT", "RING_BYTES", "ChannelReader", "ReaderServices"]
+__all__ = ["LIVE_PAGE_SIZE", "PAGE_SIZE", "RECOVERY_LIMIT", "RENEWALS", "RING_BYTES", "ChannelReader", "ReaderServices"]
 
 RECOVERY_LIMIT = 1000
 """The largest number of publications that a client recovers. One that missed more is told of a gap, and gets these."""
@@ -36,6 +36,9 @@ which fits into one costs half of what it costs in two; this many of 160 bytes m
 
 RING_BYTES = 256 * 1024
 """The largest size of one channel's ring, in bytes."""
+
+RENEWALS = 3
+"""How often subscribers get a newer position on a channel without entries, in the time for which one is good."""
 
 
 T = TypeVar("T")
@@ -68,6 +71,9 @@ class ReaderServices(Protocol):
 
     def broadcast_held(self) -> None:
         """Send at once the publications of other channels, too, that are held to be sent together."""
+
+    def broadcast_position(self, channel: str, position: str) -> None:
+        """Move everyone who is subscribed to a channel to a position, without a publication."""
 
     def report_gap(self, channel: str, reason: GapReason) -> None:
         """Tell everyone who is subscribed to a channel that publications may be missing."""
@@ -121,6 +127,8 @@ class ChannelReader:
         self.ring = EntryRing("", RECOVERY_LIMIT, RING_BYTES)
         self.gaps = 0
         self.upkeep_is_due = True
+        # Until when those who are subscribed know that the channel had no entries, in milliseconds since the epoch.
+        self._known_empty_ms = 0
         self._is_reading = False
         self._is_due = False
         self._is_closed = False
@@ -259,6 +267,8 @@ class ChannelReader:
     def _start(self, look: StreamLook) -> None:
         self.cursor = StreamCursor(look, self.retention.seconds)
         self.ring.restart(str(self.cursor.position))
+        if isinstance(self.cursor.position, EmptyPosition):
+            self._known_empty_ms = self.cursor.position.ms
         # The state that was looked at is that of this moment, and the look asks to be told of every change since.
         self._finish()
 
@@ -304,7 +314,15 @@ class ChannelReader:
         position = str(cursor.position)
         if entries or gap is not None or self.ring.end != position:
             self._emit(entries, gap, position)
+            if not entries and gap is None and isinstance(cursor.position, EmptyPosition):
+                self._renew(cursor.position)
         self._go_on(has_more=has_more)
+
+    def _renew(self, position: EmptyPosition) -> None:
+        """Give subscribers of a channel without entries a newer position before theirs is too old to be judged."""
+        if position.ms - self._known_empty_ms >= self.retention.seconds * 1000 / RENEWALS:
+            self._known_empty_ms = position.ms
+            self._services.broadcast_position(self.channel, str(position))
 
     def _go_on(self, *, has_more: bool) -> None:
         """Read the next page, if there is one: now, or when subscribers have caught up."""

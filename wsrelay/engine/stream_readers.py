@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.history.entries import Entry
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.messaging.publications import Gap, GapReason, Publication
+from wsrelay.core.messaging.publications import Gap, GapReason, Positioned, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE, ChannelReader
 from wsrelay.engine.gap_notifier import GapNotifier
@@ -231,6 +231,11 @@ class StreamReaders:
         if self._held:
             held, self._held = self._held, []
             self._hub.broadcast(held)
+
+    def broadcast_position(self, channel: str, position: str) -> None:
+        """See `ReaderServices.broadcast_position`."""
+        self.broadcast_held()
+        self._hub.broadcast((Positioned(channel, position),))
 
     def report_gap(self, channel: str, reason: GapReason) -> None:
         """See `ReaderServices.report_gap`."""

@@ -86,7 +86,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Positioned:
-    """The client's position on a channel. It carries nothing else, and only one client gets it.
+    """The client's position on a channel. It carries nothing else.
 
     Attributes:
         channel: The channel's name.
