@@ -8,7 +8,8 @@ from wsrelay.core.messaging.messages import Message
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import RejectedError
-from wsrelay.core.sessions.session import MAX_QUEUED_COMMANDS, REFRESH_GRACE_SECONDS
+from wsrelay.core.sessions.pending_connect import MAX_QUEUED_COMMANDS
+from wsrelay.core.sessions.session_data import REFRESH_GRACE_SECONDS
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
 from wsrelay.engine.timers import RESOLUTION_SECONDS

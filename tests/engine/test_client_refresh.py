@@ -8,7 +8,7 @@ from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.core.sessions.session import MAX_CHANNELS, REFRESH_GRACE_SECONDS
+from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.engine.client_refresh import MAX_REFRESHES
 from wsrelay.engine.timers import RESOLUTION_SECONDS

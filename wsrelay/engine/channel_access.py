@@ -13,7 +13,7 @@ from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerm
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.sessions.effects import CheckChannelToken, SubscribeChannel
-from wsrelay.core.sessions.session import MAX_CHANNELS
+from wsrelay.core.sessions.session_data import MAX_CHANNELS
 from wsrelay.engine.channel_terms import ChannelTerms
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.engine.client_refresh import refresh_failed

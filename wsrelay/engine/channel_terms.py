@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerms
-from wsrelay.core.sessions.session import REFRESH_GRACE_SECONDS
+from wsrelay.core.sessions.session_data import REFRESH_GRACE_SECONDS
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.engine.wall_clock_timer import WallClockTimer
 

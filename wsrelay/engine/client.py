@@ -14,7 +14,7 @@ from wsrelay.core.messaging.messages import Message
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import HTTPError, ProtocolViolation, RejectedError
-from wsrelay.core.sessions.session import CredentialSource
+from wsrelay.core.sessions.states import CredentialSource
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_credential import ClientCredential
 from wsrelay.engine.client_effects import ClientEffects

@@ -9,7 +9,8 @@ from wsrelay.core.messaging.commands import Connect, Subscribe
 from wsrelay.core.messaging.namespaces import Access, Namespace, Namespaces
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.sessions.effects import Effect
-from wsrelay.core.sessions.session import CredentialSource, Session
+from wsrelay.core.sessions.session import Session
+from wsrelay.core.sessions.states import CredentialSource
 
 __all__ = [
     "CONNECT",

@@ -58,15 +58,10 @@ from wsrelay.core.sessions.effects import (
     UnsubscribeChannel,
     Welcome,
 )
-from wsrelay.core.sessions.session import (
-    MAX_CHANNELS,
-    MAX_QUEUED_BYTES,
-    MAX_QUEUED_COMMANDS,
-    MAX_QUEUED_TEXT_BYTES,
-    CredentialSource,
-    Session,
-    SessionState,
-)
+from wsrelay.core.sessions.pending_connect import MAX_QUEUED_BYTES, MAX_QUEUED_COMMANDS, MAX_QUEUED_TEXT_BYTES
+from wsrelay.core.sessions.session import Session
+from wsrelay.core.sessions.session_data import MAX_CHANNELS
+from wsrelay.core.sessions.states import CredentialSource, SessionState
 
 UNKNOWN = Reject(ClientError.UNKNOWN_CHANNEL, is_accepted=False)
 DENIED = Reject(ClientError.SUBSCRIBE_DENIED, is_accepted=False)

@@ -30,14 +30,10 @@ from wsrelay.core.sessions.effects import (
     UnsubscribeChannel,
     Welcome,
 )
-from wsrelay.core.sessions.session import (
-    MAX_CHANNELS,
-    MAX_QUEUED_COMMANDS,
-    REFRESH_GRACE_SECONDS,
-    CredentialSource,
-    Session,
-    SessionState,
-)
+from wsrelay.core.sessions.pending_connect import MAX_QUEUED_COMMANDS
+from wsrelay.core.sessions.session import Session
+from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
+from wsrelay.core.sessions.states import CredentialSource, SessionState
 
 IDENTITIES = [ANONYMOUS, USER, EXPIRING_USER, Identity("42", channels=("a",), publish=("user:42",))]
 PUBLIC = ("talk", "inbox")

@@ -56,7 +56,8 @@ from wsrelay.core.sessions.effects import (
     UnsubscribeChannel,
     Welcome,
 )
-from wsrelay.core.sessions.session import CredentialSource, Session, SessionState
+from wsrelay.core.sessions.session import Session
+from wsrelay.core.sessions.states import CredentialSource, SessionState
 
 CONNECTING, AWAITING, AUTHENTICATING, SUBSCRIBING, REJECTED, CONNECTED, CLOSED = SessionState
 

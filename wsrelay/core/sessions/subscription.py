@@ -66,6 +66,17 @@ class Subscription:
         self.is_server_side = is_server_side
         self.state = SubscriptionState.REQUESTED
 
+    @classmethod
+    def unasked(cls, channel: str, since: str | None, *, is_initial: bool) -> Subscription:
+        """Return a subscription that the server makes: with the connect, or because the application wants it.
+
+        Args:
+            channel: The channel's name.
+            since: The position to resume from. If None, the client does not resume.
+            is_initial: See the class.
+        """
+        return cls(Subscribe(0, channel, since), is_initial=is_initial, is_server_side=True)
+
     @property
     def command(self) -> Subscribe:
         """The command that asks for it."""
