@@ -353,7 +353,12 @@ class ConversationTests(SynchronousTestCase):
             self.assertEqual(not farewell.messages, disconnect.reconnect, disconnect)
 
     def test_close_tells_by_an_event_if_a_new_credential_is_needed_or_coming_back_is_in_vain(self) -> None:
-        wants_credential = {Disconnect.CREDENTIAL, Disconnect.CREDENTIAL_EXPIRED, Disconnect.REVOKED}
+        wants_credential = {
+            Disconnect.CREDENTIAL,
+            Disconnect.CREDENTIAL_EXPIRED,
+            Disconnect.REVOKED,
+            Disconnect.STALE,
+        }
         for disconnect in Disconnect:
             for event in read(EventStreamFraming().frame(ONE.close(disconnect).messages)).events:
                 self.assertEqual(event.type, "credential" if disconnect in wants_credential else "close")

@@ -203,11 +203,22 @@ class ConversationTests(CentrifugoCase):
             client.wire.send(data)
             self.assert_closed(client, 3501, "bad request")
 
-    def test_connect_that_never_comes_closes_with_3500(self) -> None:
+    def test_asynchronous_message_closes_with_3508_behind_what_was_sent_before_it(self) -> None:
+        client = CentrifugoClient(self.relay()).connect()
+        client.send({"id": 1, "connect": {}}, {"id": 2, "rpc": {}}, {"send": {"data": 1}}, {"id": 3, "rpc": {}})
+        self.assertEqual([each["id"] for each in client.documents()], [1, 2])
+        self.assert_closed(client, 3508, "not available")
+
+    def test_asynchronous_message_before_the_connect_closes_with_3501(self) -> None:
+        client = CentrifugoClient(self.relay()).connect()
+        client.send({"send": {"data": 1}})
+        self.assert_closed(client, 3501, "bad request")
+
+    def test_connect_that_never_comes_closes_with_3502(self) -> None:
         relay = self.relay()
         client = CentrifugoClient(relay).connect()
         relay.pass_time(11)
-        self.assert_closed(client, 3500)
+        self.assert_closed(client, 3502, "stale")
         self.assertTrue(client.wire.closed)
 
     def test_gap_ends_the_subscription_of_its_channel_with_2500(self) -> None:

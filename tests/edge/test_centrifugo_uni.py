@@ -388,7 +388,7 @@ class WebSocketTests(UniCase):
         relay = self.relay()
         client = WebSocketClient(relay, SOCKET).connect()
         relay.pass_time(11)
-        self.assertEqual(self.documents(client)[0]["disconnect"]["code"], 3500)
+        self.assertEqual(self.documents(client)[0]["disconnect"], {"code": 3502, "reason": "stale"})
 
     def test_ping_is_the_websockets_own_and_an_empty_object_for_the_page(self) -> None:
         relay = self.relay()

@@ -176,12 +176,12 @@ class FirstMessageTests(CredentialCase):
             client.read()
             self.assertEqual(client.close_received, (disconnect.code, disconnect.reason), text)
 
-    def test_missing_first_message_closes_with_4501_in_time(self) -> None:
+    def test_missing_first_message_closes_with_4507_in_time(self) -> None:
         relay = self.relay_with_credentials()
         client = self.client(relay)
         relay.pass_time(CREDENTIAL_TIMEOUT_SECONDS + 1)
         client.read()
-        self.assertEqual(client.close_received, (4501, Disconnect.CREDENTIAL.reason))
+        self.assertEqual(client.close_received, (4507, Disconnect.STALE.reason))
 
     def test_client_without_credential_is_dropped_without_answering_the_close(self) -> None:
         relay = self.relay_with_credentials(close_timeout_seconds=60.0)

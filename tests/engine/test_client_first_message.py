@@ -114,7 +114,7 @@ class DeadlineTests(EngineCase):
         self.clock.advance(MOMENT + RESOLUTION_SECONDS)
         self.assert_closed(connection, ClientError.TOO_LATE)
         client.received(FIRST)
-        self.assertEqual((self.authenticator.questions, connection.disconnects), ([], [Disconnect.CREDENTIAL]))
+        self.assertEqual((self.authenticator.questions, connection.disconnects), ([], [Disconnect.STALE]))
 
     def test_deadline_does_not_include_the_check_of_a_credential_that_came_in_time(self) -> None:
         connection, client = self.open_with_first_message()

@@ -64,7 +64,7 @@ class ClientTests(EngineCase):
 
     def test_oldest_clients_are_closed_where_there_are_too_many(self) -> None:
         connections = [self.open_with_first_message()[0] for _ in range(5)]
-        self.assertEqual([each.disconnects for each in connections], [[Disconnect.CREDENTIAL]] * 2 + [[]] * 3)
+        self.assertEqual([each.disconnects for each in connections], [[Disconnect.STALE]] * 2 + [[]] * 3)
         self.assertEqual((len(self.node.pending_credentials), self.rejections), (3, {"too_late": 2}))
 
     def test_client_that_sent_its_credential_or_left_takes_no_place(self) -> None:
@@ -78,4 +78,4 @@ class ClientTests(EngineCase):
     def test_client_that_lost_its_place_is_not_closed_again_by_its_deadline(self) -> None:
         connections = [self.open_with_first_message()[0] for _ in range(4)]
         self.clock.advance(60)
-        self.assertEqual([each.disconnects for each in connections], [[Disconnect.CREDENTIAL]] * 4)
+        self.assertEqual([each.disconnects for each in connections], [[Disconnect.STALE]] * 4)

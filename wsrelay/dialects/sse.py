@@ -95,7 +95,12 @@ _NO_MESSAGES = ErrorResponse(
     400, "A client of an event stream sends no messages: put the credential into the request, as ?ticket=<ticket>."
 )
 
-_CREDENTIAL_DISCONNECTS = (Disconnect.CREDENTIAL, Disconnect.CREDENTIAL_EXPIRED, Disconnect.REVOKED)
+_CREDENTIAL_DISCONNECTS = (
+    Disconnect.CREDENTIAL,
+    Disconnect.CREDENTIAL_EXPIRED,
+    Disconnect.REVOKED,
+    Disconnect.STALE,
+)
 
 
 def accepts_event_streams(handshake: Handshake) -> bool:

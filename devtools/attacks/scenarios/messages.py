@@ -44,7 +44,7 @@ async def first_message_never_comes(context: AttackContext) -> None:
         connections[1].send(client_frame(0x89))
         connections[2].send(client_frame(0x01 if not _ else 0x00))
     for connection in connections:
-        context.assert_rejected("nothing shown", await connection.close_code(1), "4501")
+        context.assert_rejected("nothing shown", await connection.close_code(1), "4507")
         context.assert_harmless("nothing received", b"a secret" not in connection.received, "it received a message")
 
 

@@ -35,7 +35,7 @@ class ClientErrorTests(SynchronousTestCase):
                 "ambiguous": (400, (), 4501),
                 "malformed": (400, (), 4501),
                 "no_credential": (401, BEARER, 4501),
-                "too_late": (401, BEARER, 4501),
+                "too_late": (401, BEARER, 4507),
                 "token": (401, INVALID, 4501),
                 "token_claims": (401, INVALID, 4501),
                 "channel_token": (401, INVALID, 4501),

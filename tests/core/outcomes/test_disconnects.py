@@ -25,6 +25,8 @@ REASONS = {
     "NOT_PERMITTED": "channel not permitted",
     "REVOKED": "disconnected by the application",
     "BAD_REQUEST": "bad request",
+    "STALE": "stale",
+    "NOT_SUPPORTED": "not available",
 }
 
 
@@ -52,6 +54,8 @@ class DisconnectTests(SynchronousTestCase):
                 "NOT_PERMITTED": (4504, False),
                 "REVOKED": (4505, False),
                 "BAD_REQUEST": (4506, False),
+                "STALE": (4507, False),
+                "NOT_SUPPORTED": (4508, False),
             },
         )
 

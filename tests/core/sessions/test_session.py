@@ -684,13 +684,13 @@ class OtherCommandTests(SynchronousTestCase):
     def test_pong_has_no_effect(self) -> None:
         self.assertEqual(connected_by_commands().received(Pong()), [])
 
-    def test_unsupported_command_is_an_error_if_it_wants_a_reply(self) -> None:
+    def test_unsupported_command_is_an_error_if_it_wants_a_reply_and_else_a_close(self) -> None:
         session = connected_by_commands()
         self.assertEqual(
             session.received(Unsupported(2, ClientError.NOT_SUPPORTED)),
             [SendReply(Failed(2, ClientError.NOT_SUPPORTED))],
         )
-        self.assertEqual(session.received(Unsupported(0, ClientError.NOT_SUPPORTED)), [])
+        self.assertEqual(session.received(Unsupported(0, ClientError.NOT_SUPPORTED)), [Close(Disconnect.NOT_SUPPORTED)])
 
 
 class DisconnectTests(SynchronousTestCase):

@@ -63,6 +63,8 @@ DISCONNECT_TABLE = {
     Disconnect.NOT_PERMITTED: (3507, False),
     Disconnect.REVOKED: (3503, False),
     Disconnect.BAD_REQUEST: (3501, False),
+    Disconnect.STALE: (3502, False),
+    Disconnect.NOT_SUPPORTED: (3508, False),
 }
 
 

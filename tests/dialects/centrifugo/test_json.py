@@ -546,9 +546,17 @@ class OtherCommandTests(SynchronousTestCase):
         for method in ("", "x", "Connect", "push", "error", "method", "\\ud800", "connect "):
             self.assertEqual(decode(command(5, method, "{}")), Disconnect.BAD_REQUEST, method)
 
-    def test_asynchronous_message_is_a_bad_request(self) -> None:
-        for text in ('{"send": {"data": 1}}', '{"id": 5, "send": {"data": 1}}'):
-            self.assertEqual(decode(text), Disconnect.BAD_REQUEST)
+    def test_asynchronous_message_is_not_available_and_has_no_reply(self) -> None:
+        for text in ('{"send": {"data": 1}}', '{"id": 5, "send": {"data": 1}}', '{"id": 0, "send": {}}'):
+            self.assertEqual(decode(text), [Unsupported(0, NOT_SUPPORTED)], text)
+
+    def test_asynchronous_message_that_is_none_is_a_bad_request(self) -> None:
+        for text in ('{"send": null}', '{"send": 1}', '{"id": -1, "send": {}}', '{"send": {}, "rpc": {}}'):
+            self.assertEqual(decode(text), Disconnect.BAD_REQUEST, text)
+
+    def test_command_without_an_id_is_a_bad_request(self) -> None:
+        for text in ('{"rpc": {}}', '{"id": 0, "rpc": {}}', '{"publish": {"channel": "a", "data": 1}}'):
+            self.assertEqual(decode(text), Disconnect.BAD_REQUEST, text)
 
     def test_error_has_code_and_message_and_says_if_it_is_temporary(self) -> None:
         self.assertEqual(

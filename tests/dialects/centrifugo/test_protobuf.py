@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from tests.support.publications import At
 from wsrelay.core.history.offsets import BASE_MS, entry_offset
 from wsrelay.core.history.pages import HistoryPage, KeptPublication
-from wsrelay.core.messaging.commands import Connect, Pong, Publish, ReadHistory, Subscribe
+from wsrelay.core.messaging.commands import Connect, Pong, Publish, ReadHistory, Subscribe, Unsupported
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent, Gap, GapReason, Join, Publication
 from wsrelay.core.messaging.replies import (
@@ -89,6 +89,10 @@ class ProtobufDialectTests(SynchronousTestCase):
             with self.assertRaises(ProtocolViolation) as raised:
                 DIALECT.decode(bad, is_connected=True)
             self.assertIs(raised.exception.disconnect, Disconnect.BAD_REQUEST)
+
+    def test_asynchronous_message_is_not_available_and_has_no_reply(self) -> None:
+        commands = DIALECT.decode(message({"send": {"data": b"1"}}), is_connected=True)
+        self.assertEqual(list(commands), [Unsupported(0, ClientError.NOT_SUPPORTED)])
 
     def test_batch_is_one_binary_message(self) -> None:
         events: list[ChannelEvent] = [

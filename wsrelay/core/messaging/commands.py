@@ -176,7 +176,7 @@ class Unsupported:
     """A command that is understood and cannot be carried out.
 
     Attributes:
-        id: The command's id.
+        id: The command's id. If 0, it has no reply: the connection is closed.
         error: Why not.
     """
 

@@ -104,7 +104,7 @@ class ClientError(Enum):
         401,
         "No credential came in time.",
         (_BEARER,),
-        Disconnect.CREDENTIAL,
+        Disconnect.STALE,
     )
     TOKEN = (
         401,

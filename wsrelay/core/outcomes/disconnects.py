@@ -113,7 +113,7 @@ class Disconnect(Enum):
         4501,
         "invalid credential",
         False,
-        "The client sent no credential in time, or one that is not valid. Get a new one.",
+        "The client sent a credential that is not valid. Get a new one.",
     )
     CREDENTIAL_EXPIRED = (
         4502,
@@ -144,6 +144,19 @@ class Disconnect(Enum):
         "bad request",
         False,
         "The client sent a command that its dialect does not have, or one out of order.",
+    )
+    STALE = (
+        4507,
+        "stale",
+        False,
+        "The client opened a connection whose first message is its credential, and sent none in time. Send it at once.",
+    )
+    NOT_SUPPORTED = (
+        4508,
+        "not available",
+        False,
+        "The client sent a command that the relay does not offer, and that has no reply to say so. The raw dialect has "
+        "no such command.",
     )
 
 

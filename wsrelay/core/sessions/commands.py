@@ -64,7 +64,7 @@ def received(data: SessionData, command: Command) -> list[Effect]:
     if isinstance(command, RefreshSubscription):
         return _refresh_subscription(data, command)
     if isinstance(command, Unsupported):
-        return [SendReply(Failed(command.id, command.error))] if command.id else []
+        return [SendReply(Failed(command.id, command.error)) if command.id else Close(Disconnect.NOT_SUPPORTED)]
     # It has connected already; a pong needs nothing.
     return [Close(Disconnect.BAD_REQUEST)] if isinstance(command, Connect) else []
 

@@ -80,6 +80,8 @@ DISCONNECT_CODES: dict[Disconnect, int] = {
     Disconnect.NOT_PERMITTED: 3507,
     Disconnect.REVOKED: 3503,
     Disconnect.BAD_REQUEST: 3501,
+    Disconnect.STALE: 3502,
+    Disconnect.NOT_SUPPORTED: 3508,
 }
 """The close code of every disconnect."""
 

@@ -77,10 +77,14 @@ def read_command(document: object) -> Command:
     if not document:
         return Pong()
     command_id = document.pop("id", 0)
-    if type(command_id) is not int or not 0 < command_id <= _MAX_ID or len(document) != 1:
-        # Among them `send`, which has no id and is never answered: nothing here takes it.
+    if type(command_id) is not int or not 0 <= command_id <= _MAX_ID or len(document) != 1:
         raise ProtocolViolation(Disconnect.BAD_REQUEST)
     ((method, request),) = document.items()
+    if method == "send" and isinstance(request, dict):
+        # It needs no id and has no reply: without a close its client would not learn that nothing takes it.
+        return Unsupported(0, ClientError.NOT_SUPPORTED)
+    if not command_id:
+        raise ProtocolViolation(Disconnect.BAD_REQUEST)
     if method in _UNSUPPORTED:
         return Unsupported(command_id, ClientError.NOT_SUPPORTED)
     read = _READERS.get(method)

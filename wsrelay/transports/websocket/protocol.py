@@ -196,7 +196,7 @@ class WebSocketConnection(WebSocketServerProtocol):
                 # Behind what is begun and before the close frame, and never too much for the outbox.
                 self.writer.send_control(self.encoding().frame(farewell.messages))
             self.sendCloseFrame(farewell.code, farewell.reason.encode())
-            if disconnect is Disconnect.CREDENTIAL:
+            if disconnect in (Disconnect.CREDENTIAL, Disconnect.STALE):
                 # Without waiting for an answer: a client that has not authenticated does not keep its place by silence.
                 self._give_up_place()
                 self.dropConnection(abort=False)
