@@ -15,6 +15,8 @@ from devtools.harness.http import head
 
 RELAY = RelayName.COMMANDS
 
+_LOOKUPS = ("history", "presence", "presence_stats")
+
 
 @attack()
 async def channels_of_a_token_limit(context: AttackContext) -> None:
@@ -25,9 +27,15 @@ async def channels_of_a_token_limit(context: AttackContext) -> None:
     for channel in ("room:3", "room:11", "room:", "#42,43", "user:42"):
         for method in ("subscribe", "history", "presence", "presence_stats"):
             context.assert_rejected(f"{method} {channel}", await client.ask(method, {"channel": channel}), "error 103")
-    # What is subscribed to is not listed: no other dialect opens it, and nothing else may be done with it.
-    for method in ("history", "presence"):
-        context.assert_rejected(f"{method} of subs", await client.ask(method, {"channel": "room:2"}), "error 103")
+    # What it is subscribed to by subs it may look up and not publish to, and no other dialect opens it.
+    for method in _LOOKUPS:
+        context.control(f"{method} of subs", await client.ask(method, {"channel": "room:2"}), "200")
+    seen = await client.ask("publish", {"channel": "room:2", "data": 1})
+    context.assert_rejected("publish to subs", seen, "error 103")
+    context.control("leaving it", await client.ask("unsubscribe", {"channel": "room:2"}), "200")
+    for method in ("subscribe", *_LOOKUPS):
+        seen = await client.ask(method, {"channel": "room:2"})
+        context.assert_rejected(f"{method} of subs that it left", seen, "error 103")
     field = context.bearer(token)
     for path, expected in (("room:1", "101"), ("%2342", "101"), ("room:2", "403"), ("room:3", "403")):
         seen = await context.handshake(RELAY, f"/ws/{path}", field)
@@ -38,11 +46,17 @@ async def channels_of_a_token_limit(context: AttackContext) -> None:
         else:
             context.assert_rejected(f"/ws/{path}", seen, "403 channel_denied")
             context.assert_rejected(f"/sse/{path}", in_stream, "403 channel_denied")
+    seen = await context.request(RELAY, head("GET /presence/room:2 HTTP/1.1", "Host: relay.example", field))
+    context.assert_rejected("/presence/room:2", seen, "403 channel_denied")
     # Neither opens what belongs to others, or to nobody.
     claims: dict[str, Any] = {"channels": ["room:1", "user:43", "#41", "ghost:1"], "subs": {"user:41": {}, "x": {}}}
     client = await CommandClient.connected(context, RELAY, forge.signed(**claims))
     seen = str(client.subscribed_at_connect)
     context.assert_harmless("its own alone", seen == "['room:1']", f"subscribed to {seen}")
+    for channel in ("user:41", "user:43", "#41"):
+        for method in _LOOKUPS:
+            seen = await client.ask(method, {"channel": channel})
+            context.assert_rejected(f"{method} {channel}, of another user", seen, "error 103")
     client = await CommandClient.open(context, RELAY)
     seen = await client.connect(context, forge.signed(subs={"$control": {}}))
     context.assert_rejected("a channel of the relay's own", seen, "3500")
@@ -217,14 +231,14 @@ async def commands_without_right(context: AttackContext) -> None:
 async def lookups_without_right(context: AttackContext) -> None:
     """Look up history and presence where it is for nobody, where there is none, and more than may wait."""
     client = await CommandClient.connected(context, RELAY, forge.signed(channels=["room:1", "vault:*", "plain:*"]))
-    lookups = ("history", "presence", "presence_stats")
     for channel in ("room:1", "vault:1", "plain:1"):
         outcome = "200" if channel == "room:1" else await client.ask("subscribe", {"channel": channel})
         context.control(channel, outcome, "200")
-    for method in lookups:
+    for method in _LOOKUPS:
         context.control(method, await client.ask(method, {"channel": "room:1"}), "200")
         context.assert_rejected(f"{method} of a vault", await client.ask(method, {"channel": "vault:1"}), "error 103")
         context.assert_rejected(f"{method} of none", await client.ask(method, {"channel": "plain:1"}), "error 108")
+    await _lookups_by_a_subscription_token(context)
     # All of them before any is answered.
     many: list[tuple[str, dict[str, Any]]] = [("history", {"channel": "room:1", "limit": at}) for at in range(100)]
     outcomes = await client.ask_all(many)
@@ -232,3 +246,29 @@ async def lookups_without_right(context: AttackContext) -> None:
     for seen in outcomes[16:]:
         context.assert_rejected("too many", seen, "error 111")
     context.control("and again", await client.ask("history", {"channel": "room:1"}), "200")
+
+
+async def _lookups_by_a_subscription_token(context: AttackContext) -> None:
+    """Look up by a bad token, before the token and after the subscription, and where it is for nobody."""
+    client = await CommandClient.connected(context, RELAY, forge.signed(channels=["room:1"]))
+
+    async def all_rejected(what: str, channel: str) -> None:
+        for method in _LOOKUPS:
+            seen = await client.ask(method, {"channel": channel})
+            context.assert_rejected(f"{method}, {what}", seen, "error 103")
+
+    good = context.secret(forge.signed(channels=None, channel="room:2"))
+    bad = context.secret(forge.signed(channels=None, channel="room:2", key="mallory"))
+    await all_rejected("before the subscription", "room:2")
+    seen = await client.ask("subscribe", {"channel": "room:2", "token": bad})
+    context.assert_rejected("a forged token", seen, "error 103")
+    await all_rejected("by a forged token", "room:2")
+    context.control("a good token", await client.ask("subscribe", {"channel": "room:2", "token": good}), "200")
+    for method in _LOOKUPS:
+        context.control(f"{method} by it", await client.ask(method, {"channel": "room:2"}), "200")
+    await all_rejected("of another channel", "room:3")
+    context.control("leaving it", await client.ask("unsubscribe", {"channel": "room:2"}), "200")
+    await all_rejected("behind the subscription", "room:2")
+    vault = context.secret(forge.signed(channels=None, channel="vault:2"))
+    context.control("a token for a vault", await client.ask("subscribe", {"channel": "vault:2", "token": vault}), "200")
+    await all_rejected("of a vault", "vault:2")

@@ -1001,16 +1001,109 @@ class LookUpTests(SynchronousTestCase):
                     read_presence=level,
                 ),
                 Namespace("plain", ("plain",)),
+                Namespace("listed", ("room:*",), Access.TOKEN, history_size=10, presence=True),
+                Namespace(
+                    "vault",
+                    ("vault",),
+                    history_size=10,
+                    read_history=Access.NOBODY,
+                    presence=True,
+                    read_presence=Access.NOBODY,
+                ),
             ]
         )
 
-    def session(self, identity: Identity = ANONYMOUS) -> Session:
+    def session(self, identity: Identity = ANONYMOUS, *wishes: str) -> Session:
         """Return the session of a client that has connected."""
         session = Session(self.rules, Acceptance.AT_ONCE)
         session.open([])
-        session.received(Connect(1, None))
-        session.authenticated(identity)
+        session.received(Connect(1, None, channels=wishes))
+        for effect in session.authenticated(identity):
+            if isinstance(effect, SubscribeChannel):
+                session.subscribed(effect.channel)
+        self.assertTrue(session.is_connected)
         return session
+
+    def assert_lookups(self, session: Session, channel: str, error: ClientError | None) -> None:
+        """Ask for all that can be looked up, and check that it is looked up, or the error."""
+        for command in (ReadHistory(2, channel), ReadPresence(2, channel), ReadPresence(2, channel, only_counts=True)):
+            expected = LookUp(command) if error is None else SendReply(Failed(2, error))
+            self.assertEqual(session.received(command), [expected], command)
+
+    def test_subscription_token_permits_lookups_of_its_channel_while_the_client_is_subscribed(self) -> None:
+        for identity, error in (
+            (ANONYMOUS, ClientError.NO_CREDENTIAL),
+            (Identity("42", channels=()), ClientError.CHANNEL_DENIED),
+            (Identity("42"), ClientError.CHANNEL_DENIED),
+        ):
+            session = self.session(identity)
+            session.received(Subscribe(3, "room:1", token="t"))
+            # The token has not been checked yet.
+            self.assert_lookups(session, "room:1", error)
+            session.subscribed("room:1")
+            self.assert_lookups(session, "room:1", None)
+            self.assert_lookups(session, "room:2", error)
+            session.received(Unsubscribe(4, "room:1"))
+            self.assert_lookups(session, "room:1", error)
+
+    def test_subscription_token_that_is_not_good_permits_nothing(self) -> None:
+        session = self.session()
+        session.received(Subscribe(3, "room:1", token="t"))
+        session.subscribe_failed("room:1", ClientError.TOKEN)
+        self.assert_lookups(session, "room:1", ClientError.NO_CREDENTIAL)
+
+    def test_end_of_the_subscription_ends_what_its_token_permits(self) -> None:
+        for end in (Session.subscription_expired, Session.unsubscribed, Session.gap):
+            session = self.session()
+            session.received(Subscribe(3, "room:1", token="t"))
+            session.subscribed("room:1")
+            end(session, "room:1")
+            self.assert_lookups(session, "room:1", ClientError.NO_CREDENTIAL)
+
+    def test_channels_in_subs_of_the_credential_may_be_looked_up_until_the_client_leaves_them(self) -> None:
+        session = self.session(Identity("42", channels=(), subs=(ServerSubscription("room:1"),)))
+        self.assert_lookups(session, "room:1", None)
+        self.assert_lookups(session, "room:2", ClientError.CHANNEL_DENIED)
+        # A refresh leaves subscriptions alone, and names none.
+        session.refreshed(3, Identity("42", channels=()))
+        self.assert_lookups(session, "room:1", None)
+        session.received(Unsubscribe(4, "room:1"))
+        self.assert_lookups(session, "room:1", ClientError.CHANNEL_DENIED)
+
+    def test_channel_that_the_application_subscribes_the_client_to_may_be_looked_up(self) -> None:
+        session = self.session()
+        session.subscribe_by_server(ServerSubscription("room:1"))
+        self.assert_lookups(session, "room:1", ClientError.NO_CREDENTIAL)
+        session.subscribed("room:1")
+        self.assert_lookups(session, "room:1", None)
+
+    def test_wish_of_a_connect_is_no_grant(self) -> None:
+        session = self.session(ANONYMOUS, "members", "kept")
+        self.assertEqual(session.channels, ("members", "kept"))
+        self.assert_lookups(session, "members", ClientError.NO_CREDENTIAL)
+        self.assert_lookups(session, "kept", None)
+
+    def test_subscription_without_a_token_is_no_grant(self) -> None:
+        session = self.session()
+        session.received(Subscribe(3, "members"))
+        session.subscribed("members")
+        self.assert_lookups(session, "members", ClientError.NO_CREDENTIAL)
+
+    def test_grant_of_a_channel_counts_as_a_credential_where_the_namespace_asks_for_one(self) -> None:
+        session = self.session()
+        session.received(Subscribe(3, "members", token="t"))
+        session.subscribed("members")
+        self.assert_lookups(session, "members", None)
+
+    def test_no_grant_permits_lookups_that_are_for_nobody(self) -> None:
+        by_subs = self.session(Identity("42", subs=(ServerSubscription("vault"),)))
+        by_token, by_application = self.session(), self.session()
+        by_token.received(Subscribe(3, "vault", token="t"))
+        by_application.subscribe_by_server(ServerSubscription("vault"))
+        for session in (by_subs, by_token, by_application):
+            session.subscribed("vault")
+            self.assertTrue(session.is_granted("vault"))
+            self.assert_lookups(session, "vault", ClientError.SUBSCRIBE_DENIED)
 
     def test_what_is_permitted_is_looked_up(self) -> None:
         for identity, channel in ((ANONYMOUS, "kept"), (Identity("42"), "members")):

@@ -78,8 +78,9 @@ def check_subscribe(
         namespaces: The rules.
         identity: The client's identity.
         channel: The channel.
-        is_granted: Whether an issuer permits this client this channel by its name: by a subscription token, or by
-            `subs` of its credential. That counts as a credential that lists the channel, whatever `channels` lists.
+        is_granted: Whether an issuer permits this client this channel by its name: by a subscription token, by `subs`
+            of its credential, or by the application that subscribes it. That counts as a credential that lists the
+            channel, whatever `channels` lists.
 
     Returns:
         None if it may. Else why not.

@@ -102,7 +102,9 @@ def _publish(data: SessionData, command: Publish) -> list[Effect]:
 
 def _look_up(data: SessionData, command: ReadHistory | ReadPresence) -> list[Effect]:
     check = check_read_history if isinstance(command, ReadHistory) else check_read_presence
-    error = check(data.namespaces, data.identity, command.channel)
+    channel = command.channel
+    # Who gets what is published may ask for what is kept, by the same right and as long as it has it.
+    error = check(data.namespaces, data.identity, channel, is_granted=data.is_granted(channel))
     return [LookUp(command)] if error is None else [SendReply(Failed(command.id, error))]
 
 

@@ -162,10 +162,13 @@ def _subscribe_unasked(data: SessionData, pending: PendingConnect) -> list[Effec
     data.state = SessionState.SUBSCRIBING
     pending.data = {each.channel: each.data for each in found if each.data}
     by_application, positions = data.identity.named_by_application, pending.positions
+    granted = {each.channel for each in data.identity.subs}
     data.subscriptions = {
         # About what the credential or the connect alone names the application is asked, as it is about the subscribe of
         # a client.
-        each: Subscription.unasked(each, positions.get(each), is_initial=each in by_application)
+        each: Subscription.unasked(
+            each, positions.get(each), is_initial=each in by_application, is_granted=each in granted
+        )
         for each in channels
     }
     return [effect for each in data.subscriptions.values() for effect in each.subscribe()]

@@ -75,6 +75,11 @@ class SessionData:
         subscription = self.subscriptions.get(channel)
         return subscription is not None and subscription.is_subscribed
 
+    def is_granted(self, channel: str) -> bool:
+        """Return whether the client is subscribed to a channel that an issuer permits it by its name."""
+        subscription = self.subscriptions.get(channel)
+        return subscription is not None and subscription.grants
+
 
 def with_grace(expires: float | None) -> float | None:
     """Return until when a client with commands may show a new credential."""

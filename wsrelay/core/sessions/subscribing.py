@@ -36,7 +36,7 @@ def subscribe(data: SessionData, command: Subscribe) -> list[Effect]:
         error = ClientError.TOO_MANY_CHANNELS
     if error is not None:
         return [SendReply(Failed(command.id, error))]
-    return _add(data, Subscription(command))
+    return _add(data, Subscription(command, is_granted=is_granted))
 
 
 def subscribe_by_server(data: SessionData, subscription: ServerSubscription, since: str | None) -> list[Effect]:
@@ -48,7 +48,9 @@ def subscribe_by_server(data: SessionData, subscription: ServerSubscription, sin
         and len(data.subscriptions) < MAX_CHANNELS
         and data.namespaces.rule(channel) is not None
     )
-    return _add(data, Subscription.unasked(channel, since, is_initial=True)) if is_possible else []
+    if not is_possible:
+        return []
+    return _add(data, Subscription.unasked(channel, since, is_initial=True, is_granted=True))
 
 
 def subscribed(data: SessionData, channel: str, start: SubscriptionStart, terms: SubscriptionTerms) -> list[Effect]:

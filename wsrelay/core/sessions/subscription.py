@@ -52,30 +52,36 @@ class Subscription:
         command: What the client asked.
         is_initial: Whether the application has been asked about it, if it is at all.
         is_server_side: Whether the client is subscribed without having asked, or with its connect.
+        is_granted: Whether the client, once it is subscribed, has been permitted this channel by its name; see
+            `wsrelay.core.access.permissions.check_subscribe`. What it wishes with its connect is no grant.
 
     Attributes:
         is_server_side: See above.
         state: The state.
     """
 
-    __slots__ = ("_command", "_is_initial", "is_server_side", "state")
+    __slots__ = ("_command", "_is_granted", "_is_initial", "is_server_side", "state")
 
-    def __init__(self, command: Subscribe, *, is_initial: bool = False, is_server_side: bool = False) -> None:
+    def __init__(
+        self, command: Subscribe, *, is_initial: bool = False, is_server_side: bool = False, is_granted: bool = False
+    ) -> None:
         self._command = command
         self._is_initial = is_initial
+        self._is_granted = is_granted
         self.is_server_side = is_server_side
         self.state = SubscriptionState.REQUESTED
 
     @classmethod
-    def unasked(cls, channel: str, since: str | None, *, is_initial: bool) -> Subscription:
+    def unasked(cls, channel: str, since: str | None, *, is_initial: bool, is_granted: bool) -> Subscription:
         """Return a subscription that the server makes: with the connect, or because the application wants it.
 
         Args:
             channel: The channel's name.
             since: The position to resume from. If None, the client does not resume.
             is_initial: See the class.
+            is_granted: See the class.
         """
-        return cls(Subscribe(0, channel, since), is_initial=is_initial, is_server_side=True)
+        return cls(Subscribe(0, channel, since), is_initial=is_initial, is_server_side=True, is_granted=is_granted)
 
     @property
     def command(self) -> Subscribe:
@@ -91,6 +97,14 @@ class Subscription:
     def is_subscribed(self) -> bool:
         """True if what is published reaches the client."""
         return self.state is SubscriptionState.SUBSCRIBED
+
+    @property
+    def grants(self) -> bool:
+        """True if the client is subscribed, and an issuer permits it this channel by its name.
+
+        Not before that: a subscription token is checked on the way.
+        """
+        return self._is_granted and self.is_subscribed
 
     def subscribe(self) -> list[Effect]:
         """Begin to subscribe. A client that only publishes is done with it at once."""
