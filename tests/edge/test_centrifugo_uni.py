@@ -19,6 +19,7 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.dialects import UNI_HTTP_STREAM, UNI_SSE, UNI_WEBSOCKET
+from wsrelay.engine.subscribe_questions import ANSWER_TIMEOUT_SECONDS
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.listening.router import MAX_BODY_BYTES
 
@@ -220,6 +221,18 @@ class AccessTests(UniCase):
         self.patch(authenticator, "authorize_subscribe", lambda _identity, channel: answers_[channel])
         client = MessageStreamClient(relay, LINES, body={"subs": {"a": {}, "b": {}}})
         relay.clock.advance(0)
+        self.assert_disconnected(client, 3004)
+
+    def test_application_that_does_not_answer_in_time_ends_the_stream_for_the_time_being(self) -> None:
+        relay = self.relay()
+        authenticator: Any = relay.node.authenticator
+        self.patch(type(authenticator), "authorizes_subscribe", True)
+        self.patch(authenticator, "authorize_subscribe", lambda _identity, _channel: Deferred())
+        wishes: dict[str, dict[str, Any]] = {f"c{number}": {} for number in range(20)}
+        client = MessageStreamClient(relay, LINES, body={"subs": wishes})
+        relay.pass_time(ANSWER_TIMEOUT_SECONDS - 1)
+        self.assertEqual(client.documents(), [])
+        relay.pass_time(2)
         self.assert_disconnected(client, 3004)
 
     def test_foreign_origin_is_rejected_with_403_and_an_allowed_one_may_read(self) -> None:

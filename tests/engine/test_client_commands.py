@@ -9,9 +9,10 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.sessions.pending_connect import MAX_QUEUED_COMMANDS
-from wsrelay.core.sessions.session_data import REFRESH_GRACE_SECONDS
+from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
+from wsrelay.engine.subscribe_questions import ANSWER_TIMEOUT_SECONDS, MAX_IN_FLIGHT
 from wsrelay.engine.timers import RESOLUTION_SECONDS
 
 CONNECT = {"id": 1, "connect": {"token": "a.b.c"}}
@@ -363,6 +364,36 @@ class AuthorizedSubscribeTests(CentrifugoCase):
         self.assertEqual((self.broker.log, connection.disconnects), ([], []))
         self.clock.advance(CREDENTIAL_TIMEOUT_SECONDS + RESOLUTION_SECONDS)
         self.assertEqual(self.close_codes(connection), [3004])
+
+    def test_connect_whose_channels_take_too_many_rounds_of_questions_is_a_temporary_error_in_time(self) -> None:
+        connection, client = self.open_centrifugo()
+        self.send(client, CONNECT)
+        names = tuple(f"talk{number}" for number in range(MAX_CHANNELS))
+        self.identify(Identity("42", channels=names))
+        questions = self.authenticator.subscribe_questions
+        rounds = 0
+        while not connection.sent:
+            # The application is slow, and never late with one answer.
+            self.clock.advance(4)
+            rounds += 1
+            for question in questions[-MAX_IN_FLIGHT:]:
+                if question.is_open:
+                    question.permit()
+                    self.broker.sink.subscribed(question.arguments[1])
+        self.assertEqual((rounds, len(questions)), (4, 4 * MAX_IN_FLIGHT))
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 1, 100)
+        self.assertEqual((client.session.channels, connection.disconnects), ((), []))
+        self.assertEqual([self.node._hub.subscribers(name) for name in names if self.node._hub.subscribers(name)], [])
+        self.clock.advance(CREDENTIAL_TIMEOUT_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual((self.close_codes(connection), self.rejections), ([3004], {"not_checked": 1}))
+
+    def test_subscribe_that_the_application_does_not_answer_is_a_temporary_error_in_time(self) -> None:
+        connection, client = self.connect()
+        self.send(client, subscribe(2, "room"))
+        self.clock.advance(ANSWER_TIMEOUT_SECONDS + RESOLUTION_SECONDS)
+        self.assert_error(self.take(connection)[0], 2, 100)
+        self.assertEqual((connection.disconnects, self.broker.log), ([], []))
 
     def test_answers_may_come_in_any_order(self) -> None:
         connection, client = self.connect()

@@ -55,7 +55,7 @@ class ChannelAccess:
     def request(self, effect: SubscribeChannel) -> None:
         """Find out whether the client may subscribe to a channel. The answer may come before this returns."""
         if self._questions is None:
-            self._questions = SubscribeQuestions(self._ask, self._answered)
+            self._questions = SubscribeQuestions(self._ask, self._answered, self._client.services.timers)
         self._questions.add(effect)
 
     def refresh(self, effect: CheckChannelToken) -> None:
