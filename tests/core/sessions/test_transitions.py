@@ -1,4 +1,4 @@
-"""Tests of `wsrelay.core.sessions.session`: every input in every state, in both kinds of dialect."""
+"""Tests of `wsrelay.core.sessions.transitions`: every input in every state, in both kinds of dialect."""
 
 from __future__ import annotations
 
