@@ -7,7 +7,7 @@
  * the time of its publication, and each connection checks that it gets every message of its channel once, in order,
  * at full length.
  *
- *   load PORT PUBLISH PUBPORT FLAVOUR PATH CHANNEL
+ *   load PORT PUBLISH PUBPORT FLAVOUR PATH CHANNEL [tls] [tokens=FILE]
  *
  *     PUBLISH   redis (PUBLISH commands to PUBPORT), xadd (XADD to streams instead), script:SHA (EVALSHA of a script
  *               that gets the key, MAXLEN and the message, and publishes the message behind the entry's ID and a space),
@@ -17,19 +17,33 @@
  *               (Centrifugo's client protocol in JSON; channel 7 is named b7, and messages are {"m":"..."})
  *     PATH      request target, %d stands for the number of the channel
  *     CHANNEL   Redis channel or stream, the request target to POST to, or the API's channel; %d as above
+ *     tls       connect with TLS 1.3, verifying nothing; where this was compiled with OpenSSL (-DWITH_TLS)
+ *     tokens    a file with a token on each line: each connection sends the next one as its credential
  *
  * Then it reads one command per line and answers each with one line of JSON:
  *
- *   connect n=1000 channels=1 first=0 each=1 slow=0 window=32
+ *   connect n=1000 channels=1 first=0 each=1 slow=0 silent=0 window=32
  *                                           open n more connections, spread over `channels` channels from channel
  *                                           `first`; each=20: each is on the next 19 channels too, on which nothing is
- *                                           published (centrifugo alone); slow=1: never read after the handshake
+ *                                           published (centrifugo alone); slow=1: never read after the handshake;
+ *                                           silent=1: answer no ping
  *   sync                                    publish probes until every connection has had one
  *   paced rate=25 count=75 size=100 [side=50 side_channel=7]
  *                                           publish at a fixed rate, round robin over the channels; `side` messages
  *                                           per second go to one further channel and are reported apart
  *   burst messages=200 repeat=3 size=100    publish this many at once, wait for all of them, repeat
  *   flat total=50000 window=1000 size=100   keep `window` messages under way until `total` are delivered
+ *   echo rate=2500 count=4000 size=100      each connection in turn publishes through itself on its own channel, and gets
+ *                                           it back; window=500 instead of rate: so many are under way all the time
+ *   offer rate=20000 seconds=5 size=100 limit=64
+ *                                           the same, but a server may pause its clients, lose messages and close
+ *                                           connections, which is counted: a connection with `limit` messages that its
+ *                                           socket has not taken publishes no more (`withheld`). Then wait for what is
+ *                                           still under way
+ *   arrive n=10000 channels=1 first=1 side=100 side_channel=0
+ *                                           begin to open n connections at once, and go on until each has had a probe.
+ *                                           One that is refused tries again after Retry-After, or after a second;
+ *                                           `side` messages per second as in paced
  *   idle seconds=2                          answer pings
  *   leave                                   close all connections with a reset; sse alone
  *   resume window=32                        open them again, each from its position, until each has had what it missed
@@ -53,6 +67,11 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <openssl/ssl.h>
+#else
+typedef void SSL;
+#endif
 
 #define MAX_CONNS 19500
 #define MAX_CHANNELS 20000
@@ -66,14 +85,24 @@
 #define WRAP_TAIL "\"}"
 #define MAXLEN "1000" /* entries of a stream */
 #define EVENTS 256
+#define FEW_EVENTS 16 /* of a turn where a message to one connection must not wait for others */
+#define RETRY 1000000000u /* nanoseconds until a refused client tries again that was not told when */
+#define MAX_TOKEN 512
 #define TAG_PUBLISHER 0xffffffffu
 #define TAG_TIMER 0xfffffffeu
 
-enum { CONNECTING, HANDSHAKE, OPENING, OPEN, CLOSED };
+enum { CONNECTING, SECURING, HANDSHAKE, OPENING, OPEN, CLOSED, REFUSED };
 
 struct conn {
     int fd;
     uint8_t state, slow, synced, fragment; /* fragment: opcode of the message under way, 0 if none */
+    uint8_t silent, pinged; /* silent: answers no ping; pinged: has not answered one */
+    uint8_t ended; /* by the server's close frame; what follows is not looked at */
+    SSL *ssl;
+    uint8_t *queue; /* bytes that the socket has not taken */
+    uint32_t queue_length, queue_sent, queue_capacity;
+    uint32_t commands; /* publications so far, which number them in Centrifugo's protocol */
+    uint64_t retry_at;
     uint32_t channel, expected;
     uint32_t each; /* its channels */
     uint64_t answered; /* a bit for each of its commands that has been answered */
@@ -101,6 +130,14 @@ static const char *path_template, *channel_template, *publish_argument; /* the s
 static const char *wrap_head = "", *wrap_tail = "";
 static size_t wrap; /* bytes around a message */
 static uint8_t *buffer;
+static int turn_events = EVENTS;
+enum { STRICT, OFFERING, ARRIVING };
+static int tolerant; /* unless STRICT: what the server refuses, loses and closes is counted, and no failure */
+static char *tokens; /* MAX_TOKEN bytes each */
+static uint32_t token_count;
+#ifdef WITH_TLS
+static SSL_CTX *tls;
+#endif
 
 /* the publisher's unsent bytes, and how far its replies have been read */
 static char *out;
@@ -113,7 +150,9 @@ static uint32_t remaining[RING];
 static uint64_t delivered, side_delivered, expected_size;
 /* this run's figures */
 static uint64_t lost, late, malformed, closed_by_peer, total_bytes, total_frames, pings, unanswered;
-static uint32_t open_count, opening, synced_count;
+static uint64_t pinged, refusals, acknowledged, withheld, offered, in_time;
+static uint32_t open_count, opening, synced_count, refused_count, close_code;
+static double all_open, subscribed;
 static char failure[256];
 
 static uint64_t now_ns(void)
@@ -325,6 +364,88 @@ static uint64_t digits(const uint8_t *p, int count)
     return value;
 }
 
+/* recv() and send(), or the same through TLS: -1 with EAGAIN if it has to wait, 0 at the end. */
+static ssize_t take(struct conn *c, void *to, size_t size)
+{
+#ifdef WITH_TLS
+    if (c->ssl) {
+        int n = SSL_read(c->ssl, to, (int)size);
+        if (n > 0)
+            return n;
+        int error = SSL_get_error(c->ssl, n);
+        errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+        return error == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+    }
+#endif
+    return recv(c->fd, to, size, MSG_DONTWAIT);
+}
+
+static ssize_t give(struct conn *c, const void *from, size_t size)
+{
+#ifdef WITH_TLS
+    if (c->ssl) {
+        int n = SSL_write(c->ssl, from, (int)size);
+        if (n > 0)
+            return n;
+        int error = SSL_get_error(c->ssl, n);
+        errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+        return -1;
+    }
+#endif
+    return send(c->fd, from, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void watch(struct conn *c, uint32_t wanted)
+{
+    struct epoll_event event = {.events = wanted, .data.u32 = (uint32_t)(c - conns)};
+    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
+}
+
+/* Send what waits, as far as the socket takes it. */
+static void flush_queue(struct conn *c)
+{
+    while (c->queue_sent < c->queue_length) {
+        ssize_t n = give(c, c->queue + c->queue_sent, c->queue_length - c->queue_sent);
+        if (n <= 0)
+            break; /* a broken connection is noticed when it is read */
+        c->queue_sent += (uint32_t)n;
+    }
+    if (c->queue_sent < c->queue_length)
+        return;
+    c->queue_sent = c->queue_length = 0;
+    watch(c, EPOLLIN);
+}
+
+/* Send in order; what the socket does not take now is kept. */
+static void send_bytes(struct conn *c, const uint8_t *bytes, size_t length)
+{
+    if (c->queue_length == c->queue_sent) {
+        ssize_t n = give(c, bytes, length);
+        if (n == (ssize_t)length)
+            return;
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            unanswered++;
+            return;
+        }
+        if (n > 0) {
+            bytes += n;
+            length -= (size_t)n;
+        }
+        watch(c, EPOLLIN | EPOLLOUT);
+    }
+    if (c->queue_sent) {
+        c->queue_length -= c->queue_sent;
+        memmove(c->queue, c->queue + c->queue_sent, c->queue_length);
+        c->queue_sent = 0;
+    }
+    if (c->queue_length + length > c->queue_capacity) {
+        c->queue_capacity = (uint32_t)(c->queue_length + length) * 2;
+        c->queue = realloc(c->queue, c->queue_capacity);
+    }
+    memcpy(c->queue + c->queue_length, bytes, length);
+    c->queue_length += (uint32_t)length;
+}
+
 static void send_frame(struct conn *c, int opcode, const uint8_t *payload, size_t length)
 {
     uint8_t frame[8 + COMMANDS]; /* a ping has 125 bytes at most */
@@ -336,8 +457,80 @@ static void send_frame(struct conn *c, int opcode, const uint8_t *payload, size_
     /* a zero mask is as valid as any other and leaves the payload as it is */
     memset(frame + header - 4, 0, 4);
     memcpy(frame + header, payload, length);
-    if (send(c->fd, frame, header + length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)(header + length))
-        unanswered++;
+    send_bytes(c, frame, header + length);
+}
+
+/* Answer a ping, unless this connection answers none. */
+static void pong(struct conn *c, int opcode, const uint8_t *payload, size_t length)
+{
+    pings++;
+    if (!c->silent)
+        send_frame(c, opcode, payload, length);
+    else if (!c->pinged) {
+        c->pinged = 1;
+        pinged++;
+    }
+}
+
+/* Publish through a connection on its own channel. */
+static void publish_through(struct conn *c, size_t size)
+{
+    char text[COMMANDS], *to = text;
+    if (flavour == CENTRIFUGO)
+        to += sprintf(to, "{\"id\":%u,\"publish\":{\"channel\":\"b%u\",\"data\":", ++c->commands + c->each + 1, c->channel);
+    else if (flavour == SOCKETIO)
+        to = stpcpy(to, "42[\"m\",\"");
+    to = stpcpy(to, wrap_head);
+    to += sprintf(to, "M%09u %019llu %05u ", sequence[c->channel]++ % 1000000000u, (unsigned long long)now_ns(), c->channel);
+    size_t padding = size - HEADER - wrap;
+    memset(to, 'x', padding);
+    to = stpcpy(to + padding, wrap_tail);
+    if (flavour == CENTRIFUGO)
+        to = stpcpy(to, "}}");
+    else if (flavour == SOCKETIO)
+        to = stpcpy(to, "\"]");
+    send_frame(c, 1, (const uint8_t *)text, (size_t)(to - text));
+}
+
+/* Close a connection from this side, with a reset. */
+static void close_connection(struct conn *c)
+{
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+#ifdef WITH_TLS
+    if (c->ssl)
+        SSL_free(c->ssl);
+#endif
+    c->ssl = NULL;
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(c->fd);
+    free(c->pending);
+    free(c->message);
+    free(c->queue);
+    c->pending = c->message = c->queue = NULL;
+    c->pending_length = c->queue_length = c->queue_sent = c->queue_capacity = 0;
+    c->fragment = c->ended = 0;
+}
+
+/* The server has refused or closed a connection, and that is counted. In `arrive` it is tried again. */
+static void turned_away(struct conn *c, int arriving, uint64_t wait)
+{
+    if (c->state == OPEN) {
+        open_count--;
+        subscribers[c->channel]--;
+        if (c->synced)
+            synced_count--;
+        c->synced = 0;
+    } else
+        opening--;
+    close_connection(c);
+    closed_by_peer++;
+    c->state = CLOSED;
+    if (arriving) {
+        refusals++;
+        refused_count++;
+        c->state = REFUSED;
+        c->retry_at = now_ns() + wait;
+    }
 }
 
 static void opened(struct conn *c)
@@ -357,11 +550,19 @@ static void opened(struct conn *c)
     c->expected = sequence[c->channel];
 }
 
+/* The credential of a connection, or an empty text. */
+static const char *token_of(const struct conn *c)
+{
+    return token_count ? tokens + (size_t)((uint32_t)(c - conns) % token_count) * MAX_TOKEN : "";
+}
+
 /* Connect, and subscribe to all channels, in one frame. */
 static void send_commands(struct conn *c)
 {
     char text[COMMANDS];
-    int length = sprintf(text, "{\"id\":1,\"connect\":{}}");
+    const char *token = token_of(c);
+    int length = *token ? sprintf(text, "{\"id\":1,\"connect\":{\"token\":\"%s\"}}", token)
+                        : sprintf(text, "{\"id\":1,\"connect\":{}}");
     for (uint32_t i = 0; i < c->each; i++)
         length += sprintf(text + length, "\n{\"id\":%u,\"subscribe\":{\"channel\":\"b%u\"}}", i + 2, c->channel + i);
     send_frame(c, 1, (const uint8_t *)text, (size_t)length);
@@ -373,8 +574,7 @@ static void on_publication(struct conn *c, const uint8_t *p, size_t length, uint
 static void on_object(struct conn *c, const uint8_t *p, size_t length, uint64_t now)
 {
     if (length == 2 && !memcmp(p, "{}", 2)) {
-        pings++;
-        send_frame(c, 1, p, 2);
+        pong(c, 1, p, 2);
         return;
     }
     if (c->state == OPENING) {
@@ -390,6 +590,13 @@ static void on_object(struct conn *c, const uint8_t *p, size_t length, uint64_t 
             if (c->answered == (2ull << (c->each + 1)) - 2) /* the ids are 1, 2, and so on */
                 opened(c);
         }
+        return;
+    }
+    if (c->commands && length > 6 && !memcmp(p, "{\"id\":", 6)) {
+        if (memmem(p, length, ",\"publish\":{", 12))
+            acknowledged++;
+        else if (!tolerant)
+            fail("a client's publication was refused");
         return;
     }
     char head[64];
@@ -425,8 +632,7 @@ static void on_message(struct conn *c, const uint8_t *p, size_t length, uint64_t
     }
     if (flavour == SOCKETIO) {
         if (length && p[0] == '2') {
-            pings++;
-            send_frame(c, 1, (const uint8_t *)"3", 1);
+            pong(c, 1, (const uint8_t *)"3", 1);
             return;
         }
         if (c->state == OPENING) {
@@ -554,6 +760,11 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
         const char *status = flavour == SSE ? "HTTP/1.1 200" : "HTTP/1.1 101";
         const char *sign = flavour == SSE ? "text/event-stream" : "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
         if (n < 12 || memcmp(b, status, 12) || !memmem(b, offset, sign, strlen(sign))) {
+            if (tolerant) {
+                uint8_t *field = memmem(b, offset, "\r\nRetry-After:", 14);
+                turned_away(c, 1, field ? (uint64_t)(strtod((char *)field + 14, NULL) * 1e9) : RETRY);
+                return n;
+            }
             char what[64];
             snprintf(what, sizeof what, "handshake refused: %.*s", (int)(n < 40 ? n : 40), b);
             what[strcspn(what, "\r\n")] = 0;
@@ -594,8 +805,12 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
         if (frame[0] & 0x70 || frame[1] & 0x80)
             malformed++;
         else if (opcode == 9) {
-            pings++;
-            send_frame(c, 10, payload, length);
+            pong(c, 10, payload, length);
+        } else if (opcode == 8 && tolerant) {
+            if (length >= 2)
+                close_code = (uint32_t)(payload[0] << 8 | payload[1]);
+            c->ended = 1;
+            return n;
         } else if (opcode == 8) {
             fail("a connection was closed by the server's close frame");
         } else if (opcode == 10) {
@@ -621,24 +836,34 @@ static size_t consume(struct conn *c, uint8_t *b, size_t n, uint64_t now)
     return offset;
 }
 
-static void on_readable(struct conn *c)
+/* Read once; say whether there may be more, which epoll does not tell of with TLS. */
+static int on_readable(struct conn *c)
 {
     size_t have = c->pending_length;
     if (have)
         memcpy(buffer, c->pending, have);
-    ssize_t n = recv(c->fd, buffer + have, BUFFER - have, MSG_DONTWAIT);
+    ssize_t n = take(c, buffer + have, BUFFER - have);
     if (n <= 0) {
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
+            return 0;
+        if (tolerant) {
+            turned_away(c, tolerant == ARRIVING, RETRY);
+            return 0;
+        }
         epoll_ctl(epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
         c->state = CLOSED;
         closed_by_peer++;
         fail("a connection was closed by the server");
-        return;
+        return 0;
     }
     total_bytes += (uint64_t)n;
     have += (size_t)n;
+    buffer[have] = 0;
     size_t used = consume(c, buffer, have, now_ns());
+    if (c->ended)
+        turned_away(c, tolerant == ARRIVING, RETRY);
+    if (c->state == CLOSED || c->state == REFUSED)
+        return 0;
     size_t rest = have - used;
     if (rest == BUFFER) {
         fail("a frame is larger than the receive buffer");
@@ -652,20 +877,16 @@ static void on_readable(struct conn *c)
         c->pending = NULL;
     }
     c->pending_length = (uint32_t)rest;
+    return 1;
 }
 
-static void send_request(struct conn *c, uint32_t index)
+static void send_request(struct conn *c)
 {
-    char path[256], request[512];
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error) {
-        fail(strerror(error));
-        return;
-    }
+    char path[256], request[1024 + MAX_TOKEN];
     fill_in(path, path_template, c->channel);
     int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", path, server_port);
+    if (flavour != CENTRIFUGO && token_count)
+        length += sprintf(request + length, "Authorization: Bearer %s\r\n", token_of(c));
     char *rest = request + length;
     if (flavour == SSE)
         length += sprintf(rest, "Accept: text/event-stream\r\n%s%s%s\r\n", c->position[0] ? "Last-Event-ID: " : "",
@@ -673,11 +894,50 @@ static void send_request(struct conn *c, uint32_t index)
     else
         length += sprintf(rest, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
                                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
-    if (send(c->fd, request, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) != length)
-        fail("cannot send a handshake");
     c->state = HANDSHAKE;
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
-    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
+    watch(c, EPOLLIN);
+    send_bytes(c, (const uint8_t *)request, (size_t)length);
+}
+
+/* Go on with the handshake of TLS. */
+static void secure(struct conn *c)
+{
+#ifdef WITH_TLS
+    int result = SSL_connect(c->ssl);
+    if (result == 1)
+        send_request(c);
+    else {
+        int error = SSL_get_error(c->ssl, result);
+        if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+            watch(c, error == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLOUT);
+        else
+            fail("the handshake of TLS failed");
+    }
+#else
+    (void)c;
+#endif
+}
+
+/* The connection of TCP is there, or has failed. */
+static void connected(struct conn *c)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error && tolerant)
+        turned_away(c, 1, RETRY);
+    else if (error)
+        fail(strerror(error));
+#ifdef WITH_TLS
+    else if (tls) {
+        c->ssl = SSL_new(tls);
+        SSL_set_fd(c->ssl, c->fd);
+        c->state = SECURING;
+        secure(c);
+    }
+#endif
+    else
+        send_request(c);
 }
 
 /* One turn of the loop: wait until something happens or `until`, and handle it. */
@@ -687,7 +947,7 @@ static void turn(uint64_t until)
     struct itimerspec when = {.it_value = {.tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u)}};
     /* a timer descriptor, because epoll_wait() counts in milliseconds */
     timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-    int n = epoll_wait(epoll_fd, events, EVENTS, -1);
+    int n = epoll_wait(epoll_fd, events, turn_events, -1);
     for (int i = 0; i < n; i++) {
         uint32_t tag = events[i].data.u32;
         if (tag == TAG_TIMER) {
@@ -700,9 +960,16 @@ static void turn(uint64_t until)
             if (events[i].events & ~(uint32_t)EPOLLOUT)
                 read_replies();
         } else if (conns[tag].state == CONNECTING)
-            send_request(&conns[tag], tag);
-        else if (conns[tag].state != CLOSED)
-            on_readable(&conns[tag]);
+            connected(&conns[tag]);
+        else if (conns[tag].state == SECURING)
+            secure(&conns[tag]);
+        else if (conns[tag].state != CLOSED && conns[tag].state != REFUSED) {
+            if (events[i].events & EPOLLOUT)
+                flush_queue(&conns[tag]);
+            if (events[i].events & ~(uint32_t)EPOLLOUT)
+                while (on_readable(&conns[tag]) && conns[tag].ssl)
+                    ;
+        }
     }
 }
 
@@ -722,12 +989,15 @@ static void begin(void)
     memset(&complete, 0, sizeof complete);
     memset(&side_latency, 0, sizeof side_latency);
     delivered = side_delivered = 0;
+    refusals = withheld = offered = in_time = 0;
+    close_code = 0;
+    all_open = subscribed = 0;
 }
 
 static void answer(uint64_t started, uint64_t expected, uint64_t side_expected)
 {
-    int ok = !failure[0] && !lost && !late && !malformed;
-    if (ok && (delivered != expected || side_delivered != side_expected)) {
+    int ok = !failure[0] && (!lost || tolerant) && !late && !malformed;
+    if (ok && !(tolerant == OFFERING) && (delivered != expected || side_delivered != side_expected)) {
         ok = 0;
         fail("deadline passed with messages missing");
     }
@@ -735,11 +1005,15 @@ static void answer(uint64_t started, uint64_t expected, uint64_t side_expected)
     getrusage(RUSAGE_SELF, &usage);
     printf("{\"ok\": %s, \"failure\": \"%s\", \"seconds\": %.6f, \"expected\": %llu, \"delivered\": %llu, "
            "\"side_delivered\": %llu, \"lost\": %llu, \"late\": %llu, \"malformed\": %llu, \"unheard\": %llu, "
-           "\"open\": %u, \"pings\": %llu, \"unanswered\": %llu, \"frames\": %llu, \"bytes\": %llu, \"cpu\": %.6f",
+           "\"open\": %u, \"pings\": %llu, \"pinged\": %llu, \"closed\": %llu, \"close_code\": %u, "
+           "\"refusals\": %llu, \"withheld\": %llu, \"offered\": %llu, \"in_time\": %llu, \"all_open\": %.6f, \"subscribed\": %.6f, "
+           "\"unanswered\": %llu, \"frames\": %llu, \"bytes\": %llu, \"cpu\": %.6f",
            ok ? "true" : "false", !failure[0] && !ok ? "lost, late or malformed messages" : failure,
            (double)(now_ns() - started) / 1e9, (unsigned long long)expected, (unsigned long long)delivered,
            (unsigned long long)side_delivered, (unsigned long long)lost, (unsigned long long)late,
            (unsigned long long)malformed, (unsigned long long)unheard, open_count, (unsigned long long)pings,
+           (unsigned long long)pinged, (unsigned long long)closed_by_peer, close_code, (unsigned long long)refusals,
+           (unsigned long long)withheld, (unsigned long long)offered, (unsigned long long)in_time, all_open, subscribed,
            (unsigned long long)unanswered, (unsigned long long)total_frames, (unsigned long long)total_bytes,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
                + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
@@ -795,7 +1069,7 @@ static void do_connect(const char *line, uint64_t started, uint64_t deadline)
     uint32_t n = (uint32_t)argument(line, "n", 1), spread = (uint32_t)argument(line, "channels", 1);
     uint32_t first = (uint32_t)argument(line, "first", 0), window = (uint32_t)argument(line, "window", 32);
     uint32_t each = (uint32_t)argument(line, "each", 1);
-    int slow = (int)argument(line, "slow", 0);
+    int slow = (int)argument(line, "slow", 0), silent = (int)argument(line, "silent", 0);
     uint32_t from = conn_count, target = open_count + n;
     begin();
     if (conn_count + n > MAX_CONNS || first + spread > MAX_CHANNELS || each > MAX_EACH) {
@@ -805,6 +1079,7 @@ static void do_connect(const char *line, uint64_t started, uint64_t deadline)
     while (open_count < target && !broken(deadline)) {
         /* only so many at a time: some servers listen with a backlog of 50 */
         while (opening < window && conn_count < from + n && !failure[0]) {
+            conns[conn_count].silent = (uint8_t)silent;
             start_connection(conn_count, first + (conn_count - from) % spread, each, slow);
             conn_count++;
         }
@@ -937,19 +1212,120 @@ static void do_idle(const char *line, uint64_t started, uint64_t deadline)
 
 static void close_all(void)
 {
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
     for (uint32_t i = 0; i < conn_count; i++) {
-        struct conn *c = &conns[i];
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        close(c->fd);
-        free(c->pending);
-        free(c->message);
-        c->pending = c->message = NULL;
-        c->pending_length = 0;
-        c->state = CLOSED;
+        if (conns[i].state != CLOSED && conns[i].state != REFUSED)
+            close_connection(&conns[i]);
+        conns[i].state = CLOSED;
     }
     open_count = 0;
     memset(subscribers, 0, sizeof subscribers);
+}
+
+/* Each connection in turn publishes through itself: at a rate, or so many under way; see `echo` and `offer`. */
+static void do_echo(const char *line, uint64_t started, uint64_t deadline, int offering)
+{
+    double rate = argument(line, "rate", 0), seconds = argument(line, "seconds", 0);
+    uint64_t count = offering ? (uint64_t)(rate * seconds) : (uint64_t)argument(line, "count", 1000);
+    uint64_t window = (uint64_t)argument(line, "window", 0), due = 0, sent = 0, quiet_since = now_ns(), seen = 0;
+    size_t size = expected_size = (uint64_t)argument(line, "size", 100);
+    size_t limit = (size_t)argument(line, "limit", 64) * (size + 16);
+    begin();
+    channels = 0; /* each message has one subscriber, so that its last delivery is its only one */
+    side_channel = -1;
+    tolerant = offering ? OFFERING : STRICT;
+    while (open_count && !broken(deadline)) {
+        uint64_t now = now_ns(), next = deadline;
+        while (due < count && (rate ? (double)(now - started) >= (double)due * 1e9 / rate : due - delivered < window)) {
+            struct conn *c = &conns[due++ % conn_count];
+            if (c->state != OPEN || c->queue_length - c->queue_sent > limit)
+                withheld++;
+            else {
+                publish_through(c, size);
+                sent++;
+            }
+        }
+        if (due < count && rate)
+            next = started + (uint64_t)((double)due * 1e9 / rate);
+        if (offering && (double)(now - started) <= seconds * 1e9)
+            in_time = delivered;
+        if (delivered != seen) {
+            seen = delivered;
+            quiet_since = now;
+        }
+        /* what a server has lost does not come: five seconds without any message are the end */
+        if (due == count && (delivered >= sent || (offering && now - quiet_since > 5000000000u)))
+            break;
+        turn(next < now + 100000000u ? next : now + 100000000u);
+    }
+    offered = due;
+    lost = offering ? sent - delivered : lost;
+    answer(started, sent, 0);
+    tolerant = STRICT;
+    lost = offering ? 0 : lost;
+}
+
+static void do_arrive(const char *line, uint64_t started, uint64_t deadline)
+{
+    uint32_t n = (uint32_t)argument(line, "n", 1000), spread = (uint32_t)argument(line, "channels", 1);
+    uint32_t first = (uint32_t)argument(line, "first", 1), from = conn_count, target = open_count + n;
+    double side = argument(line, "side", 0);
+    uint64_t side_sent = 0, last_probe = 0, last_retry = 0;
+    expected_size = (uint64_t)argument(line, "size", 100);
+    begin();
+    channels = 0;
+    if (conn_count + n > MAX_CONNS || first + spread > MAX_CHANNELS) {
+        fail("too many connections or channels for one process");
+        n = 0;
+    }
+    side_channel = side > 0 ? (int)argument(line, "side_channel", 0) : -1;
+    tolerant = ARRIVING;
+    turn_events = FEW_EVENTS;
+    while (!broken(deadline)) {
+        uint64_t now = now_ns(), next = now + 20000000u;
+        int wrote = 0, is_done = open_count >= target && synced_count >= target;
+        /* a few at a time, so that the bystander's messages are sent and read in between */
+        for (int i = 0; i < FEW_EVENTS && conn_count < from + n && !failure[0]; i++, next = now) {
+            start_connection(conn_count, first + (conn_count - from) % spread, 1, 0);
+            conn_count++;
+        }
+        if (refused_count && now - last_retry > 5000000u) {
+            last_retry = now;
+            for (uint32_t i = from; i < conn_count; i++)
+                if (conns[i].state == REFUSED && conns[i].retry_at <= now) {
+                    refused_count--;
+                    start_connection(i, conns[i].channel, 1, 0);
+                }
+        }
+        if (open_count >= target && !all_open)
+            all_open = (double)(now - started) / 1e9;
+        if (is_done && !subscribed)
+            subscribed = (double)(now - started) / 1e9;
+        if (open_count >= target && !is_done && now - last_probe > 300000000u) {
+            for (uint32_t i = 0; i < spread; i++)
+                publish(first + i, HEADER + wrap, 1);
+            last_probe = now;
+            wrote = 1;
+        }
+        while (!is_done && side > 0 && (double)(now - started) >= (double)side_sent * 1e9 / side) {
+            publish((uint32_t)side_channel, expected_size, 0);
+            side_sent++;
+            wrote = 1;
+        }
+        if (side > 0) {
+            uint64_t other = started + (uint64_t)((double)side_sent * 1e9 / side);
+            next = other < next ? other : next;
+        }
+        if (wrote)
+            flush_out();
+        if (is_done && side_delivered >= side_sent)
+            break;
+        turn(next);
+    }
+    if (open_count < target || synced_count < target)
+        fail("deadline passed before every connection was subscribed");
+    turn_events = EVENTS;
+    answer(started, 0, side_sent);
+    tolerant = STRICT;
 }
 
 static void do_leave(uint64_t started)
@@ -990,11 +1366,46 @@ static void do_quit(uint64_t started)
     fflush(stdout);
 }
 
+/* Read a token from each line of a file. */
+static int read_tokens(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char text[MAX_TOKEN];
+    while (file && fgets(text, sizeof text, file)) {
+        text[strcspn(text, "\n")] = 0;
+        tokens = realloc(tokens, (size_t)(token_count + 1) * MAX_TOKEN);
+        memcpy(tokens + (size_t)token_count++ * MAX_TOKEN, text, sizeof text);
+    }
+    if (file)
+        fclose(file);
+    return token_count > 0;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
+    if (argc < 7) {
         fprintf(stderr, "usage: load PORT redis|xadd|script:SHA|protobuf|http|api:KEY PUBPORT "
-                        "ws|socketio|sse|centrifugo PATH CHANNEL\n");
+                        "ws|socketio|sse|centrifugo PATH CHANNEL [tls] [tokens=FILE]\n");
+        return 2;
+    }
+    for (int i = 7; i < argc; i++) {
+        if (!strncmp(argv[i], "tokens=", 7)) {
+            if (!read_tokens(argv[i] + 7)) {
+                perror(argv[i]);
+                return 2;
+            }
+            continue;
+        }
+#ifdef WITH_TLS
+        if (!strcmp(argv[i], "tls")) {
+            tls = SSL_CTX_new(TLS_client_method());
+            SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
+            SSL_CTX_set_ciphersuites(tls, "TLS_AES_256_GCM_SHA384"); /* the same with every server */
+            SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+            continue;
+        }
+#endif
+        fprintf(stderr, "%s: this is not known, or was not compiled in\n", argv[i]);
         return 2;
     }
     server_port = atoi(argv[1]);
@@ -1024,7 +1435,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &limit);
 
     conns = calloc(MAX_CONNS, sizeof *conns);
-    buffer = malloc(BUFFER);
+    buffer = malloc(BUFFER + 1);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = TAG_TIMER};
@@ -1058,6 +1469,12 @@ int main(int argc, char **argv)
             do_burst(line, started, deadline);
         else if (!strncmp(line, "flat", 4))
             do_flat(line, started, deadline);
+        else if (!strncmp(line, "echo", 4))
+            do_echo(line, started, deadline, 0);
+        else if (!strncmp(line, "offer", 5))
+            do_echo(line, started, deadline, 1);
+        else if (!strncmp(line, "arrive", 6))
+            do_arrive(line, started, deadline);
         else if (!strncmp(line, "idle", 4))
             do_idle(line, started, deadline);
         else if (!strncmp(line, "leave", 5))

@@ -7,9 +7,10 @@ import os
 import select
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from devtools.bench.paths import HERE, LOAD, LOGS
+from devtools.bench.paths import HERE, LOAD, LOGS, SECURE_LOAD
 from devtools.harness.processes import ChildProcess
 
 Reply = dict[str, Any]
@@ -19,8 +20,10 @@ class LoadError(Exception):
     """Messages were lost, doubled or out of order, or a deadline passed."""
 
 
-def client_command() -> list[str]:
-    """Return the command of the load client: the compiled one, else the slower one in Python."""
+def client_command(*, tls: bool = False) -> list[str]:
+    """Return the command of the load client: the compiled one, else the slower one in Python, which has no TLS."""
+    if tls:
+        return [str(SECURE_LOAD)]
     return [str(LOAD)] if LOAD.exists() else [sys.executable, str(HERE / "load_fallback.py")]
 
 
@@ -42,10 +45,13 @@ class Load:
         channel: str,
         cores: set[int],
         command: list[str] | None = None,
+        tls: bool = False,
+        tokens: Path | None = None,
     ) -> None:
         arguments = [str(port), publish, str(publish_port), flavour, path, channel]
+        arguments += ["tls"] * tls + ([f"tokens={tokens}"] if tokens else [])
         self._child = ChildProcess("load", log=LOGS / "load.log", cores=cores)
-        self._child.spawn([*(command or client_command()), *arguments], piped=True, cwd=HERE)
+        self._child.spawn([*(command or client_command(tls=tls)), *arguments], piped=True, cwd=HERE)
         self.command = ""
 
     def ask(self, command: str, *, deadline: float = 60, **arguments: float) -> Reply:

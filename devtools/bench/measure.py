@@ -50,6 +50,19 @@ class Meter:
         """Return the resident bytes."""
         return sum(resident_bytes(pid) for pid in self.pids)
 
+    def forget_peak(self) -> None:
+        """Let the next peak be one from now on."""
+        for pid in self.pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """Return the most bytes that were resident since the start, or since `forget_peak`."""
+        found = 0
+        for pid in self.pids:
+            status = Path(f"/proc/{pid}/status").read_text()
+            found += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+        return found
+
 
 def cores() -> tuple[set[int], set[int]]:
     """Choose the processors of the server, and those of load client and Redis. With one processor both are the same."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from devtools.bench.crowds import BYSTANDER_RATE
+from devtools.bench.publishing import FACTORS
 from devtools.bench.run import Results
 from devtools.bench.scenarios import PING_NORM
 from devtools.bench.servers import SERVERS
@@ -107,7 +109,10 @@ TABLES = (
         ),
         (
             Column("kb", "KB/idle connection", ratio=True),
+            Column("pending_kb", "KB with a ping pending"),
+            Column("token_kb", "KB with a token"),
             Column("handshake_us", "CPU us/handshake", ratio=True),
+            Column("token_handshake_us", "CPU us/handshake with a token"),
         ),
     ),
     Table(
@@ -198,6 +203,78 @@ TABLES = (
             Column("grown_kb", "with: KB grown"),
             Column("kernel_kb", "KB in the kernel"),
             Column("kept", "slow one kept (1) or closed (0)"),
+        ),
+    ),
+    Table(
+        "echo",
+        "From a client through Redis and back",
+        lambda r: (
+            f"{_size(r, 'crowd')} clients, each of which publishes on a channel of its own and gets it back, "
+            f"{_size(r, 'echo_rate')} messages/s in all. Latency is from the client's send to its read."
+        ),
+        (
+            Column("cpu_us", "CPU us/message", ratio=True),
+            Column("redis_us", "CPU of Redis us/message"),
+            Column("p50_us", "p50 ms", 1e3),
+            Column("p99_us", "p99 ms", 1e3),
+            Column("p999_us", "p99.9 ms", 1e3),
+        ),
+    ),
+    Table(
+        "overload",
+        "More than one core carries",
+        lambda r: (
+            f"The same clients publish without waiting for {r['sizes']['overload_seconds']:g} s: once, twice and four "
+            f"times what the server carried with {r['sizes']['crowd'] // 2:,} messages under way all the time. A "
+            "client whose socket takes no more publishes no more until it does. Deliveries are those within that time. "
+            "Lost is what did not come within two minutes after it. Memory is the highest during it."
+        ),
+        (
+            Column("carried", "carried, 1,000/s", 1e3),
+            *(Column(f"rate_{factor}", f"{factor}x: delivered, 1,000/s", 1e3) for factor in FACTORS),
+            Column("kept", "least of 2x and 4x / peak"),
+            *(Column(f"p99_{factor}_us", f"{factor}x: p99 ms", 1e3) for factor in FACTORS),
+            *(Column(f"withheld_{factor}", f"{factor}x: % not sent") for factor in FACTORS),
+            Column("closed", "clients disconnected"),
+            Column("lost", "messages lost"),
+            Column("grown_kb", "MB grown", 1024),
+        ),
+    ),
+    Table(
+        "return",
+        "A crowd that returns",
+        lambda r: (
+            f"{r['sizes']['returning'][0]:,} and {r['sizes']['returning'][1]:,} clients connect at once, on one "
+            "channel, to a server that has just started, with its default limits. The time is until each has had a message. A "
+            "client that is refused tries again when it is told to, or after a second. The bystander was connected "
+            f"before on another channel and gets {BYSTANDER_RATE} messages per second."
+        ),
+        tuple(
+            Column(f"{name}_{metric}", f"{name}: {title}", scale, ratio=metric in ("seconds", "cpu_us"))
+            for name in ("few", "many")
+            for metric, title, scale in (
+                ("seconds", "seconds", 1),
+                ("cpu_us", "CPU us/client", 1),
+                ("refused", "refusals", 1),
+                ("side_p50_us", "bystander p50 ms", 1e3),
+                ("side_p99_us", "bystander p99 ms", 1e3),
+                ("side_max_us", "bystander max ms", 1e3),
+            )
+        ),
+    ),
+    Table(
+        "tls",
+        "Paced fan-out over TLS",
+        lambda r: (
+            f"{_size(r, 'rate')} messages/s of {_size(r, 'size')} bytes to {_size(r, 'tls_crowd')} connections on one "
+            "channel, over TLS 1.3 (AES-256-GCM) that ends in the server."
+        ),
+        (
+            Column("cpu_us", "CPU us/delivery", ratio=True),
+            Column("p50_us", "p50 ms", 1e3),
+            Column("p99_us", "p99 ms", 1e3),
+            Column("p999_us", "p99.9 ms", 1e3),
+            Column("handshake_us", "CPU us/handshake, with TLS"),
         ),
     ),
 )

@@ -17,8 +17,9 @@ from typing import Any
 from devtools.bench.load import LoadError, client_command
 from devtools.bench.measure import Meter, cores
 from devtools.bench.paths import LOAD, PROJECT
-from devtools.bench.scenarios import HEAVY, NORMAL, QUICK, SCENARIOS, Bench
+from devtools.bench.scenarios import HEAVY, SCENARIOS
 from devtools.bench.servers import SERVERS, start_redis, versions
+from devtools.bench.sessions import NORMAL, QUICK, Bench
 from devtools.harness.reporting import save_json
 
 Results = dict[str, Any]

@@ -5,17 +5,17 @@ Each starts a fresh server, so that none inherits the memory of another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from devtools.bench.load import Load, LoadError, Reply
-from devtools.bench.measure import Meter, server_sockets
-from devtools.bench.redis_commands import ask, calls, load_script
-from devtools.bench.servers import QUIET_SECONDS, Running, Server, Start
-from devtools.harness.ports import free_port
-
-Values = dict[str, float]
+from devtools.bench.crowds import returning
+from devtools.bench.load import LoadError
+from devtools.bench.measure import server_sockets
+from devtools.bench.paths import TOKENS
+from devtools.bench.publishing import echo, overload
+from devtools.bench.redis_commands import calls
+from devtools.bench.servers import QUIET_SECONDS, Option, Server
+from devtools.bench.sessions import Bench, Values, latency
+from devtools.bench.web_tokens import write_tokens
 
 READS = ("XRANGE", "XREVRANGE")
 """The commands that a stream is read with."""
@@ -23,169 +23,8 @@ READS = ("XRANGE", "XREVRANGE")
 PING_NORM = 25
 """Seconds: the usual ping interval, to which the cost measured at a shorter one is converted."""
 
-
-@dataclass(frozen=True)
-class Sizes:
-    """Numbers and sizes.
-
-    Attributes:
-        size: Bytes of a message.
-        crowd: Connections on the one channel of most scenarios.
-        rate: Paced messages per second to the crowd.
-        paced: How many of them.
-        burst: Messages at once.
-        bursts: How often.
-        direct_rate: Messages per second, each to one connection.
-        direct_paced: How many of them.
-        direct_flat: How many without pacing.
-        each: Channels of a connection that has many.
-        idle: Connections opened to learn what one costs.
-        many: Connections of the largest crowd.
-        many_paced: How many messages go to the largest crowd.
-        ping: Seconds between pings.
-        pings: Seconds of watching them.
-        missed: Messages that each client of a crowd misses which comes back.
-        watching: Seconds of watching idle channels: as long as a sweep, so that each has its turn.
-        slow_size: Bytes of a message beside a slow reader: large enough to fill the kernel's buffers soon.
-        slow_paced: How many of them.
-        slow_rest: How many more of them, without pacing.
-    """
-
-    size: int = 100
-    crowd: int = 1000
-    rate: int = 25
-    paced: int = 75
-    burst: int = 200
-    bursts: int = 2
-    direct_rate: int = 2500
-    direct_paced: int = 4000
-    direct_flat: int = 40000
-    each: int = 20
-    idle: int = 2000
-    many: int = 10000
-    many_paced: int = 10
-    ping: int = 4
-    pings: int = 8
-    missed: int = 20
-    watching: int = 35
-    slow_size: int = 16384
-    slow_paced: int = 100
-    slow_rest: int = 250
-
-
-NORMAL = Sizes()
-QUICK = Sizes(
-    paced=25,
-    bursts=1,
-    direct_paced=2000,
-    direct_flat=15000,
-    idle=1000,
-    many=4000,
-    many_paced=5,
-    ping=2,
-    pings=4,
-    watching=8,
-    slow_paced=50,
-)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The servers and processors that all scenarios share.
-
-    Attributes:
-        sizes: Numbers and sizes.
-        redis_port: The port of Redis.
-        redis: Measures Redis.
-        server_cores: The processors of servers.
-        load_cores: The processors of load client and Redis.
-    """
-
-    sizes: Sizes
-    redis_port: int
-    redis: Meter
-    server_cores: set[int]
-    load_cores: set[int]
-
-    @contextmanager
-    def session(self, server: Server, *, ping: int = 0) -> Iterator[Session]:
-        """Start a server and a load client for it; end both afterwards."""
-        ask(self.redis_port, "FLUSHALL")
-        start = Start(free_port(), self.redis_port, ping)
-        running = Running(server, start, cores=self.server_cores)
-
-        def replace() -> Meter:
-            nonlocal running
-            running = running.successor(self.server_cores)
-            return Meter(running.child.pid)
-
-        try:
-            load = Load(
-                start.port,
-                publish=f"script:{load_script(self.redis_port)}" if server.publish == "script" else server.publish,
-                publish_port=start.port if server.takes_messages else self.redis_port,
-                flavour=server.flavour,
-                path=server.path,
-                channel=server.channel,
-                cores=self.load_cores,
-            )
-            try:
-                session = Session(self.sizes, load, Meter(running.child.pid), self.redis, start.port, replace)
-                yield session
-                if not running.child.is_running:
-                    raise LoadError(f"the server ended: {running.child.last_lines()}")
-            finally:
-                load.stop()
-        finally:
-            running.stop()
-
-
-@dataclass(frozen=True)
-class Session:
-    """A started server with its load client, its meter and that of Redis."""
-
-    sizes: Sizes
-    load: Load
-    meter: Meter
-    redis: Meter
-    port: int
-    replace_server: Callable[[], Meter]
-    """End the server, start another one in its place, and return its meter."""
-
-    def connect(self, n: int, *, channels: int = 1, first: int = 0, each: int = 1, slow: bool = False) -> Reply:
-        """Open connections, each on one of these channels and on those that follow it, `each` in all."""
-        return self.load.ask("connect", n=n, channels=channels, first=first, each=each, slow=int(slow), deadline=90)
-
-    def warm_up(self) -> None:
-        """Wait until every connection is subscribed, then warm up code paths and compilers."""
-        self.load.ask("sync")
-        self.load.ask("paced", rate=100, count=15, size=self.sizes.size)
-        self.settle()
-
-    def settle(self, seconds: float = 0.3) -> None:
-        """Wait until queues are empty."""
-        self.load.ask("idle", seconds=seconds)
-
-    def measured(self, command: str, **arguments: float) -> tuple[float, Reply]:
-        """Send a command; return the server's CPU seconds during it, and the reply."""
-        before = self.meter.cpu()
-        reply = self.load.ask(command, deadline=90, **arguments)
-        return self.meter.cpu() - before, reply
-
-    def per_delivery(self, command: str, **arguments: float) -> tuple[float, Reply]:
-        """Send a command; return the server's CPU microseconds per delivered message, and the reply."""
-        seconds, reply = self.measured(command, **arguments)
-        return seconds * 1e6 / max(1, reply["delivered"] + reply["side_delivered"]), reply
-
-    def finish(self) -> Reply:
-        """Check once more for late messages, then close everything."""
-        self.settle(0.1)
-        return self.load.ask("quit")
-
-
-def _latency(reply: Reply, prefix: str = "") -> Values:
-    latency = reply["latency"]
-    return {f"{prefix}{name}_us": float(latency[name]) for name in ("p50", "p99", "p999")}
+PENDING_SECONDS = 15
+"""Seconds within which every connection must have been pinged, less than any server waits for a pong."""
 
 
 def fanout(bench: Bench, server: Server) -> Values:
@@ -199,10 +38,23 @@ def fanout(bench: Bench, server: Server) -> Values:
         session.finish()
     return {
         "cpu_us": cost,
-        **_latency(reply),
+        **latency(reply),
         "last_p50_us": float(reply["complete"]["p50"]),
         "load_cpu_us": (reply["cpu"] - load_before) * 1e6 / reply["delivered"],
     }
+
+
+def tls(bench: Bench, server: Server) -> Values:
+    """Paced messages to 500 connections over TLS, which ends in the server."""
+    sizes = bench.sizes
+    with bench.session(server, options=frozenset({Option.TLS})) as session:
+        before = session.meter.cpu()
+        session.connect(sizes.tls_crowd)
+        handshake = (session.meter.cpu() - before) * 1e6 / sizes.tls_crowd
+        session.warm_up()
+        cost, reply = session.per_delivery("paced", rate=sizes.rate, count=sizes.paced, size=sizes.size)
+        session.finish()
+    return {"cpu_us": cost, **latency(reply), "handshake_us": handshake}
 
 
 def burst(bench: Bench, server: Server) -> Values:
@@ -246,13 +98,32 @@ def direct(bench: Bench, server: Server) -> Values:
         "all_paced_us": paced + redis_paced,
         "all_flat_us": flat + redis_flat,
         "rate": flat_reply["delivered"] / flat_reply["seconds"],
-        **_latency(reply),
+        **latency(reply),
     }
 
 
 def connections(bench: Bench, server: Server) -> Values:
-    """CPU of a handshake and memory of an idle connection."""
-    return _arrivals(bench, server, each=1)
+    """CPU of a handshake, and memory of an idle connection: also with a ping pending, and with a token."""
+    found = _arrivals(bench, server, each=1)
+    if server.waits_for_pongs and server.flavour != "sse":
+        found["pending_kb"] = _pending(bench, server)
+    if server.takes_tokens:
+        found |= {f"token_{name}": value for name, value in _arrivals(bench, server, each=1, tokens=True).items()}
+    return found
+
+
+def _pending(bench: Bench, server: Server) -> float:
+    """Return the KB of an idle connection that has been pinged, and has not answered yet."""
+    sizes = bench.sizes
+    with bench.session(server, ping=sizes.ping) as session:
+        session.connect(sizes.crowd)
+        session.settle()
+        memory = session.meter.memory()
+        session.connect(sizes.idle, silent=True)
+        for _ in range(4 * PENDING_SECONDS):
+            if session.load.ask("idle", seconds=0.25)["pinged"] >= sizes.idle:
+                return (session.meter.memory() - memory) / 1024 / sizes.idle
+    raise LoadError(f"some of {sizes.idle} connections were not pinged within {PENDING_SECONDS} s")
 
 
 def channels(bench: Bench, server: Server) -> Values:
@@ -260,9 +131,10 @@ def channels(bench: Bench, server: Server) -> Values:
     return _arrivals(bench, server, each=bench.sizes.each)
 
 
-def _arrivals(bench: Bench, server: Server, *, each: int) -> Values:
+def _arrivals(bench: Bench, server: Server, *, each: int, tokens: bool = False) -> Values:
     sizes = bench.sizes
-    with bench.session(server) as session:
+    credentials = write_tokens(TOKENS, sizes.crowd + sizes.idle) if tokens else None
+    with bench.session(server, tokens=credentials) as session:
         session.connect(sizes.crowd, each=each)  # warms up compilers and allocators
         session.settle()
         memory = session.meter.memory()
@@ -395,8 +267,8 @@ def slow(bench: Bench, server: Server) -> Values:
         established, kernel = server_sockets(session.port)
         session.finish()
     return {
-        **_latency(without, "without_"),
-        **_latency(beside, "with_"),
+        **latency(without, "without_"),
+        **latency(beside, "with_"),
         "p99_ratio": float(beside["latency"]["p99"]) / float(without["latency"]["p99"]),
         "calm_kb": calm / 1024,
         "grown_kb": grown / 1024,
@@ -419,10 +291,18 @@ SCENARIOS: dict[str, Scenario] = {
     "slow": slow,
     "idle_channels": idle_channels,
     "recovery": recovery,
+    "echo": echo,
+    "overload": overload,
+    "return": returning,
+    "tls": tls,
 }
 
-ALIASES: dict[str, tuple[str, ...]] = {"latency": ("fanout", "direct"), "idle": ("connections", "pings")}
+ALIASES: dict[str, tuple[str, ...]] = {
+    "latency": ("fanout", "direct"),
+    "idle": ("connections", "pings"),
+    "crowd": ("echo", "overload", "return", "tls"),
+}
 """Other names that `--only` accepts: latency is a by-product of two scenarios."""
 
-HEAVY = frozenset({"pings", "growth", "slow", "idle_channels"})
+HEAVY = frozenset({"pings", "growth", "slow", "idle_channels", "overload", "return"})
 """Scenarios that take long for each server; they run in every third round."""

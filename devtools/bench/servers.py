@@ -11,18 +11,21 @@ import os
 import platform
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from devtools.bench.paths import (
     CACHE,
     CENTRIFUGO,
+    CERTIFICATE,
     KERNEL_PRICE,
     LOGS,
     NODE_MODULES,
@@ -32,8 +35,18 @@ from devtools.bench.paths import (
     VENV_PYTHON,
 )
 from devtools.bench.setup import CENTRIFUGO_MODULE, nginx_paths
+from devtools.bench.web_tokens import SECRET
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.redis_server import NO_SERVER, RedisServer, find_server, server_of_wheel
+
+
+class Option(Enum):
+    """A difference from the ordinary start of a server."""
+
+    PUBLISHING = "clients may publish on their channels"
+    TLS = "TLS ends in the server"
+    TOKENS = "clients may send tokens"
+    DEFAULTS = "no limit is set otherwise than by default"
 
 
 @dataclass(frozen=True)
@@ -44,15 +57,25 @@ class Start:
         port: The port to listen on.
         redis_port: The port of Redis.
         ping: Seconds between two pings of a connection, 0 for none.
+        options: Differences from the ordinary start.
+        publish_port: Where a server takes messages by HTTP without TLS while clients have TLS; 0 if at `port`.
     """
 
     port: int
     redis_port: int
     ping: int
+    options: frozenset[Option] = frozenset()
+    publish_port: int = 0
 
 
-ORDINARY = frozenset({"fanout", "burst", "direct", "connections", "pings", "growth", "slow"})
+ORDINARY = frozenset({"fanout", "burst", "direct", "connections", "pings", "growth", "slow", "return"})
 """The scenarios that every server takes part in."""
+
+PUBLISHING = frozenset({"echo", "overload"})
+"""The scenarios of servers whose clients can publish."""
+
+SECURE = frozenset({"tls"})
+"""The scenario of servers that speak TLS."""
 
 API_KEY = "bench"
 """The key of Centrifugo's server API."""
@@ -85,6 +108,8 @@ class Server:
         flavour: The protocol of subscribers: "ws", "socketio", "sse" or "centrifugo". Messages of the last are JSON.
         ready: Request target that answers 200 when the server is ready, if it has one.
         scenarios: The scenarios that it takes part in.
+        takes_tokens: True if its clients can send a token as their credential.
+        waits_for_pongs: True if it keeps a connection that leaves one ping unanswered for a while.
     """
 
     name: str
@@ -99,6 +124,8 @@ class Server:
     flavour: str = "ws"
     ready: str = ""
     scenarios: frozenset[str] = ORDINARY
+    takes_tokens: bool = False
+    waits_for_pongs: bool = True
 
     @property
     def takes_messages(self) -> bool:
@@ -107,7 +134,12 @@ class Server:
 
 
 def _arguments(start: Start) -> list[str]:
-    return [str(start.port), str(start.redis_port), str(start.ping)]
+    words = [str(start.port), str(start.redis_port), str(start.ping)]
+    if Option.PUBLISHING in start.options:
+        words.append("publish")
+    if Option.TLS in start.options:
+        words.append(f"tls={CERTIFICATE}")
+    return words
 
 
 def _twistd() -> Path:
@@ -124,12 +156,19 @@ def _check_wsrelay() -> str:
 
 
 def _wsrelay_environment(start: Start) -> dict[str, str]:
-    environment = {
-        "REDIS_URL": f"redis://127.0.0.1:{start.redis_port}",
-        "PORT": str(start.port),
+    environment = {"REDIS_URL": f"redis://127.0.0.1:{start.redis_port}"}
+    if Option.TLS in start.options:
+        environment["WSRELAY_LISTEN_TLS"] = f"tcp:{start.port}:interface=127.0.0.1"
+        environment["WSRELAY_TLS_CERTIFICATES"] = str(CERTIFICATE)
+    else:
+        environment["PORT"] = str(start.port)
+    if Option.DEFAULTS not in start.options:
         # Thousands of handshakes come at once to be measured; no other server limits them either.
-        "WSRELAY_MAX_HANDSHAKES_PER_SECOND": "0",
-    }
+        environment["WSRELAY_MAX_HANDSHAKES_PER_SECOND"] = "0"
+    if Option.PUBLISHING in start.options:
+        environment["WSRELAY_PUBLISH"] = "b*"
+    if Option.TOKENS in start.options:
+        environment["WSRELAY_TOKEN_KEYS"] = SECRET
     if start.ping:
         environment["WSRELAY_PING_INTERVAL_SECONDS"] = str(start.ping)
     return environment
@@ -153,6 +192,7 @@ def _wsrelay(name: str, title: str, **differences: Any) -> Server:
         lambda start: [str(_twistd()), "--nodaemon", "--pidfile=", "wsrelay"],
         check=_check_wsrelay,
         ready="/readyz",
+        takes_tokens=True,
         **{"environment": _wsrelay_environment, **differences},
     )
 
@@ -197,7 +237,19 @@ def _nginx(start: Start) -> list[str]:
     folder = CACHE / "nginx-run"
     folder.mkdir(exist_ok=True)
     text = (PEERS / "nchan.conf").read_text()
-    names = {"MODULE": module, "DIR": folder, "PORT": start.port, "PING": start.ping}
+    names = {
+        "MODULE": module,
+        "DIR": folder,
+        "PORT": start.port,
+        "PING": start.ping,
+        "SSL": "ssl" if Option.TLS in start.options else "",
+        "MORE": "",
+    }
+    if Option.TLS in start.options:
+        names["MORE"] = (
+            f"listen 127.0.0.1:{start.publish_port}; ssl_protocols TLSv1.3; "
+            f"ssl_certificate {CERTIFICATE}; ssl_certificate_key {CERTIFICATE};"
+        )
     for name, value in names.items():
         text = text.replace(f"@{name}@", str(value))
     if os.geteuid() == 0:
@@ -227,6 +279,22 @@ def _centrifugo_environment(start: Start) -> dict[str, str]:
         "HEALTH_ENABLED": "true",
         "USAGE_STATS_DISABLED": "true",
     }
+    channels = "CHANNEL_WITHOUT_NAMESPACE_ALLOW"
+    if Option.PUBLISHING in start.options:
+        settings |= {
+            f"{channels}_PUBLISH_FOR_CLIENT": "true",
+            f"{channels}_PUBLISH_FOR_ANONYMOUS": "true",
+        }
+    if Option.TLS in start.options:
+        settings |= {
+            "HTTP_SERVER_TLS_ENABLED": "true",
+            "HTTP_SERVER_TLS_CERT_PEM": CERTIFICATE,
+            "HTTP_SERVER_TLS_KEY_PEM": CERTIFICATE,
+            # The API and the health check are on a port of their own, without TLS.
+            "HTTP_SERVER_INTERNAL_PORT": start.publish_port,
+        }
+    if Option.TOKENS in start.options:
+        settings["CLIENT_TOKEN_HMAC_SECRET_KEY"] = SECRET
     return {f"CENTRIFUGO_{name}": str(value) for name, value in settings.items()}
 
 
@@ -242,6 +310,8 @@ def _centrifugo(name: str, title: str, **differences: Any) -> Server:
         path="/connection/websocket",
         flavour="centrifugo",
         ready="/health",
+        takes_tokens=True,
+        waits_for_pongs=False,
         **differences,
     )
 
@@ -249,7 +319,7 @@ def _centrifugo(name: str, title: str, **differences: Any) -> Server:
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
-        _wsrelay("wsrelay", "wsrelay", scenarios=ORDINARY | {"idle_channels"}),
+        _wsrelay("wsrelay", "wsrelay", scenarios=ORDINARY | PUBLISHING | SECURE | {"idle_channels"}),
         _wsrelay(
             "wsrelay-history",
             "wsrelay, history (XADD)",
@@ -279,7 +349,7 @@ SERVERS: dict[str, Server] = {
             environment=_centrifugo_dialect_environment,
             path="/connection/websocket",
             flavour="centrifugo",
-            scenarios=frozenset({"fanout", "burst", "direct", "connections", "channels", "pings", "slow"}),
+            scenarios=ORDINARY | PUBLISHING | SECURE | {"channels", "idle_channels"},
         ),
         _wsrelay(
             "wsrelay-centrifugo-history",
@@ -317,6 +387,7 @@ SERVERS: dict[str, Server] = {
             _on_node("ws_loop.js"),
             check=_node_has("ws"),
             environment=_node_environment,
+            scenarios=ORDINARY | PUBLISHING | SECURE,
         ),
         Server(
             "socketio",
@@ -327,6 +398,7 @@ SERVERS: dict[str, Server] = {
             environment=_node_environment,
             path="/socket.io/?EIO=4&transport=websocket&channel=b%d",
             flavour="socketio",
+            scenarios=ORDINARY | PUBLISHING,
         ),
         Server(
             "websockets",
@@ -334,6 +406,7 @@ SERVERS: dict[str, Server] = {
             "python",
             _in_venv("websockets_broadcast.py"),
             check=_venv_has("websockets", "uvloop", "redis"),
+            scenarios=ORDINARY | PUBLISHING | SECURE,
         ),
         Server(
             "picows",
@@ -341,6 +414,8 @@ SERVERS: dict[str, Server] = {
             "python",
             _in_venv("picows_loop.py"),
             check=_venv_has("picows", "uvloop", "redis"),
+            scenarios=ORDINARY | PUBLISHING | SECURE,
+            waits_for_pongs=False,
         ),
         Server(
             "nchan",
@@ -350,13 +425,14 @@ SERVERS: dict[str, Server] = {
             check=lambda: "" if nginx_paths() else "nginx with the nchan module is not installed",
             channel="/pub/b%d",
             publish="http",
+            scenarios=ORDINARY | SECURE,
         ),
         _centrifugo(
             "centrifugo",
             "Centrifugo, its HTTP API",
             channel="b%d",
             publish=f"api:{API_KEY}",
-            scenarios=ORDINARY | {"channels"},
+            scenarios=ORDINARY | PUBLISHING | SECURE | {"channels", "idle_channels"},
         ),
         _centrifugo(
             "centrifugo-redis",
@@ -390,8 +466,13 @@ class Running:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 15
-        url = f"http://127.0.0.1:{self.start.port}{self.server.ready}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        is_secure = Option.TLS in self.start.options and not self.start.publish_port
+        url = f"http{'s' * is_secure}://127.0.0.1:{self.start.publish_port or self.start.port}{self.server.ready}"
+        anyone = ssl.create_default_context()
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=anyone)
+        )
         while time.monotonic() < deadline and self.child.is_running:
             try:
                 with opener.open(url, timeout=2) as response:

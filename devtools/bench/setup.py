@@ -18,6 +18,7 @@ from pathlib import Path
 from devtools.bench.paths import (
     CACHE,
     CENTRIFUGO,
+    CERTIFICATE,
     HERE,
     KERNEL_PRICE,
     LOAD,
@@ -26,6 +27,7 @@ from devtools.bench.paths import (
     PEERS,
     PROJECT,
     RELAY_VENV,
+    SECURE_LOAD,
     VENV,
     VENV_PYTHON,
 )
@@ -62,8 +64,8 @@ def _run(
     return done.stdout
 
 
-def compile_c(source: Path, target: Path) -> None:
-    """Compile one C program unless it is newer than its source."""
+def compile_c(source: Path, target: Path, *flags: str) -> None:
+    """Compile one C program, with flags of the compiler, unless it is newer than its source."""
     if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
         return
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -71,7 +73,21 @@ def compile_c(source: Path, target: Path) -> None:
         raise SetupError("there is no C compiler")
     if not sys.platform.startswith("linux"):
         raise SetupError("the C programs need epoll, that is Linux")
-    _run([compiler, "-O2", "-o", str(target), str(source)])
+    _run([compiler, "-O2", "-o", str(target), str(source), *flags])
+
+
+def make_certificate() -> None:
+    """Make a key and its certificate, in one file, for servers in which TLS ends."""
+    if CERTIFICATE.exists():
+        return
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+    key, certificate = CACHE / "key.part", CACHE / "certificate.part"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    _run(["openssl", "req", "-x509", *curve, *files, *names])
+    CERTIFICATE.write_text(key.read_text() + certificate.read_text())
+    for part in (key, certificate):
+        part.unlink()
 
 
 def _stamped(stamp: Path, content: str) -> bool:
@@ -88,7 +104,8 @@ def make_relay_environment() -> None:
     """Make the environment of the relay from requirements.txt alone. The relay is installed editable."""
     stamp = RELAY_VENV / "stamp"
     requirements = "\n".join([*_pins().values(), ""])
-    content = hashlib.sha256((sys.version + requirements).encode()).hexdigest()
+    # The paths in an environment are absolute: a cache that was copied from another checkout would run the relay there.
+    content = hashlib.sha256((sys.version + str(PROJECT) + requirements).encode()).hexdigest()
     if _stamped(stamp, content):
         return
     shutil.rmtree(RELAY_VENV, ignore_errors=True)
@@ -198,6 +215,8 @@ def install_centrifugo() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     "load": lambda: compile_c(HERE / "load.c", LOAD),
+    "load_tls": lambda: compile_c(HERE / "load.c", SECURE_LOAD, "-DWITH_TLS", "-lssl", "-lcrypto"),
+    "certificate": make_certificate,
     "kernel_price": lambda: compile_c(PEERS / "kernel_price.c", KERNEL_PRICE),
     "relay": make_relay_environment,
     "python": make_venv,
