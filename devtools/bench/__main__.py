@@ -27,7 +27,8 @@ read a plain PUBLISH).  In Centrifugo's protocol they are JSON objects of the sa
 itself, the load client and Redis share another.  Servers take turns within a round.  The figure that counts is
 the server's CPU time per delivered message, as a ratio to another server of the same run: it varies less than
 wall time, and depends little on other load.  Every message is checked: one that is lost, doubled or out of order
-fails the run.  No WebSocket compression is asked for.
+fails the run.  No WebSocket compression is asked for.  While a run goes on it says what is done, and about how
+long the rest takes.
 """
 
 EPILOG = """\
@@ -38,9 +39,10 @@ scenarios:
 {scenarios}
 
 examples:
-  python -m devtools.bench run                              everything, twenty minutes, tables at the end
+  python -m devtools.bench run                              everything, more than an hour, tables at the end
   python -m devtools.bench run --quick                      one short round, to see that everything works
   python -m devtools.bench run --only fanout,burst --peers wsrelay,c,ws --rounds 5
+  python -m devtools.bench run --only crowd                 the tables of clients that publish, that return, and of TLS
   python -m devtools.bench compare devtools/bench/results/A.json devtools/bench/results/B.json
   python -m devtools.bench report devtools/bench/results/A.json      the tables again, as Markdown
   python -m devtools.bench plot devtools/bench/results/A.json docs/performance.png
@@ -85,11 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("run", help="measure, print tables, write JSON")
     runs.add_argument("--quick", action="store_true", help="one round of smaller scenarios")
     runs.add_argument(
-        "--only", action=_names(list(SCENARIOS), ALIASES), default=list(SCENARIOS), help="scenarios, by comma"
+        "--only",
+        action=_names(list(SCENARIOS), ALIASES),
+        default=list(SCENARIOS),
+        help="scenarios, by comma: each makes the table of its name",
     )
     runs.add_argument("--peers", action=_names(list(SERVERS), {}), default=list(SERVERS), help="servers, by comma")
     runs.add_argument("--rounds", type=int, help="how often (3; with --quick 1); tables show the median")
-    runs.add_argument("--minutes", type=float, default=30, help="stop after this long, even if unfinished (30)")
+    runs.add_argument("--minutes", type=float, default=150, help="stop after this long, even if unfinished (150)")
     runs.add_argument(
         "--out", type=Path, metavar="FILE", help="the JSON to write (devtools/bench/results/DATE-COMMIT.json)"
     )

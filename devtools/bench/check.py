@@ -10,6 +10,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from devtools.bench import load
@@ -82,10 +83,12 @@ RULES: dict[str, tuple[bool, Callable[[int, bytes], bytes]]] = {
     "more fields, cut": (False, lambda number, payload: frame(payload.replace(b"}}}}", b'},"offset":1}}'))),
     "other channel": (False, lambda number, payload: frame(payload.replace(b'"b0"', b'"b1"'))),
     "error": (False, lambda number, payload: frame(payload)),
+    "busy": (False, lambda number, payload: frame(payload)),
 }
 """For each behaviour: True if it is correct, and the bytes for the n-th message.
 
 Those from "joined" on are of Centrifugo's protocol. With "error" a subscription is refused.
+With "busy", of every protocol, the third and the fourth connection are answered 503.
 """
 
 
@@ -100,6 +103,7 @@ class Way:
         message: Makes what a subscriber is sent of what was published.
         reply: What is replied to a publication.
         rules: The behaviours that are tried with it.
+        echoes: True if clients publish through their connections, and the server sends it back to them.
     """
 
     publish: str
@@ -108,6 +112,7 @@ class Way:
     message: Callable[[bytes], bytes]
     reply: bytes
     rules: tuple[str, ...]
+    echoes: bool = False
 
 
 _SWITCHING = f"101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}"
@@ -129,7 +134,8 @@ _ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"result":{}}'
 
 
 WAYS = {
-    "PUBLISH": Way("redis", "ws", _SWITCHING, bytes, b":1\r\n", _ALL),
+    "PUBLISH": Way("redis", "ws", _SWITCHING, bytes, b":1\r\n", (*_ALL, "busy")),
+    "echo": Way("redis", "ws", _SWITCHING, bytes, b":1\r\n", _FEW, echoes=True),
     "objects": Way("redis", "centrifugo", _SWITCHING, _push, b":1\r\n", (*_ALL, *_OBJECTS)),
     "Protobuf": Way("protobuf", "centrifugo", _SWITCHING, _protobuf_push, b":1\r\n", _FEW),
     "API": Way("api:secret", "centrifugo", _SWITCHING, _push, _ACCEPTED, _FEW),
@@ -172,23 +178,40 @@ async def read_command(reader: asyncio.StreamReader, line: bytes) -> bytes:
     return payload
 
 
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """Return the payload of a frame of the load client, which masks with zeros."""
+    length = (await reader.readexactly(2))[1] & 127
+    if length == 126:
+        length = int.from_bytes(await reader.readexactly(2), "big")
+    return (await reader.readexactly(4 + length))[4:]
+
+
 async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
     """Serve with a rule, and be the Redis in front of it."""
     writers: list[asyncio.StreamWriter] = []
-    count = 0
+    count = requests = 0
 
     async def subscriber(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count, requests
         try:
             await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
+            return
+        requests += 1
+        if rule == "busy" and requests in (3, 4):
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n")
             return
         confirmation = 'event: subscribed\ndata: {"channel":"b0"}\n\n' if way.flavour == "sse" else ""
         writer.write(f"HTTP/1.1 {way.head}\r\n\r\n{confirmation}".encode())
         if way.flavour == "centrifugo":
             await confirm_commands(reader, writer, is_refused=rule == "error")
         writers.append(writer)
-        while await reader.read(4096):
-            pass
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                payload = await read_frame(reader)
+                if way.echoes:
+                    await send([writer], RULES[rule][1](count, payload))
+                    count += 1
 
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
@@ -200,20 +223,24 @@ async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
             if way.flavour == "sse":
                 data = event(data)
             count += not probe
-            for each in writers:
-                pieces: Iterator[bytes] = (data[i : i + 1] for i in range(len(data)))
-                for piece in pieces if rule == "byte by byte" else [data]:
-                    each.write(piece)
-                    await each.drain()
+            await send(writers, data)
             writer.write(way.reply)
+
+    async def send(targets: list[asyncio.StreamWriter], data: bytes) -> None:
+        for each in targets:
+            pieces: Iterator[bytes] = (data[i : i + 1] for i in range(len(data)))
+            for piece in pieces if rule == "byte by byte" else [data]:
+                each.write(piece)
+                await each.drain()
 
     await asyncio.start_server(subscriber, "127.0.0.1", port)
     await asyncio.start_server(redis, "127.0.0.1", publish_port)
     await asyncio.Event().wait()
 
 
-def passes(name: str, rule: str, command: list[str], *, deadline: float = 4) -> str:
-    """Run the client against a server with a rule, for at most `deadline` seconds; return its error, if any."""
+@contextmanager
+def client_of(name: str, rule: str, command: list[str]) -> Iterator[load.Load]:
+    """Run a client for a server with a rule."""
     way = WAYS[name]
     server_cores, load_cores = cores()
     port, publish_port = free_port(), free_port()
@@ -233,17 +260,26 @@ def passes(name: str, rule: str, command: list[str], *, deadline: float = 4) -> 
             command=command,
         )
         try:
-            client.ask("connect", n=3)
-            client.ask("sync")
-            client.ask("paced", rate=400, count=40, size=300, deadline=deadline)
-            client.ask("idle", seconds=0.1)
-            client.ask("quit")
-        except load.LoadError as error:
-            return str(error)
+            yield client
         finally:
             client.stop()
     finally:
         server.close()
+
+
+def passes(name: str, rule: str, command: list[str], *, deadline: float = 4) -> str:
+    """Run the client against a server with a rule, for at most `deadline` seconds; return its error, if any."""
+    is_echo = WAYS[name].echoes
+    with client_of(name, rule, command) as client:
+        try:
+            # What a connection publishes comes back to itself alone.
+            client.ask("connect", n=1 if is_echo else 3)
+            client.ask("sync")
+            client.ask("echo" if is_echo else "paced", rate=400, count=40, size=300, deadline=deadline)
+            client.ask("idle", seconds=0.1)
+            client.ask("quit")
+        except load.LoadError as error:
+            return str(error)
     return ""
 
 
@@ -256,6 +292,8 @@ def check() -> int:
     wrong = 0
     for language, command in clients.items():
         for name, way in WAYS.items():
+            if way.echoes and language == "Python":
+                continue
             for rule in way.rules:
                 error_text = passes(name, rule, command)
                 verdict = "correct" if RULES[rule][0] is not bool(error_text) else "WRONG"

@@ -1,6 +1,7 @@
 """The load client in Python, for machines without a C compiler.
 
-It speaks the same language as `load.c` (see the comment at its beginning) and checks the same things.  It
+It speaks the same language as `load.c` (see the comment at its beginning), but for echo, offer, arrive and TLS, for
+which it is too slow, and checks the same things.  It
 costs several times as much per message, so latency and rates measured with it are its own rather than the
 server's; the server's CPU time and memory stay meaningful.
 """
@@ -42,6 +43,9 @@ class Connection:
     pending: bytes = b""
     fragments: list[bytes] = field(default_factory=list)
     position: bytes = b""
+    silent: bool = False
+    pinged: bool = False
+    token: str = ""
 
 
 def command(*words: bytes) -> bytes:
@@ -81,13 +85,16 @@ class Client:
         self.publisher.setblocking(False)
         self.epoll.register(self.publisher, select.EPOLLIN)
         self.connections: list[Connection] = []
+        self.tokens: list[str] = []
         self.by_fd: dict[int, Connection] = {}
         self.sequence: dict[int, int] = {}
         self.subscribers: dict[int, int] = {}
         self.out = bytearray()
         self.replies, self.is_content = b"", False
         self.failure = ""
-        self.counts = dict.fromkeys(("lost", "late", "malformed", "unheard", "pings", "frames", "bytes", "open"), 0)
+        self.counts = dict.fromkeys(
+            ("lost", "late", "malformed", "unheard", "pings", "pinged", "frames", "bytes", "open"), 0
+        )
         self.opening = 0
         self.side_channel = -1
         self.size = 0
@@ -190,9 +197,18 @@ class Client:
         length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
         one.sock.send(bytes([0x80 | opcode]) + length + bytes(4) + payload)
 
+    def pong(self, one: Connection, opcode: int, payload: bytes) -> None:
+        """Answer a ping, unless this connection answers none."""
+        self.counts["pings"] += 1
+        if not one.silent:
+            self.send_frame(one, opcode, payload)
+        elif not one.pinged:
+            one.pinged = True
+            self.counts["pinged"] += 1
+
     def send_commands(self, one: Connection) -> None:
         """Connect, and subscribe to all channels, in one frame."""
-        commands: list[dict[str, Any]] = [{"id": 1, "connect": {}}]
+        commands: list[dict[str, Any]] = [{"id": 1, "connect": {"token": one.token} if one.token else {}}]
         for number in range(one.each):
             commands.append({"id": number + 2, "subscribe": {"channel": f"b{one.channel + number}"}})
         self.send_frame(one, 1, "\n".join(map(json.dumps, commands)).encode())
@@ -213,8 +229,7 @@ class Client:
     def on_object(self, one: Connection, line: bytes) -> None:
         """Handle one object of Centrifugo's protocol: a ping, a reply, or a push."""
         if line == b"{}":
-            self.counts["pings"] += 1
-            self.send_frame(one, 1, line)
+            self.pong(one, 1, line)
             return
         try:
             document = json.loads(line)
@@ -250,8 +265,7 @@ class Client:
             return
         if self.flavour == "socketio":
             if payload[:1] == b"2":
-                self.counts["pings"] += 1
-                self.send_frame(one, 1, b"3")
+                self.pong(one, 1, b"3")
                 return
             if one.state != "open":
                 if payload[:1] == b"0":
@@ -384,8 +398,7 @@ class Client:
         if first & 0x70 or opcode in (3, 4, 5, 6, 7) or opcode > 10:
             self.counts["malformed"] += 1
         elif opcode == 9:
-            self.counts["pings"] += 1
-            self.send_frame(one, 10, payload)
+            self.pong(one, 10, payload)
         elif opcode == 8:
             self.fail("a connection was closed by the server's close frame")
         elif opcode < 3:
@@ -410,6 +423,8 @@ class Client:
             if one.state == "connecting":
                 target = self.path.replace("%d", str(one.channel))
                 lines = [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
+                if one.token and self.flavour != "centrifugo":
+                    lines += [f"Authorization: Bearer {one.token}"]
                 if self.flavour == "sse":
                     lines += ["Accept: text/event-stream"]
                     lines += [f"Last-Event-ID: {one.position.decode()}"] if one.position else []
@@ -424,9 +439,11 @@ class Client:
 
     # --- commands
 
-    def start_connection(self, channel: int, slow: bool, each: int) -> None:
+    def start_connection(self, channel: int, slow: bool, each: int, silent: bool) -> None:
         """Begin to open one connection."""
-        one = Connection(socket.socket(), channel, slow, each)
+        one = Connection(socket.socket(), channel, slow, each, silent=silent)
+        if self.tokens:
+            one.token = self.tokens[len(self.connections) % len(self.tokens)]
         self.connections.append(one)
         self.start(one, len(self.connections))
 
@@ -445,13 +462,21 @@ class Client:
         self.opening += 1
 
     def connect(
-        self, deadline: int, *, n: int, channels: int = 1, first: int = 0, each: int = 1, slow: int = 0
+        self,
+        deadline: int,
+        *,
+        n: int,
+        channels: int = 1,
+        first: int = 0,
+        each: int = 1,
+        slow: int = 0,
+        silent: int = 0,
     ) -> tuple[int, int]:
         """Open connections."""
         target, started = self.counts["open"] + n, 0
         while self.counts["open"] < target and not self.broken(deadline):
             while self.opening < 32 and started < n:
-                self.start_connection(first + started % channels, bool(slow), each)
+                self.start_connection(first + started % channels, bool(slow), each, bool(silent))
                 started += 1
             self.turn(deadline)
         if self.counts["open"] < target:
@@ -598,10 +623,16 @@ class Client:
 
 def main() -> int:
     """Execute commands until `quit`."""
-    port, publish, publish_port, flavour, path, channel = sys.argv[1:]
+    port, publish, publish_port, flavour, path, channel, *options = sys.argv[1:]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     client = Client(int(port), publish, int(publish_port), flavour, path, channel)
+    for option in options:
+        if not option.startswith("tokens="):
+            print(f"{option} needs the compiled load client", file=sys.stderr)
+            return 2
+        with open(option.removeprefix("tokens=")) as file:
+            client.tokens = file.read().split()
     for line in sys.stdin:
         print(json.dumps(client.do(line)), flush=True)
         if line.startswith("quit"):

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from devtools.bench.figures import middle
 from devtools.bench.paths import PROJECT, VENV_PYTHON
-from devtools.bench.report import middle
 from devtools.bench.run import Results
 from devtools.bench.servers import SERVERS
 

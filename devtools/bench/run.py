@@ -17,7 +17,8 @@ from typing import Any
 from devtools.bench.load import LoadError, client_command
 from devtools.bench.measure import Meter, cores
 from devtools.bench.paths import LOAD, PROJECT
-from devtools.bench.scenarios import HEAVY, SCENARIOS
+from devtools.bench.progress import Progress, Step
+from devtools.bench.scenarios import HEAVY, HEAVY_ROUNDS, NEEDS, SCENARIOS
 from devtools.bench.servers import SERVERS, start_redis, versions
 from devtools.bench.sessions import NORMAL, QUICK, Bench
 from devtools.harness.reporting import save_json
@@ -80,6 +81,36 @@ def _check_time(started: float, minutes: float) -> None:
         raise TimeoutError(f"{minutes:g} minutes are over; the rest is not measured")
 
 
+def plan(scenarios: Sequence[str], servers: Sequence[str], rounds: int, missing: dict[str, str]) -> list[Step]:
+    """Return the measurements of a run in their order.
+
+    Servers take turns within a round, in changing order, so that a noisy minute affects all.
+    """
+    steps = []
+    for number in range(rounds):
+        shift = number % len(servers) if servers else 0
+        turns = [*servers[shift:], *servers[:shift]]
+        for scenario in scenarios:
+            if scenario in missing or (scenario in HEAVY and number % HEAVY_ROUNDS):
+                continue
+            steps += [Step(number, scenario, name) for name in turns if scenario in SERVERS[name].scenarios]
+    return steps
+
+
+def _servers(progress: Progress, scenario: str) -> list[str]:
+    return list(dict.fromkeys(step.server for step in progress.left if step.scenario == scenario))
+
+
+def scenarios_missing(scenarios: Sequence[str], reasons: dict[str, str]) -> dict[str, str]:
+    """Return the scenarios that this machine cannot measure, with the reason."""
+    missing: dict[str, str] = {}
+    for scenario in scenarios:
+        for path, part in NEEDS.get(scenario, ()):
+            if not path.exists():
+                missing[scenario] = f"there is no {path.name} ({reasons.get(part, 'see the set-up')})"
+    return missing
+
+
 def run(
     *,
     scenarios: Sequence[str],
@@ -93,6 +124,7 @@ def run(
     """Measure, and return the results; their entry "failures" lists what failed."""
     sizes = QUICK if quick else NORMAL
     able, missing = select(peers, reasons)
+    missing |= scenarios_missing(scenarios, reasons)
     server_cores, load_cores = cores()
     os.sched_setaffinity(0, load_cores)  # this process only waits, on another core than the server
     results: Results = {
@@ -117,30 +149,28 @@ def run(
     ticks = _busy()
     redis = start_redis(load_cores)
     bench = Bench(sizes, redis.port, Meter(redis.pid), server_cores, load_cores)
-    broken: set[tuple[str, str]] = set()
+    progress = Progress(plan(scenarios, able, rounds, missing))
+    for scenario in scenarios:
+        say(f"table of {scenario}: --only {scenario}: {', '.join(_servers(progress, scenario)) or 'nothing'}")
+    say(progress.text())
     try:
-        for number in range(rounds):
-            for scenario in scenarios:
-                if scenario in HEAVY and number % 3:
-                    continue
-                # Servers take turns within a round, in changing order, so that a noisy minute affects all.
-                shift = number % len(able) if able else 0
-                for name in able[shift:] + able[:shift]:
-                    if (scenario, name) in broken or scenario not in SERVERS[name].scenarios:
-                        continue
-                    _check_time(started, minutes)
-                    begun = time.monotonic()
-                    try:
-                        values = SCENARIOS[scenario](bench, SERVERS[name])
-                    except (LoadError, TimeoutError, OSError) as error:
-                        broken.add((scenario, name))
-                        failures.append(f"{scenario}, {name}: {error}")
-                        say(f"FAILED {failures[-1]}")
-                        continue
-                    results["values"][scenario][name].append({"round": number, **values})
-                    figures = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-                    seconds = time.monotonic() - begun
-                    say(f"round {number + 1}/{rounds}  {scenario:<11} {name:<10} {seconds:4.1f} s  {figures}")
+        while progress.left:
+            step = progress.left[0]
+            _check_time(started, minutes)
+            begun = time.monotonic()
+            try:
+                values = SCENARIOS[step.scenario](bench, SERVERS[step.server])
+            except (LoadError, TimeoutError, OSError) as error:
+                failures.append(f"{step.scenario}, {step.server}: {error}")
+                say(f"FAILED {failures[-1]}")
+                progress.drop(step.scenario, step.server)
+                continue
+            results["values"][step.scenario][step.server].append({"round": step.number, **values})
+            seconds = time.monotonic() - begun
+            progress.done(step, seconds)
+            figures = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+            say(f"round {step.number + 1}/{rounds}  {step.scenario:<11} {step.server:<10} {seconds:4.1f} s  {figures}")
+            say(f"    {progress.text()}")
     except (TimeoutError, KeyboardInterrupt) as error:
         failures.append(str(error) or "interrupted")
         say(f"STOPPED {failures[-1]}")

@@ -6,11 +6,12 @@ Each starts a fresh server, so that none inherits the memory of another.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from devtools.bench.crowds import returning
 from devtools.bench.load import LoadError
 from devtools.bench.measure import server_sockets
-from devtools.bench.paths import TOKENS
+from devtools.bench.paths import CERTIFICATE, LOAD, SECURE_LOAD, TOKENS
 from devtools.bench.publishing import echo, overload
 from devtools.bench.redis_commands import calls
 from devtools.bench.servers import QUIET_SECONDS, Option, Server
@@ -306,3 +307,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 HEAVY = frozenset({"pings", "growth", "slow", "idle_channels", "overload", "return"})
 """Scenarios that take long for each server; they run in every third round."""
+
+HEAVY_ROUNDS = 3
+
+_COMPILED = ((LOAD, "load"),)
+
+NEEDS: dict[str, tuple[tuple[Path, str], ...]] = {
+    "echo": _COMPILED,
+    "overload": _COMPILED,
+    "return": _COMPILED,
+    "tls": ((SECURE_LOAD, "load_tls"), (CERTIFICATE, "certificate")),
+}
+"""The files that a scenario needs, with the part of the set-up that makes each.
+
+The load client in Python is too slow for them, and has no TLS.
+"""

@@ -5,6 +5,7 @@ All differences between them are in this table; the scenarios treat all servers 
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -34,7 +35,7 @@ from devtools.bench.paths import (
     VENV,
     VENV_PYTHON,
 )
-from devtools.bench.setup import CENTRIFUGO_MODULE, nginx_paths
+from devtools.bench.setup import CENTRIFUGO_MODULE, nginx_paths, wrong_in_relay_environment
 from devtools.bench.web_tokens import SECRET
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.redis_server import NO_SERVER, RedisServer, find_server, server_of_wheel
@@ -128,6 +129,11 @@ class Server:
     waits_for_pongs: bool = True
 
     @property
+    def is_peer(self) -> bool:
+        """True if this is another server than the relay, published to as its applications do."""
+        return self.part != "relay" and self.publish != "protobuf"
+
+    @property
     def takes_messages(self) -> bool:
         """True if messages come to the server itself, by HTTP, and not by way of Redis."""
         return self.publish.partition(":")[0] in ("http", "api")
@@ -151,8 +157,11 @@ def _twistd() -> Path:
     return Path(os.environ.get("BENCH_TWISTD") or RELAY_VENV / "bin" / "twistd")
 
 
+@functools.cache
 def _check_wsrelay() -> str:
-    return "" if _twistd().exists() else f"there is no {_twistd()}"
+    if not _twistd().exists():
+        return f"there is no {_twistd()}"
+    return "" if "BENCH_TWISTD" in os.environ else wrong_in_relay_environment()
 
 
 def _wsrelay_environment(start: Start) -> dict[str, str]:
@@ -288,6 +297,7 @@ def _centrifugo_environment(start: Start) -> dict[str, str]:
     if Option.TLS in start.options:
         settings |= {
             "HTTP_SERVER_TLS_ENABLED": "true",
+            "HTTP_SERVER_TLS_EXTERNAL": "true",
             "HTTP_SERVER_TLS_CERT_PEM": CERTIFICATE,
             "HTTP_SERVER_TLS_KEY_PEM": CERTIFICATE,
             # The API and the health check are on a port of their own, without TLS.

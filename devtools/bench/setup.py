@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,9 @@ from devtools.bench.paths import (
 
 REASONS = CACHE / "missing.json"
 """The reasons why parts are missing, for runs with --no-setup."""
+
+BESIDE_PINS = frozenset({"pip", "setuptools", "wheel", "wsrelay"})
+"""What the relay's environment may hold beside what requirements.txt pins: it makes environments, or is the relay."""
 
 NCHAN_MODULE = "ngx_nchan_module.so"
 CENTRIFUGO_MODULE = "github.com/centrifugal/centrifugo/v6@v6.9.1"
@@ -116,6 +120,34 @@ def make_relay_environment() -> None:
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "-r", str(wanted), "-e", str(PROJECT)], seconds=600)
     stamp.write_text(content)
+
+
+def wrong_in_relay_environment() -> str:
+    """Return in what the relay's environment differs from requirements.txt, or an empty text."""
+    code = (
+        "import importlib.metadata as m, json, pathlib, wsrelay\n"
+        "found = {d.metadata['Name']: d.version for d in m.distributions()}\n"
+        "print(json.dumps([found, str(pathlib.Path(wsrelay.__file__).parents[1])]))"
+    )
+    try:
+        versions, folder = json.loads(_run([str(RELAY_VENV / "bin" / "python"), "-c", code], cwd=CACHE, seconds=60))
+    except SetupError as error:
+        return f"the relay's environment does not work: {error}"
+    if Path(folder).resolve() != PROJECT.resolve():
+        return f"the relay's environment runs the relay in {folder}"
+    return differences({name: line.partition("==")[2] for name, line in _pins().items()}, versions)
+
+
+def differences(pinned: Mapping[str, str], installed: Mapping[str, str]) -> str:
+    """Return what is installed but not pinned, or pinned but not installed at that version; else an empty text."""
+    wanted = {_plain(name): version for name, version in pinned.items()}
+    found = {_plain(name): version for name, version in installed.items() if _plain(name) not in BESIDE_PINS}
+    wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    return f"the relay's environment is not that of requirements.txt: {', '.join(wrong)}" if wrong else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def make_venv() -> None:

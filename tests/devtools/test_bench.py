@@ -7,19 +7,24 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 from unittest import mock
 
+import jwt
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from devtools.bench import setup
-from devtools.bench.check import RULES, WAYS, event, frame, passes
+from devtools.bench.check import RULES, WAYS, client_of, event, frame, passes
+from devtools.bench.goals import BESIDE_CENTRIFUGO, GOALS, Goal, Measure, goals
 from devtools.bench.load_fallback import varint
 from devtools.bench.paths import HERE, PROJECT
 from devtools.bench.redis_commands import APPEND_AND_PUBLISH, ask, calls, load_script
-from devtools.bench.report import GOALS, TABLES
-from devtools.bench.run import select
-from devtools.bench.scenarios import SCENARIOS
-from devtools.bench.servers import API_KEY, SERVERS, Start
+from devtools.bench.report import rows
+from devtools.bench.run import plan, scenarios_missing, select
+from devtools.bench.scenarios import ALIASES, HEAVY, NEEDS, SCENARIOS
+from devtools.bench.servers import API_KEY, SERVERS, Option, Start
+from devtools.bench.tables import TABLES
+from devtools.bench.web_tokens import SECRET, write_tokens
 from devtools.harness.redis_server import RedisServer, require_redis
 
 MODULES = ("devtools.bench.__main__", "devtools.bench.check")
@@ -50,6 +55,24 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(named, set(SCENARIOS))
         self.assertEqual(named, {table.scenario for table in TABLES})
 
+    def test_other_names_and_needs_are_of_scenarios(self) -> None:
+        self.assertLessEqual({name for names in ALIASES.values() for name in names} | set(NEEDS), set(SCENARIOS))
+        self.assertLessEqual({goal.value.scenario for goal in GOALS}, set(SCENARIOS))
+
+    def test_centrifugo_has_a_row_in_every_scenario_that_it_can_do(self) -> None:
+        # The recovery is that of event streams, which Centrifugo resumes in another way.
+        self.assertEqual(SERVERS["centrifugo"].scenarios, set(SCENARIOS) - {"recovery"})
+        self.assertEqual(set(BESIDE_CENTRIFUGO) | {"slow", "overload"}, SERVERS["centrifugo"].scenarios)
+
+    def test_peer_that_is_missing_or_cannot_do_it_has_a_row(self) -> None:
+        tables = {table.scenario: table for table in TABLES}
+        values: dict[str, object] = {"wsrelay": [{"round": 0}], "ws": [{"round": 0}], "nchan": [], "wsrelay-sse": []}
+        results = {"values": {"echo": values, "fanout": values}, "missing": {"centrifugo": "go is not installed"}}
+        absent = {"centrifugo": "Centrifugo, its HTTP API: not measured"}
+        measured = {"wsrelay": "wsrelay", "ws": "node ws"}
+        self.assertEqual(rows(results, tables["fanout"]), measured | absent)
+        self.assertEqual(rows(results, tables["echo"]), measured | {"nchan": "nchan (nginx)"} | absent)
+
     def test_goals_have_no_value_where_nothing_was_measured(self) -> None:
         self.assertEqual({goal.value({"values": {}}) for goal in GOALS}, {None})
 
@@ -58,18 +81,68 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(event(frame(b"a") + frame(b"b" * 200)), b"".join(expected))
 
 
+class GoalTests(SynchronousTestCase):
+    """Goals with their figures."""
+
+    def test_limit_is_the_most_or_the_least(self) -> None:
+        measure = Measure("echo", lambda results: None)
+        most, least = Goal("", 0.9, measure), Goal("", 0.9, measure, is_least=True)
+        self.assertEqual([most.is_met(value) for value in (0.8, 0.9, 1.0)], [True, True, False])
+        self.assertEqual([least.is_met(value) for value in (0.8, 0.9, 1.0)], [False, True, True])
+
+    def test_goals_of_the_run_are_listed_and_those_without_a_figure_as_well(self) -> None:
+        cost = {"wsrelay": 60.0, "ws": 100.0}
+        text = goals({"values": {"echo": {name: [{"round": 0, "cpu_us": value}] for name, value in cost.items()}}})
+        lines = {line.split("|")[1].strip(): line.split("|")[2:5] for line in text.splitlines()[2:]}
+        found = {name: [cell.strip() for cell in cells] for name, cells in lines.items()}
+        expected = {
+            "from a client through Redis and back, CPU / node ws's": ["0.6", "at most 0.8", "yes"],
+            "worst ratio to Centrifugo, echo: cpu_us": ["-", "at most 1", "not measured"],
+            "Centrifugo's protocol: worst ratio to Centrifugo, echo: cpu_us": ["-", "at most 1", "not measured"],
+        }
+        self.assertEqual(found, expected)
+
+    def test_ratio_to_centrifugo_is_the_worst_of_a_scenario(self) -> None:
+        goal = next(goal for goal in GOALS if goal.text.startswith("worst ratio to Centrifugo, direct"))
+        cost = {"wsrelay": (50.0, 9.0), "centrifugo": (100.0, 10.0), "centrifugo-redis": (100.0, 4.5)}
+        values = {name: [{"round": 0, "paced_us": pair[0], "flat_us": pair[1]}] for name, pair in cost.items()}
+        self.assertEqual(goal.value({"values": {"direct": values}}), 2.0)
+
+
+class PlanTests(SynchronousTestCase):
+    """The order of measurements."""
+
+    def test_servers_take_turns_and_heavy_scenarios_run_in_every_third_round(self) -> None:
+        steps = plan(["fanout", "return"], ["wsrelay", "ws"], 4, {})
+        order = [(step.number, step.scenario, step.server) for step in steps]
+        first = [(0, "fanout", "wsrelay"), (0, "fanout", "ws"), (0, "return", "wsrelay"), (0, "return", "ws")]
+        self.assertEqual(order[:6], [*first, (1, "fanout", "ws"), (1, "fanout", "wsrelay")])
+        self.assertIn("return", HEAVY)
+        self.assertEqual([step.number for step in steps if step.scenario == "return"], [0, 0, 3, 3])
+
+    def test_scenario_without_its_load_client_is_left_out_with_the_reason(self) -> None:
+        absent = Path(self.mktemp())
+        with mock.patch.dict(NEEDS, {"tls": ((absent, "load_tls"),)}):
+            missing = scenarios_missing(["tls", "fanout"], {"load_tls": "cc failed"})
+        self.assertEqual(missing, {"tls": f"there is no {absent.name} (cc failed)"})
+        self.assertEqual(plan(["tls"], ["wsrelay"], 1, missing), [])
+
+
 class LoadClientTests(SynchronousTestCase):
     """Both load clients, against servers that are correct and servers that are not."""
 
+    compiled: ClassVar[Path | None] = None
+
     def client(self, language: str) -> list[str]:
-        """Return the command of a client; the one in C is compiled first."""
+        """Return the command of a client; the one in C is compiled once."""
         if language == "Python":
             return [sys.executable, str(HERE / "load_fallback.py")]
         if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
             raise SkipTest("there is no C compiler")
-        program = Path(self.mktemp()).resolve()
-        setup.compile_c(HERE / "load.c", program)
-        return [str(program)]
+        if LoadClientTests.compiled is None:
+            LoadClientTests.compiled = Path(self.mktemp()).resolve()
+            setup.compile_c(HERE / "load.c", LoadClientTests.compiled)
+        return [str(LoadClientTests.compiled)]
 
     def assert_judges(self, language: str, *cases: tuple[str, str]) -> None:
         """Check that a client passes what is correct, and nothing else."""
@@ -94,11 +167,89 @@ class LoadClientTests(SynchronousTestCase):
     def test_push_of_another_channel_is_noticed_in_c(self) -> None:
         self.assert_judges("C", ("objects", "other channel"))
 
+    def test_publications_of_connections_come_back_once_and_in_order_in_c(self) -> None:
+        rules = ("plain", "byte by byte", "lost", "doubled", "swapped", "cut")
+        self.assert_judges("C", *(("echo", rule) for rule in rules))
+
+    def test_what_is_lost_of_an_offer_is_counted_in_c(self) -> None:
+        with client_of("echo", "lost", self.client("C")) as client:
+            client.ask("connect", n=1)
+            client.ask("sync")
+            reply = client.ask("offer", rate=400, seconds=0.1, size=100, quiet=0.3)
+        # Every seventh of 40 messages.
+        self.assertEqual((reply["offered"], reply["delivered"], reply["lost"]), (40, 34, 6))
+
+    def test_refused_clients_of_a_crowd_come_back_in_c(self) -> None:
+        with client_of("PUBLISH", "busy", self.client("C")) as client:
+            client.ask("connect", n=1)
+            client.ask("sync")
+            reply = client.ask("arrive", n=5, first=1)
+        self.assertEqual((reply["open"], reply["refusals"]), (6, 2))
+        self.assertGreater(reply["subscribed"], 0)
+
+    def test_refusal_is_an_error_elsewhere_in_c(self) -> None:
+        self.assert_judges("C", ("PUBLISH", "busy"))
+
+    def assert_silent(self, language: str) -> None:
+        """Check that silent connections answer no ping."""
+        with client_of("PUBLISH", "fragments and pings", self.client(language)) as client:
+            client.ask("connect", n=2, silent=1)
+            client.ask("connect", n=1)
+            client.ask("sync")
+            reply = client.ask("paced", rate=400, count=3, size=100)
+        self.assertEqual((reply["pings"], reply["pinged"]), (9, 2))
+
+    def test_silent_connections_are_counted_when_they_are_pinged_in_c(self) -> None:
+        self.assert_silent("C")
+
+    def test_silent_connections_are_counted_when_they_are_pinged_in_python(self) -> None:
+        self.assert_silent("Python")
+
     def test_ways_name_rules_that_exist(self) -> None:
         self.assertLessEqual({rule for way in WAYS.values() for rule in way.rules}, set(RULES))
 
     def test_numbers_of_protobuf_have_seven_bits_to_a_byte(self) -> None:
         self.assertEqual([varint(1), varint(127), varint(300)], [b"\x01", b"\x7f", b"\xac\x02"])
+
+
+class OptionTests(SynchronousTestCase):
+    """Differences from the ordinary start."""
+
+    def environment(self, name: str, *options: Option) -> dict[str, str]:
+        """Return the environment of a server with options."""
+        return SERVERS[name].environment(Start(1, 2, 0, frozenset(options)))
+
+    def test_returning_crowd_meets_the_default_limits_of_the_relay(self) -> None:
+        self.assertEqual(set(self.environment("wsrelay", Option.DEFAULTS)), {"REDIS_URL", "PORT"})
+        self.assertEqual(self.environment("wsrelay")["WSRELAY_MAX_HANDSHAKES_PER_SECOND"], "0")
+
+    def test_tls_takes_the_place_of_the_plain_port(self) -> None:
+        found = self.environment("wsrelay", Option.TLS)
+        self.assertEqual(found["WSRELAY_LISTEN_TLS"], "tcp:1:interface=127.0.0.1")
+        self.assertNotIn("PORT", found)
+
+    def test_clients_may_publish_where_they_have_to(self) -> None:
+        self.assertEqual(self.environment("wsrelay", Option.PUBLISHING)["WSRELAY_PUBLISH"], "b*")
+        found = self.environment("centrifugo", Option.PUBLISHING)
+        self.assertEqual(found["CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_ALLOW_PUBLISH_FOR_CLIENT"], "true")
+        self.assertEqual(SERVERS["ws"].command(Start(1, 2, 0, frozenset({Option.PUBLISHING})))[2:], [*"120", "publish"])
+
+    def test_each_client_has_a_token_of_its_own(self) -> None:
+        lines = write_tokens(Path(self.mktemp()), 2).read_text().splitlines()
+        users = [jwt.decode(line, SECRET, ["HS256"])["sub"] for line in lines]
+        self.assertEqual(users, ["user-0", "user-1"])
+
+
+class EnvironmentTests(SynchronousTestCase):
+    """The relay's environment."""
+
+    def test_environment_of_the_pins_alone_is_right(self) -> None:
+        installed = {"Zope.Interface": "8.7", "pip": "23.2", "wsrelay": "0.1"}
+        self.assertEqual(setup.differences({"zope-interface": "8.7"}, installed), "")
+
+    def test_further_missing_and_other_packages_are_named(self) -> None:
+        found = setup.differences({"twisted": "26.10.0", "attrs": "26.1.0"}, {"twisted": "25.5.0", "click": "8.1"})
+        self.assertEqual(found, "the relay's environment is not that of requirements.txt: attrs, click, twisted")
 
 
 class CentrifugoTests(SynchronousTestCase):
