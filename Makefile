@@ -8,7 +8,8 @@
 #   make docs-test      the commands and examples of README.md and docs/, as printed; those of proxies and browsers are
 #                       skipped unless nginx, haproxy, caddy, chromium and curl are installed
 #   make lint           formatting, types, and the layers of imports
-#   make bench          costs of the relay beside other servers: tables, JSON and a picture; twenty minutes
+#   make bench          costs of the relay beside other servers: tables, JSON and a picture; more than an hour, or
+#                       ARGS='--only echo,return', each the table of its name, or ARGS=--quick
 #   make faults         real relays, real Redis, and everything that can break between them: five minutes
 #   make soak           relays and Redis restarted at random, and every entry accounted for: ARGS='--minutes 10'
 #   make attack         real relays, and every known attack on them: half a minute

@@ -1,4 +1,4 @@
-"""What is to be reached, each as a figure of one run."""
+"""Goals of the relay, each a figure of one run."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Step:
 
 @dataclass
 class Progress:
-    """What has been measured, and what is left.
+    """The measurements of a run that are done, and those that are left.
 
     Attributes:
         left: The measurements to come.

@@ -1,4 +1,4 @@
-"""What all scenarios share: sizes, processors, and a started server with its load client."""
+"""The base of all scenarios: sizes, processors, and a started server with its load client."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["SECRET", "write_tokens"]
 
-SECRET = "a secret of the benchmark, of 32 bytes or more"
+SECRET = "a-secret-of-the-benchmark-that-is-long-enough"
 
 _HOUR = 3600
 

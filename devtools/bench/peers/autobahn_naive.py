@@ -64,7 +64,7 @@ def main(port: int, redis_port: int, ping: int) -> None:
     subscriber = txredisapi.SubscriberFactory()
     subscriber.protocol = Subscriber
     net: Any = reactor
-    net.listenTCP(port, factory, interface="127.0.0.1", backlog=1024)
+    net.listenTCP(port, factory, interface="127.0.0.1", backlog=4096)
     subscriber.startConnecting(TCP4ClientEndpoint(net, "127.0.0.1", redis_port))
     net.run()
 

@@ -317,7 +317,7 @@ static int tcp_socket(int port, int listening)
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (listening ? SOCK_NONBLOCK : 0), 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (listening ? bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 1024)
+    if (listening ? bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 4096)
                   : connect(fd, (struct sockaddr *)&address, sizeof address)) {
         perror(listening ? "listen" : "connect to Redis");
         exit(1);

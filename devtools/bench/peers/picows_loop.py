@@ -95,7 +95,7 @@ async def main(port: int, redis_port: int, ping: int, *options: str) -> None:
             "auto_ping_reply_timeout": 1,  # must be below the interval, and is added to it
             "auto_ping_strategy": WSAutoPingStrategy.PING_PERIODICALLY,
         }
-    server = await ws_create_server(listener, "127.0.0.1", port, backlog=1024, ssl=context, **pings)
+    server = await ws_create_server(listener, "127.0.0.1", port, backlog=4096, ssl=context, **pings)
     async with server:
         async for message in subscription.listen():
             if message["type"] == "pmessage":

@@ -31,5 +31,5 @@ publisher.on('error', (error) => { console.error(error); process.exit(1); });
 redis.connect().then(async () => {
   if (publishes) await publisher.connect();
   await redis.pSubscribe('wsrelay:*', (payload, channel) => { io.to(channel.slice(8)).emit('m', payload); });
-  http.listen({ port, host: '127.0.0.1', backlog: 1024 });
+  http.listen({ port, host: '127.0.0.1', backlog: 4096 });
 });

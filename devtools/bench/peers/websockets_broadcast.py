@@ -75,7 +75,7 @@ async def main(port: int, redis_port: int, ping: int, *options: str) -> None:
     subscription = redis.asyncio.Redis(host="127.0.0.1", port=redis_port).pubsub()
     await subscription.psubscribe(PREFIX.decode() + "*")
     interval = float(ping) if ping else None
-    async with serve(handle, "127.0.0.1", port, compression=None, ping_interval=interval, backlog=1024, ssl=context):
+    async with serve(handle, "127.0.0.1", port, compression=None, ping_interval=interval, backlog=4096, ssl=context):
         async for message in subscription.listen():
             if message["type"] == "pmessage":
                 # text=True: the bytes go out as a text frame without being decoded and encoded again

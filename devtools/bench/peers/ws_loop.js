@@ -44,5 +44,5 @@ redis.connect().then(async () => {
     const members = channels.get(channel.toString().slice(8));
     if (members) for (const socket of members) socket.send(payload, asText);
   }, true);
-  http.listen({ port, host: '127.0.0.1', backlog: 1024 });
+  http.listen({ port, host: '127.0.0.1', backlog: 4096 });
 });
