@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from devtools.bench import load
 from devtools.bench.measure import cores
-from devtools.bench.paths import HERE, LOAD, LOGS, PROJECT
+from devtools.bench.paths import CERTIFICATE, HERE, LOAD, LOGS, PROJECT, SECURE_LOAD
 from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, interrupt_on_signals, wait_until_listening
 
@@ -186,8 +188,12 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
     return (await reader.readexactly(4 + length))[4:]
 
 
-async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
-    """Serve with a rule, and be the Redis in front of it."""
+async def serve(way: Way, rule: str, port: int, publish_port: int, certificate: str = "") -> None:
+    """Serve with a rule, over TLS if there is a certificate, and be the Redis in front of it."""
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     writers: list[asyncio.StreamWriter] = []
     count = requests = 0
 
@@ -233,20 +239,21 @@ async def serve(way: Way, rule: str, port: int, publish_port: int) -> None:
                 each.write(piece)
                 await each.drain()
 
-    await asyncio.start_server(subscriber, "127.0.0.1", port)
+    await asyncio.start_server(subscriber, "127.0.0.1", port, ssl=context)
     await asyncio.start_server(redis, "127.0.0.1", publish_port)
     await asyncio.Event().wait()
 
 
 @contextmanager
-def client_of(name: str, rule: str, command: list[str]) -> Iterator[load.Load]:
-    """Run a client for a server with a rule."""
+def client_of(name: str, rule: str, command: list[str], *, certificate: Path | None = None) -> Iterator[load.Load]:
+    """Run a client for a server with a rule, and with TLS if there is a certificate."""
     way = WAYS[name]
     server_cores, load_cores = cores()
     port, publish_port = free_port(), free_port()
     server = ChildProcess("odd", log=LOGS / "odd.log", cores=server_cores)
     module = [sys.executable, "-m", "devtools.bench.check"]
-    server.spawn([*module, name, rule, str(port), str(publish_port)], cwd=PROJECT)
+    words = [str(certificate)] if certificate else []
+    server.spawn([*module, name, rule, str(port), str(publish_port), *words], cwd=PROJECT)
     try:
         wait_until_listening(server, publish_port)
         client = load.Load(
@@ -258,6 +265,7 @@ def client_of(name: str, rule: str, command: list[str]) -> Iterator[load.Load]:
             channel="wsrelay:b%d",
             cores=load_cores,
             command=command,
+            tls=certificate is not None,
         )
         try:
             yield client
@@ -267,10 +275,10 @@ def client_of(name: str, rule: str, command: list[str]) -> Iterator[load.Load]:
         server.close()
 
 
-def passes(name: str, rule: str, command: list[str], *, deadline: float = 4) -> str:
+def passes(name: str, rule: str, command: list[str], *, deadline: float = 4, certificate: Path | None = None) -> str:
     """Run the client against a server with a rule, for at most `deadline` seconds; return its error, if any."""
     is_echo = WAYS[name].echoes
-    with client_of(name, rule, command) as client:
+    with client_of(name, rule, command, certificate=certificate) as client:
         try:
             # What a connection publishes comes back to itself alone.
             client.ask("connect", n=1 if is_echo else 3)
@@ -286,16 +294,20 @@ def passes(name: str, rule: str, command: list[str], *, deadline: float = 4) -> 
 def check() -> int:
     """Run all rules; return 0 if the client judged each of them correctly."""
     interrupt_on_signals()
-    clients = {"Python": [sys.executable, str(HERE / "load_fallback.py")]}
+    clients: dict[str, tuple[list[str], Path | None]] = {
+        "Python": ([sys.executable, str(HERE / "load_fallback.py")], None)
+    }
     if LOAD.exists():
-        clients["C"] = [str(LOAD)]
+        clients["C"] = [str(LOAD)], None
+    if SECURE_LOAD.exists() and CERTIFICATE.exists():
+        clients["C, TLS"] = [str(SECURE_LOAD)], CERTIFICATE
     wrong = 0
-    for language, command in clients.items():
+    for language, (command, certificate) in clients.items():
         for name, way in WAYS.items():
             if way.echoes and language == "Python":
                 continue
             for rule in way.rules:
-                error_text = passes(name, rule, command)
+                error_text = passes(name, rule, command, certificate=certificate)
                 verdict = "correct" if RULES[rule][0] is not bool(error_text) else "WRONG"
                 wrong += verdict == "WRONG"
                 shown = "rejected" if error_text else "passed"
@@ -304,4 +316,4 @@ def check() -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(WAYS[sys.argv[1]], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(serve(WAYS[sys.argv[1]], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:]))

@@ -72,7 +72,7 @@ def report(results: Results) -> str:
         f"Commit {commit}, {results['date']}. {about['processor']}, {about['cores']} cores, "
         f"{about['kernel']}, {about['python']}; {where}. {results['rounds']} rounds, medians; ratios are "
         f"medians of the ratios within each round{f' to {base}' if base else ''}. "
-        f"Load client: {results['load_client']}. "
+        f"Load client: {results['load_client']}. Environment of the relay: {results.get('relay', 'unknown')}. "
         f"Load average at the start {about['load_average']:.2f}, "
         f"{about.get('stolen_percent', 0):.1f} % of the processors' time stolen by other guests.",
         "",

@@ -19,7 +19,7 @@ from devtools.bench.measure import Meter, cores
 from devtools.bench.paths import LOAD, PROJECT
 from devtools.bench.progress import Progress, Step
 from devtools.bench.scenarios import HEAVY, HEAVY_ROUNDS, NEEDS, SCENARIOS
-from devtools.bench.servers import SERVERS, start_redis, versions
+from devtools.bench.servers import SERVERS, TWISTD_VARIABLE, start_redis, versions
 from devtools.bench.sessions import NORMAL, QUICK, Bench
 from devtools.harness.reporting import save_json
 
@@ -138,6 +138,7 @@ def run(
         "machine": machine(server_cores, load_cores),
         "versions": versions(),
         "load_client": "C" if client_command()[0] == str(LOAD) else "Python (slow: for orientation only)",
+        "relay": f"another one, by {TWISTD_VARIABLE}" if TWISTD_VARIABLE in os.environ else "requirements.txt alone",
         "missing": missing,
         "failures": [],
         "values": {scenario: {name: [] for name in able} for scenario in scenarios},

@@ -148,20 +148,24 @@ def _arguments(start: Start) -> list[str]:
     return words
 
 
+TWISTD_VARIABLE = "BENCH_TWISTD"
+"""The environment variable with the path of another twistd to run the relay with."""
+
+
 def _twistd() -> Path:
     """Return the relay's twistd, in an environment made from requirements.txt alone.
 
     Tools for development change what is measured: where click is installed, Autobahn does more in a handshake.
     BENCH_TWISTD names another one, such as that of an older checkout.
     """
-    return Path(os.environ.get("BENCH_TWISTD") or RELAY_VENV / "bin" / "twistd")
+    return Path(os.environ.get(TWISTD_VARIABLE) or RELAY_VENV / "bin" / "twistd")
 
 
 @functools.cache
 def _check_wsrelay() -> str:
     if not _twistd().exists():
         return f"there is no {_twistd()}"
-    return "" if "BENCH_TWISTD" in os.environ else wrong_in_relay_environment()
+    return "" if TWISTD_VARIABLE in os.environ else wrong_in_relay_environment()
 
 
 def _wsrelay_environment(start: Start) -> dict[str, str]:

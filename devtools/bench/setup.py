@@ -80,16 +80,20 @@ def compile_c(source: Path, target: Path, *flags: str) -> None:
     _run([compiler, "-O2", "-o", str(target), str(source), *flags])
 
 
-def make_certificate() -> None:
+SECURE_FLAGS = ("-DWITH_TLS", "-lssl", "-lcrypto")
+"""What the load client is compiled with to speak TLS."""
+
+
+def make_certificate(target: Path) -> None:
     """Make a key and its certificate, in one file, for servers in which TLS ends."""
-    if CERTIFICATE.exists():
+    if target.exists():
         return
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
-    key, certificate = CACHE / "key.part", CACHE / "certificate.part"
+    key, certificate = target.with_suffix(".key"), target.with_suffix(".part")
     files = ["-keyout", str(key), "-out", str(certificate)]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
     _run(["openssl", "req", "-x509", *curve, *files, *names])
-    CERTIFICATE.write_text(key.read_text() + certificate.read_text())
+    target.write_text(key.read_text() + certificate.read_text())
     for part in (key, certificate):
         part.unlink()
 
@@ -247,8 +251,8 @@ def install_centrifugo() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     "load": lambda: compile_c(HERE / "load.c", LOAD),
-    "load_tls": lambda: compile_c(HERE / "load.c", SECURE_LOAD, "-DWITH_TLS", "-lssl", "-lcrypto"),
-    "certificate": make_certificate,
+    "load_tls": lambda: compile_c(HERE / "load.c", SECURE_LOAD, *SECURE_FLAGS),
+    "certificate": lambda: make_certificate(CERTIFICATE),
     "kernel_price": lambda: compile_c(PEERS / "kernel_price.c", KERNEL_PRICE),
     "relay": make_relay_environment,
     "python": make_venv,

@@ -171,6 +171,17 @@ class LoadClientTests(SynchronousTestCase):
         rules = ("plain", "byte by byte", "lost", "doubled", "swapped", "cut")
         self.assert_judges("C", *(("echo", rule) for rule in rules))
 
+    def test_messages_over_tls_are_judged_in_c(self) -> None:
+        program, certificate = Path(self.mktemp()).resolve(), Path(self.mktemp()).resolve()
+        try:
+            setup.compile_c(HERE / "load.c", program, *setup.SECURE_FLAGS)
+            setup.make_certificate(certificate)
+        except setup.SetupError as error:
+            raise SkipTest(str(error)) from error
+        for way, rule in (("PUBLISH", "fragments and pings"), ("PUBLISH", "swapped"), ("echo", "plain")):
+            found = passes(way, rule, [str(program)], deadline=60, certificate=certificate)
+            self.assertEqual(bool(found), not RULES[rule][0], f"{way}, {rule}: {found}")
+
     def test_what_is_lost_of_an_offer_is_counted_in_c(self) -> None:
         with client_of("echo", "lost", self.client("C")) as client:
             client.ask("connect", n=1)
