@@ -37,7 +37,7 @@ from devtools.bench.paths import (
 )
 from devtools.bench.setup import CENTRIFUGO_MODULE, nginx_paths, wrong_in_relay_environment
 from devtools.bench.web_tokens import SECRET
-from devtools.harness.processes import ChildProcess, wait_until_listening
+from devtools.harness.processes import ChildProcess, family, wait_until_listening
 from devtools.harness.redis_server import NO_SERVER, RedisServer, find_server, server_of_wheel
 
 
@@ -109,6 +109,7 @@ class Server:
         flavour: The protocol of subscribers: "ws", "socketio", "sse" or "centrifugo". Messages of the last are JSON.
         ready: Request target that answers 200 when the server is ready, if it has one.
         scenarios: The scenarios that it takes part in.
+        processes: Its processes. It is not ready before they are all there: what is measured is their sum.
         takes_tokens: True if its clients can send a token as their credential.
         waits_for_pongs: True if it keeps a connection that leaves one ping unanswered for a while.
     """
@@ -125,6 +126,7 @@ class Server:
     flavour: str = "ws"
     ready: str = ""
     scenarios: frozenset[str] = ORDINARY
+    processes: int = 1
     takes_tokens: bool = False
     waits_for_pongs: bool = True
 
@@ -440,6 +442,7 @@ SERVERS: dict[str, Server] = {
             channel="/pub/b%d",
             publish="http",
             scenarios=ORDINARY | SECURE,
+            processes=2,
         ),
         _centrifugo(
             "centrifugo",
@@ -474,6 +477,7 @@ class Running:
             wait_until_listening(self.child, start.port)
             if server.ready:
                 self._wait_until_ready()
+            self._wait_for_processes()
         except BaseException:
             self.stop()
             raise
@@ -495,6 +499,13 @@ class Running:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
         raise TimeoutError(f"{self.server.name} did not get ready: {self.child.last_lines()}")
+
+    def _wait_for_processes(self) -> None:
+        deadline = time.monotonic() + 15
+        while len(family(self.child.pid)) < self.server.processes:
+            if time.monotonic() > deadline or not self.child.is_running:
+                raise TimeoutError(f"{self.server.name} has too few processes: {self.child.last_lines()}")
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End the server."""
