@@ -125,7 +125,7 @@ static int side_channel = -1;
 static int epoll_fd, timer_fd, publisher_fd;
 static enum { PUBLISH, XADD, SCRIPT, PROTOBUF, HTTP, API } mode;
 static enum { WS, SOCKETIO, SSE, CENTRIFUGO } flavour;
-static int server_port, resuming;
+static int server_port, publisher_port, resuming;
 static const char *path_template, *channel_template, *publish_argument; /* the script's hash, or the key of the API */
 static const char *wrap_head = "", *wrap_tail = "";
 static size_t wrap; /* bytes around a message */
@@ -228,6 +228,20 @@ static size_t fill_in(char *to, const char *template, uint32_t number)
     return length;
 }
 
+/* Connect to where messages are published. */
+static int connect_publisher(void)
+{
+    struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons((uint16_t)publisher_port)};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = TAG_PUBLISHER};
+    int on = 1;
+    publisher_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (connect(publisher_fd, (struct sockaddr *)&target, sizeof target) < 0)
+        return 0;
+    setsockopt(publisher_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return !epoll_ctl(epoll_fd, EPOLL_CTL_ADD, publisher_fd, &event);
+}
+
 static void flush_out(void)
 {
     while (out_sent < out_length) {
@@ -317,6 +331,13 @@ static void read_replies(void)
     static int is_content; /* the line behind the length of a string */
     char chunk[65536];
     ssize_t n = recv(publisher_fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (n == 0 && (mode == HTTP || mode == API) && published == replies && !out_length) {
+        /* servers of HTTP close a connection on which there is no request for a while */
+        close(publisher_fd);
+        if (!connect_publisher())
+            fail("cannot connect to the publishing port again");
+        return;
+    }
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         fail("the publishing connection was closed");
     for (ssize_t i = 0; i < n; i++) {
@@ -1449,18 +1470,11 @@ int main(int argc, char **argv)
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = TAG_TIMER};
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &event);
 
-    struct sockaddr_in target = {.sin_family = AF_INET};
-    int on = 1;
-    publisher_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    target.sin_port = htons((uint16_t)atoi(argv[3]));
-    if (connect(publisher_fd, (struct sockaddr *)&target, sizeof target) < 0) {
+    publisher_port = atoi(argv[3]);
+    if (!connect_publisher()) {
         perror("connect to the publishing port");
         return 1;
     }
-    setsockopt(publisher_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    event.data.u32 = TAG_PUBLISHER;
-    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, publisher_fd, &event);
 
     char line[512];
     while (fgets(line, sizeof line, stdin)) {
