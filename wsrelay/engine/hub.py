@@ -21,6 +21,7 @@ from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.topic import (
+    BATCH_BYTES,
     EVENT_OVERHEAD_BYTES,
     SMALL_AUDIENCE,
     Audience,
@@ -202,9 +203,14 @@ class Hub:
             How many sends that was at most.
         """
         if topic.fan_out is None:
+            if topic.is_plain and topic.joining is None and len(topic.audiences) == 1:
+                ((encoding, alone),) = topic.audiences.items()
+                if len(alone) == 1 and topic.pending_bytes <= BATCH_BYTES:
+                    self._send_to_one(topic, encoding, *alone)
+                    return 1
             small = topic.small_audience()
             if small is not None:
-                # Most channels of most applications: no fan-out to be interrupted, so none is set up.
+                # Many channels of many applications: no fan-out to be interrupted, so none is set up.
                 encoding, audience = small
                 topic.fan_out = _UNINTERRUPTIBLE
                 data, latest = self._encode(topic, encoding, self._take_batch(topic), audience)
@@ -216,6 +222,27 @@ class Hub:
         if next(topic.fan_out, None) is None:
             self._end_fan_out(topic)
         return SMALL_AUDIENCE
+
+    def _send_to_one(self, topic: Topic, encoding: Encoding, subscriber: Subscriber) -> None:
+        """Send a topic's batch to its only subscriber.
+
+        All of this is in the general way as well, where a message to one client costs a third more: its calls are more
+        than half of the price.
+        """
+        topic.fan_out = _UNINTERRUPTIBLE
+        events, topic.pending = topic.pending, []
+        self._pending_bytes -= topic.pending_bytes
+        topic.pending_bytes = 0
+        if self._is_paused:
+            self._look_at_pressure()
+        try:
+            data = encoding.encode(events)
+            if data:
+                self.deliveries += len(events)
+                subscriber.send(data)
+        except Exception:  # noqa: BLE001 -- as in `_encode` and `_send_everything`
+            self._on_failure(subscriber)
+        self._end_fan_out(topic)
 
     @staticmethod
     def _end_fan_out(topic: Topic) -> None:
@@ -249,10 +276,14 @@ class Hub:
         self._pending_bytes -= size
         if topic.payload_check is not None:
             events = self._permitted(topic.channel, events, topic.payload_check)
-        if self._is_paused and self._pending_bytes <= MAX_PENDING_BYTES // 2:
+        if self._is_paused:
+            self._look_at_pressure()
+        return events
+
+    def _look_at_pressure(self) -> None:
+        if self._pending_bytes <= MAX_PENDING_BYTES // 2:
             self._is_paused = False
             self._on_pressure(False)
-        return events
 
     def _permitted(
         self, channel: str, events: list[ChannelEvent], check: Callable[[bytes], bool]

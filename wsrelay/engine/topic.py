@@ -111,6 +111,7 @@ class Topic:
         payload_check: Tells whether a publication may be sent. If None, any may.
 
     Attributes:
+        is_plain: Whether every publication may be sent, and subscribers that are behind are closed.
         audiences: The subscribers, by their encoding.
         bulks: The flat copies of the large ones among the audiences. If None, there are none.
         pending: Events that wait for their fan-out.
@@ -127,6 +128,7 @@ class Topic:
         "bulks",
         "channel",
         "fan_out",
+        "is_plain",
         "joining",
         "payload_check",
         "pending",
@@ -139,6 +141,7 @@ class Topic:
         self.channel = channel
         self.policy = policy
         self.payload_check = payload_check
+        self.is_plain = policy is SlowPolicy.CLOSE and payload_check is None
         self.audiences: dict[Encoding, Audience] = {}
         self.bulks: dict[Encoding, BulkAudience] | None = None
         self.pending: list[ChannelEvent] = []

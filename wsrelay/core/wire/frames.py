@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Opcode", "frame", "message_frame"]
+__all__ = ["SHORT_TEXT", "Opcode", "frame", "message_frame"]
 
 
 class Opcode(IntEnum):
@@ -19,8 +19,8 @@ class Opcode(IntEnum):
 
 _FIN = 0x80
 _RSV1 = 0x40
-# Most messages are short; their two header bytes are made once.
-_SHORT_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126))
+SHORT_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126))
+"""The headers of short text frames, by the length of the message. Most messages are short: these are made once."""
 
 
 def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
@@ -47,6 +47,6 @@ def message_frame(data: bytes, is_binary: bool = False) -> bytes:
         data: The message.
         is_binary: Whether it is binary. If False, it has to be valid UTF-8.
     """
-    if len(data) < 126 and not is_binary:
-        return _SHORT_TEXT[len(data)] + data
+    if len(data) < len(SHORT_TEXT) and not is_binary:
+        return SHORT_TEXT[len(data)] + data
     return frame(Opcode.BINARY if is_binary else Opcode.TEXT, data)
