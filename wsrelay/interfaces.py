@@ -552,6 +552,10 @@ class IDialect(Interface):
     has_gap_event = Attribute(
         "Whether `encode` has a form for `Gap`: a bool. If False, a gap ends the connection or the subscription."
     )
+    has_session = Attribute(
+        "Whether clients are told a session, which is a secret name of their connection, though they send nothing that "
+        "would need it: a bool."
+    )
     has_pong = Attribute("Whether clients answer what `ping` returns: a bool. One that does not in time is gone.")
 
     def open(handshake: Handshake) -> Sequence[Command]:

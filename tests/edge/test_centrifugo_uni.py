@@ -427,7 +427,7 @@ class RealSocketTests(RealEdgeCase):
         client.write(head(f"POST {LINES} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"))
         await self.next_turn()
         client.write(body)
-        first = await client.until(b"}}}\n")
+        first = await client.until(b"}}\n")
         self.assertIn(b'\r\n\r\n{"connect":', first)
         relay.node.publish("a", b"1")
         self.assertEqual(await client.until(b"\n"), b'{"channel":"a","pub":{"data":1}}\n')

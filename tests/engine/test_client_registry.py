@@ -30,9 +30,44 @@ class RecordingClient:
         """See `RegisteredClient.subscribe_by_server`."""
         raise NotImplementedError
 
-    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """See `RegisteredClient.refresh_by_server`."""
         raise NotImplementedError
+
+
+class SessionTests(SynchronousTestCase):
+    """Clients by their session, which is a secret."""
+
+    def setUp(self) -> None:
+        """Register two connections of a user, of which the first has a session."""
+        self.registry = ClientRegistry()
+        self.client, other = RecordingClient(), RecordingClient()
+        self.registry.add(self.client, ["connection:c1", "user:42"])
+        self.registry.add(other, ["connection:c2", "user:42"])
+        self.registry.add_session(self.client, "secret")
+
+    def test_client_is_found_by_its_session_alone_and_with_targets_that_it_has(self) -> None:
+        for targets in ((), ("user:42",), ("user:42", "connection:c1")):
+            self.assertEqual(self.registry.clients(*targets, session="secret"), [self.client])
+
+    def test_client_is_not_found_by_another_session_nor_with_a_target_that_it_has_not(self) -> None:
+        for targets, session in (
+            ((), "other"),
+            (("user:42",), "secre"),
+            (("user:43",), "secret"),
+            (("user:42", "connection:c2"), "secret"),
+        ):
+            self.assertEqual(self.registry.clients(*targets, session=session), [])
+
+    def test_session_is_no_target_and_stays_when_those_are_replaced(self) -> None:
+        self.registry.replace(self.client, ["connection:c1", "token:new"])
+        self.assertEqual(sorted(self.registry.targets()), ["connection:c1", "connection:c2", "token:new", "user:42"])
+        self.assertEqual(self.registry.clients(session="secret"), [self.client])
+
+    def test_session_ends_with_its_client_and_is_not_taken_afterwards(self) -> None:
+        self.registry.remove(self.client)
+        self.registry.add_session(self.client, "late")
+        self.assertEqual(self.registry.clients(session="secret") + self.registry.clients(session="late"), [])
 
 
 class ClientRegistryTests(SynchronousTestCase):
@@ -187,5 +222,9 @@ class ClientRegistryTests(SynchronousTestCase):
             registry.remove(client)
         self.assertEqual(
             (len(registry), registry.targets(), vars(registry)),
-            (0, [], {"_by_target": {}, "_targets": {}, "_authenticated": set()}),
+            (
+                0,
+                [],
+                {"_by_target": {}, "_targets": {}, "_authenticated": set(), "_by_session": {}, "_sessions": {}},
+            ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.harness import CentrifugoCase, EngineCase, make_node
@@ -62,6 +63,34 @@ class DisconnectUserTests(ControlReceiverCase):
         self.assertEqual((ticket.disconnects, self.disconnects), ([Disconnect.REVOKED], [[], [], []]))
 
 
+class SessionTests(ControlReceiverCase):
+    """Commands for the connection of a session."""
+
+    def setUp(self) -> None:
+        """Give the first connection a session."""
+        super().setUp()
+        self.node.registry.add_session(self.clients[0], "s1")
+
+    def test_connection_of_the_session_is_closed_and_no_other_one_of_its_user(self) -> None:
+        self.send(DisconnectUserCommand("42", session="other"))
+        self.send(DisconnectUserCommand("43", session="s1"))
+        self.send(DisconnectUserCommand("42", spared=("c1",), session="s1"))
+        self.assertEqual(self.disconnects, [[], [], []])
+        self.send(DisconnectUserCommand("42", session="s1"))
+        self.assertEqual(self.disconnects, [[Disconnect.REVOKED], [], []])
+
+    def test_subscription_of_the_session_ends_and_no_other_one_of_its_user(self) -> None:
+        (channel,) = self.clients[0].session.channels
+        self.send(UnsubscribeCommand("42", channel, session="s1"))
+        self.assertEqual(self.disconnects, [[Disconnect.REVOKED], [], []])
+
+    def test_session_that_is_named_is_not_logged(self) -> None:
+        with capturedLogs() as logs:
+            self.send(DisconnectUserCommand("42", session="s1"))
+            self.broker.sink.control_received(b'{"refresh_session": {"session": "s1", "client": 5}}')
+        self.assertEqual((len(logs), "s1" in "".join(map(repr, logs))), (2, False))
+
+
 class UnsubscribeTests(ControlReceiverCase):
     """`unsubscribe`."""
 
@@ -105,6 +134,7 @@ class CommandedClient:
     def __init__(self) -> None:
         self.subscriptions: list[tuple[ServerSubscription, str | None]] = []
         self.ends: list[tuple[float | None, bool]] = []
+        self.infos: list[bytes] = []
 
     def disconnect(self, disconnect: AnyDisconnect) -> None:
         """See `RegisteredClient.disconnect`."""
@@ -116,9 +146,10 @@ class CommandedClient:
         """See `RegisteredClient.subscribe_by_server`."""
         self.subscriptions.append((subscription, since))
 
-    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """See `RegisteredClient.refresh_by_server`."""
         self.ends.append((expires, is_expired))
+        self.infos.append(info)
 
 
 class ClientCommandTests(SynchronousTestCase):
@@ -136,6 +167,8 @@ class ClientCommandTests(SynchronousTestCase):
             strict=True,
         ):
             node.registry.add(client, targets)
+        node.registry.add_session(self.clients[0], "s1")
+        node.registry.add_session(self.clients[3], "s4")
 
     def send(self, command: SubscribeCommand | RefreshCommand) -> None:
         """Have this process receive a command."""
@@ -153,6 +186,21 @@ class ClientCommandTests(SynchronousTestCase):
             [each.subscriptions for each in self.clients],
             [[(news, None)], [(news, None), (room, None)], [], [(room, None)]],
         )
+
+    def test_session_user_and_client_have_to_be_those_of_one_connection(self) -> None:
+        names = [("42", "", "s1"), ("42", "c1", "s1"), ("42", "c2", "s1"), ("43", "", "s1"), ("", "", "s1")]
+        names += [("", "", "s4"), ("", "c1", "s4")]
+        rooms = [ServerSubscription(f"room:{number}") for number in range(len(names))]
+        for room, (user, client, session) in zip(rooms, names, strict=True):
+            self.send(SubscribeCommand(user, room, client, session=session))
+        self.assertEqual(
+            [[each for each, _since in client.subscriptions] for client in self.clients],
+            [rooms[:2], [], [], [rooms[5]]],
+        )
+
+    def test_refresh_carries_what_others_are_told(self) -> None:
+        self.send(RefreshCommand("42", info=b'{"a": 1.0}', session="s1"))
+        self.assertEqual([each.infos for each in self.clients], [[b'{"a": 1.0}'], [], [], []])
 
     def test_offset_to_recover_from_is_a_position_and_one_that_leads_nowhere_is_an_empty_one(self) -> None:
         news = ServerSubscription("news")

@@ -64,6 +64,7 @@ class RawDialect:
     subprotocols = ("wsrelay",)
     acceptance = Acceptance.SUBSCRIBED
     has_gap_event = False
+    has_session = False
     has_pong = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:

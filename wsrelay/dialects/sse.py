@@ -130,6 +130,7 @@ class SSEDialect:
     subprotocols = ()
     acceptance = Acceptance.AUTHENTICATED
     has_gap_event = True
+    has_session = False
     has_pong = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:

@@ -18,6 +18,7 @@ from wsrelay.core.sessions.states import CredentialSource
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_credential import ClientCredential
 from wsrelay.engine.client_effects import ClientEffects
+from wsrelay.engine.client_refresh import update_presence
 
 __all__ = ["Client"]
 
@@ -148,12 +149,14 @@ class Client(ClientEffects):
             self._channel_access.grant(subscription.channel, grant)
         self.perform(effects)
 
-    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """See `RegisteredClient.refresh_by_server`."""
         if is_expired:
             self.perform(self.session.rejected(ClientError.TOKEN_EXPIRED))
         else:
-            self.perform(self.session.expires(expires))
+            self.perform(self.session.expires(expires, info))
+            if info:
+                update_presence(self, self.session.channels)
 
     def failed(self, failure: Failure) -> None:
         """See `SessionDriver.failed`."""

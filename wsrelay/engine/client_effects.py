@@ -36,6 +36,7 @@ from wsrelay.engine.client_output import ClientOutput
 from wsrelay.engine.client_publisher import ClientPublisher
 from wsrelay.engine.client_refresh import ClientRefresh
 from wsrelay.engine.client_services import ClientServices, Connection
+from wsrelay.engine.emulation import new_session
 from wsrelay.engine.lookups import ClientLookups
 
 __all__ = ["ClientEffects"]
@@ -179,6 +180,10 @@ class ClientEffects(ClientOutput):
     def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
         ping_seconds, session = self._connection.ping_seconds, self._connection.emulated_session
         node = self.services.node_id if session else ""
+        if self._connection.dialect.has_session:
+            session = new_session()
+        if session:
+            self.services.registry.add_session(self, session)
         left = self._credential_seconds_left()
         self._send(Connected(command_id, self.connection_id, ping_seconds, subscriptions, left, session, node))
         self._release()

@@ -32,17 +32,21 @@ class RegisteredClient(Protocol):
     def subscribe_by_server(self, subscription: ServerSubscription, since: str | None = None) -> None:
         """Subscribe the client to a channel; see `wsrelay.core.sessions.session.Session.subscribe_by_server`."""
 
-    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False) -> None:
+    def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """Give the client's credential another end.
 
         Args:
             expires: When it ends, in seconds since the epoch. If None, it does not.
             is_expired: Whether it has ended already, and with it the connection.
+            info: What others are told about the client from now on, as JSON on one line. If empty, what they were told.
         """
 
 
 class ClientRegistry:
-    """Clients by revocation target: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``."""
+    """Clients by revocation target: ``user:42``, ``connection:5f0c``, ``ticket:...``, ``token:...``.
+
+    A session is no target: it is a secret, and the targets are looked up in the store of revocations.
+    """
 
     log = Logger()
 
@@ -51,6 +55,8 @@ class ClientRegistry:
         self._by_target: dict[str, RegisteredClient | dict[RegisteredClient, None]] = {}
         self._targets: dict[RegisteredClient, tuple[str, ...]] = {}
         self._authenticated: set[RegisteredClient] = set()
+        self._by_session: dict[str, RegisteredClient] = {}
+        self._sessions: dict[RegisteredClient, str] = {}
 
     @property
     def authenticated_clients(self) -> int:
@@ -96,9 +102,18 @@ class ClientRegistry:
         if client in self._targets:
             self._authenticated.add(client)
 
+    def add_session(self, client: RegisteredClient, session: str) -> None:
+        """Take the session that a client is told. One that has been removed meanwhile is ignored."""
+        if client in self._targets:
+            self._by_session[session] = client
+            self._sessions[client] = session
+
     def remove(self, client: RegisteredClient) -> None:
         """Remove a client; one that was never added is ignored."""
         self._authenticated.discard(client)
+        session = self._sessions.pop(client, None)
+        if session is not None:
+            del self._by_session[session]
         for target in self._targets.pop(client, ()):
             self._remove_from(target, client)
 
@@ -118,8 +133,16 @@ class ClientRegistry:
         """
         return self.apply(self.clients(target), lambda client: client.disconnect(disconnect))
 
-    def clients(self, *targets: str) -> list[RegisteredClient]:
-        """Return the clients that have all of these targets."""
+    def clients(self, *targets: str, session: str = "") -> list[RegisteredClient]:
+        """Return the clients that have all of these targets.
+
+        Args:
+            targets: The targets. There may be none if a session is named.
+            session: The session of the one client that is meant. If empty, it is of no account.
+        """
+        if session:
+            holder = self._by_session.get(session)
+            return [] if holder is None or any(holder not in self._having(each) for each in targets) else [holder]
         first, *others = targets
         return [client for client in self._having(first) if all(client in self._having(target) for target in others)]
 

@@ -77,34 +77,36 @@ class ControlReceiver:
 
     def _disconnect(self, command: DisconnectUserCommand) -> None:
         spared = {f"connection:{each}" for each in command.spared}
-        clients = [
-            each
-            for each in self._clients(command.user, command.client)
-            if spared.isdisjoint(self._registry.targets_of(each))
-        ]
+        clients = [each for each in self._clients(command) if spared.isdisjoint(self._registry.targets_of(each))]
         count = self._registry.apply(clients, lambda client: client.disconnect(command.disconnect))
         self.log.info("disconnecting {count} clients of one user", count=count)
 
     def _unsubscribe(self, command: UnsubscribeCommand) -> None:
-        clients = self._clients(command.user, command.client)
+        clients = self._clients(command)
         self._registry.apply(clients, lambda client: client.end_subscription(command.channel))
 
     def _subscribe(self, command: SubscribeCommand) -> None:
         since = None if command.since is None else position_of_offset(*command.since)
-        clients = self._clients(command.user, command.client)
+        clients = self._clients(command)
         self._registry.apply(clients, lambda client: client.subscribe_by_server(command.subscription, since))
 
     def _refresh(self, command: RefreshCommand) -> None:
-        expires, is_expired = command.expires, command.is_expired
-        clients = self._clients(command.user, command.client)
-        self._registry.apply(clients, lambda client: client.refresh_by_server(expires, is_expired=is_expired))
+        expires, is_expired, info = command.expires, command.is_expired, command.info
+        self._registry.apply(
+            self._clients(command),
+            lambda client: client.refresh_by_server(expires, is_expired=is_expired, info=info),
+        )
 
-    def _clients(self, user: str, client: str) -> list[RegisteredClient]:
-        connection = (f"connection:{client}",) if client else ()
-        if user:
-            return self._registry.clients(f"user:{user}", *connection)
-        # An anonymous client is named by its connection; that of a user has to be named with its user.
-        found = self._registry.clients(*connection) if connection else []
+    def _clients(
+        self, command: DisconnectUserCommand | UnsubscribeCommand | SubscribeCommand | RefreshCommand
+    ) -> list[RegisteredClient]:
+        named = {"user": command.user, "connection": command.client}
+        # One of them or the session is named: commands without are not read.
+        targets = [f"{kind}:{value}" for kind, value in named.items() if value]
+        found = self._registry.clients(*targets, session=command.session)
+        if command.user:
+            return found
+        # An anonymous client is named by its connection or session; that of a user has to be named with its user.
         return [each for each in found if not any(map(_is_user, self._registry.targets_of(each)))]
 
     def _count_unknown(self) -> None:

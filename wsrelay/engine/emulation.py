@@ -18,12 +18,17 @@ from wsrelay.core.messaging.emulated import EmulatedMessage
 from wsrelay.core.messaging.messages import Message
 from wsrelay.interfaces import IBroker
 
-__all__ = ["Emulation"]
+__all__ = ["Emulation", "new_session"]
 
 SESSION_BYTES = 24
 """How random a session is: 192 bits."""
 
 _NODE = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+def new_session() -> str:
+    """Return a session that nobody can guess."""
+    return token_urlsafe(SESSION_BYTES)
 
 
 class Emulation:
@@ -55,7 +60,7 @@ class Emulation:
         Args:
             receive: Called with each message.
         """
-        session = token_urlsafe(SESSION_BYTES)
+        session = new_session()
         self._receivers[session] = receive
         return session
 

@@ -66,6 +66,10 @@ class _Client:
         self.count = 0
         self.ending: tuple[int, str] | None = None
 
+    def shown(self, member: Member) -> Member:
+        """Return a member of its own as others are told of it."""
+        return Member(self.id, member.user, _shown(member.conn_info), _shown(member.chan_info))
+
 
 def build_presence(
     broker: IBroker,
@@ -146,8 +150,7 @@ class Presence:
         if rule is None or not rule.tracks_members:
             return
         known = self._clients.get(client) or _Client(as_member.client or token_hex(8))
-        shown = Member(known.id, as_member.user, _shown(as_member.conn_info), _shown(as_member.chan_info))
-        change = self._members.add(channel, client, shown)
+        change = self._members.add(channel, client, known.shown(as_member))
         if change is None:
             return
         self._clients[client] = known
@@ -164,6 +167,24 @@ class Presence:
             if change.is_edge_of_channel:
                 self._leases.hold(OCCUPIED, channel)
             self._events.add(client_connected(channel, member))
+
+    def updated(self, client: Hashable, channel: str, as_member: Member) -> None:
+        """Take that others are to be told something else about a client. Subscribers are not told of the change.
+
+        Args:
+            client: The client. One that is no member of the channel is ignored.
+            channel: The channel's name.
+            as_member: See `subscribed`.
+        """
+        known, rule = self._clients.get(client), self._namespaces.rule(channel)
+        if known is None or rule is None:
+            return
+        shown = known.shown(as_member)
+        replaced = self._members.replace(channel, client, shown)
+        if replaced is not None and rule.presence:
+            # In this order, so that the table is not given up in between.
+            self._leases.hold(members_table(channel), shown.text)
+            self._leases.release(members_table(channel), replaced.text)
 
     def unsubscribed(self, client: Hashable, channel: str) -> None:
         """Take that a client is subscribed to a channel no more. One that was no member of it is ignored."""

@@ -51,6 +51,7 @@ class LineDialect:
     subprotocols = ()
     acceptance = Acceptance.SUBSCRIBED
     has_gap_event = False
+    has_session = False
     has_pong = True
 
     def __init__(self, name: str = "line") -> None:

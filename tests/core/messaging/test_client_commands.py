@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.core.messaging.test_user_commands import CLIENTS, USERS
+from tests.core.messaging.test_user_commands import ONE, USERS
 from wsrelay.core.access.payload_claims import MAX_PAYLOAD_BYTES
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.client_commands import (
@@ -23,7 +23,6 @@ from wsrelay.core.messaging.user_commands import MAX_CLIENT_CHARACTERS
 from wsrelay.core.outcomes.errors import ClaimError
 from wsrelay.core.wire.json_text import dump_json
 
-ONE = st.one_of(st.just(""), CLIENTS)
 PAYLOADS = st.one_of(
     st.just(b""),
     st.sampled_from([b"1.0", b"1e5", b'{"a": 1}', b"12345678901234567890123", b"null", b'"\xc3\xa9"']),
@@ -36,14 +35,22 @@ ENDS = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False).fil
 class RoundTripTests(SynchronousTestCase):
     """Commands come back as they were."""
 
-    @given(USERS, ONE, PAYLOADS, PAYLOADS, SINCE, ENDS)
-    def test_subscribe(self, user: str, client: str, info: bytes, data: bytes, since: Any, end: float | None) -> None:
-        command = SubscribeCommand(user, ServerSubscription("room:1", info, data, end), client, since)
+    @given(USERS, ONE, st.tuples(PAYLOADS, PAYLOADS, ENDS), SINCE, ONE)
+    def test_subscribe(self, user: str, client: str, told: Any, since: Any, session: str) -> None:
+        command = SubscribeCommand(user, ServerSubscription("room:1", *told), client, since, session)
         self.assertEqual(read_control(command.to_bytes()), command)
 
-    @given(USERS, ONE, ENDS, st.booleans())
-    def test_refresh(self, user: str, client: str, expires: float | None, is_expired: bool) -> None:
-        command = RefreshCommand(user, client, expires, is_expired)
+    def test_command_that_names_a_session_has_a_kind_that_older_versions_ignore(self) -> None:
+        for command, kind in (
+            (SubscribeCommand("42", ServerSubscription("news"), session="secret"), b"subscribe_session"),
+            (RefreshCommand("42", session="secret"), b"refresh_session"),
+        ):
+            self.assertTrue(command.to_bytes().startswith(b'{"%b":' % kind), kind)
+            self.assertNotIn("secret", repr(command))
+
+    @given(USERS, ONE, ENDS, st.booleans(), st.tuples(PAYLOADS, ONE))
+    def test_refresh(self, user: str, client: str, expires: float | None, is_expired: bool, rest: Any) -> None:
+        command = RefreshCommand(user, client, expires, is_expired, *rest)
         self.assertEqual(read_control(command.to_bytes()), command)
 
     def test_anonymous_client_is_named_by_its_connection(self) -> None:
@@ -78,7 +85,7 @@ class ReadSubscribeTests(SynchronousTestCase):
             ({"offset": 7}, (7, "")),
             ({"offset": None, "epoch": "x"}, (0, "x")),
         ):
-            found = read_subscribe({"user": "42", "channel": "news", "recover_since": document, "session": 5})
+            found = read_subscribe({"user": "42", "channel": "news", "recover_since": document, "other": 5})
             self.assertEqual(found.since, since)
 
     def test_what_makes_no_sense_is_rejected(self) -> None:

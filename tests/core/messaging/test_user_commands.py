@@ -23,6 +23,7 @@ from wsrelay.core.outcomes.errors import ClaimError
 
 USERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 CLIENTS = st.text("0123456789abcdef-", min_size=1, max_size=MAX_CLIENT_CHARACTERS)
+ONE = st.one_of(st.just(""), CLIENTS)
 DISCONNECTS = st.one_of(
     st.sampled_from([Disconnect.REVOKED, Disconnect.RECONNECT]),
     st.builds(ApplicationDisconnect, st.integers(3000, 4999), st.sampled_from(["", "elsewhere", "\u00e9" * 61])),
@@ -32,19 +33,35 @@ DISCONNECTS = st.one_of(
 class RoundTripTests(SynchronousTestCase):
     """Commands come back as they were."""
 
-    @given(USERS, st.one_of(st.just(""), CLIENTS), st.lists(CLIENTS, max_size=20), DISCONNECTS)
-    def test_disconnect(self, user: str, client: str, spared: list[str], disconnect: Any) -> None:
-        command = DisconnectUserCommand(user, client, tuple(spared), disconnect)
+    @given(USERS, ONE, st.lists(CLIENTS, max_size=20), DISCONNECTS, ONE)
+    def test_disconnect(self, user: str, client: str, spared: list[str], disconnect: Any, session: str) -> None:
+        command = DisconnectUserCommand(user, client, tuple(spared), disconnect, session)
         self.assertEqual(read_control(command.to_bytes()), command)
 
-    @given(USERS, st.one_of(st.just(""), CLIENTS))
-    def test_unsubscribe(self, user: str, client: str) -> None:
-        command = UnsubscribeCommand(user, "room:1", client)
+    @given(USERS, ONE, ONE)
+    def test_unsubscribe(self, user: str, client: str, session: str) -> None:
+        command = UnsubscribeCommand(user, "room:1", client, session)
         self.assertEqual(read_control(command.to_bytes()), command)
 
-    def test_anonymous_client_is_named_by_its_connection(self) -> None:
-        for command in (DisconnectUserCommand("", "5f0c"), UnsubscribeCommand("", "news", "5f0c")):
+    def test_anonymous_client_is_named_by_its_connection_or_its_session(self) -> None:
+        for command in (
+            DisconnectUserCommand("", "5f0c"),
+            UnsubscribeCommand("", "news", "5f0c"),
+            DisconnectUserCommand("", session="5f0c"),
+            UnsubscribeCommand("", "news", session="5f0c"),
+        ):
             self.assertEqual(read_control(command.to_bytes()), command)
+
+    def test_command_that_names_a_session_has_a_kind_that_older_versions_ignore(self) -> None:
+        for command, kind in (
+            (DisconnectUserCommand("42", session="s"), b"disconnect_user_session"),
+            (UnsubscribeCommand("42", "news", session="s"), b"unsubscribe_session"),
+        ):
+            self.assertTrue(command.to_bytes().startswith(b'{"%b":' % kind), kind)
+
+    def test_session_is_not_part_of_the_text_of_a_command(self) -> None:
+        for command in (DisconnectUserCommand("42", session="secret"), UnsubscribeCommand("42", "a", session="secret")):
+            self.assertNotIn("secret", repr(command))
 
 
 class ReadTests(SynchronousTestCase):
@@ -65,6 +82,9 @@ class ReadTests(SynchronousTestCase):
             {"user": "42", "client": 5},
             {"user": "", "client": "x" * (MAX_CLIENT_CHARACTERS + 1)},
             {"user": "42", "client": "\u00e9"},
+            {"user": "42", "session": 5},
+            {"user": "42", "session": "x" * (MAX_CLIENT_CHARACTERS + 1)},
+            {"user": "", "session": "\u00e9"},
         ):
             self.assertRaises(ClaimError, read_disconnect_user, who)
             self.assertRaises(ClaimError, read_unsubscribe, {**who, "channel": "news"})

@@ -34,6 +34,19 @@ class LocalMembersTests(SynchronousTestCase):
         self.assertEqual(self.members.remove("chat", 1), Change(ANN, True, True))
         self.assertIsNone(self.members.remove("chat", 1))
 
+    def test_member_is_replaced_by_one_of_the_same_key(self) -> None:
+        self.members.add("chat", 1, ANN)
+        renamed = Member("c1", "ann", b'"Ann"')
+        self.assertEqual(self.members.replace("chat", 1, renamed), ANN)
+        self.assertEqual(self.members.find("chat", "user:ann"), renamed)
+        self.assertEqual(self.members.remove("chat", 1), Change(renamed, True, True))
+
+    def test_member_that_is_unknown_or_unchanged_or_of_another_key_is_not_replaced(self) -> None:
+        self.members.add("chat", 1, ANN)
+        for channel, client, member in (("chat", 1, ANN), ("chat", 2, ANN), ("other", 1, ANN), ("chat", 1, NOBODY)):
+            self.assertIsNone(self.members.replace(channel, client, member))
+        self.assertEqual((self.members.find("chat", "user:ann"), len(self.members)), (ANN, 1))
+
     def test_unknown_members_are_not_removed(self) -> None:
         self.members.add("chat", 1, ANN)
         self.assertIsNone(self.members.remove("chat", 2))

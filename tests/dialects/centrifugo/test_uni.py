@@ -100,6 +100,11 @@ class EncodingTests(SynchronousTestCase):
             connect, {"connect": {"client": "c", "ping": 25, "expires": True, "ttl": 60, "subs": {"a": {}}}}
         )
 
+    def test_client_is_told_its_session_and_no_node_for_it_sends_nothing(self) -> None:
+        self.assertTrue(DIALECT.has_session)
+        (connect,) = self.documents(DIALECT.reply([Connected(0, "c", session="secret")]))
+        self.assertEqual((connect["connect"]["session"], "node" in connect["connect"]), ("secret", False))
+
     def test_push_about_a_subscription_is_bare_and_replies_have_no_form(self) -> None:
         replies: list[Reply] = [
             SubscriptionEnded("a", Disconnect.REVOKED),

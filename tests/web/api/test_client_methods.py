@@ -146,6 +146,37 @@ class DisconnectTests(ClientMethodCase):
         self.assertEqual((self.closed(self.sdk), self.closed(self.raw)), ((4100, "elsewhere"), None))
 
 
+class SessionTests(ClientMethodCase):
+    """Connections that are named by their session."""
+
+    def connect_uni(self) -> tuple[StreamClient, str]:
+        """Return a client of user 43 that only receives, and its session."""
+        connect = quote(json.dumps({"token": self.ticket("43")}))
+        client = StreamClient(self.relay, f"/connection/uni_sse?cf_connect={connect}")
+        self.relay.turn()
+        told = json.loads(client.events()[0])["connect"]
+        self.assertNotIn("node", told)
+        return client, told["session"]
+
+    def test_client_that_only_receives_is_told_a_secret_and_reached_by_it(self) -> None:
+        (one, session), (other, another) = self.connect_uni(), self.connect_uni()
+        self.assertNotEqual(session, another)
+        self.assertGreaterEqual(len(session), 32)
+        self.run_method("subscribe", user="43", channel="room:1", session=session)
+        self.run_method("subscribe", user="42", channel="room:2", session=session)
+        self.run_method("subscribe", user="", channel="room:3", session=session)
+        self.assertEqual([json.loads(each)["channel"] for each in one.events()], ["room:1"])
+        self.run_method("disconnect", user="43", session=session)
+        for client, is_closed in ((one, True), (other, False)):
+            client.read()
+            self.assertEqual(client.wire.closed, is_closed)
+
+    def test_client_on_a_websocket_has_no_session(self) -> None:
+        sdk, _ = self.connect_sdk("43")
+        self.run_method("disconnect", user="43", session="x" * 32)
+        self.assertIsNone(self.closed(sdk))
+
+
 class RefreshTests(ClientMethodCase):
     """`refresh`."""
 
@@ -202,6 +233,23 @@ class InfoTests(ClientMethodCase):
         self.relay.pass_time(1)
         (member,) = self.result("presence", channel="lobby")["presence"].values()
         self.assertEqual((member["user"], member["conn_info"]), ("44", "x"))
+
+    def test_info_of_a_refresh_is_told_from_then_on_and_nobody_joins_or_leaves(self) -> None:
+        ann, ann_id = self.connect_sdk("43", info={"name": "Ann"}, subs={"lobby": {"info": [1]}})
+        self.relay.pass_time(1)
+        ann.documents()
+        self.run_method("refresh", user="43", info={"name": "Anna"})
+        self.relay.pass_time(1)
+        told = {"user": "43", "client": ann_id, "conn_info": {"name": "Anna"}, "chan_info": [1]}
+        self.assertEqual(self.result("presence", channel="lobby")["presence"], {ann_id: told})
+        self.assertEqual(self.pushes(ann), [])
+        ann.send({"id": 2, "publish": {"channel": "lobby", "data": "hi"}})
+        self.relay.pass_time(1)
+        (publication,) = self.result("history", channel="lobby", limit=9)["publications"]
+        self.assertEqual(publication["info"], told)
+        self.run_method("refresh", user="43")
+        self.relay.pass_time(1)
+        self.assertEqual(self.result("presence", channel="lobby")["presence"], {ann_id: told})
 
     def test_info_that_is_too_long_to_be_repeated_is_left_out_of_presence(self) -> None:
         for user, length in (("44", MAX_SHOWN_BYTES - 2), ("45", MAX_SHOWN_BYTES - 1)):

@@ -21,6 +21,8 @@ from wsrelay.engine.survey import SURVEY_SECONDS
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.web.api.fields import MAX_BROADCAST_CHANNELS
 
+TOO_LONG = {"user": "42", "info": "x" * 4096}
+
 
 class PublishTests(MethodCase):
     """`publish`, on plain channels and on those with history."""
@@ -393,27 +395,49 @@ class ClientTests(MethodCase):
             self.assertEqual(self.code("subscribe", **{**good, name: wrong}), 107, (name, wrong))
         self.assertEqual(self.broker.controls, [])
 
-    def test_info_of_a_refresh_is_not_available(self) -> None:
-        self.assertEqual(self.code("refresh", user="42", info={"n": 1}), 108)
-        self.assertEqual(self.broker.controls, [])
-
     def test_refresh_names_the_user_and_the_new_end(self) -> None:
         for fields, sent in (
             ({}, b""),
             ({"expire_at": 0, "expired": False}, b""),
             ({"client": "5f0c", "expired": True}, b',"client":"5f0c","expired":true'),
             ({"expire_at": 1767229200}, b',"expire_at":1767229200.0'),
+            ({"info": {"n": 1}}, b',"b64info":"eyJuIjoxfQ=="'),
+            ({"info": None, "session": None}, b""),
         ):
             self.assertEqual(self.sent("refresh", user="42", **fields), [b'{"refresh":{"user":"42"%s}}' % sent])
 
     def test_refresh_that_makes_no_sense_is_a_bad_request_and_nothing_is_sent(self) -> None:
-        for fields in ({}, {"user": "42", "expired": "yes"}, {"user": "42", "expire_at": "soon"}, {"user": 42}):
+        for fields in (
+            {},
+            {"user": "42", "expired": "yes"},
+            {"user": "42", "expire_at": "soon"},
+            {"user": 42},
+            TOO_LONG,
+        ):
             self.assertEqual(self.code("refresh", **fields), 107, fields)
         self.assertEqual(self.broker.controls, [])
 
-    def test_session_is_not_available(self) -> None:
+    def test_session_is_sent_in_a_message_of_a_kind_of_its_own(self) -> None:
+        for name, kind in (
+            ("disconnect", b"disconnect_user"),
+            ("unsubscribe", b"unsubscribe"),
+            ("subscribe", b"subscribe"),
+            ("refresh", b"refresh"),
+        ):
+            for user in ("42", ""):
+                (sent,) = self.sent(name, user=user, channel="news", session="secret")
+                self.assertTrue(sent.startswith(b'{"%b_session":' % kind), sent)
+                self.assertIn(b'"session":"secret"', sent)
+
+    def test_session_that_cannot_be_one_is_a_bad_request_that_does_not_repeat_it(self) -> None:
         for name in ("disconnect", "unsubscribe", "subscribe", "refresh"):
-            self.assertEqual(self.code(name, user="42", channel="news", session="x"), 108)
+            for session in ("\u00e9", "x" * 65):
+                code, message = self.error(name, user="42", channel="news", session=session)
+                self.assertEqual((code, session in message), (107, False), name)
+            self.assertEqual(self.code(name, user="42", channel="news", session=5), 107)
+        for fields in ({"user": "42", "revoke_seconds": 5}, {"ticket": "x"}):
+            self.assertEqual(self.code("disconnect", session="secret", **fields), 107, fields)
+        self.assertEqual(self.broker.controls, [])
 
     def test_outage_is_an_internal_error(self) -> None:
         self.patch(self.broker, "send_control", lambda *_arguments: fail(BrokerUnavailable("away")))

@@ -38,6 +38,7 @@ from wsrelay.core.messaging.surveys import (
     read_reply,
 )
 from wsrelay.core.messaging.user_commands import (
+    SESSION_KIND_END,
     DisconnectUserCommand,
     UnsubscribeCommand,
     read_disconnect_user,
@@ -102,11 +103,16 @@ ControlCommand: TypeAlias = (
 _LONGER = {REPLY_START: MAX_REPLY_BYTES, EMULATED_START: MAX_EMULATED_BYTES}
 """How messages begin that may be longer than others, and how long."""
 
-_READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
+_CLIENT_READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
     "disconnect_user": read_disconnect_user,
     "unsubscribe": read_unsubscribe,
     "subscribe": read_subscribe,
     "refresh": read_refresh,
+}
+
+_READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
+    **_CLIENT_READERS,
+    **{f"{kind}{SESSION_KIND_END}": read for kind, read in _CLIENT_READERS.items()},
     "emulated": read_emulated,
     "survey": read_question,
     "survey_reply": read_reply,

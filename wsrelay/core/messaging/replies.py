@@ -41,8 +41,8 @@ class Connected:
         ping_seconds: The longest time between two pings of the dialect. 0 if it has none.
         subscriptions: What it is subscribed to without having asked. Their ids are 0.
         expires_seconds: How long its credential lasts, in whole seconds, rounded up. If None, it does not end.
-        session: The secret by which it sends, where its transport has one direction. If empty, it needs none.
-        node: The name of the process that has this session.
+        session: The secret name of its connection, where its transport has one direction. If empty, it has none.
+        node: The name of the process to which it sends by this session. If empty, it does not.
     """
 
     id: int

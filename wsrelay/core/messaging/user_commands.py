@@ -5,14 +5,19 @@
     {"disconnect_user": {"user": "42", "except": ["5f0c..."], "code": 4100, "reason": "signed in elsewhere"}}
     {"unsubscribe": {"user": "42", "channel": "news"}}
 
-Both take a `client` as well, the id of one connection. Where that is an anonymous one, `user` is empty.
+Both take a `client` as well, the id of one connection, and a `session`, the secret that some clients are told when
+they connect. Only connections of which all of them are true are meant. `user` is empty for anonymous clients, which are
+named by one of the others.
+
+With a `session` the kind is another one, such as `unsubscribe_session`: a process of a version that knows no sessions
+would carry out the plain kind for every connection of the user.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wsrelay.core.access.identity import MAX_SUBJECT_BYTES, is_name
 from wsrelay.core.messaging.channel_names import check_channel
@@ -21,6 +26,7 @@ from wsrelay.core.outcomes.errors import ChannelError, ClaimError
 
 __all__ = [
     "MAX_SPARED",
+    "SESSION_KIND_END",
     "DisconnectUserCommand",
     "UnsubscribeCommand",
     "dump_command",
@@ -35,7 +41,10 @@ MAX_SPARED = 64
 """The most connections that a disconnect may spare."""
 
 MAX_CLIENT_CHARACTERS = 64
-"""The longest id of a connection."""
+"""The longest id of a connection, and the longest session."""
+
+SESSION_KIND_END = "_session"
+"""The end of the kind of a message that names a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +56,14 @@ class DisconnectUserCommand:
         client: The one connection to close. If empty, all of the user's.
         spared: Connections that stay.
         disconnect: How they are closed.
+        session: The session of the one connection to close. If empty, it is of no account.
     """
 
     user: str
     client: str = ""
     spared: tuple[str, ...] = ()
     disconnect: AnyDisconnect = Disconnect.REVOKED
+    session: str = field(default="", repr=False)
 
     @property
     def target(self) -> str:
@@ -65,7 +76,8 @@ class DisconnectUserCommand:
         how: dict[str, object] = {"reconnect": True} if closing is Disconnect.RECONNECT else {}
         if isinstance(closing, ApplicationDisconnect):
             how = {"code": closing.code, "reason": closing.reason}
-        return dump_command("disconnect_user", {"user": self.user, "client": self.client, "except": self.spared, **how})
+        names = {"user": self.user, "client": self.client, "session": self.session}
+        return dump_command("disconnect_user", {**names, "except": self.spared, **how})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +88,18 @@ class UnsubscribeCommand:
         user: The user. Empty for an anonymous client.
         channel: The channel.
         client: The one connection whose subscription ends. If empty, those of all of the user's connections.
+        session: The session of that one connection. If empty, it is of no account.
     """
 
     user: str
     channel: str
     client: str = ""
+    session: str = field(default="", repr=False)
 
     def to_bytes(self) -> bytes:
         """Return the control message."""
-        return dump_command("unsubscribe", {"user": self.user, "client": self.client, "channel": self.channel})
+        names = {"user": self.user, "client": self.client, "session": self.session}
+        return dump_command("unsubscribe", {**names, "channel": self.channel})
 
 
 def read_disconnect_user(document: Mapping[str, object]) -> DisconnectUserCommand:
@@ -93,16 +108,16 @@ def read_disconnect_user(document: Mapping[str, object]) -> DisconnectUserComman
     Raises:
         ClaimError: It names nobody, or says something that makes no sense.
     """
-    user, client = read_target(document)
+    user, client, session = read_target(document)
     spared = document.get("except", [])
-    if not isinstance(spared, list) or len(spared) > MAX_SPARED or not all(_is_client(each) for each in spared):
+    if not isinstance(spared, list) or len(spared) > MAX_SPARED or not all(_is_id(each) for each in spared):
         raise ClaimError(f"at most {MAX_SPARED} connections can be spared, each named by the id of its client")
     disconnect: AnyDisconnect = Disconnect.REVOKED
     if "code" in document:
         disconnect = read_application_disconnect(document["code"], document.get("reason", ""))
     elif document.get("reconnect") is True:
         disconnect = Disconnect.RECONNECT
-    return DisconnectUserCommand(user, client, tuple(spared), disconnect)
+    return DisconnectUserCommand(user, client, tuple(spared), disconnect, session)
 
 
 def read_unsubscribe(document: Mapping[str, object]) -> UnsubscribeCommand:
@@ -111,8 +126,8 @@ def read_unsubscribe(document: Mapping[str, object]) -> UnsubscribeCommand:
     Raises:
         ClaimError: It names nobody, or no channel.
     """
-    user, client = read_target(document)
-    return UnsubscribeCommand(user, read_channel(document), client)
+    user, client, session = read_target(document)
+    return UnsubscribeCommand(user, read_channel(document), client, session)
 
 
 def read_application_disconnect(code: object, reason: object) -> ApplicationDisconnect:
@@ -130,18 +145,20 @@ def read_application_disconnect(code: object, reason: object) -> ApplicationDisc
     return ApplicationDisconnect(code, reason)
 
 
-def read_target(document: Mapping[str, object]) -> tuple[str, str]:
-    """Read `user` and `client`: the user whose connections are meant, and the one of them if it is named.
+def read_target(document: Mapping[str, object]) -> tuple[str, str, str]:
+    """Read `user`, `client` and `session`: the user whose connections are meant, and the one of them if it is named.
 
     Raises:
-        ClaimError: They name nobody.
+        ClaimError: They name nobody. The text repeats none of them.
     """
-    user, client = document.get("user", ""), document.get("client", "")
-    if not isinstance(user, str) or not (is_name(user) or (not user and client)):
+    user, client, session = (document.get(name, "") for name in ("user", "client", "session"))
+    if not isinstance(user, str) or not (is_name(user) or (not user and (client or session))):
         raise ClaimError(f"user is a text of 1 to {MAX_SUBJECT_BYTES} bytes, and empty for an anonymous client alone")
-    if not isinstance(client, str) or not (_is_client(client) or not client):
+    if not isinstance(client, str) or not (_is_id(client) or not client):
         raise ClaimError("client is the id of a connection")
-    return user, client
+    if not isinstance(session, str) or not (_is_id(session) or not session):
+        raise ClaimError("session is the one that a client is told when it connects")
+    return user, client, session
 
 
 def read_channel(document: Mapping[str, object]) -> str:
@@ -158,13 +175,14 @@ def read_channel(document: Mapping[str, object]) -> str:
 
 
 def dump_command(kind: str, document: Mapping[str, object]) -> bytes:
-    """Return a control message without the members that are empty."""
+    """Return a control message without the members that are empty. Its kind says whether it names a `session`."""
+    kind += SESSION_KIND_END if document.get("session") else ""
     return json.dumps(
         {kind: {name: value for name, value in document.items() if value}}, separators=(",", ":")
     ).encode()
 
 
-def _is_client(value: object) -> bool:
+def _is_id(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_CLIENT_CHARACTERS and value.isascii()
 
 

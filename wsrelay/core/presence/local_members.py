@@ -59,6 +59,21 @@ class LocalMembers:
         self._count += 1
         return Change(member, len(clients) == 1, count == 1)
 
+    def replace(self, channel: str, client: Hashable, member: Member) -> Member | None:
+        """Replace a client's member by one of the same key.
+
+        Returns:
+            The member that it had. None if the client is none, or nothing has changed, or the key is another.
+        """
+        clients = self._channels.get(channel, {})
+        known = clients.get(client)
+        if known is None or known == member or known.key != member.key:
+            return None
+        clients[client] = member
+        key = channel, member.key
+        self._keys[key] = self._keys[key][0], member
+        return known
+
     def remove(self, channel: str, client: Hashable) -> Change | None:
         """Remove a member. None if the client is none."""
         clients = self._channels.get(channel)

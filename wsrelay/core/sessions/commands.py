@@ -117,9 +117,9 @@ def refreshed(data: SessionData, command_id: int, identity: Identity) -> list[Ef
     return [ConfirmRefresh(command_id), ExpireAt(with_grace(identity.expires))]
 
 
-def expires(data: SessionData, at: float | None) -> list[Effect]:
-    """Take another end of the client's credential, because the application wants it."""
-    data.identity = replace(data.identity, expires=at)
+def expires(data: SessionData, at: float | None, info: bytes) -> list[Effect]:
+    """Take another end of the client's credential, and another info, because the application wants it."""
+    data.identity = replace(data.identity, expires=at, info=info or data.identity.info)
     if not data.acceptance.has_commands:
         # It has no way to show a new credential in time.
         return [ExpireAt(at)]

@@ -131,9 +131,14 @@ class Session(SessionData):
         """
         return self._step("subscribe_by_server", subscription, since)
 
-    def expires(self, at: float | None) -> list[Effect]:
-        """Take another end of the client's credential, because the application wants it. If None, it has none."""
-        return self._step("expires", at)
+    def expires(self, at: float | None, info: bytes = b"") -> list[Effect]:
+        """Take another end of the client's credential, because the application wants it.
+
+        Args:
+            at: The end, in seconds since the epoch. If None, it has none.
+            info: What others are told about the client from now on. If empty, what they were told.
+        """
+        return self._step("expires", at, info)
 
     def refreshed(self, command_id: int, identity: Identity) -> list[Effect]:
         """Take the identity by a new token: the success of `Reauthenticate`."""

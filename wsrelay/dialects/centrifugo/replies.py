@@ -137,7 +137,9 @@ def _connected(reply: Connected) -> Document:
     if reply.subscriptions:
         document["subs"] = {each.channel: _subscribed(each) for each in reply.subscriptions}
     if reply.session:
-        document |= {"session": reply.session, "node": reply.node}
+        document["session"] = reply.session
+    if reply.node:
+        document["node"] = reply.node
     return document
 
 

@@ -6,7 +6,7 @@
     curl -N -d '{"subs": {"news": {}}}' https://host/connection/uni_http_stream
     new WebSocket("wss://host/connection/uni_websocket"), and as its first message the same object
 
-    {"connect": {"client": "5f0c...", "version": "...", "ping": 25, "subs": {"news": {...}}}}
+    {"connect": {"client": "5f0c...", "version": "...", "ping": 25, "subs": {"news": {...}}, "session": "..."}}
     {"channel": "news", "pub": {"data": ..., "offset": 137438957568}}
     {}                                                                                        a ping, without an answer
     {"disconnect": {"code": 3001, "reason": "service restart"}}
@@ -56,6 +56,7 @@ class UniDialect:
     subprotocols = ()
     acceptance = Acceptance.AT_ONCE
     has_gap_event = False
+    has_session = True
     has_pong = False
 
     def open(self, _handshake: Handshake) -> Sequence[Command]:

@@ -142,7 +142,7 @@ class Operations:
         Args:
             command: The connections, and the reason that their clients get. A ticket is deleted as well.
             revoke_seconds: The time during which the target is not accepted again, up to `MAX_REVOKE_SECONDS`; of some
-                connections of a user, their client or else their user. If 0, it is not revoked.
+                connections of a user, their client or else their user; a session cannot be revoked. If 0, it is not.
 
         Returns:
             Fires with None when the broker has taken the command. The connections are closed soon after.
@@ -230,6 +230,8 @@ class Operations:
             raise ClaimError(f"the command has more than {MAX_CONTROL_BYTES} bytes as a control message")
         if isinstance(command, DisconnectUserCommand) and command.spared and revoke_seconds:
             raise ClaimError("connections cannot be spared of a user that is revoked")
+        if isinstance(command, DisconnectUserCommand) and command.session and revoke_seconds:
+            raise ClaimError("a session cannot be revoked: name the client, or the user alone")
         kind, _, value = command.target.partition(":")
         # Revocation first: a client that is closed before it could reconnect in between.
         if kind == "ticket":

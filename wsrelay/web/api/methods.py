@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from twisted.internet.defer import Deferred
@@ -33,6 +34,7 @@ Method = Callable[[Fields], Coroutine[Deferred[Any], Any, bytes]]
 """Carries out a request, and returns its result as JSON. Raises `MethodError`, or what the operations raise."""
 
 _EMPTY = b"{}"
+_CLIENTS = ("user", "client", "session")
 _OWN_TARGETS = tuple(kind for kind in TARGETS if kind != "user")
 
 
@@ -127,29 +129,24 @@ class Methods:
         return dump_json({"nodes": nodes, **({"incomplete": True} if processes.missing else {})})
 
     async def _disconnect(self, fields: Fields) -> bytes:
-        _check_no_session(fields)
         seconds = fields.integer("revoke_seconds", 0, MAX_REVOKE_SECONDS)
         await self._operations.disconnect(_read_disconnect(fields), seconds)
         return _EMPTY
 
     async def _unsubscribe(self, fields: Fields) -> bytes:
-        _check_no_session(fields)
-        names = {name: fields.text(name, "") for name in ("user", "client", "channel")}
+        names = {name: fields.text(name, "") for name in (*_CLIENTS, "channel")}
         await self._operations.unsubscribe(read_unsubscribe(names))
         return _EMPTY
 
     async def _subscribe(self, fields: Fields) -> bytes:
-        _check_no_session(fields)
         fields.document("override")
-        names = ("user", "client", "channel", "info", "b64info", "data", "b64data", "recover_since", "expire_at")
-        await self._operations.subscribe(read_subscribe(fields.present(*names)))
+        names = ("channel", "info", "b64info", "data", "b64data", "recover_since", "expire_at")
+        await self._operations.subscribe(read_subscribe(fields.present(*_CLIENTS, *names)))
         return _EMPTY
 
     async def _refresh(self, fields: Fields) -> bytes:
-        _check_no_session(fields)
-        if "info" in fields:
-            raise MethodError(NOT_AVAILABLE, "info is not offered here: it is that of the client's credential")
-        await self._operations.refresh(read_refresh(fields.present("user", "client", "expired", "expire_at")))
+        names = ("expired", "expire_at", "info", "b64info")
+        await self._operations.refresh(read_refresh(fields.present(*_CLIENTS, *names)))
         return _EMPTY
 
     async def _not_available(self, _fields: Fields) -> bytes:
@@ -182,27 +179,21 @@ def _response(outcome: PublishResult | Failure) -> bytes:
     return b'{"error":%s}' % error.to_json()
 
 
-def _check_no_session(fields: Fields) -> None:
-    if fields.text("session", ""):
-        raise MethodError(NOT_AVAILABLE, "session is not offered: name the connection by its client")
-
-
 def _read_disconnect(fields: Fields) -> DisconnectCommand | DisconnectUserCommand:
     reconnect = fields.flag("reconnect")
     own = {kind: fields.text(kind, "") for kind in _OWN_TARGETS if kind in fields}
     custom, spared = fields.document("disconnect"), fields.texts("whitelist", MAX_SPARED)
-    user, client = fields.text("user", ""), fields.text("client", "")
+    who = {name: fields.text(name, "") for name in _CLIENTS}
     if own:
-        if user or client or spared or custom is not None:
+        if any(who.values()) or spared or custom is not None:
             raise MethodError(BAD_REQUEST, f"{', '.join(own)} stands alone, but for reconnect and revoke_seconds")
         return read_disconnect({**own, "reconnect": reconnect})
-    if not (client or spared or custom):
+    if not (who["client"] or who["session"] or spared or custom):
         # The form that processes of older versions know.
-        return read_disconnect({"user": user, "reconnect": reconnect})
+        return read_disconnect({"user": who["user"], "reconnect": reconnect})
     disconnect: AnyDisconnect = Disconnect.RECONNECT if reconnect else Disconnect.REVOKED
     if custom is not None:
         if reconnect:
             raise MethodError(BAD_REQUEST, "reconnect contradicts disconnect, whose code says whether to reconnect")
         disconnect = read_application_disconnect(custom.integer("code", 3000, 4999), custom.text("reason", ""))
-    command = read_disconnect_user({"user": user, "client": client, "except": spared})
-    return DisconnectUserCommand(command.user, command.client, command.spared, disconnect)
+    return replace(read_disconnect_user({**who, "except": spared}), disconnect=disconnect)
