@@ -28,7 +28,7 @@ class RelayName(StrEnum):
         COMMANDS: Speaks Centrifugo's protocol, with channels that keep history and presence.
         COMMANDS_HOOK: Accepts tokens, and asks the application about every client and every channel that it subscribes
             to.
-        GUARDED_2: Another process with the same settings.
+        GUARDED_2: Another process with the same settings, which passes on few messages of one address.
         PROXIED: The same, behind a proxy that appends client addresses to X-Forwarded-For.
         ORIGIN_REQUIRED: Rejects clients without an Origin.
         JWKS: Fetches the keys of tokens from the application.
@@ -151,9 +151,9 @@ _OPEN = Setup(
 )
 
 
-def _guarded(_places: Resources) -> Setup:
+def _guarded(_places: Resources, more: str = "") -> Setup:
     return Setup(
-        f"{_GUARDED} --centrifugo true", {"WSRELAY_TOKEN_KEYS": forge.public_pem(), "WSRELAY_API_KEYS": API_KEY}
+        f"{_GUARDED} --centrifugo true {more}", {"WSRELAY_TOKEN_KEYS": forge.public_pem(), "WSRELAY_API_KEYS": API_KEY}
     )
 
 
@@ -170,7 +170,7 @@ def _commands_hooked(resources: Resources) -> Setup:
 SETUPS: dict[RelayName, Callable[[Resources], Setup]] = {
     RelayName.OPEN: lambda _places: _OPEN,
     RelayName.GUARDED: _guarded,
-    RelayName.GUARDED_2: _guarded,
+    RelayName.GUARDED_2: lambda places: _guarded(places, "--max-forwarded-per-second 1"),
     RelayName.COMMANDS: lambda _places: Setup(
         f"{_TOKENS} --centrifugo true", {"WSRELAY_TOKEN_KEYS": forge.public_pem()}, _COMMANDS
     ),

@@ -359,10 +359,10 @@ class RequestTests(EmulationCase):
 class ProcessesTests(EmulationCase):
     """Messages that another process gets than the one that has the stream."""
 
-    def relays(self) -> list[InMemoryRelay]:
+    def relays(self, **settings: Any) -> list[InMemoryRelay]:
         """Build the relays of two processes."""
         brokers: dict[str, Any] = {}
-        relays = [self.relay(LinkedBroker(Clock(), brokers)) for _ in range(2)]
+        relays = [self.relay(LinkedBroker(Clock(), brokers), **settings) for _ in range(2)]
         for relay in relays:
             relay.broker.start()
         return relays
@@ -399,6 +399,31 @@ class ProcessesTests(EmulationCase):
             self.assertEqual(client.send({}, session=session).status, 204)
             self.assertEqual(client.send({}, session=session, node=other.broker.node_id).status, 204)
         self.assertEqual(client.documents(), [])
+
+    def test_messages_of_an_address_for_other_processes_are_bounded_whatever_they_name(self) -> None:
+        one, other = self.relays(max_forwarded_per_second=2.0)
+        client = EmulatedClient(one, through=other)
+        published: list[bytes] = []
+        send: Any = one.broker.send_control
+
+        def count(payload: bytes, node_id: str | None = None) -> Any:
+            published.append(payload)
+            return send(payload, node_id)
+
+        self.patch(other.broker, "send_control", count)
+        made_up = [client.send({}, node=f"{number:016x}").status for number in range(20)]
+        self.assertEqual(made_up, [404] * 6 + [429] * 14)
+        sessions = [client.send({}, session=f"{number:032x}").status for number in range(20)]
+        self.assertEqual((sessions, len(published)), ([429] * 20, 6))
+        # Messages for the process itself cost Redis nothing.
+        self.assertEqual(client.send({}, node=other.broker.node_id).status, 204)
+        other.pass_time(1)
+        client.subscribe("a")
+
+    def test_messages_to_other_processes_are_not_bounded_where_the_operator_says_so(self) -> None:
+        one, other = self.relays(max_forwarded_per_second=0.0)
+        client = EmulatedClient(one, through=other)
+        self.assertEqual({client.send({}, node="f" * 16).status for _ in range(1000)}, {404})
 
     def test_failure_of_one_client_does_not_reach_the_broker(self) -> None:
         relay = self.relay()

@@ -231,6 +231,35 @@ class TwoProcessesTests(CentCase):
         self.api.refresh(cent.RefreshRequest(user="42", expired=True))
         self.assert_closed(client, 3005, "credential expired")
 
+    def test_client_of_the_other_process_is_named_by_its_session_and_shown_with_another_info(self) -> None:
+        answer = requests.post(f"{self.one.url}/api/tickets", json={"sub": "42"}, headers={"X-API-Key": KEY}, timeout=5)
+        url = f"{self.other.url.replace('http', 'ws', 1)}/connection/uni_websocket"
+        clients = [self.enterContext(socket_to(url)) for _ in range(2)]
+        ticket = {"token": answer.json()["ticket"]}
+        clients[0].send(json.dumps(ticket))
+        clients[1].send(json.dumps({}))
+        told, anonymous = (json.loads(each.recv(DEADLINE))["connect"] for each in clients)
+        session = told["session"]
+        self.assertNotEqual(session, anonymous["session"])
+        self.api.subscribe(cent.SubscribeRequest(user="42", channel="lobby", session=anonymous["session"]))
+        self.api.subscribe(cent.SubscribeRequest(user="42", channel="lobby", session=session, info="host"))
+        self.assertEqual(json.loads(clients[0].recv(DEADLINE))["channel"], "lobby")
+        # The library has no field for the info.
+        refresh = {"user": "42", "session": session, "info": {"name": "Ann"}}
+        answer = requests.post(f"{self.one.url}/api/refresh", json=refresh, headers={"X-API-Key": KEY}, timeout=5)
+        self.assertEqual(answer.json(), {"result": {}})
+        request = cent.PresenceRequest(channel="lobby")
+
+        def infos() -> list[Any]:
+            return [(each.conn_info, each.chan_info) for each in self.api.presence(request).presence.values()]
+
+        wait_until(lambda: infos() == [({"name": "Ann"}, "host")], infos)
+        self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="lobby", session=session))
+        wait_until(lambda: infos() == [], infos)
+        self.api.disconnect(cent.DisconnectRequest(user="", session=anonymous["session"]))
+        self.assertEqual(json.loads(clients[1].recv(DEADLINE))["disconnect"]["code"], 3503)
+        self.assert_closed(clients[1], 3503, "disconnected by the application")
+
     def test_unsubscribe_closes_raw_clients_of_that_channel(self) -> None:
         news, room = (self.join(self.other, channel) for channel in ("news", "room:1"))
         self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))

@@ -34,6 +34,7 @@ from wsrelay.metrics.counters import Counters
 from wsrelay.transports.flat_audience import BulkSending
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
 from wsrelay.transports.listening.router import ConnectionRouterFactory
+from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
 from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
@@ -105,6 +106,13 @@ def chat_page(settings: Settings, namespaces: Namespaces) -> ChatPage | None:
         history=min(CHAT_PAGE_HISTORY, (rule.history_size if rule else None) or 0),
         is_base64=rule is not None and rule.frames is FrameType.BINARY,
     )
+
+
+def _emulation(node: Node, check: HandshakeCheck, settings: Settings) -> EmulationResource:
+    rate = settings.max_forwarded_per_second
+    # Bytes need no bound of their own: a request has one.
+    limits = RateLimits(rate, rate, node.timers) if rate else None
+    return EmulationResource(node.emulation, check, settings.trusted_proxies, limits)
 
 
 def _hint(route: Route, check: HandshakeCheck, trusted_proxies: int) -> Resource:
@@ -226,7 +234,7 @@ def build_relay(
         api=api,
         max_body_bytes=settings.api_max_body_bytes if settings.api_keys else 0,
         presence=presence,
-        emulation=EmulationResource(node.emulation, check, settings.trusted_proxies) if settings.centrifugo else None,
+        emulation=_emulation(node, check, settings) if settings.centrifugo else None,
         hints={route.path: _hint(route, check, settings.trusted_proxies) for route in spoken},
         chat_page=chat_page(settings, namespaces),
         body_timeout_seconds=settings.handshake_timeout_seconds,

@@ -376,6 +376,14 @@ class Settings:
         "bytes",
         minimum=1024,
     )
+    max_forwarded_per_second: float = _limits(
+        NUMBER,
+        100.0,
+        "Messages per second that clients of one address (IPv6: of one /64 network) may send with POST /emulation to "
+        "another process than the one that gets them, with bursts of three seconds' worth; more are rejected with 429. "
+        "Each is a PUBLISH in Redis, whatever process and session it names. 0: no limit.",
+        minimum=0,
+    )
     max_outbox_bytes: int = _limits(
         INTEGER,
         1024 * 1024,

@@ -16,7 +16,7 @@ from wsrelay.core.sessions.effects import CheckChannelToken, SubscribeChannel
 from wsrelay.core.sessions.session_data import MAX_CHANNELS
 from wsrelay.engine.channel_terms import ChannelTerms
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
-from wsrelay.engine.client_refresh import refresh_failed, update_presence
+from wsrelay.engine.client_refresh import refresh_failed
 from wsrelay.engine.client_services import SessionDriver
 from wsrelay.engine.subscribe_questions import SubscribeQuestions
 
@@ -76,7 +76,7 @@ class ChannelAccess:
             return result
 
         def checked(_: None) -> None:
-            update_presence(client, (effect.channel,))
+            client.update_presence((effect.channel,))
             left = self.terms(effect.channel).expires_seconds
             client.perform(client.session.subscription_refreshed(effect.id, left))
 

@@ -18,7 +18,6 @@ from wsrelay.core.sessions.states import CredentialSource
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_credential import ClientCredential
 from wsrelay.engine.client_effects import ClientEffects
-from wsrelay.engine.client_refresh import update_presence
 
 __all__ = ["Client"]
 
@@ -156,7 +155,7 @@ class Client(ClientEffects):
         else:
             self.perform(self.session.expires(expires, info))
             if info:
-                update_presence(self, self.session.channels)
+                self.update_presence(self.session.channels)
 
     def failed(self, failure: Failure) -> None:
         """See `SessionDriver.failed`."""

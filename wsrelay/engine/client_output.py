@@ -60,6 +60,13 @@ class ClientOutput(SessionDriver):
         info = b"" if self._access is None else self._access.info(channel)
         return Member(self.connection_id, identity.subject or "", identity.info, info)
 
+    def update_presence(self, channels: Sequence[str]) -> None:
+        """See `SessionDriver.update_presence`."""
+        presence = self.services.presence
+        if presence is not None:
+            for channel in channels:
+                presence.updated(self, channel, self.as_member(channel))
+
     # Sending
 
     @property

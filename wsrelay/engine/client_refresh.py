@@ -14,7 +14,7 @@ from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, client_error_of
 from wsrelay.engine.client_services import SessionDriver
 
-__all__ = ["MAX_REFRESHES", "ClientRefresh", "refresh_failed", "update_presence"]
+__all__ = ["MAX_REFRESHES", "ClientRefresh", "refresh_failed"]
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class ClientRefresh:
             if any(await client.services.are_revoked(tuple(dict.fromkeys(known)))):
                 raise RejectedError(ClientError.REVOKED)
             client.perform(client.session.refreshed(command_id, identity))
-            update_presence(client, client.session.channels)
+            client.update_presence(client.session.channels)
         finally:
             self._looked_up.remove(targets)
             self._register()
@@ -90,19 +90,6 @@ class ClientRefresh:
         own = client.session.identity.revocation_targets(client.connection_id)
         # Nothing is registered of a client that has left.
         client.services.registry.replace(client, chain(own, *self._looked_up))
-
-
-def update_presence(client: SessionDriver, channels: Sequence[str]) -> None:
-    """Have presence show what is told about a client now.
-
-    Args:
-        client: The client.
-        channels: The channels on which that may have changed. Those of which it is no member are ignored.
-    """
-    presence = client.services.presence
-    if presence is not None:
-        for channel in channels:
-            presence.updated(client, channel, client.as_member(channel))
 
 
 def refresh_failed(

@@ -166,6 +166,13 @@ class SessionDriver(RegisteredClient, PendingClient, Protocol):
     def as_member(self, channel: str) -> Member:
         """Return what others of a channel are told about the client."""
 
+    def update_presence(self, channels: Sequence[str]) -> None:
+        """Have presence show what others are told about the client now.
+
+        Args:
+            channels: The channels on which that may have changed. Those of which it is no member are ignored.
+        """
+
     def perform(self, effects: Iterable[Effect]) -> None:
         """Perform what the session returned."""
 

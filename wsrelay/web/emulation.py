@@ -7,12 +7,14 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from wsrelay.core.access.client_address import rate_limit_key
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable, ClaimError
 from wsrelay.core.wire.cors import cors_headers, preflight_headers
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects.centrifugo import read_emulation_request
 from wsrelay.engine.emulation import Emulation
+from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.web.handshake_check import HandshakeCheck
 from wsrelay.web.plain_handshake import plain_handshake
 from wsrelay.web.responses import respond_error, respond_nothing, set_headers
@@ -22,6 +24,9 @@ __all__ = ["EmulationResource"]
 _ALLOW = ("Allow", "POST, OPTIONS")
 _NOT_POST = ErrorResponse(405, "Messages are sent with POST.", (_ALLOW,))
 _MALFORMED = ErrorResponse(400, 'The body is not {"session", "node", "data"}, in JSON or Protobuf.')
+_TOO_FAST = ErrorResponse(
+    429, "Too many messages from this address for other processes of the relay.", (("Retry-After", "1"),)
+)
 _NO_NODE = ErrorResponse(404, "There is no process of this name any more. Reconnect.")
 _FAILED = ErrorResponse(500, "The relay failed; its log has the traceback.")
 
@@ -35,19 +40,24 @@ class EmulationResource(Resource):
         emulation: Brings them there.
         check: Checks origins, as those of handshakes.
         trusted_proxies: How many proxies in front of the relay append to X-Forwarded-Proto.
+        limits: Limits the messages of each address for other processes. A made-up process or session is found out in
+            Redis at the earliest, so that anybody could have it do work without end. If None, there is no limit.
     """
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, emulation: Emulation, check: HandshakeCheck, trusted_proxies: int) -> None:
+    def __init__(
+        self, emulation: Emulation, check: HandshakeCheck, trusted_proxies: int, limits: RateLimits | None = None
+    ) -> None:
         super().__init__()
         self._emulation = emulation
         self._check = check
         self._trusted_proxies = trusted_proxies
+        self._limits = limits
 
     def render(self, request: Request) -> bytes | int:
-        """Respond to POST with 204 or 404, to OPTIONS with what is permitted, and to other methods with 405."""
+        """Respond to POST with 204, 404 or 429, to OPTIONS with what is permitted, and to other methods with 405."""
         handshake = plain_handshake(request, self._trusted_proxies)
         if (rejection := self._check.check_origin(handshake)) is not None:
             return respond_error(request, rejection)
@@ -57,9 +67,11 @@ class EmulationResource(Resource):
             set_headers(request, (_ALLOW, *headers))
             return respond_nothing(request)
         set_headers(request, cors_headers(origin))
-        return self._take(request) if request.method == b"POST" else respond_error(request, _NOT_POST)
+        if request.method != b"POST":
+            return respond_error(request, _NOT_POST)
+        return self._take(request, handshake.peer)
 
-    def _take(self, request: Request) -> bytes | int:
+    def _take(self, request: Request, address: str) -> bytes | int:
         assert request.content is not None, "received"  # noqa: S101 -- a request is rendered when its body is complete
         media_type = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
         try:
@@ -68,12 +80,17 @@ class EmulationResource(Resource):
             )
         except ClaimError:
             return respond_error(request, _MALFORMED)
+        if node != self._emulation.node_id and not self._may_forward(address):
+            return respond_error(request, _TOO_FAST)
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         sent = self._emulation.send(node, emulated).addCallback(lambda is_there: None if is_there else _NO_NODE)
         sent.addErrback(self._failed)
         sent.addCallback(self._finish, request, gone)
         return NOT_DONE_YET
+
+    def _may_forward(self, address: str) -> bool:
+        return self._limits is None or self._limits.allows(rate_limit_key(address), 1, 0)
 
     def _failed(self, failure: Failure) -> ErrorResponse:
         if failure.check(BrokerUnavailable) is not None:

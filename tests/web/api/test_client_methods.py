@@ -154,7 +154,8 @@ class SessionTests(ClientMethodCase):
         connect = quote(json.dumps({"token": self.ticket("43")}))
         client = StreamClient(self.relay, f"/connection/uni_sse?cf_connect={connect}")
         self.relay.turn()
-        told = json.loads(client.events()[0])["connect"]
+        client.read()
+        told = json.loads(client.parser.events[0].data)["connect"]
         self.assertNotIn("node", told)
         return client, told["session"]
 
