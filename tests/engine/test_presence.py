@@ -10,6 +10,7 @@ from wsrelay.core.messaging.namespaces import Namespace, Namespaces
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.presence.lease_book import LEASE_SECONDS, RENEW_SECONDS
+from wsrelay.core.presence.member import Member, read_member
 from wsrelay.core.presence.tables import LEAVE_SECONDS
 from wsrelay.engine.node import RELEASE_TIMEOUT_SECONDS, Node
 from wsrelay.engine.presence import NOTICE_LINGER_SECONDS
@@ -45,6 +46,21 @@ class MembersTests(PresenceCase):
         self.assertEqual(self.members("list"), ["c1/ann"])
         # And nothing is left of the other one.
         self.assertEqual(len(self.store._tables["$presence:{list}"]), 1)
+
+    def test_member_that_is_updated_takes_the_place_of_what_it_was(self) -> None:
+        _, client = self.join(0, "list,told", "ann")
+        presence = self.nodes[0].presence
+        assert presence is not None
+        for channel in ("list", "told", "list:2", "unknown"):
+            for _ in range(2):
+                presence.updated(client, channel, Member("c1", "ann", b'"Ann"'))
+        presence.updated(object(), "list", Member("c2", "bob"))
+        self.turn()
+        (name,) = self.store._tables["$presence:{list}"]
+        self.assertEqual(read_member(name), Member("c1", "ann", b'"Ann"'))
+        client.connection_lost()
+        self.turn()
+        self.assertEqual(self.members("list"), [])
 
     def test_namespaces_without_presence_keep_no_list(self) -> None:
         for channel in ("plain", "told", "job"):
