@@ -34,6 +34,7 @@ HARMLESS = variables(
     "centrifugo personal_channel token_keys token_previous_keys token_jwks_url token_cookie hook_secret api_keys "
     "metrics compress frames trusted_proxies port history_size history_seconds "
     # These have a default that is a limit as well.
+    "max_forwarded_per_second "
     "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections max_handshakes_per_second "
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
     "api_max_body_bytes send_buffer_bytes max_wakeups_per_second io_uring handshake_timeout_seconds "
