@@ -403,7 +403,6 @@ class Settings:
         1000.0,
         "How often a busy process wakes up: what comes within a millisecond is handled together, for less than half of "
         "the CPU time. 0: for each event, at once.",
-        "wake-ups per second",
         minimum=0,
     )
     io_uring: bool = _limits(
