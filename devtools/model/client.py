@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from devtools.model.encodings import WalkEncoding
 from devtools.model.findings import Findings
 from devtools.model.ledger import Ledger
 from wsrelay.core.history.positions import EntryPosition, parse_position
@@ -37,11 +38,16 @@ class WalkClient:
     """A client that resumes from the position of the last line that reached it.
 
     Args:
+        encoding: What is made of events for it, and of positions.
         ledger: The truth.
         findings: Where what happens is counted.
+
+    Attributes:
+        encoding: See above.
     """
 
-    def __init__(self, ledger: Ledger, findings: Findings) -> None:
+    def __init__(self, encoding: WalkEncoding, ledger: Ledger, findings: Findings) -> None:
+        self.encoding = encoding
         self._ledger = ledger
         self._findings = findings
         self._states: deque[_State] = deque(maxlen=MAX_LOST)
@@ -66,7 +72,7 @@ class WalkClient:
             state = self._states[-1]
             self._index, self._removals, self._fail_overs = state.index, state.removals, state.fail_overs
         self._is_behind_gap = since is None or start.gap is not None
-        for publication in start.publications:
+        for publication in start.publications if start.gap is None or self.encoding.has_gap_event else ():
             self._receive(int(publication.data), publication.position)
         if since is None:
             self._removals, self._fail_overs = ledger.removals_at_rest, ledger.fail_overs_at_rest
@@ -77,7 +83,7 @@ class WalkClient:
             self._check_nothing_due(index)
         elif ledger.due(index, self._index):
             self._fail("double", f"started at {start.position}, which is before what it has had")
-        self._keep(start.position)
+        self._keep(self.encoding.keep_position(start.position))
 
     def receive_line(self, line: bytes) -> None:
         """Take a line of the encoding of walks."""
@@ -85,8 +91,9 @@ class WalkClient:
         if first == "gap":
             self._is_behind_gap = True
         else:
-            self._receive(int(first), second)
-            self._keep(second)
+            position = self.encoding.read_position(second)
+            self._receive(int(first), position)
+            self._keep(position)
 
     def lose_newest(self, count: int) -> None:
         """Take that the last lines did not reach it before its connection ended."""
@@ -144,5 +151,7 @@ class WalkClient:
             self._findings.fail(kind, f"{text} [client at {self.position}]")
 
     def _has_id_given_twice(self) -> bool:
+        if self.encoding.has_fingerprints:
+            return False
         position = None if self.position is None else parse_position(self.position)
         return isinstance(position, EntryPosition) and self._ledger.was_given_twice(position.id)

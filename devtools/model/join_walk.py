@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from devtools.model.client import WalkClient
+from devtools.model.encodings import ENCODINGS
 from devtools.model.findings import Findings, WalkFailure
 from devtools.model.ledger import Ledger
-from devtools.model.process import CHANNEL, LINES, Process, Subscription
+from devtools.model.process import CHANNEL, Process, Subscription
 from devtools.model.server import StreamServer
 from devtools.model.writer import Writer
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
@@ -23,6 +24,10 @@ __all__ = ["JoinWalk"]
 
 PROCESSES = 2
 CLIENTS = 4
+NOTICE_SECONDS = 0.25
+TURN_SECONDS = [0] * 8 + [0.05, NOTICE_SECONDS]
+"""How long a turn of the reactor may take. Gap notices are sent within a second or so."""
+
 TURNS = 400
 """More turns than anything takes to come to rest."""
 
@@ -33,14 +38,16 @@ class _Joined:
     Attributes:
         client: The client.
         process: The process.
-        subscription: Its way out, which calls `receive` with each line.
+        subscription: Its way out, which calls `receive` with each line, and `told` when it ends because of a gap.
         is_subscribed: Whether it has had its start.
     """
 
-    def __init__(self, client: WalkClient, process: Process, receive: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, client: WalkClient, process: Process, receive: Callable[[bytes], None], told: Callable[[], None]
+    ) -> None:
         self.client = client
         self.process = process
-        self.subscription = Subscription(receive)
+        self.subscription = Subscription(receive, told)
         self.is_subscribed = False
 
 
@@ -63,7 +70,7 @@ class JoinWalk:
         self._ledger = Ledger()
         self._writer = Writer(server, self._ledger, rng, self._fail_over_done)
         self._processes = [Process(server, self._clock, rng, self._ledger.looked) for _ in range(PROCESSES)]
-        self._clients = [WalkClient(self._ledger, findings) for _ in range(CLIENTS)]
+        self._clients = [WalkClient(rng.choice(ENCODINGS), self._ledger, findings) for _ in range(CLIENTS)]
         self._joined: dict[WalkClient, _Joined] = {}
         self._error: Failure | None = None
         self._steps = 0
@@ -94,7 +101,7 @@ class JoinWalk:
         elif roll < 0.65:
             process.history.arrive()
         elif roll < 0.72:
-            self._clock.advance(0)
+            self._clock.advance(rng.choice(TURN_SECONDS))
         elif roll < 0.724:
             self._clock.advance(rng.choice([0.3, 1, 6, 40]))
         elif roll < 0.77:
@@ -111,7 +118,7 @@ class JoinWalk:
                 self._join(client, rng.choice(self._processes))
             elif rng.random() < self._restlessness:
                 other = next(each for each in self._processes if each is not self._joined[client].process)
-                self._leave(client)
+                self._leave(client, rng.choice([0, 0, 1, 3]))
                 if rng.random() < 0.5:
                     # At once, so that it is ahead of a process that is slower.
                     self._join(client, other)
@@ -134,11 +141,12 @@ class JoinWalk:
             client.fail_over_done(kept)
 
     def _join(self, client: WalkClient, process: Process) -> None:
-        joined = self._joined[client] = _Joined(client, process, partial(self._receive, client))
+        receive, told = partial(self._receive, client), partial(self._told, client)
+        joined = self._joined[client] = _Joined(client, process, receive, told)
         since, newest = client.position, 0
         if since is None or self._rng.random() < 0.1:
             since, newest = None, self._rng.choice([0, 0, 3, 20])
-        outcome = process.subscriptions.subscribe(joined.subscription, CHANNEL, LINES, since, newest)
+        outcome = process.subscriptions.subscribe(joined.subscription, CHANNEL, client.encoding, since, newest)
         outcome.addCallbacks(self._started, self._not_started, (joined, since), errbackArgs=(joined,))
         outcome.addErrback(self._failed)
 
@@ -148,6 +156,14 @@ class JoinWalk:
         except WalkFailure:
             # The reader under test would take it for a mistake of its own, and go on.
             self._failed(Failure())
+
+    def _told(self, client: WalkClient) -> None:
+        """Take the end of a subscription because of a gap: the client subscribes again, at once or later."""
+        self._findings.count("gap notices")
+        process = self._joined[client].process
+        self._leave(client, lost=0)
+        if self._rng.random() < 0.7:
+            self._join(client, process)
 
     def _started(self, start: SubscriptionStart, joined: _Joined, since: str | None) -> None:
         joined.is_subscribed = True
@@ -165,9 +181,9 @@ class JoinWalk:
     def _failed(self, failure: Failure) -> None:
         self._error = self._error or failure
 
-    def _leave(self, client: WalkClient) -> None:
+    def _leave(self, client: WalkClient, lost: int) -> None:
         self._remove(self._joined[client])
-        client.lose_newest(self._rng.choice([0, 0, 1, 3]))
+        client.lose_newest(lost)
 
     def _remove(self, joined: _Joined) -> None:
         del self._joined[joined.client]
@@ -182,8 +198,8 @@ class JoinWalk:
                 process.history.connect()
                 process.history.carry_out()
                 process.history.arrive()
-            self._clock.advance(0)
-            quiet_turns = 0 if any(process.history.is_busy for process in self._processes) else quiet_turns + 1
+            self._clock.advance(NOTICE_SECONDS if any(process.gaps.pending for process in self._processes) else 0)
+            quiet_turns = 0 if any(process.is_busy for process in self._processes) else quiet_turns + 1
             if quiet_turns == 3:
                 break
         else:

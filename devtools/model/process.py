@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from random import Random
 from typing import Any
@@ -16,44 +16,18 @@ from devtools.model.writer import HISTORY_SECONDS
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.history.entries import StreamLook
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
-from wsrelay.core.messaging.publications import ChannelEvent, Gap, Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
-from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub
 from wsrelay.engine.stream_readers import StreamReaders
 from wsrelay.metrics.counters import Counters
 
-__all__ = ["CHANNEL", "LINES", "Process", "Subscription", "small_sizes"]
+__all__ = ["CHANNEL", "Process", "Subscription", "small_sizes"]
 
 CHANNEL = "walk"
 
 _NAMESPACES = Namespaces([Namespace("walk", (CHANNEL,), history_size=20, history_seconds=HISTORY_SECONDS)])
-
-
-class _Lines(Encoding):
-    """Makes a line of each event."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.has_gap_event = True
-        self.has_positions = True
-
-    def encode(self, events: Sequence[ChannelEvent]) -> bytes:
-        """See `Encoding.encode`."""
-        lines = []
-        for event in events:
-            if isinstance(event, Gap):
-                lines.append(f"gap {event.reason.value}\n".encode())
-            elif isinstance(event, Publication):
-                lines.append(b"%b %b\n" % (event.data, event.position.encode()))
-        return b"".join(lines)
-
-
-LINES: Encoding = _Lines()
-"""The encoding of all clients of a walk."""
 
 
 class Subscription:
@@ -61,10 +35,12 @@ class Subscription:
 
     Args:
         receive: Called with each line.
+        told: Called when the client is told of a gap otherwise than by a line, so that its subscription ends.
     """
 
-    def __init__(self, receive: Callable[[bytes], None]) -> None:
+    def __init__(self, receive: Callable[[bytes], None], told: Callable[[], None] = lambda: None) -> None:
         self._receive = receive
+        self._told = told
 
     def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
         """See `Subscriber.send`."""
@@ -76,8 +52,8 @@ class Subscription:
         raise NotImplementedError
 
     def report_gap(self, channel: str) -> None:
-        """See `Subscriber.report_gap`. The encoding has an event for it."""
-        raise NotImplementedError
+        """See `Subscriber.report_gap`."""
+        self._told()
 
 
 class _Broker:
@@ -107,6 +83,7 @@ class Process:
 
     Attributes:
         history: Its connection.
+        gaps: Tells clients of gaps whose encoding has no event for them.
         readers: Its readers.
         subscriptions: Where clients subscribe.
     """
@@ -115,12 +92,17 @@ class Process:
         self.history = ScriptedHistory(server, rng, on_look)
         counters = Counters()
         hub = Hub(clock.callLater, clock.seconds, self._send_failed)
-        gaps = GapNotifier(clock, rng, counters)
+        gaps = self.gaps = GapNotifier(clock, rng, counters)
         self.readers = StreamReaders(self.history, hub, gaps, _NAMESPACES, clock, rng, counters)
         self.history.readers = self.readers
         broker: Any = _Broker(clock)
         self.subscriptions = ChannelSubscriptions(broker, hub, gaps, _NAMESPACES, clock, self.readers)
         broker.subscriptions = self.subscriptions
+
+    @property
+    def is_busy(self) -> bool:
+        """True if something is under way, or somebody is still to be told of a gap."""
+        return self.history.is_busy or self.gaps.pending > 0
 
     def make_room(self) -> None:
         """Drop what is kept for returning clients, as many other channels would make the process do."""

@@ -20,8 +20,8 @@ from devtools.model.server import ModelServer, StreamServer
 
 __all__ = ["SERVERS", "START_MS", "STEPS", "WALKS", "run_for", "run_walk"]
 
-START_MS = 1_764_256_000_000
-"""The server's clock at the beginning of each walk."""
+START_MS = 1_768_000_000_000
+"""The server's clock at the beginning of each walk: late enough for offsets (`wsrelay.core.history.offsets`)."""
 
 STEPS = 400
 """The steps of one walk."""

@@ -11,9 +11,10 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from devtools.model.encodings import LINES
 from devtools.model.findings import Findings
 from devtools.model.memory_server import MemoryServer
-from devtools.model.process import CHANNEL, LINES, Process, Subscription
+from devtools.model.process import CHANNEL, Process, Subscription
 from devtools.model.run import START_MS, run_walk
 from devtools.model.server import ModelServer
 from wsrelay.core.messaging.publications import GapReason
