@@ -54,8 +54,13 @@ class EntryRingTests(SynchronousTestCase):
         self.assertIsNone(ring.since("4-0.*"))
         ring.drop()
         self.assertEqual(ring.since("3-0.*"), [])
-        ring = EntryRing("1-0.*", 10, 1_000_000)
-        self.assertEqual(ring.since(entry(1).position_text), [])
+
+    def test_start_without_a_fingerprint_is_not_that_of_a_position_with_one(self) -> None:
+        """The ring may begin behind another entry of that ID."""
+        ring = ring_of(3)
+        ring.prepend("1-0.*", entries(2))
+        self.assertEqual(ring.since("1-0.*"), entries(2, 3))
+        self.assertIsNone(ring.since(entry(1).position_text))
 
     def test_unknown_position_is_not_found(self) -> None:
         self.assertIsNone(ring_of(1, 2).since(entry(3).position_text))

@@ -111,8 +111,12 @@ class EntryRing:
 
 
 def _is_same(position: str, other: str) -> bool:
-    """Return whether the texts of two positions stand for the same one, as far as they say."""
-    if ANY_FINGERPRINT in (position[-1:], other[-1:]):
+    """Return whether a client's position is one of the ring's, as far as the client says.
+
+    A ring may begin behind the position of a client that named the ID alone. That proves nothing to one that names a
+    fingerprint.
+    """
+    if position[-1:] == ANY_FINGERPRINT:
         return position.rpartition(".")[0] == other.rpartition(".")[0]
     return position == other
 
