@@ -109,6 +109,21 @@ class ClientAheadTests(SynchronousTestCase):
         start = self.successResultOf(joining)
         self.assertEqual((start.recovered, start.gap), (False, GapReason.TRIMMED))
 
+    def test_newest_that_came_behind_a_read_that_it_shares_reaches_it(self) -> None:
+        history, subscriptions = self.process.history, self.process.subscriptions
+        subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES)
+        self.rest()
+        subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES, None, 20)
+        # The channel's own look and the client's are carried out, and their replies are under way.
+        history.carry_out()
+        history.carry_out()
+        history.arrive()
+        ahead = self.add(b"1")
+        joining = subscriptions.subscribe(Subscription(lambda _line: None), CHANNEL, LINES, None, 20)
+        self.rest()
+        start = self.successResultOf(joining)
+        self.assertEqual((start.position, [each.data for each in start.publications]), (ahead, [b"1"]))
+
     def check_ahead(self) -> None:
         """Let a client join with the position of an entry that this process is about to read."""
         lines: list[bytes] = []

@@ -100,7 +100,8 @@ class ChannelJoins:
     async def _newest(self, count: int) -> list[Entry]:
         """Return the newest entries up to the channel's position, with a payload."""
         for _ in range(MAX_ATTEMPTS):
-            merged = self._merge(list(await self._reads.newest(count)), None)
+            newest = await self._reads.newest(count)
+            merged = None if newest is None else self._merge(list(newest), None)
             if merged is not None:
                 return [entry for entry in merged if entry.data is not None][-count:]
         return [entry for entry in self._reader.ring.entries if entry.data is not None][-count:]

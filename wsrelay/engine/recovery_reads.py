@@ -6,7 +6,7 @@ Each stands behind a read of the channel's own in Redis' order, so that what bot
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
@@ -23,6 +23,18 @@ RECOVERY_BYTES = 1024 * 1024
 """The largest size of what one client recovers, in bytes: as much as may wait for a slow one (`max_outbox_bytes`)."""
 
 T = TypeVar("T")
+
+
+class _Before(NamedTuple):
+    """How far the channel's reader had come when a read was sent.
+
+    Attributes:
+        gaps: How many gaps it had found.
+        end: The text of its position.
+    """
+
+    gaps: int
+    end: str
 
 
 class RecoveryReads:
@@ -50,19 +62,19 @@ class RecoveryReads:
         start, count = read_start(position), PAGE_SIZE
         found: Recovery | None = None
         is_full = False
-        gaps = 0
+        before = _Before(0, "")
         if isinstance(position, EntryPosition):
-            gaps, entries = await self._read(start)
+            before, entries = await self._read(start)
             found, is_full = judge_read(position, entries, count), len(entries) == count
         if found is None:
-            gaps, look = await self._look(start)
+            before, look = await self._look(start)
             found, is_full = (
                 judge_look(position, look, count, self._reader.retention.seconds),
                 len(look.entries) == count,
             )
         if found.gap is not None:
             return found
-        if gaps != self._reader.gaps:
+        if before.gaps != self._reader.gaps:
             # The channel's own read may have been later, and its gap is missing between what both brought.
             return None
         pages = list(found.entries)
@@ -74,13 +86,19 @@ class RecoveryReads:
             is_full = len(more) == count
         return Recovery((), GapReason.TOO_MANY) if _is_too_much(pages) else Recovery(tuple(pages))
 
-    async def newest(self, count: int) -> Sequence[Entry]:
+    async def newest(self, count: int) -> Sequence[Entry] | None:
         """Read the newest entries, as many of `count` as a client may get at once, oldest first.
+
+        Returns:
+            The entries. None if there were none, and the channel's reader has read on since, so that there may be some.
 
         Raises:
             BrokerUnavailable: The stream cannot be read now.
         """
-        entries = (await self._look_at_newest(min(count, PAGE_SIZE)))[1].entries
+        before, look = await self._look_at_newest(min(count, PAGE_SIZE))
+        entries = look.entries
+        if not entries and before.end != self._reader.ring.end:
+            return None
         if len(entries) == PAGE_SIZE < count:
             # How large they are is known now: no more is read than may be sent.
             fitting = min(count, PAGE_SIZE * RECOVERY_BYTES // max(1, _size(entries)))
@@ -92,28 +110,28 @@ class RecoveryReads:
             size += _size(entries[first : first + 1])
         return entries[first + (size > RECOVERY_BYTES and len(entries) - first > 1) :]
 
-    def _read(self, start: EntryID | None) -> Deferred[tuple[int, Sequence[Entry]]]:
+    def _read(self, start: EntryID | None) -> Deferred[tuple[_Before, Sequence[Entry]]]:
         return self._behind_own(("read", start), lambda: self._history.read(self._reader.channel, start, PAGE_SIZE))
 
-    def _look(self, start: EntryID | None) -> Deferred[tuple[int, StreamLook]]:
+    def _look(self, start: EntryID | None) -> Deferred[tuple[_Before, StreamLook]]:
         return self._behind_own(("look", start), lambda: self._history.look(self._reader.channel, start, PAGE_SIZE))
 
-    def _look_at_newest(self, count: int) -> Deferred[tuple[int, StreamLook]]:
+    def _look_at_newest(self, count: int) -> Deferred[tuple[_Before, StreamLook]]:
         return self._behind_own(("newest", count), lambda: self._history.look_at_newest(self._reader.channel, count))
 
-    def _behind_own(self, key: Hashable, read: Callable[[], Deferred[T]]) -> Deferred[tuple[int, T]]:
+    def _behind_own(self, key: Hashable, read: Callable[[], Deferred[T]]) -> Deferred[tuple[_Before, T]]:
         return Deferred.fromCoroutine(self._both(key, read))
 
-    async def _both(self, key: Hashable, read: Callable[[], Deferred[T]]) -> tuple[int, T]:
+    async def _both(self, key: Hashable, read: Callable[[], Deferred[T]]) -> tuple[_Before, T]:
         """Return the result of a read, or of an identical one that is under way, when the channel's own is done too.
 
         Returns:
-            How many gaps the channel's reader had found when the read was sent, and the result.
+            How far the channel's reader had come when the read was sent, and the result.
         """
 
-        def send() -> Deferred[tuple[int, T]]:
-            gaps = self._reader.gaps
-            return read().addCallback(lambda result: (gaps, result))
+        def send() -> Deferred[tuple[_Before, T]]:
+            before = _Before(self._reader.gaps, self._reader.ring.end)
+            return read().addCallback(lambda result: (before, result))
 
         own = self._reader.read_now()
         if not self._reader.is_connected:
@@ -127,7 +145,7 @@ class RecoveryReads:
             results = await both
         except FirstError as error:
             error.subFailure.raiseException()
-        return cast(tuple[int, T], results[1])
+        return cast(tuple[_Before, T], results[1])
 
 
 def _is_too_much(entries: Sequence[Entry]) -> bool:
