@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from devtools.model.encodings import WalkEncoding
 from devtools.model.findings import Findings
 from devtools.model.ledger import Ledger
+from devtools.model.process import SMALL_LIMIT
 from wsrelay.core.history.positions import EntryPosition, parse_position
+from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 
 __all__ = ["WalkClient"]
@@ -62,8 +64,8 @@ class WalkClient:
         """The position that it resumes from. If None, it was never subscribed."""
         return self._states[-1].position if self._states else None
 
-    def start(self, start: SubscriptionStart, since: str | None) -> None:
-        """Take the start of a subscription."""
+    def start(self, start: SubscriptionStart, since: str | None, newest: int) -> None:
+        """Take the start of a subscription that asked for what is behind a position, or for the newest ones."""
         ledger = self._ledger
         if since is None:
             # The newest ones may be from any time.
@@ -71,12 +73,17 @@ class WalkClient:
         else:
             state = self._states[-1]
             self._index, self._removals, self._fail_overs = state.index, state.removals, state.fail_overs
+        if since is None:
+            self._check_newest(start, newest)
+        elif start.gap is not None:
+            self._check_gap(start, since)
         self._is_behind_gap = since is None or start.gap is not None
         for publication in start.publications if start.gap is None or self.encoding.has_gap_event else ():
             self._receive(int(publication.data), publication.position)
         if since is None:
             self._removals, self._fail_overs = ledger.removals_at_rest, ledger.fail_overs_at_rest
-        index = ledger.index_of(start.position)
+        # It may keep a place that this process has not come to, and cannot name in full.
+        index = self._index if start.position == since else ledger.index_of(start.position)
         if self._is_behind_gap:
             self._index, self._is_behind_gap = index, False
         elif index > self._index:
@@ -129,6 +136,28 @@ class WalkClient:
                 self._fail("double", f"{serial} at {position}")
             self._check_nothing_due(index - 1)
         self._index, self._is_behind_gap = index, False
+
+    def _check_newest(self, start: SubscriptionStart, newest: int) -> None:
+        """Check that the newest ones are all that there are, where nothing was ever removed."""
+        ledger, count = self._ledger, len(start.publications)
+        is_whole = not (ledger.trims or ledger.removals or ledger.fail_overs)
+        if is_whole and count < min(newest, SMALL_LIMIT, ledger.index_of(start.position)):
+            self._findings.fail("left out", f"{count} of the newest {newest} came at {start.position}")
+
+    def _check_gap(self, start: SubscriptionStart, since: str) -> None:
+        """Check that a gap is told where something may be missing, and what comes behind it."""
+        ledger, state, gap = self._ledger, self._states[-1], start.gap
+        if (ledger.removals, ledger.fail_overs) != (state.removals, state.fail_overs):
+            return
+        had = [int(each.data) for each in start.publications if (ledger.find(int(each.data)) or 0) <= state.index]
+        if had and gap in (GapReason.TRIMMED, GapReason.TOO_MANY) and not self._has_id_given_twice():
+            self._findings.fail("double", f"{had} behind a gap ({gap.value}) [client at {since}]")
+        if ledger.holds_all_since(state.index) and isinstance(parse_position(since), EntryPosition):
+            due = len(ledger.due(state.index))
+            if gap is not GapReason.TOO_MANY or due <= SMALL_LIMIT:
+                self._findings.fail("needless gap", f"{gap} where {due} were due [client at {since}]")
+            if len(start.publications) < SMALL_LIMIT:
+                self._findings.fail("left out", f"{len(start.publications)} of {due} came behind a gap")
 
     def _check_nothing_due(self, index: int) -> None:
         """Check that nothing is missing up to some number of additions."""

@@ -19,6 +19,7 @@ from devtools.model.server import StreamServer
 from devtools.model.writer import Writer
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
 
 __all__ = ["JoinWalk"]
 
@@ -85,10 +86,17 @@ class JoinWalk:
         """Do one thing."""
         self._steps += 1
         self._step()
+        self._check()
         if self._steps % self._stretch == 0:
             self._come_to_rest()
+
+    def _check(self) -> None:
+        """Fail with the first of what has failed inside the code under test."""
         if self._error is not None:
             self._error.raiseException()
+        for process in self._processes:
+            for violation in process.history.violations:
+                self._findings.fail("violation", violation)
 
     def _step(self) -> None:
         rng = self._rng
@@ -110,6 +118,8 @@ class JoinWalk:
             process.history.break_connection()
         elif roll < 0.79:
             process.make_room()
+        elif roll < 0.793:
+            self._abandon(process)
         elif roll < 0.8:
             rng.choice([process.readers.pause, process.readers.resume, process.readers.resume])()
         else:
@@ -124,7 +134,7 @@ class JoinWalk:
                     self._join(client, other)
 
     def _write(self) -> None:
-        if self._rng.random() < 0.1:
+        if self._rng.random() < 0.3:
             # Pending replies of the old server may still arrive after another one has taken over.
             self._writer.may_interrupt = True
             self._writer.step()
@@ -147,7 +157,7 @@ class JoinWalk:
         if since is None or self._rng.random() < 0.1:
             since, newest = None, self._rng.choice([0, 0, 3, 20])
         outcome = process.subscriptions.subscribe(joined.subscription, CHANNEL, client.encoding, since, newest)
-        outcome.addCallbacks(self._started, self._not_started, (joined, since), errbackArgs=(joined,))
+        outcome.addCallbacks(self._started, self._not_started, (joined, since, newest), errbackArgs=(joined,))
         outcome.addErrback(self._failed)
 
     def _receive(self, client: WalkClient, line: bytes) -> None:
@@ -165,12 +175,12 @@ class JoinWalk:
         if self._rng.random() < 0.7:
             self._join(client, process)
 
-    def _started(self, start: SubscriptionStart, joined: _Joined, since: str | None) -> None:
+    def _started(self, start: SubscriptionStart, joined: _Joined, since: str | None, newest: int) -> None:
         joined.is_subscribed = True
         if since is not None:
             self._findings.count("recoveries")
             self._findings.count("recovered" if start.gap is None else f"gap: {start.gap.value}")
-        joined.client.start(start, since)
+        joined.client.start(start, since, newest)
 
     def _not_started(self, failure: Failure, joined: _Joined) -> None:
         failure.trap(BrokerUnavailable, CancelledError)
@@ -184,6 +194,13 @@ class JoinWalk:
     def _leave(self, client: WalkClient, lost: int) -> None:
         self._remove(self._joined[client])
         client.lose_newest(lost)
+
+    def _abandon(self, process: Process) -> None:
+        """Let all clients of a process leave for so long that it reads the channel no more."""
+        for client, joined in [*self._joined.items()]:
+            if joined.process is process:
+                self._leave(client, lost=0)
+        self._clock.advance(2 * CHANNEL_LINGER_SECONDS)
 
     def _remove(self, joined: _Joined) -> None:
         del self._joined[joined.client]
@@ -204,6 +221,7 @@ class JoinWalk:
                 break
         else:
             self._findings.fail("no rest", "the readers go on and on")
+        self._check()
         for joined in self._joined.values():
             if joined.is_subscribed:
                 joined.client.come_to_rest()

@@ -19,11 +19,13 @@ class Addition:
     Attributes:
         serial: Its number, which is its payload: no two entries are alike.
         id: Its ID.
+        trims: How often entries had been removed before it was added.
         is_deleted: Whether XDEL took it out.
     """
 
     serial: int
     id: EntryID
+    trims: int
     is_deleted: bool = False
 
 
@@ -69,7 +71,7 @@ class Ledger:
     def add(self, entry: Entry) -> None:
         """Note that an entry was added."""
         serial = serial_of(entry)
-        self.additions.append(Addition(serial, entry.id))
+        self.additions.append(Addition(serial, entry.id, self.trims))
         self._uses[entry.id] = self._uses.get(entry.id, 0) + 1
         self._serials[entry.position_text] = serial
 
@@ -112,6 +114,10 @@ class Ledger:
     def due(self, index: int, end: int | None = None) -> list[int]:
         """Return the serials of the entries that were added since, and not taken out, in their order."""
         return [each.serial for each in self.additions[index:end] if not each.is_deleted]
+
+    def holds_all_since(self, index: int) -> bool:
+        """Return whether the stream has lost nothing since the last of some first additions, unless it was removed."""
+        return 0 < index <= len(self.additions) and self.additions[index - 1].trims == self.trims
 
     def was_taken_out(self, serial: int) -> bool:
         """Return whether an entry was taken out, on whichever server."""

@@ -27,6 +27,9 @@ __all__ = ["CHANNEL", "Process", "Subscription", "small_sizes"]
 
 CHANNEL = "walk"
 
+SMALL_LIMIT = 10
+"""The largest number of publications that a client of a walk recovers."""
+
 _NAMESPACES = Namespaces([Namespace("walk", (CHANNEL,), history_size=20, history_seconds=HISTORY_SECONDS)])
 
 
@@ -119,11 +122,13 @@ def small_sizes() -> Iterator[None]:
     """Make pages, recoveries and rings small for a while, so that each end of them is met often."""
     with ExitStack() as stack:
         for module, name, size in (
-            ("channel_reader", "PAGE_SIZE", 4),
-            ("channel_reader", "RECOVERY_LIMIT", 10),
-            ("channel_joins", "RECOVERY_LIMIT", 10),
+            ("channel_reader", "LIVE_PAGE_SIZE", 5),
+            ("stream_readers", "LIVE_PAGE_SIZE", 5),
+            ("stream_readers", "MAX_READS_IN_FLIGHT", 1),
+            ("channel_reader", "RECOVERY_LIMIT", SMALL_LIMIT),
+            ("channel_joins", "RECOVERY_LIMIT", SMALL_LIMIT),
             ("recovery_reads", "PAGE_SIZE", 4),
-            ("recovery_reads", "RECOVERY_LIMIT", 10),
+            ("recovery_reads", "RECOVERY_LIMIT", SMALL_LIMIT),
             ("stream_readers", "MAX_RECOVERIES", 2),
             ("channel_reader", "RING_BYTES", 8 * 310),
         ):

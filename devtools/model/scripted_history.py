@@ -48,6 +48,7 @@ class ScriptedHistory:
         readers: Where changes are reported.
         is_connected: Whether the process takes its connection for a good one.
         arriving: What has been sent to the process and has not arrived.
+        violations: What the process has done and may not do.
     """
 
     way = "scripted"
@@ -62,6 +63,9 @@ class ScriptedHistory:
         self._watched: set[str] = set()
         # Whether the server reports the next change.
         self._is_armed = False
+        # Whether changes are reported on a connection of their own, ahead of the replies, and all of them.
+        self._reports_apart = rng.random() < 0.3
+        self.violations: list[str] = []
         self._sent: deque[_Call] = deque()
         self.arriving: deque[Callable[[], None]] = deque()
         self._unanswered: dict[_Call, None] = {}
@@ -88,7 +92,11 @@ class ScriptedHistory:
 
     def server_changed(self) -> None:
         """Let the server report that the stream has changed."""
-        if self._is_armed and not self._is_broken:
+        if self._is_broken:
+            return
+        if self._reports_apart:
+            self.arriving.appendleft(self._report)
+        elif self._is_armed:
             self._is_armed = False
             self.arriving.append(self._report)
 
@@ -152,6 +160,8 @@ class ScriptedHistory:
         came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
     ) -> None:
         """See `IHistory.read_behind`. There is one channel."""
+        if not self.is_connected or self.readers is None or self.readers.is_paused:
+            self.violations.append("the process reads though it is paused, or not connected")
         ((channel, anchor),) = anchors
         read: Deferred[Sequence[Entry]] = self.read(channel, anchor.id, count + 1)
 
