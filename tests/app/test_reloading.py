@@ -17,7 +17,8 @@ from tests.auth.outcome import outcome
 from wsrelay.app.build import build_relay
 from wsrelay.app.reloading import SecretReloader, secret_users
 from wsrelay.brokers.redis.address import RedisAddress
-from wsrelay.brokers.redis.connection import NullListener, RedisConnection
+from wsrelay.brokers.redis.connection import RedisConnection
+from wsrelay.brokers.redis.pubsub_listener import NullListener
 from wsrelay.config import Settings
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.access.credentials import Credential, CredentialKind

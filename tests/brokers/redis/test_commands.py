@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.command_sender import MAX_BYTES_IN_FLIGHT, MAX_COMMANDS_IN_FLIGHT
 from wsrelay.brokers.redis.commands import Commands
-from wsrelay.brokers.redis.connection import NotConnectedError, pack_command
 from wsrelay.brokers.redis.problems import Problem
+from wsrelay.brokers.redis.request_protocol import NotConnectedError, pack_command
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.testing.transports import MemoryTransport

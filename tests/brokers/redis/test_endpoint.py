@@ -29,8 +29,9 @@ from tests.brokers.contract import WaitingSink, until
 from tests.support.resolver import resolve_to_loopback
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.broker import RedisBroker
-from wsrelay.brokers.redis.connection import NullListener, RedisConnection, RedisConnectionFactory
+from wsrelay.brokers.redis.connection import RedisConnection, connection_factory
 from wsrelay.brokers.redis.endpoint import RedisTLS, redis_endpoint
+from wsrelay.brokers.redis.pubsub_listener import NullListener
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import ConfigError
@@ -43,7 +44,7 @@ class PlainTests(unittest.TestCase):
     def test_connection_in_a_tls_handshake_points_at_tls(self) -> None:
         """A server without TLS either waits for the end of a line, or ends the connection."""
         lost: list[RedisConnection] = []
-        factory = TLSMemoryBIOFactory(unverified_tls("h"), True, RedisConnectionFactory(NullListener(), lost.append))
+        factory = TLSMemoryBIOFactory(unverified_tls("h"), True, connection_factory(NullListener(), lost.append))
         wrapped = factory.buildProtocol(None)
         assert wrapped is not None
         wrapped.makeConnection(StringTransport())

@@ -15,9 +15,10 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.brokers.redis.connection import NullListener, RedisConnection
+from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.link import ReconnectingConnection
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem
+from wsrelay.brokers.redis.pubsub_listener import NullListener
 from wsrelay.testing.transports import MemoryTransport
 
 GARBAGE = (

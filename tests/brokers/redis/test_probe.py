@@ -8,9 +8,9 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.probe import GRACE_SECONDS, INTERVAL_SECONDS, TIMEOUT_SECONDS, Probe
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, RedisProblemError
+from wsrelay.brokers.redis.request_protocol import ResponseError
 
 
 class ProbeTests(SynchronousTestCase):

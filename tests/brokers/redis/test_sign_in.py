@@ -11,8 +11,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.brokers.redis.address import RedisAddress
-from wsrelay.brokers.redis.connection import NullListener, RedisConnection
+from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.problems import RedisProblemError
+from wsrelay.brokers.redis.pubsub_listener import NullListener
 from wsrelay.brokers.redis.sign_in import sign_in
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.testing.transports import MemoryTransport

@@ -11,9 +11,10 @@ from twisted.logger import Logger
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.command_sender import CommandSender
-from wsrelay.brokers.redis.connection import RedisConnection, ResponseError
+from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.link import ReconnectingConnection
 from wsrelay.brokers.redis.problems import Problem, RedisProblemError
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.brokers.redis.sign_in import sign_in
 
 __all__ = ["Commands"]

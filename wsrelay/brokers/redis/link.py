@@ -17,15 +17,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from wsrelay.brokers.redis.connection import (
-    NotConnectedError,
-    NullListener,
-    PubSubListener,
-    RedisConnection,
-    RedisConnectionFactory,
-    ResponseError,
-)
+from wsrelay.brokers.redis.connection import RedisConnection, connection_factory
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
+from wsrelay.brokers.redis.pubsub_listener import NullListener, PubSubListener
+from wsrelay.brokers.redis.request_protocol import NotConnectedError, ResponseError
 from wsrelay.core.flow.backoff import FullJitter
 
 __all__ = ["ReconnectingConnection"]
@@ -90,7 +85,7 @@ class ReconnectingConnection:
     ) -> None:
         self._name = name
         self._endpoint = endpoint
-        self._factory = RedisConnectionFactory(listener or NullListener(), self._connection_lost)
+        self._factory = connection_factory(listener or NullListener(), self._connection_lost)
         self._on_connect = on_connect
         self._on_up = on_up
         self._on_down = on_down

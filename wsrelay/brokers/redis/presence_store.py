@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from zope.interface import implementer
 
-from wsrelay.brokers.redis.connection import ResponseError
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.presence.lease_book import LEASE_SECONDS
 from wsrelay.core.presence.member import (

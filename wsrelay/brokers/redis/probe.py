@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, problem_of, reply_problem
+from wsrelay.brokers.redis.request_protocol import ResponseError
 
 __all__ = ["NOT_BACK", "Probe"]
 

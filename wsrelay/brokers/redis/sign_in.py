@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from wsrelay import __version__
 from wsrelay.brokers.redis.address import RedisAddress
-from wsrelay.brokers.redis.connection import RedisConnection, ResponseError
+from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.problems import RedisProblemError, reply_problem
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.config.redis_url import RedisURL
 
 __all__ = ["sign_in"]

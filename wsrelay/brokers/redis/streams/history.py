@@ -19,9 +19,9 @@ from zope.interface import implementer
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
-from wsrelay.brokers.redis.connection import ResponseError
 from wsrelay.brokers.redis.probe import NOT_BACK, Probe
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, reply_problem
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.brokers.redis.streams.appending import Appender
 from wsrelay.brokers.redis.streams.blocking import BlockingReads
 from wsrelay.brokers.redis.streams.fruitless_reads import FruitlessReads

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from wsrelay.brokers.redis.command_sender import CommandSender
-from wsrelay.brokers.redis.connection import ResponseError
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.brokers.redis.streams.replies import read_look
 from wsrelay.core.history.entries import StreamLook
 from wsrelay.core.outcomes.errors import BrokerUnavailable

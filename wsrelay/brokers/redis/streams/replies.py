@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsrelay.brokers.redis.connection import ResponseError
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.core.history.entries import Entry, StreamInfo, StreamLook
 from wsrelay.core.history.positions import EntryID, parse_id
 from wsrelay.core.outcomes.errors import BrokerUnavailable

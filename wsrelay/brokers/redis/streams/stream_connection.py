@@ -13,8 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.command_sender import CommandSender
-from wsrelay.brokers.redis.connection import NullListener, RedisConnection, ResponseError
+from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.link import ReconnectingConnection
+from wsrelay.brokers.redis.pubsub_listener import NullListener
+from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.brokers.redis.sign_in import sign_in
 from wsrelay.brokers.redis.streams.resting import Resting
 from wsrelay.brokers.redis.streams.ways import Way, has_stream_events
