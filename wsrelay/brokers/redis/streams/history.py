@@ -6,10 +6,9 @@ it. If it is not, the way is deaf, and the next one is used.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -19,36 +18,22 @@ from zope.interface import implementer
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.commands import Commands
-from wsrelay.brokers.redis.probe import NOT_BACK, Probe
+from wsrelay.brokers.redis.probe import NOT_BACK
 from wsrelay.brokers.redis.problems import NO_PROBLEM, Problem, reply_problem
-from wsrelay.brokers.redis.request_protocol import ResponseError
 from wsrelay.brokers.redis.streams.appending import Appender
 from wsrelay.brokers.redis.streams.blocking import BlockingReads
-from wsrelay.brokers.redis.streams.fruitless_reads import FruitlessReads
-from wsrelay.brokers.redis.streams.looks import look
-from wsrelay.brokers.redis.streams.replies import read_entries
 from wsrelay.brokers.redis.streams.stream_connection import StreamConnection
+from wsrelay.brokers.redis.streams.stream_probe import StreamProbe
+from wsrelay.brokers.redis.streams.stream_reads import StreamReads
 from wsrelay.brokers.redis.streams.upkeep import StreamUpkeep
 from wsrelay.brokers.redis.streams.ways import MAX_BLOCKING_STREAMS, POLL_SECONDS, Way
-from wsrelay.core.history.entries import DATA_FIELD, Entry, StreamLook
-from wsrelay.core.history.positions import EntryID
+from wsrelay.core.history.entries import StreamLook
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.rate_limited_log import RateLimitedLog
 from wsrelay.interfaces import IBrokerSink, IHistory
 
 __all__ = ["KeyspaceEvents", "RedisHistory"]
-
-_NOTHING: EntryID = (0, 0)
-
-PROBE_SECONDS = 60
-"""The time to live of the probe's stream: a process that is gone leaves nothing behind."""
-
-
-_TAKES_NO_ENTRIES = re.compile("OOM|MISCONF")
-"""Replies of a server that has no room for an entry, neither in its memory nor on its disk: publishers get them, too.
-There is nothing to notice then, and nothing wrong with the connections."""
 
 
 class KeyspaceEvents(Protocol):
@@ -62,7 +47,7 @@ class KeyspaceEvents(Protocol):
 
 
 @implementer(IHistory)
-class RedisHistory:
+class RedisHistory(StreamReads):
     """The streams of one server.
 
     Args:
@@ -90,28 +75,7 @@ class RedisHistory:
         now: Callable[[], float],
         ways: Collection[Way] = tuple(Way),
     ) -> None:
-        self._prefix = prefix
-        self._commands = commands
-        self._events = events
-        self._sink: IBrokerSink | None = None
-        self._watched: dict[str, None] = {}
-        # The newest ID that was read of each watched stream, which blocking reads begin with. Where there are none it
-        # is that of the last look.
-        self._newest: dict[str, EntryID] = {}
-        # The keys that the server has named in what is being read.
-        self._changed: list[bytes] = []
-        self._has_reported_up = False
-        self._seconds = clock.seconds
-        self._fruitless_reads = FruitlessReads()
-        # Channels that were reported as changed and have not been read since.
-        self._reported: set[str] = set()
-        # Whether the connection is ended in order to use another way.
-        self._is_switching = False
-        self._logged_way = ""
-        self._lines = RateLimitedLog(self.log, clock.seconds)
-        self._probe = Probe(self._add_probe, self._proved, self._probe_failed, clock, rng)
-        self._probe_channel = "$stream-probe:" + self._probe.name.decode()
-        self._connection = StreamConnection(
+        connection = StreamConnection(
             address,
             on_up=self._came_up,
             on_down=self._went_down,
@@ -121,6 +85,17 @@ class RedisHistory:
             rng=rng,
             ways=ways,
         )
+        super().__init__(connection, prefix, clock.seconds)
+        self._commands = commands
+        self._events = events
+        self._sink: IBrokerSink | None = None
+        # The keys that the server has named in what is being read.
+        self._changed: list[bytes] = []
+        self._has_reported_up = False
+        # Whether the connection is ended in order to use another way.
+        self._is_switching = False
+        self._logged_way = ""
+        self._probe = StreamProbe(commands, prefix, self._proved, self._probe_failed, clock, rng)
         self._blocking = BlockingReads(address, prefix, lambda: self._newest, self._channels_changed, clock, rng)
         self._appender = Appender(commands, prefix, lambda: self._connection.way is not Way.TRACKING)
         self._upkeep = StreamUpkeep(commands, prefix, clock.seconds, now)
@@ -187,7 +162,7 @@ class RedisHistory:
         """Take that the events of a channel's stream are reported from now on. If None, that none are."""
         if channel is None:
             self._try_another_way(Way.KEYSPACE_EVENTS, "is not permitted")
-        elif channel == self._probe_channel:
+        elif channel == self._probe.channel:
             self._probe.start()
         else:
             # What was added before is not reported.
@@ -212,80 +187,6 @@ class RedisHistory:
             self._upkeep.forget(name)
         self._events.unwatch_keys(names)
 
-    def read(self, channel: str, since: EntryID | None, count: int) -> Deferred[Sequence[Entry]]:
-        """See `IHistory.read`."""
-        start = _start(since)
-        reply = self._connection.send(b"XRANGE", self._prefix + channel.encode(), start, b"+", b"COUNT", b"%d" % count)
-        return reply.addCallback(self._read, channel)
-
-    def read_behind(
-        self,
-        anchors: Sequence[tuple[str, Entry]],
-        count: int,
-        came: Callable[[Sequence[Sequence[Entry] | BrokerUnavailable | None]], None],
-    ) -> None:
-        """See `IHistory.read_behind`."""
-        prefix = self._prefix
-        # Each read begins at its anchor, which is to be there as it was. Not by `pack_command`, which costs four times
-        # as much: this is done for every message.
-        end = b"$1\r\n+\r\n$5\r\nCOUNT\r\n$%d\r\n%d\r\n" % (len(str(count + 1)), count + 1)
-        commands = []
-        for channel, anchor in anchors:
-            key, name = prefix + channel.encode(), anchor.name
-            commands.append(
-                b"*6\r\n$6\r\nXRANGE\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (len(key), key, len(name), name, end)
-            )
-
-        def received(replies: list[Any]) -> None:
-            try:
-                found = self._read_replies(replies, anchors)
-            except (TypeError, ValueError, IndexError):
-                # Of a proxy, perhaps. A reader that is told nothing would wait for ever.
-                found = [BrokerUnavailable("a reply to XRANGE is none")] * len(anchors)
-            came(found)
-            self._connection.entries_came(len(anchors))
-
-        try:
-            self._connection.send_each(commands, received)
-        except BrokerUnavailable as error:
-            came([error] * len(anchors))
-
-    def _read_replies(
-        self, replies: list[Any], anchors: Sequence[tuple[str, Entry]]
-    ) -> list[Sequence[Entry] | BrokerUnavailable | None]:
-        found: list[Sequence[Entry] | BrokerUnavailable | None] = []
-        fruitful = 0
-        for reply, (_, anchor) in zip(replies, anchors, strict=True):
-            if isinstance(reply, Exception):
-                found.append(BrokerUnavailable(str(reply)))
-            elif not reply or reply[0] != [anchor.name, anchor.fields]:
-                found.append(None)
-                fruitful += 1
-            else:
-                # An entry that was deleted while it was read has no fields.
-                entries = [Entry(name, fields) for name, fields in reply[1:] if fields]
-                fruitful += bool(entries)
-                found.append(entries)
-        if self._connection.way is Way.BLOCKING_READS:
-            # Which begin with what was read, and wait for no stream that was unwatched meanwhile.
-            for (channel, anchor), result in zip(anchors, found, strict=True):
-                if isinstance(result, list) and channel in self._watched:
-                    self._newest[channel] = (result or [anchor])[-1].id
-        self._count_reads([channel for channel, _ in anchors], fruitful=fruitful)
-        return found
-
-    def look(self, channel: str, since: EntryID | None, count: int) -> Deferred[StreamLook]:
-        """See `IHistory.look`."""
-        key = self._prefix + channel.encode()
-        words = (b"XRANGE", key, _start(since), b"+", b"COUNT", b"%d" % count)
-        return look(self._connection, key, words).addCallback(self._looked, channel)
-
-    def look_at_newest(self, channel: str, count: int) -> Deferred[StreamLook]:
-        """See `IHistory.look_at_newest`."""
-        key = self._prefix + channel.encode()
-        words = (b"XREVRANGE", key, b"+", b"-", b"COUNT", b"%d" % count)
-        return look(self._connection, key, words, newest_first=True).addCallback(self._looked, channel)
-
     def append(
         self,
         channel: str,
@@ -308,37 +209,12 @@ class RedisHistory:
         """See `IHistory.maintain`."""
         self._upkeep.maintain(channel, retention, is_idle=is_idle)
 
-    def _read(self, reply: Any, channel: str) -> Sequence[Entry]:
-        entries = read_entries(reply)
-        self._take_newest(channel, entries)
-        return entries
-
-    def _looked(self, look: StreamLook, channel: str) -> StreamLook:
-        self._take_newest(channel, look.entries)
-        return look
-
-    def _take_newest(self, channel: str, entries: Sequence[Entry]) -> None:
-        if channel in self._watched:
-            before = self._newest.get(channel, _NOTHING)
-            newest = self._newest[channel] = entries[-1].id if entries else before
-            self._count_reads((channel,), fruitful=newest != before)
-
-    def _count_reads(self, channels: Iterable[str], *, fruitful: int) -> None:
-        """Count those reads that followed a report, for it may report too much."""
-        reported = self._reported
-        if not reported:
-            return
-        before = len(reported)
-        reported.difference_update(channels)
-        if self._fruitless_reads.count(self._seconds(), before - len(reported), fruitful=fruitful):
-            self._try_another_way(Way.TRACKING, "reports changes where nothing has changed (tracking-table-max-keys)")
-
     # Changes
 
     def _keys_changed(self, keys: list[bytes] | None) -> None:
         if keys is None:
             # FLUSHALL, or the table of the server was emptied.
-            self._channels_changed([*self._watched, self._probe_channel])
+            self._channels_changed([*self._watched, self._probe.channel])
             return
         self._changed += keys
 
@@ -356,8 +232,8 @@ class RedisHistory:
 
     def _report(self, channels: Iterable[str], *, is_certain: bool) -> None:
         changed = channels if isinstance(channels, dict) else dict.fromkeys(channels)
-        if self._probe_channel in changed:
-            del changed[self._probe_channel]
+        if self._probe.channel in changed:
+            del changed[self._probe.channel]
             self._read_probe()
         if changed and self._sink is not None:
             self._sink.streams_changed(changed, is_certain=is_certain)
@@ -368,12 +244,12 @@ class RedisHistory:
         self._start_when_up()
 
     def _start_when_up(self) -> None:
-        way, names = self._connection.way, [*self._watched, self._probe_channel]
+        way, names = self._connection.way, [*self._watched, self._probe.channel]
         if not (self._connection.link.is_up and self._commands.link.is_up) or way is None:
             return
         if way is Way.KEYSPACE_EVENTS:
             # The probe's anew each time: its confirmation starts the probe.
-            self._events.unwatch_keys([self._probe_channel])
+            self._events.unwatch_keys([self._probe.channel])
             self._events.watch_keys(names, self._connection.database)
         else:
             self._events.unwatch_keys(names)
@@ -386,10 +262,10 @@ class RedisHistory:
             self._sink.streams_connected()
         if way is Way.KEYSPACE_EVENTS:
             return
-        self._newest.setdefault(self._probe_channel, (0, 0))
+        self._newest.setdefault(self._probe.channel, (0, 0))
         # The reply asks for news of the next change, and only then an entry is added: one that was there already would
         # prove nothing.
-        self.look_at_newest(self._probe_channel, 1).addCallbacks(
+        self.look_at_newest(self._probe.channel, 1).addCallbacks(
             lambda _look: self._probe.start(), self._probe_not_begun
         )
 
@@ -418,28 +294,12 @@ class RedisHistory:
 
     def _read_probe(self) -> None:
         # Its reply asks the server to report the next change.
-        self.look_at_newest(self._probe_channel, 1).addCallbacks(self._probe_read, lambda _failure: None)
+        self.look_at_newest(self._probe.channel, 1).addCallbacks(self._probe_read, lambda _failure: None)
 
     def _probe_read(self, look: StreamLook) -> None:
         if look.entries and (payload := look.entries[-1].data) is not None:
-            self._newest[self._probe_channel] = look.entries[-1].id
+            self._newest[self._probe.channel] = look.entries[-1].id
             self._probe.reply_received(payload)
-
-    async def _add_probe(self, payload: bytes) -> None:
-        connection = self._commands.link.current
-        if connection is not None:
-            key = self._prefix + self._probe_channel.encode()
-            added = connection.command(b"XADD", key, b"MAXLEN", b"1", b"*", DATA_FIELD, payload)
-            connection.command(b"EXPIRE", key, b"%d" % PROBE_SECONDS).addErrback(lambda _failure: None)
-            try:
-                await added
-            except ResponseError as error:
-                if _TAKES_NO_ENTRIES.match(str(error)) is None:
-                    raise
-                self._lines.write(
-                    "full", f"Redis takes no entries: {reply_problem(str(error))}; those that are there are delivered"
-                )
-                self._probe.pass_over()
 
     def _proved(self) -> None:
         self._connection.link.mark_healthy()
@@ -454,6 +314,9 @@ class RedisHistory:
             return
         self._try_another_way(way, "does not notice added entries")
 
+    def _reports_too_much(self) -> None:
+        self._try_another_way(Way.TRACKING, "reports changes where nothing has changed (tracking-table-max-keys)")
+
     def _try_another_way(self, way: Way, reason: str) -> None:
         if self._is_switching:
             return
@@ -465,7 +328,3 @@ class RedisHistory:
             # None of them works: begin anew.
             failed.clear()
         self._connection.link.restart(Problem(f"{way.value} {reason}"))
-
-
-def _start(since: EntryID | None) -> bytes:
-    return b"-" if since is None else b"%d-%d" % since
