@@ -18,6 +18,7 @@ Looks for holes and doubles in the recovery of channels with history, by random 
 recovery  returning clients, with any position, to whatever is left of the stream
 cursor    one process that reads late and is interrupted
 joins     clients that move between two processes, each slow and interrupted: the relay's own readers and joins
+          some are told of a gap by an event, others later by the end of their subscription, and resume by offset
 
 The truth is what was added.  A walk fails if a client was told that it has recovered and an entry is missing that
 nobody took out (a hole), if one came again (a double), or if a gap was told where nothing can be missing.  What no rule

@@ -77,6 +77,8 @@ class WalkClient:
             self._check_newest(start, newest)
         elif start.gap is not None:
             self._check_gap(start, since)
+        elif not since:
+            self._findings.fail("hole", "recovered from nowhere")
         self._is_behind_gap = since is None or start.gap is not None
         for publication in start.publications if start.gap is None or self.encoding.has_gap_event else ():
             self._receive(int(publication.data), publication.position)
@@ -152,7 +154,7 @@ class WalkClient:
         had = [int(each.data) for each in start.publications if (ledger.find(int(each.data)) or 0) <= state.index]
         if had and gap in (GapReason.TRIMMED, GapReason.TOO_MANY) and not self._has_id_given_twice():
             self._findings.fail("double", f"{had} behind a gap ({gap.value}) [client at {since}]")
-        if ledger.holds_all_since(state.index) and isinstance(parse_position(since), EntryPosition):
+        if since and ledger.holds_all_since(state.index) and isinstance(parse_position(since), EntryPosition):
             due = len(ledger.due(state.index))
             if gap is not GapReason.TOO_MANY or due <= SMALL_LIMIT:
                 self._findings.fail("needless gap", f"{gap} where {due} were due [client at {since}]")

@@ -156,6 +156,9 @@ class JoinWalk:
         since, newest = client.position, 0
         if since is None or self._rng.random() < 0.1:
             since, newest = None, self._rng.choice([0, 0, 3, 20])
+        elif self._rng.random() < 0.02:
+            # An offset of another epoch, or any text.
+            since = ""
         outcome = process.subscriptions.subscribe(joined.subscription, CHANNEL, client.encoding, since, newest)
         outcome.addCallbacks(self._started, self._not_started, (joined, since, newest), errbackArgs=(joined,))
         outcome.addErrback(self._failed)
