@@ -6,8 +6,10 @@ client is all that was added, in its order and once, or a gap was told.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,7 +19,11 @@ from devtools.model.memory_server import MemoryServer
 from devtools.model.process import CHANNEL, Process, Subscription
 from devtools.model.run import START_MS, run_walk
 from devtools.model.server import ModelServer
+from wsrelay.core.history.entries import Entry
+from wsrelay.core.history.positions import EntryID
 from wsrelay.core.messaging.publications import GapReason
+from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.engine import stream_readers
 
 WALKS = 15
 
@@ -37,6 +43,45 @@ class ChannelReaderPropertyTests(SynchronousTestCase):
         for seed in range(WALKS):
             run_walk("joins", MemoryServer(START_MS), seed, findings)
         self.assertGreater(findings.counts["recovered"], 30)
+
+
+class AbandonedJoinTests(SynchronousTestCase):
+    """A client leaves while its start is looked for."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.patch(stream_readers, "MAX_RECOVERIES", 1)
+        self.process = Process(ModelServer(START_MS), self.clock, Random(1), lambda _look: None)
+        self.process.history.connect()
+
+    def test_it_keeps_no_turn_though_its_channel_was_confirmed_after_it_had_asked(self) -> None:
+        first, second = Subscription(lambda _line: None), Subscription(lambda _line: None)
+        reads = self.spy_on_reads()
+        joining = self.process.subscriptions.subscribe(first, CHANNEL, LINES, "1-0.*")
+        # The failure is handled, as it is in a client.
+        joining.addErrback(lambda _failure: None)
+        self.clock.advance(0)
+        self.process.subscriptions.unsubscribe(first, CHANNEL)
+        self.clock.advance(0)
+        self.process.subscriptions.subscribe(second, CHANNEL, LINES, "2-0.*")
+        self.assertEqual(reads, [(1, 0), (2, 0)])
+
+    def test_read_of_a_channel_that_is_closed_fails_at_once(self) -> None:
+        reader = self.process.readers.open(CHANNEL)
+        self.process.readers.close([CHANNEL])
+        self.failureResultOf(reader.read_now(), BrokerUnavailable)
+
+    def spy_on_reads(self) -> list[EntryID | None]:
+        """Return the list of what is read for clients from now on, by where each read begins."""
+        history, reads = self.process.history, []
+        read = history.read
+
+        def spy(channel: str, since: EntryID | None, count: int) -> Deferred[Sequence[Entry]]:
+            reads.append(since)
+            return read(channel, since, count)
+
+        self.patch(history, "read", spy)
+        return reads
 
 
 class ClientAheadTests(SynchronousTestCase):

@@ -401,7 +401,10 @@ class ChannelReader:
             BrokerUnavailable: (Failure of the Deferred.) The stream cannot be read now.
         """
         done: Deferred[None] = Deferred()
-        if self._is_reading:
+        if self._is_closed:
+            # Nothing would end the wait.
+            _fire(done, BrokerUnavailable("the channel is no longer subscribed"))
+        elif self._is_reading:
             self._waiting.append(done)
         else:
             self._waiting_for_next.append(done)

@@ -8,7 +8,6 @@ published after that moment reaches it.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -38,9 +37,6 @@ _AWAY = SubscriptionStart(gap=GapReason.NO_HISTORY)
 """The beginning of a subscription to a channel without history by a client that was away."""
 
 
-T = TypeVar("T")
-
-
 class _Waiting:
     """A client that is not subscribed yet.
 
@@ -58,8 +54,14 @@ class _Waiting:
         self.encoding = encoding
         self.since = since
         self.newest = newest
-        self.outcome: Deferred[SubscriptionStart] = Deferred()
+        self.outcome: Deferred[SubscriptionStart] = Deferred(lambda _outcome: self.end())
         self.joining: Deferred[None] | None = None
+
+    def end(self) -> None:
+        """Read nothing for it any more: it has left, or waited too long."""
+        # Not by an errback of the outcome: those of whoever has asked come before it, and leave it nothing to do.
+        if self.joining is not None:
+            self.joining.cancel()
 
 
 class _Channel:
@@ -209,6 +211,7 @@ class ChannelSubscriptions:
             waiting = wanted.waiting.pop(next(iter(wanted.waiting)))
             if not waiting.outcome.called:
                 waiting.outcome.errback(BrokerUnavailable("the broker rejects the channel"))
+            waiting.end()
         self._gaps.notify(channel, self._hub.subscribers(channel))
 
     def interrupted(self, channels: Collection[str]) -> bool:
@@ -251,18 +254,11 @@ class ChannelSubscriptions:
             if not waiting.outcome.called:
                 waiting.outcome.errback(failure)
 
-        def ended(result: T) -> T:
-            # It has left, or waited too long: nothing is read for it any more.
-            joining.cancel()
-            return result
-
         if wanted.joins is None:
             joined(self._plain_start(channel, waiting.since))
         else:
-            joining = waiting.joining = wanted.joins.join(waiting.since, waiting.newest).addCallback(joined)
-            joining.addErrback(failed)
-            if not waiting.outcome.called:
-                waiting.outcome.addErrback(ended)
+            waiting.joining = wanted.joins.join(waiting.since, waiting.newest).addCallback(joined)
+            waiting.joining.addErrback(failed)
 
     def _notifies_gaps(self, channel: str) -> bool:
         namespace = self._namespaces.rule(channel)
