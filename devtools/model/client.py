@@ -9,7 +9,7 @@ from devtools.model.encodings import WalkEncoding
 from devtools.model.findings import Findings
 from devtools.model.ledger import Ledger
 from devtools.model.process import SMALL_LIMIT
-from wsrelay.core.history.positions import EntryPosition, parse_position
+from wsrelay.core.history.positions import EmptyPosition, EntryPosition, parse_position
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 
@@ -179,10 +179,21 @@ class WalkClient:
             excuse = "count after a fail-over"
         elif self._has_id_given_twice():
             excuse = "the same ID again"
+        elif kind == "double" and self._was_empty_in_the_millisecond():
+            excuse = "an offset within a millisecond"
         if excuse:
             self._findings.count(f"unseen: {excuse}")
         else:
             self._findings.fail(kind, f"{text} [client at {self.position}]")
+
+    def _was_empty_in_the_millisecond(self) -> bool:
+        """Return whether the position without an entry may be before or behind one: offsets have no count."""
+        position = None if self.position is None else parse_position(self.position)
+        return (
+            not self.encoding.has_fingerprints
+            and isinstance(position, EmptyPosition)
+            and self._ledger.was_given_in(position.ms)
+        )
 
     def _has_id_given_twice(self) -> bool:
         if self.encoding.has_fingerprints:

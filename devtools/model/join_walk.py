@@ -29,6 +29,9 @@ NOTICE_SECONDS = 0.25
 TURN_SECONDS = [0] * 8 + [0.05, NOTICE_SECONDS]
 """How long a turn of the reactor may take. Gap notices are sent within a second or so."""
 
+QUIET_TURNS = 10
+"""Turns without traffic after which all has come to rest. Clients that are served from a ring take some."""
+
 TURNS = 400
 """More turns than anything takes to come to rest."""
 
@@ -220,7 +223,7 @@ class JoinWalk:
                 process.history.arrive()
             self._clock.advance(NOTICE_SECONDS if any(process.gaps.pending for process in self._processes) else 0)
             quiet_turns = 0 if any(process.is_busy for process in self._processes) else quiet_turns + 1
-            if quiet_turns == 3:
+            if quiet_turns == QUIET_TURNS:
                 break
         else:
             self._findings.fail("no rest", "the readers go on and on")

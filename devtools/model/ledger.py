@@ -141,6 +141,10 @@ class Ledger:
         """Return whether two entries had this ID, on whichever server."""
         return self._uses.get(entry_id, 0) > 1
 
+    def was_given_in(self, ms: int) -> bool:
+        """Return whether an entry had an ID of this millisecond, on whichever server."""
+        return any(entry_id[0] == ms for entry_id in self._uses)
+
     def save(self) -> SavedLedger:
         """Return what a replica has."""
         return [replace(each) for each in self.additions]
