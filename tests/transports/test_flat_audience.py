@@ -142,6 +142,16 @@ class FlatAudienceTests(FlatAudienceCase):
         self.broadcast(b"1")
         self.assertEqual((self.ring.calls, {client.read() for client in crowd}), ([], {b"1\n"}))
 
+    def test_two_large_audiences_of_one_channel_are_both_flat(self) -> None:
+        crowd = self.crowd()
+        other = LineDialect("other")
+        for client in crowd[: CROWD // 2]:
+            self.hub.remove(client.writer, "a")
+            self.hub.add(client.writer, "a", other.encoding)
+        self.broadcast(b"1")
+        self.assertEqual((len(self.hub._topics["a"].bulks or ()), sum(self.ring.calls)), (2, CROWD))
+        self.assertEqual({client.read() for client in crowd}, {b"1\n"})
+
     def test_audience_that_has_become_small_is_no_longer_flat(self) -> None:
         crowd = self.crowd()
         other = LineSubscriber()
