@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS, TokenBucket
+from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
+from wsrelay.core.flow.traffic import TrafficBucket, TrafficRates
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 
 __all__ = ["RateLimits"]
@@ -23,10 +24,9 @@ class RateLimits:
     """
 
     def __init__(self, frames_per_second: float, bytes_per_second: float, timers: TimerWheel) -> None:
-        self._frames_per_second = frames_per_second
-        self._bytes_per_second = bytes_per_second
+        self._rates = TrafficRates(frames_per_second, bytes_per_second)
         self._timers = timers
-        self._buckets: dict[Hashable, tuple[TokenBucket, TokenBucket]] = {}
+        self._buckets: dict[Hashable, TrafficBucket] = {}
         self._sweep: WheelTimer | None = None
 
     @property
@@ -45,12 +45,9 @@ class RateLimits:
         now = self._timers.seconds()
         found = self._buckets.get(client)
         if found is None:
-            found = self._buckets[client] = (
-                TokenBucket(self._frames_per_second, MESSAGE_BURST_SECONDS, now),
-                TokenBucket(self._bytes_per_second, MESSAGE_BURST_SECONDS, now),
-            )
+            found = self._buckets[client] = TrafficBucket(self._rates, now)
             self._start_sweep()
-        return found[0].take(frames, now) and found[1].take(size, now)
+        return found.take(frames, size, now)
 
     def remove(self, client: Hashable) -> None:
         """Remove a client whose connection is lost. One that is unknown is no error."""
@@ -66,7 +63,7 @@ class RateLimits:
     def _remove_idle_buckets(self) -> None:
         self._sweep = None
         now = self._timers.seconds()
-        idle = [client for client, buckets in self._buckets.items() if all(bucket.is_full(now) for bucket in buckets)]
+        idle = [client for client, bucket in self._buckets.items() if bucket.is_full(now)]
         for client in idle:
             del self._buckets[client]
         if self._buckets:

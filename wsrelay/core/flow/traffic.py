@@ -1,0 +1,66 @@
+"""A bound on the frames and bytes that a client sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
+
+__all__ = ["TrafficBucket", "TrafficRates"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRates:
+    """The rates at which each client may send, on average.
+
+    Attributes:
+        frames: Frames per second.
+        size: Bytes per second.
+    """
+
+    frames: float
+    size: float
+
+
+class TrafficBucket:
+    """Two token buckets in one: it is asked for every frame, and made for every client that begins to send.
+
+    Args:
+        rates: The rates, the same object for all clients.
+        now: The time, in seconds on a monotonic clock.
+    """
+
+    __slots__ = ("_frames", "_rates", "_since", "_size")
+
+    def __init__(self, rates: TrafficRates, now: float) -> None:
+        self._rates = rates
+        self._frames = rates.frames * MESSAGE_BURST_SECONDS
+        self._size = rates.size * MESSAGE_BURST_SECONDS
+        self._since = now
+
+    def take(self, frames: int, size: int, now: float) -> bool:
+        """Take frames and bytes.
+
+        Returns:
+            True, or False if there are not so many of either: then none are taken.
+        """
+        elapsed = now - self._since
+        # Never backwards, whatever the clock does; and most frames of a read come without any time between them.
+        if elapsed > 0.0:
+            rates = self._rates
+            self._frames = min(rates.frames * MESSAGE_BURST_SECONDS, self._frames + elapsed * rates.frames)
+            self._size = min(rates.size * MESSAGE_BURST_SECONDS, self._size + elapsed * rates.size)
+        self._since = now
+        if frames > self._frames or size > self._size:
+            return False
+        self._frames -= frames
+        self._size -= size
+        return True
+
+    def is_full(self, now: float) -> bool:
+        """Return whether the bucket is full: then it has no more state than a new one."""
+        elapsed, rates = now - self._since, self._rates
+        return (
+            self._frames + elapsed * rates.frames >= rates.frames * MESSAGE_BURST_SECONDS
+            and self._size + elapsed * rates.size >= rates.size * MESSAGE_BURST_SECONDS
+        )
