@@ -204,6 +204,7 @@ def build_relay(
         connections=websockets.connections,
         rate_limits=websockets.rate_limits,
         emulation=node.emulation,
+        pings=websockets.pings,
         rng=rng,
     )
     health = Health(broker, node, websockets.connections, counters, lag, certificate_expiry)

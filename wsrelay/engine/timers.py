@@ -55,8 +55,19 @@ class TimerWheel:
 
     def call_later(self, delay: float, call: Callable[[], object]) -> WheelTimer:
         """Call without arguments after `delay` seconds. The name is the one Autobahn's batched timers have."""
-        now = self._clock.seconds()
-        slot = math.ceil((now + delay) / RESOLUTION_SECONDS)
+        return self.call_in_slot(self.slot_after(delay), call)
+
+    def slot_after(self, delay: float) -> int:
+        """Return the first slot that begins in `delay` seconds or later: those of the same slot are called together."""
+        return math.ceil((self._clock.seconds() + delay) / RESOLUTION_SECONDS)
+
+    def call_in_slot(self, slot: int, call: Callable[[], object]) -> WheelTimer:
+        """Call without arguments when a slot begins.
+
+        Args:
+            slot: The slot, as `slot_after` returns it.
+            call: The function.
+        """
         bucket = self._buckets.get(slot)
         if bucket is None:
             bucket = self._buckets[slot] = {}
@@ -64,7 +75,7 @@ class TimerWheel:
         timer = WheelTimer(bucket, call)
         bucket[timer] = None
         if self._tick is None or slot < self._next:
-            self._schedule(slot, now)
+            self._schedule(slot)
         return timer
 
     def stop(self) -> None:
@@ -75,19 +86,20 @@ class TimerWheel:
             self._tick.cancel()
             self._tick = None
 
-    def _schedule(self, slot: int, now: float) -> None:
+    def _schedule(self, slot: int) -> None:
         if self._tick is not None:
             self._tick.cancel()
         self._next = slot
-        self._tick = self._clock.callLater(max(0.0, slot * RESOLUTION_SECONDS - now), self._fire)
+        self._tick = self._clock.callLater(max(0.0, slot * RESOLUTION_SECONDS - self._clock.seconds()), self._fire)
 
     def _fire(self) -> None:
         self._tick = None
         # Every slot of the heap has a bucket until it fires, and the wheel is always scheduled for the first.
         bucket = self._buckets.pop(heapq.heappop(self._slots))
-        while bucket:
-            # One by one: a call may cancel another of the same bucket.
-            timer = next(iter(bucket))
+        for timer in tuple(bucket):
+            if timer not in bucket:
+                # Cancelled by a call of the same bucket.
+                continue
             del bucket[timer]
             try:
                 timer.call()
@@ -96,4 +108,4 @@ class TimerWheel:
         # Buckets whose timers were all cancelled go when their slot fires; each is at most one empty dict. Scheduling
         # is due even if a call has done so already: for its own slot, which may be behind the first one that waits.
         if self._slots:
-            self._schedule(self._slots[0], self._clock.seconds())
+            self._schedule(self._slots[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
 from websockets.frames import Opcode as FrameOpcode
@@ -12,7 +11,6 @@ from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
-from wsrelay.core.flow.jitter import PING_JITTER
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Farewell, Message
@@ -159,13 +157,6 @@ class HandshakeTests(EdgeCase):
 
     def test_factory_builds_no_protocol_for_a_port(self) -> None:
         self.assertIsNone(self.relay().websockets.buildProtocol(None))  # type: ignore[arg-type, func-returns-value]
-
-    def test_ping_intervals_are_spread_over_the_last_fifth_of_the_setting(self) -> None:
-        relay = self.relay(ping_interval_seconds=10, rng=Random(1))
-        intervals = [relay.websockets.next_ping_interval() for _ in range(500)]
-        self.assertLessEqual(max(intervals), 10)
-        self.assertGreaterEqual(min(intervals), 10 * (1 - PING_JITTER))
-        self.assertGreater(max(intervals) - min(intervals), 1.9)
 
 
 class ConversationTests(EdgeCase):

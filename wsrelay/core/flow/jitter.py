@@ -7,7 +7,7 @@ from random import Random
 __all__ = ["PING_JITTER", "REJECTED_RETRY_SECONDS", "RETRY_SECONDS", "ping_interval", "retry_delay"]
 
 PING_JITTER = 0.2
-"""Each connection is pinged up to this part of the interval earlier than asked, so that they do not ping in step."""
+"""Each ping comes up to this part of the interval earlier than asked, so that connections do not ping in step."""
 
 RETRY_SECONDS = (1.0, 4.0)
 """How long clients of event streams wait before they connect again, from and to. They have no back-off of their own."""
@@ -17,7 +17,7 @@ REJECTED_RETRY_SECONDS = (4.0, 12.0)
 
 
 def ping_interval(seconds: float, rng: Random) -> float:
-    """Return how often one more connection is pinged, in seconds.
+    """Return how long it takes until a connection is pinged, in seconds.
 
     Args:
         seconds: The interval that is never exceeded.

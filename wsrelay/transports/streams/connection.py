@@ -32,7 +32,7 @@ from wsrelay.engine.client import Client
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.rejection_log import RejectionLog
-from wsrelay.engine.timers import TimerWheel, WheelTimer
+from wsrelay.engine.timers import TimerWheel
 from wsrelay.engine.topic import Subscriber
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
@@ -40,6 +40,7 @@ from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import limit_unacknowledged, tune_socket, underlying
+from wsrelay.transports.ping_schedule import Ping, PingGroup, PingSchedule
 from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["MAX_EXTRA_BYTES", "UNEXPECTED_BODY", "StreamConnection", "StreamContext"]
@@ -64,12 +65,10 @@ class StreamContext(Protocol):
     admission: Admission
     http_connections: HTTPConnections
     connections: ConnectionRegistry
+    pings: PingSchedule
 
     def client(self, connection: Connection) -> Client:
         """Make the client of a connection."""
-
-    def next_ping_interval(self) -> float:
-        """Return how often one more stream gets a sign of life, in seconds."""
 
     def next_retry_delay(self) -> float:
         """Return how long one more client waits before it connects again, in seconds."""
@@ -88,7 +87,7 @@ class _State(Enum):
 
 @implementer(IProtocol, IHalfCloseableProtocol)
 class StreamConnection(ABC):
-    """One stream. Implements `Connection` of its client, `Owner` and `RegisteredConnection`.
+    """One stream. Implements `Connection` of its client, `Owner`, `RegisteredConnection` and `Pinged`.
 
     Args:
         handshake: The client's request.
@@ -106,7 +105,7 @@ class StreamConnection(ABC):
         "_out",
         "_peer_has_ended",
         "_state",
-        "_timer",
+        "ping_group",
         "transport",
         "writer",
     )
@@ -121,7 +120,8 @@ class StreamConnection(ABC):
         self._peer_has_ended = False
         self._extra_bytes = 0
         self._closing: LingeringClose | None = None
-        self._timer: WheelTimer | None = None
+        # Set by the schedule. If None, the stream gets no signs of life.
+        self.ping_group: PingGroup | None = None
         self._out = ConnectionWriter(self, factory.writers)
         self.writer: Subscriber = self._out
         self.transport: Any = None
@@ -169,7 +169,7 @@ class StreamConnection(ABC):
         self._out.open()
         factory.connections.opened(self)
         factory.counters.connections_opened += 1
-        self._start_timer()
+        factory.pings.start(self)
         if self._peer_has_ended:
             self._end()
 
@@ -273,7 +273,7 @@ class StreamConnection(ABC):
             factory.http_connections.remove(underlying(self.transport))
         else:
             factory.admission.release(self._address)
-        self._stop_timer()
+        factory.pings.stop(self)
         if self._closing is not None:
             self._closing.cancel()
         self._out.connection_lost()
@@ -290,15 +290,19 @@ class StreamConnection(ABC):
         """Return what comes last; the dialect says it by these messages."""
 
     @abstractmethod
-    def _send_sign_of_life(self) -> None:
-        """Send what keeps the connection alive."""
+    def send_ping(self, ping: Ping) -> bool:
+        """See `Pinged.send_ping`: send what keeps the connection alive."""
+
+    def pong_missing(self) -> None:
+        """See `Pinged.pong_missing`."""
+        self.abort()
 
     # Private
 
     def _end(self, seconds: float | None = None) -> None:
         """Send nothing more, and end the connection when all has been sent."""
         self._state = _State.ENDED
-        self._stop_timer()
+        self._factory.pings.stop(self)
         self._out.shut()
         self._out.finish()
         self.transport.unregisterProducer()
@@ -316,15 +320,3 @@ class StreamConnection(ABC):
             self._is_rejected = True
             self._factory.admission.release(self._address)
             self._factory.http_connections.add(underlying(self.transport))
-
-    def _start_timer(self) -> None:
-        self._timer = self._factory.timers.call_later(self._factory.next_ping_interval(), self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._start_timer()
-        self._send_sign_of_life()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.protocol import connectionDone
@@ -13,16 +12,13 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.encodings import Encoding
-from wsrelay.engine.timers import WheelTimer
 from wsrelay.interfaces import IDialect
+from wsrelay.transports.ping_schedule import Ping
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.streams.connection import StreamContext
 from wsrelay.transports.streams.message_streams import MessageStreamConnection, StreamKind
 
-__all__ = ["PONG_GRACE_SECONDS", "EmulatedStreamConnection", "EmulatedStreamContext"]
-
-PONG_GRACE_SECONDS = 1.0
-"""How long a missing pong is looked for once more: it may wait in a socket while the reactor is busy."""
+__all__ = ["EmulatedStreamConnection", "EmulatedStreamContext"]
 
 
 class EmulatedStreamContext(StreamContext, Protocol):
@@ -43,7 +39,7 @@ class EmulatedStreamConnection(MessageStreamConnection):
         encoding: The dialect in that form.
     """
 
-    __slots__ = ("_limits", "_pong_timer", "_session_name", "_sessions")
+    __slots__ = ("_limits", "_session_name", "_sessions")
 
     def __init__(
         self,
@@ -56,7 +52,6 @@ class EmulatedStreamConnection(MessageStreamConnection):
         self._limits = factory.rate_limits
         self._sessions = factory.emulation
         self._session_name = ""
-        self._pong_timer: WheelTimer | None = None
         super().__init__(handshake, factory, dialect, kind, encoding)
 
     @property
@@ -76,7 +71,7 @@ class EmulatedStreamConnection(MessageStreamConnection):
             self.close(Disconnect.TOO_BIG)
             return
         # As on a WebSocket, any message answers a ping.
-        self._stop_pong_timer()
+        self._factory.pings.answered(self)
         self._client.received(message)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -88,28 +83,11 @@ class EmulatedStreamConnection(MessageStreamConnection):
         self._session_name = self._sessions.open(self.received)
         return super()._begin(handshake, headers)
 
-    def _send_sign_of_life(self) -> None:
-        ping = self._dialect.ping()
-        if ping is not None:
-            # Also to a client that is behind, whose answer is missing as much as that of any other.
-            self._out.send_control(self._encoding.frame((ping,)))
-            if self._pong_timer is None:
-                self._wait_for_pong(self._factory.settings.ping_timeout_seconds, self._on_pong_timeout)
-
-    def _on_pong_timeout(self) -> None:
-        self._wait_for_pong(PONG_GRACE_SECONDS, self.abort)
-
-    def _wait_for_pong(self, seconds: float, on_timeout: Callable[[], None]) -> None:
-        self._pong_timer = self._factory.timers.call_later(seconds, on_timeout)
-
-    def _stop_pong_timer(self) -> None:
-        if self._pong_timer is not None:
-            self._pong_timer.cancel()
-            self._pong_timer = None
-
-    def _stop_timer(self) -> None:
-        super()._stop_timer()
-        self._stop_pong_timer()
+    def send_ping(self, ping: Ping) -> bool:
+        """See `Pinged.send_ping`: the dialect's own, which the client answers by a request."""
+        # Also to a client that is behind, whose answer is missing as much as that of any other.
+        self._out.send_control(ping.of_dialect(self._dialect, self._encoding))
+        return True
 
     def _is_within_rate(self, frames: int, size: int) -> bool:
         if self._limits.allows(self, frames, size):

@@ -14,6 +14,7 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.sse import credential_event, read_subscriptions, starting_position
 from wsrelay.engine.encodings import Encoding
 from wsrelay.interfaces import IDialect
+from wsrelay.transports.ping_schedule import Ping
 from wsrelay.transports.streams.connection import StreamConnection, StreamContext
 from wsrelay.transports.streams.position_writer import PositionWriter
 
@@ -74,7 +75,9 @@ class EventStreamConnection(StreamConnection):
             messages = (credential_event(disconnect),)
         return retry_event(self._factory.next_retry_delay()) + self.encoding().frame(messages)
 
-    def _send_sign_of_life(self) -> None:
+    def send_ping(self, _ping: Ping) -> bool:
+        """See `Pinged.send_ping`: a comment, which has no answer."""
         # A client that is behind has its outbox, which is a sign of life as well, with bounds of its own.
         if self._out.is_writable:
             self._out.send(HEARTBEAT)
+        return False

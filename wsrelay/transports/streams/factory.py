@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
-from wsrelay.core.flow.jitter import ping_interval, retry_delay
+from wsrelay.core.flow.jitter import retry_delay
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.wire.cors import cors_headers
 from wsrelay.core.wire.event_stream import RetryResponse
@@ -29,6 +29,7 @@ from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.ping_schedule import PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.streams.connection import StreamConnection
 from wsrelay.transports.streams.emulated_streams import EmulatedStreamConnection
@@ -58,7 +59,8 @@ class StreamConnectionFactory:
         connections: The registry of this process's connections.
         rate_limits: Limits what clients send.
         emulation: The sessions of clients that send beside their streams.
-        rng: Randomness for heartbeats and delays.
+        pings: Pings all connections of this process.
+        rng: Randomness for delays.
     """
 
     log = Logger()
@@ -77,6 +79,7 @@ class StreamConnectionFactory:
         connections: ConnectionRegistry,
         rate_limits: RateLimits,
         emulation: Emulation,
+        pings: PingSchedule,
         rng: Random,
     ) -> None:
         self._make_client = make_client
@@ -90,6 +93,7 @@ class StreamConnectionFactory:
         self.connections = connections
         self.rate_limits = rate_limits
         self.emulation = emulation
+        self.pings = pings
         self._rng = rng
         one: tuple[IDialect, Framing] = SSE.dialect, EventStreamFraming()
         several: tuple[IDialect, Framing] = SeveralChannelsDialect(), SeveralChannelsFraming()
@@ -125,10 +129,6 @@ class StreamConnectionFactory:
     def encoding(self, frames: FrameType, *, has_several_channels: bool) -> Encoding:
         """See `EventStreamContext.encoding`."""
         return self._encodings[has_several_channels, frames is FrameType.BINARY]
-
-    def next_ping_interval(self) -> float:
-        """See `StreamContext.next_ping_interval`."""
-        return ping_interval(self.settings.ping_interval_seconds, self._rng)
 
     def next_retry_delay(self) -> float:
         """See `StreamContext.next_retry_delay`."""

@@ -14,6 +14,7 @@ from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects import Transport
 from wsrelay.engine.encodings import Encoding
 from wsrelay.interfaces import IDialect
+from wsrelay.transports.ping_schedule import Ping
 from wsrelay.transports.streams.connection import StreamConnection, StreamContext
 
 __all__ = ["STREAM_KINDS", "MessageStreamConnection", "StreamKind"]
@@ -81,11 +82,12 @@ class MessageStreamConnection(StreamConnection):
     def _farewell(self, _disconnect: AnyDisconnect, messages: Sequence[Message]) -> bytes:
         return self._retry() + self._encoding.frame(messages)
 
-    def _send_sign_of_life(self) -> None:
-        ping = self._dialect.ping()
+    def send_ping(self, ping: Ping) -> bool:
+        """See `Pinged.send_ping`: the dialect's own, which has no answer."""
         # A client that is behind has its outbox, which is a sign of life as well, with bounds of its own.
-        if ping is not None and self._out.is_writable:
-            self._out.send(self._encoding.frame((ping,)))
+        if self._out.is_writable and (data := ping.of_dialect(self._dialect, self._encoding)):
+            self._out.send(data)
+        return False
 
     def _retry(self) -> bytes:
         return retry_event(self._factory.next_retry_delay()) if self._kind.has_retry else b""

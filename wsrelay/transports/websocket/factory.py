@@ -12,7 +12,6 @@ from twisted.logger import Logger
 
 from wsrelay.config import Settings
 from wsrelay.core.flow.admission import Admission
-from wsrelay.core.flow.jitter import ping_interval
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
 from wsrelay.core.wire.handshake import Handshake
@@ -27,6 +26,7 @@ from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.ping_schedule import PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
@@ -52,6 +52,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
 
     Attributes:
         connections: The registry of this process's connections.
+        pings: Pings all connections of this process.
         shares_attributes: Whether connections are made without what is the same for all.
     """
 
@@ -82,8 +83,8 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         self.http_connections = http_connections
         self.connections = ConnectionRegistry()
         self.rate_limits = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, timers)
+        self.pings = PingSchedule(timers, settings.ping_interval_seconds, settings.ping_timeout_seconds, rng)
         self._make_client = make_client
-        self._rng = rng
         self._encodings = Encodings()
         self._framings = (WebSocketFraming(), DeflatedWebSocketFraming())
         self._batched_timer = timers
@@ -100,7 +101,6 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
             # The head is complete, in time, when the connection comes here; this is for our own answer.
             openHandshakeTimeout=AUTHENTICATE_TIMEOUT_SECONDS + SUBSCRIBE_TIMEOUT_SECONDS + 5,
             closeHandshakeTimeout=settings.close_timeout_seconds,
-            autoPingTimeout=settings.ping_timeout_seconds,
         )
         names = WebSocketServerProtocol.CONFIG_ATTRS
         # One is a function that each connection answers for itself.
@@ -117,10 +117,6 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
     def encoding(self, dialect: IDialect, frames: FrameType, *, is_compressed: bool) -> Encoding:
         """See `ConnectionContext.encoding`."""
         return self._encodings.get(dialect, self._framings[is_compressed], frames)
-
-    def next_ping_interval(self) -> float:
-        """See `ConnectionContext.next_ping_interval`."""
-        return ping_interval(self.settings.ping_interval_seconds, self._rng)
 
     def build(self, dialect: IDialect, handshake: Handshake) -> WebSocketConnection:
         """Make a connection for a client that asked for a WebSocket; the caller gives it the transport and the head."""

@@ -14,7 +14,8 @@ tests/edge/test_autobahn_regressions.py:
 - `dropConnection` resets a connection whose input has not been read, and the one whose client has answered our close
   frame always: the client may never see the frame. `_closeConnection` closes in order, within limits.
 - Its timers round down to whole seconds and lose cancels: the factory has a `TimerWheel` in their place.
-- A pong that waits in the socket while the reactor is busy counts as missing: looked for once more a second later.
+- A pong that waits in the socket while the reactor is busy counts as missing, and each connection has timers of its
+  own for its pings and pongs: a `PingSchedule` has them all, and looks for a missing pong once more a second later.
 - Error answers repeat the client's input and have no length: answered with our own responses.
 """
 
@@ -50,6 +51,7 @@ from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import tune_socket, underlying
+from wsrelay.transports.ping_schedule import Ping, PingGroup, PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, OWN
@@ -57,17 +59,11 @@ from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
 
-PONG_GRACE_SECONDS = 1.0
-"""How long a missing pong is looked for once more."""
-
 UNANSWERED_CLOSE_SECONDS = 1.0
 """How long a client has to look at our close frame before its connection ends, if its answer is not waited for."""
 
 MAX_IDLE_VALIDATORS = 64
 """Validators that are kept for the next messages: to make one takes longer than to validate a short message."""
-
-_DIALECT_PING = b"dialect"
-"""Stands for the payload of a ping that is the dialect's own: any message of the client answers it."""
 
 _HANDSHAKE_ERRORS = {
     400: "The WebSocket handshake is malformed (RFC 6455 section 4.2.1).",
@@ -75,6 +71,8 @@ _HANDSHAKE_ERRORS = {
     500: "The relay failed; its log has the traceback.",
     505: "The relay speaks HTTP/1.1.",
 }
+
+_OPEN = WebSocketServerProtocol.STATE_OPEN
 
 # Autobahn writes a line for every handshake that fails and every pong that is missing. A hostile client could fill
 # the disk with them; what matters is logged by ourselves.
@@ -94,6 +92,7 @@ class ConnectionContext(Protocol):
     http_connections: HTTPConnections
     rate_limits: RateLimits
     connections: ConnectionRegistry
+    pings: PingSchedule
     shares_attributes: bool
     idle_validators: list[Utf8Validator]
     countConnections: int  # noqa: N815 -- Autobahn's name
@@ -104,13 +103,12 @@ class ConnectionContext(Protocol):
     def encoding(self, dialect: IDialect, frames: FrameType, *, is_compressed: bool) -> Encoding:
         """Return the encoding that all subscriptions of a dialect share, compressed or not."""
 
-    def next_ping_interval(self) -> float:
-        """Return how often one more connection is pinged, in seconds."""
-
 
 @implementer(IHalfCloseableProtocol)
 class WebSocketConnection(WebSocketServerProtocol):
-    """One WebSocket connection. Implements `Connection` of its client, `Owner` and `RegisteredConnection`.
+    """One WebSocket connection.
+
+    Implements `Connection` of its client, `Owner`, `RegisteredConnection`, and `Pinged`.
 
     Args:
         dialect: The wire language spoken on it.
@@ -126,6 +124,9 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     # If None, no message is under way.
     utf8validator: Any
+
+    # Set by the schedule. If None, the connection is not pinged.
+    ping_group: PingGroup | None = None
 
     # What is the same for most connections at most times is an attribute of the class; see `shared_attributes`.
     peer = ""
@@ -211,7 +212,7 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def counts_as(self, messages: int) -> bool:
         """See `Connection.counts_as`."""
-        return self._within_rate(messages, 0)
+        return self.is_within_rate(messages, 0)
 
     def batch_dropped(self) -> None:
         """See `Owner.batch_dropped`."""
@@ -239,7 +240,8 @@ class WebSocketConnection(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self._closing is not None:
             self._closing.discard(len(data))
-        elif self.state != self.STATE_CLOSED and self._within_rate(0, len(data)):
+            return
+        if self.state != self.STATE_CLOSED and self.is_within_rate(0, len(data)):
             # Not Autobahn's `dataReceived`: the arguments of its debug line cost 1.6 us for each read (measured).
             self._dataReceived(data)
 
@@ -272,7 +274,6 @@ class WebSocketConnection(WebSocketServerProtocol):
             # It waited for its answer while the drain began, and has not been closed by that.
             self.reject(DRAINING)
         elif self.state == self.STATE_CONNECTING:
-            self.autoPingInterval = self.factory.next_ping_interval()
             self._answer = None
             super().succeedHandshake(result)
             if self._peer_has_ended:
@@ -294,6 +295,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         self.factory.connections.opened(self)
         self.factory.counters.connections_opened += 1
         self.writer.open()
+        self.factory.pings.start(self)
         if self.factory.shares_attributes:
             self._forget_handshake()
 
@@ -305,7 +307,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         return self._compression
 
     def onFrameBegin(self) -> None:
-        if self._within_rate(1, 0):
+        if self.is_within_rate(1, 0):
             if self.utf8validator is None:
                 validators = self.factory.idle_validators
                 self.utf8validator = validators.pop() if validators else Utf8Validator()
@@ -335,6 +337,10 @@ class WebSocketConnection(WebSocketServerProtocol):
         stop: bool = super()._invalid_payload(reason)
         return stop
 
+    def onMessageFrameEnd(self) -> None:
+        super().onMessageFrameEnd()
+        self.factory.pings.answered(self)
+
     def onMessageFrameData(self, payload: bytes) -> None:
         if payload:
             super().onMessageFrameData(payload)
@@ -352,26 +358,26 @@ class WebSocketConnection(WebSocketServerProtocol):
         # Like a message, not like a control frame: a client that pings and does not read meets the outbox's bounds.
         self.writer.send(frame(Opcode.PONG, payload))
 
-    def _sendAutoPing(self) -> None:  # noqa: N802 -- Autobahn's name
-        if self.state != self.STATE_OPEN:
-            # Nothing may follow the close frame (RFC 6455 section 5.5.1).
-            return
-        ping = self.dialect.ping()
-        if ping is None or not self.dialect.has_pong:
-            super()._sendAutoPing()
-            if ping is not None:
-                # Behind the WebSocket's own, which pages do not see.
-                self.writer.send_control(self.encoding().frame((ping,)))
-            return
-        self.autoPingPendingCall = None
-        self.autoPingPending = _DIALECT_PING
-        # Like the WebSocket's own, it always fits: whether a client is behind is for its messages to find out.
-        self.writer.send_control(self.encoding().frame((ping,)))
-        # Any message of the client cancels it (`autoPingRestartOnAnyTraffic`), its pong among them.
-        self.autoPingTimeoutCall = self.factory.timers.call_later(self.autoPingTimeout, self.onAutoPingTimeout)
+    def onPong(self, payload: bytes) -> None:
+        self.factory.pings.pong_received(self, payload)
 
-    def onAutoPingTimeout(self) -> None:
-        self.autoPingTimeoutCall = self.factory.timers.call_later(PONG_GRACE_SECONDS, super().onAutoPingTimeout)
+    def send_ping(self, ping: Ping) -> bool:
+        """See `Pinged.send_ping`. Any message of the client is an answer, too."""
+        if self.state != _OPEN:
+            # Nothing may follow the close frame (RFC 6455 section 5.5.1).
+            return False
+        dialect = self.dialect
+        if not dialect.has_pong:
+            self.writer.send_control(ping.frame)
+        # Behind the WebSocket's own, which pages do not see. Either always fits: whether a client is behind is for its
+        # messages to find out.
+        if dialect.ping() is not None:
+            self.writer.send_control(ping.of_dialect(dialect, self.encoding()))
+        return True
+
+    def pong_missing(self) -> None:
+        """See `Pinged.pong_missing`."""
+        self.onAutoPingTimeout()
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         # Autobahn's own spends twenty times as long on arguments for a debug line.
@@ -426,6 +432,7 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def connectionLost(self, reason: Failure) -> None:
         self.factory.connections.closed(self)
+        self.factory.pings.stop(self)
         if self._is_rejected:
             self.factory.http_connections.remove(underlying(self.transport))
         else:
@@ -451,7 +458,7 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.factory.admission.release(self._address)
             self.factory.http_connections.add(underlying(self.transport))
 
-    def _within_rate(self, frames: int, size: int) -> bool:
+    def is_within_rate(self, frames: int, size: int) -> bool:
         """Return whether the client may send this; if not, it is told so and the connection ends."""
         # Before the handshake is answered other bounds hold; after our close frame the same ones as ever.
         if self.state == self.STATE_CONNECTING or self.factory.rate_limits.allows(self, frames, size):
