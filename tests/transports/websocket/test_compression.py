@@ -95,6 +95,18 @@ class ConversationTests(EdgeCase):
         client.read()
         self.assertEqual((client.close_received or (0, ""))[0], 1007)
 
+    def test_what_follows_a_garbled_message_is_read_up_to_the_close_frame(self) -> None:
+        relay = self.relay(compress=True, publish=("room",))
+        for message in (b"\xff\xff\xff", b"\xff" * 300):
+            client = WebSocketClient(relay, extensions=OFFER).connect()
+            client.wire.send(client_frame(0xC1, message) + client_frame(0x81, b"more"))
+            client.wire.send(client_frame(0xC1, b"more"))
+            self.assertFalse(client.wire.closed)
+            client.read()
+            client.flush()
+            self.assertEqual((client.wire.closed, client.wire.transport.aborted), (True, False))
+            self.assertEqual(client.messages(), [])
+
     def test_safari_gets_no_compression(self) -> None:
         relay = self.relay(compress=True)
         wire = ClientWire(relay)

@@ -10,6 +10,7 @@ tests/edge/test_autobahn_regressions.py:
 - What comes before the handshake is answered is kept without limit: bounded in `processHandshake`. So is what comes
   after the end, while TLS is being closed (`dataReceived`), a control frame longer than a control frame can be
   (`onFrameData`), and empty fragments (`onMessageFrameData`).
+- After a message that cannot be decompressed it stays inside that frame: `onFrameData` and `onFrameEnd` go on.
 - Pongs are written without a look at the reader: `onPing` puts them into the outbox.
 - `dropConnection` resets a connection whose input has not been read, and the one whose client has answered our close
   frame always: the client may never see the frame. `_closeConnection` closes in order, within limits.
@@ -313,8 +314,12 @@ class WebSocketConnection(WebSocketServerProtocol):
                 self.utf8validator = validators.pop() if validators else Utf8Validator()
             super().onFrameBegin()
 
-    def onFrameEnd(self) -> bool | None:
-        outcome: bool | None = super().onFrameEnd()
+    def onFrameEnd(self) -> None:
+        if super().onFrameEnd() is False:
+            # The connection has failed at the end of a compressed message. Autobahn would stand still in its frame, and
+            # never come to the client's close frame.
+            self.current_frame = None
+            self.inside_message = False
         # Of what came last, an idle connection keeps nothing: that was a quarter of its memory.
         self.current_frame_masker = None
         if self.utf8validator is not None and not self.inside_message:
@@ -324,11 +329,12 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.utf8validateIncomingCurrentMessage = False
             self.utf8validateLast = NO_TEXT
             self.message_data_total_length = self.frame_length = 0
-        return outcome
 
-    def onFrameData(self, payload: bytes) -> bool | None:
-        # A connection that has failed waits for the client's close frame, of which the type is enough.
-        return None if self.failedByMe else super().onFrameData(payload)
+    def onFrameData(self, payload: bytes) -> None:
+        # A connection that has failed waits for the client's close frame, of which the type is enough. The one that
+        # fails here, by what cannot be decompressed, comes to it as the others do: Autobahn would stop in the frame.
+        if not self.failedByMe:
+            super().onFrameData(payload)
 
     def _invalid_payload(self, reason: str) -> bool:
         if getattr(self, "_isMessageCompressed", False) and "decompressed" in reason:
