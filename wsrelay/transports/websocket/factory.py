@@ -28,6 +28,7 @@ from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.ping_schedule import PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
+from wsrelay.transports.websocket.fast_reads import has_known_state
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
 from wsrelay.transports.writer import ConnectionWriters
@@ -54,6 +55,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         connections: The registry of this process's connections.
         pings: Pings all connections of this process.
         shares_attributes: Whether connections are made without what is the same for all.
+        reads_fast: Whether reads that are simple bypass Autobahn.
     """
 
     log = Logger()
@@ -106,6 +108,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         # One is a function that each connection answers for itself.
         options = {name: getattr(self, name) for name in names if name != "perMessageCompressionAccept"}
         configured = type("ConfiguredWebSocketConnection", (WebSocketConnection,), options)
+        self.reads_fast = has_known_state(self)
         shared = shared_attributes(configured, self)
         self.shares_attributes = shared is not None
         self.protocol = configured if shared is None else type("SharingWebSocketConnection", (configured,), shared)
