@@ -37,21 +37,21 @@ class TimerWheel:
 
     Args:
         clock: Time.
+
+    Attributes:
+        seconds: Returns the time of the clock, in seconds.
     """
 
     log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self.seconds: Callable[[], float] = clock.seconds
         self._buckets: dict[int, dict[WheelTimer, None]] = {}
         # The slots of the buckets as a heap: credentials end in thousands of different ones.
         self._slots: list[int] = []
         self._tick: IDelayedCall | None = None
         self._next = 0
-
-    def seconds(self) -> float:
-        """Return the time of the clock, in seconds."""
-        return self._clock.seconds()
 
     def call_later(self, delay: float, call: Callable[[], object]) -> WheelTimer:
         """Call without arguments after `delay` seconds. The name is the one Autobahn's batched timers have."""

@@ -26,6 +26,8 @@ class RateLimits:
     def __init__(self, frames_per_second: float, bytes_per_second: float, timers: TimerWheel) -> None:
         self._rates = TrafficRates(frames_per_second, bytes_per_second)
         self._timers = timers
+        # Bound once: it is asked for every read.
+        self._seconds = timers.seconds
         self._buckets: dict[Hashable, TrafficBucket] = {}
         self._sweep: WheelTimer | None = None
 
@@ -42,7 +44,7 @@ class RateLimits:
             frames: The number of frames.
             size: The number of bytes.
         """
-        now = self._timers.seconds()
+        now = self._seconds()
         found = self._buckets.get(client)
         if found is None:
             found = self._buckets[client] = TrafficBucket(self._rates, now)

@@ -66,8 +66,8 @@ class FrameReceiver(Protocol):
     def onPing(self, payload: bytes) -> None:
         """Take a ping."""
 
-    def message_received(self, payload: bytes, is_binary: bool) -> None:
-        """Take a message that came in one frame."""
+    def message_received(self, payload: bytes, is_binary: bool) -> bool:
+        """Take a message that came in one frame, and return whether the connection takes more of them."""
 
 
 def unmask(data: bytes, start: int, end: int) -> bytes:
@@ -127,9 +127,10 @@ def read_frames(connection: FrameReceiver, data: bytes) -> int:
         position = end
         if first == _PING:
             connection.onPing(payload)
-        elif first != _PONG:
-            connection.message_received(payload, first == _BINARY)
-        if connection.state != _OPEN:
+            if connection.state != _OPEN:
+                # It does not read, and its outbox is full.
+                break
+        elif first != _PONG and not connection.message_received(payload, first == _BINARY):
             break
     return position
 
