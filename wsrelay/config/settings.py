@@ -429,7 +429,7 @@ class Settings:
     ping_interval_seconds: float = _timeouts(
         NUMBER,
         25.0,
-        "Interval between pings on an idle connection. Each ping comes up to a fifth earlier, at random.",
+        "Interval between pings on an idle connection. Each ping comes up to a fifth earlier.",
         "seconds",
         minimum=1,
     )

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from wsrelay.core.flow.jitter import ping_interval
+from wsrelay.core.flow.jitter import PingIntervals
 from wsrelay.core.wire.frames import Opcode, frame
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.timers import TimerWheel, WheelTimer
@@ -98,23 +98,22 @@ class Pinged(Protocol):
 class PingSchedule:
     """Pings connections at an interval, and finds those that do not answer.
 
-    Each ping comes up to a fifth of the interval early, at random, so that connections do not ping in step. The next
-    one is counted from the answer.
+    Each ping comes up to a fifth of the interval early, so that connections do not ping in step. The next one is
+    counted from the answer.
 
     Args:
         timers: Coarse timers.
         interval_seconds: The interval that is never exceeded, in seconds.
         timeout_seconds: How long an answer may take, in seconds.
-        rng: The source of the jitter.
+        rng: Decides how early the first one is.
     """
 
     log = Logger()
 
     def __init__(self, timers: TimerWheel, interval_seconds: float, timeout_seconds: float, rng: Random) -> None:
         self._timers = timers
-        self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
-        self._rng = rng
+        self._intervals = PingIntervals(interval_seconds, rng)
         # The groups that are to be pinged, by the slot of the wheel.
         self._due: dict[int, PingGroup] = {}
         self._suspended: set[Pinged] = set()
@@ -122,7 +121,7 @@ class PingSchedule:
 
     def start(self, connection: Pinged) -> None:
         """Ping a connection from now on."""
-        slot = self._timers.slot_after(ping_interval(self._interval_seconds, self._rng))
+        slot = self._timers.slot_after(self._intervals.next())
         group = self._due.get(slot)
         if group is None:
             group = self._due[slot] = PingGroup(slot)

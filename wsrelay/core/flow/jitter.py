@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-__all__ = ["PING_JITTER", "REJECTED_RETRY_SECONDS", "RETRY_SECONDS", "ping_interval", "retry_delay"]
+__all__ = ["PING_JITTER", "REJECTED_RETRY_SECONDS", "RETRY_SECONDS", "PingIntervals", "retry_delay"]
 
 PING_JITTER = 0.2
 """Each ping comes up to this part of the interval earlier than asked, so that connections do not ping in step."""
@@ -16,14 +16,31 @@ REJECTED_RETRY_SECONDS = (4.0, 12.0)
 """The same for those that were turned away: around the five seconds that Retry-After says to others, and beyond."""
 
 
-def ping_interval(seconds: float, rng: Random) -> float:
-    """Return how long it takes until a connection is pinged, in seconds.
+_GOLDEN_RATIO = 0.6180339887498949
+
+
+class PingIntervals:
+    """The times that it takes until one connection after the other is pinged.
+
+    Each comes into the widest gap between those before it, because the last part of the interval is passed through in
+    steps of the golden ratio. So they are spread more evenly than by chance, and cost no random number, which is a
+    system call where randomness is the system's.
 
     Args:
         seconds: The interval that is never exceeded.
-        rng: The source of the jitter.
+        rng: Decides where they begin.
     """
-    return seconds * (1.0 - PING_JITTER * rng.random())
+
+    __slots__ = ("_seconds", "_share")
+
+    def __init__(self, seconds: float, rng: Random) -> None:
+        self._seconds = seconds
+        self._share = rng.random()
+
+    def next(self) -> float:
+        """Return how long it takes until a connection is pinged, in seconds."""
+        share = self._share = (self._share + _GOLDEN_RATIO) % 1.0
+        return self._seconds * (1.0 - PING_JITTER * share)
 
 
 def retry_delay(rng: Random, *, is_rejected: bool = False) -> float:
