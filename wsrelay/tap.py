@@ -24,6 +24,7 @@ from wsrelay.config.usage_text import usage_text
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
 from wsrelay.process.clock import use_monotonic_clock, wall_clock
+from wsrelay.process.direct_reads import read_directly
 from wsrelay.process.garbage_collection import tune_garbage_collector
 from wsrelay.process.limits import client_capacity, raise_open_file_limit
 from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
@@ -241,6 +242,7 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     reactor.callWhenRunning(report.complete)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(tune_garbage_collector)
+    read_directly(reactor)
     limit_wakeups(reactor, settings.max_wakeups_per_second)
     # The reactor has installed its own handler by then.
     reactor.callWhenRunning(reap_orphans)
