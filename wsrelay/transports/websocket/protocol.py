@@ -319,8 +319,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         group = self.ping_group
         if group is not None and group.ping is not None:
             self.factory.pings.answered(self)
-        if self._client is not None:
-            self._client.received(Message(payload, is_binary))
+        self.onMessage(payload, is_binary)
         is_open: bool = self.state == _OPEN
         return is_open
 
