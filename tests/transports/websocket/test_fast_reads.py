@@ -349,6 +349,20 @@ class FastReadTests(EdgeCase):
         _, way = self.read(client_frame(0x81, CLOSING) + client_frame(0x81, b"more") * 2)
         self.assertEqual(way.client.messages, [Message(CLOSING)])
 
+    def test_pings_behind_the_one_whose_answer_found_no_room_are_not_answered(self) -> None:
+        way = _Way(self.relay(), is_fast=True)
+        way.connect()
+        connection: Any = way.wire.connection
+        pings: list[bytes] = []
+
+        def no_room(payload: bytes) -> None:
+            pings.append(payload)
+            connection.close(Disconnect.SLOW)
+
+        connection.onPing = no_room
+        frames = client_frame(0x89, b"one") + client_frame(0x89, b"two")
+        self.assertEqual((read_frames(connection, frames), pings), (len(frames) // 2, [b"one"]))
+
     def test_every_mask_and_size_is_unmasked(self) -> None:
         rng = Random(5)
         for size in (*range(1, 20), 999, 1000, 1001, 5000):

@@ -156,8 +156,7 @@ def has_known_state(factory: object) -> bool:
 
 def _feed(sample: Any, data: bytes) -> tuple[object, ...]:
     sample.data += data
-    while sample.processData():
-        pass
+    sample.processData()
     return sample.state, sample.data, sample.current_frame is None, sample.inside_message
 
 
