@@ -40,6 +40,7 @@ from wsrelay.transports.listening.socket_options import is_tls, underlying
 from wsrelay.transports.streams.connection import UNEXPECTED_BODY
 from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
+from wsrelay.transports.websocket.opening import Opening
 
 __all__ = ["MAX_BODY_BYTES", "ConnectionRouter", "ConnectionRouterFactory", "Destination"]
 
@@ -70,13 +71,13 @@ class Destination:
     Attributes:
         route: The route that the request's path matches.
         handshake: The client's opening request.
-        head: The request head for the WebSocket parser; empty for a stream.
+        request: The request head.
         body_bytes: The length of the body that follows the head of a request for a stream.
     """
 
     route: Route
     handshake: Handshake
-    head: bytes = b""
+    request: RequestHead
     body_bytes: int = 0
 
 
@@ -279,7 +280,9 @@ class ConnectionRouterFactory(Factory):
             RejectedError: The origin may not connect.
         """
         request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
-        route = find_route(self._routes, request.path, request.subprotocols, request.query, request.content_type)
+        route = find_route(
+            self._routes, request.path, request.subprotocols, request.query, request.text(b"content-type")
+        )
         if request.is_upgrade:
             return self._check_websocket(transport, request, route)
         if route is not None and route.transport != "websocket" and request.method.decode() in route.methods:
@@ -296,7 +299,7 @@ class ConnectionRouterFactory(Factory):
         handshake = self._make_handshake(transport, request)
         self._check_origin(handshake)
         self._admission.admit(handshake.peer)
-        return Destination(route, handshake, request.websocket_head)
+        return Destination(route, handshake, request)
 
     def _check_stream(self, transport: Any, request: RequestHead, route: Route) -> Destination:
         if request.version not in (b"HTTP/1.1", b"HTTP/1.0"):
@@ -305,13 +308,13 @@ class ConnectionRouterFactory(Factory):
             raise HTTPError(_NO_HOST)
         body_bytes = _body_bytes(request)
         handshake = self._make_handshake(transport, request)
-        if handshake.origin is None and request.fetch_site == "same-origin":
+        if handshake.origin is None and request.text(b"sec-fetch-site") == "same-origin":
             self._origins.add_own_origin(handshake)
         self._check_origin(handshake)
         if not body_bytes:
             # Else once it is there: until then the connection is one of those that make room for others.
             self.admit_stream(handshake)
-        return Destination(route, handshake, body_bytes=body_bytes)
+        return Destination(route, handshake, request, body_bytes)
 
     def admit_stream(self, handshake: Handshake) -> None:
         """Have admission count a request for a stream that is complete.
@@ -339,10 +342,16 @@ class ConnectionRouterFactory(Factory):
             destination: The destination that `check_request` returned for it.
             rest: The bytes that arrived behind the head.
         """
-        websocket = self._websockets.build(destination.route.dialect, destination.handshake)
+        request, opening = destination.request, None
+        if request.key and self._websockets.opens_usual_handshakes:
+            opening = Opening(request.key, request.subprotocols, request.offer)
+        websocket = self._websockets.build(destination.route.dialect, destination.handshake, opening)
         self.promote(transport)
         _hand_over(transport, websocket)
-        websocket.dataReceived(destination.head + rest)
+        if opening is None:
+            websocket.dataReceived(request.websocket_head + rest)
+        else:
+            websocket.begin(rest)
 
     def start_stream(self, transport: Any, destination: Destination, rest: bytes) -> None:
         """Hand a connection over to a stream.
@@ -385,8 +394,8 @@ class ConnectionRouterFactory(Factory):
     def _make_handshake(self, transport: Any, request: RequestHead) -> Handshake:
         peer = peer_address(getattr(transport.getPeer(), "host", "unix"))
         proxies = self.settings.trusted_proxies
-        fields = request.fields
-        address = client_address(peer, request.forwarded_for, proxies)
+        fields, text = request.fields, request.text
+        address = client_address(peer, request.text(b"x-forwarded-for"), proxies)
         if address == UNREADABLE:
             self._rejections.log_detail(
                 "X-Forwarded-For has no address where trusted_proxies says that one is: such clients are counted "
@@ -396,14 +405,14 @@ class ConnectionRouterFactory(Factory):
             request.path,
             address,
             query=request.query,
-            origin=fields.get(b"origin"),
-            host=fields.get(b"host", ""),
-            authorization=fields.get(b"authorization", ""),
-            cookie=request.cookie,
+            origin=text(b"origin") if b"origin" in fields else None,
+            host=text(b"host"),
+            authorization=text(b"authorization"),
+            cookie=text(b"cookie"),
             subprotocols=request.subprotocols,
-            is_secure=client_is_secure(is_tls(transport), request.forwarded_proto, proxies),
-            accept=request.accept,
-            last_event_id=request.last_event_id,
+            is_secure=client_is_secure(is_tls(transport), text(b"x-forwarded-proto"), proxies),
+            accept=text(b"accept"),
+            last_event_id=text(b"last-event-id") if b"last-event-id" in fields else None,
             connection=token_hex(8),
         )
 
@@ -421,7 +430,7 @@ def _body_bytes(request: RequestHead) -> int:
     text = request.fields.get(b"content-length")
     if text is None:
         raise HTTPError(_NO_LENGTH)
-    if not (text.isascii() and text.isdigit()):
+    if not text.isdigit():
         raise HTTPError(_BAD_LENGTH)
     # A text that no `int` reads is too long as well.
     if len(text) > 10 or int(text) > MAX_BODY_BYTES:

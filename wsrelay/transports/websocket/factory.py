@@ -28,6 +28,7 @@ from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.rate_limits import RateLimits
+from wsrelay.transports.websocket.opening import Opening
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
 from wsrelay.transports.writer import ConnectionWriters
@@ -53,6 +54,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
     Attributes:
         connections: The registry of this process's connections.
         shares_attributes: Whether connections are made without what is the same for all.
+        opens_usual_handshakes: Whether handshakes with nothing unusual are opened without Autobahn.
     """
 
     log = Logger()
@@ -107,7 +109,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         options = {name: getattr(self, name) for name in names if name != "perMessageCompressionAccept"}
         configured = type("ConfiguredWebSocketConnection", (WebSocketConnection,), options)
         shared = shared_attributes(configured, self)
-        self.shares_attributes = shared is not None
+        self.shares_attributes = self.opens_usual_handshakes = shared is not None
         self.protocol = configured if shared is None else type("SharingWebSocketConnection", (configured,), shared)
 
     def client(self, connection: Connection) -> Client:
@@ -122,9 +124,15 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         """See `ConnectionContext.next_ping_interval`."""
         return ping_interval(self.settings.ping_interval_seconds, self._rng)
 
-    def build(self, dialect: IDialect, handshake: Handshake) -> WebSocketConnection:
-        """Make a connection for a client that asked for a WebSocket; the caller gives it the transport and the head."""
-        connection: WebSocketConnection = self.protocol(dialect, handshake, self)
+    def build(self, dialect: IDialect, handshake: Handshake, opening: Opening | None = None) -> WebSocketConnection:
+        """Make a connection for a client that asked for a WebSocket; the caller gives it the transport.
+
+        Args:
+            dialect: The wire language to speak on it.
+            handshake: The client's opening request.
+            opening: What is left to answer; the caller calls `begin`. If None, the caller gives it the head.
+        """
+        connection: WebSocketConnection = self.protocol(dialect, handshake, self, opening)
         return connection
 
     def buildProtocol(self, _address: IAddress) -> None:

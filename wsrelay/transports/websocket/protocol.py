@@ -24,6 +24,7 @@ import math
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -52,7 +53,8 @@ from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import tune_socket, underlying
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
-from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, OWN
+from wsrelay.transports.websocket.opening import Opening, complete_handshake
+from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, set_own_attributes
 from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
@@ -116,6 +118,8 @@ class WebSocketConnection(WebSocketServerProtocol):
         dialect: The wire language spoken on it.
         handshake: The client's opening request.
         factory: What it belongs to.
+        opening: The opening request as it was read, if Autobahn need not read it; `begin` follows. If None, the
+            head is the first that is received.
     """
 
     factory: ConnectionContext
@@ -131,23 +135,27 @@ class WebSocketConnection(WebSocketServerProtocol):
     peer = ""
     emulated_session = ""
     _answer: Deferred[Any] | None = None
+    _opening: Opening | None = None
     _client: Client | None = None
     _handshake: Handshake | None = None
     _closing: LingeringClose | None = None
     _peer_has_ended = False
     _is_rejected = False
-    _compression: object = None
+    _compression: PerMessageDeflateOfferAccept | None = None
     _address = ""
 
-    def __init__(self, dialect: IDialect, handshake: Handshake, factory: ConnectionContext) -> None:
+    def __init__(
+        self, dialect: IDialect, handshake: Handshake, factory: ConnectionContext, opening: Opening | None = None
+    ) -> None:
         if factory.shares_attributes:
-            for name, value in OWN.items():
-                setattr(self, name, value)
+            set_own_attributes(self)
         else:
             super().__init__()
         self.factory = factory
         self.dialect = dialect
         self._handshake = handshake
+        if opening is not None:
+            self._opening = opening
         if factory.admission.max_per_address:
             self._address = handshake.peer
         self.writer = ConnectionWriter(self, factory.writers)
@@ -167,11 +175,17 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def offer_compression(self) -> None:
         """See `Connection.offer_compression`."""
-        self._compression = accept_offer(self.websocket_extensions)
+        if self._opening is not None:
+            offers = self._parseExtensionsHeader(self._opening.offer.decode()) if self._opening.offer else ()
+        else:
+            offers = self.websocket_extensions
+        self._compression = accept_offer(offers)
 
     def accept(self, connection_id: str | None) -> None:
         """See `Connection.accept`."""
-        if self._answer is not None:
+        if self._opening is not None:
+            self._accept(self._opening, connection_id)
+        elif self._answer is not None:
             # The router lets Autobahn see those of all dialects, and no others.
             offered = self.websocket_protocols or ()
             chosen = next((name for name in offered if name in self.dialect.subprotocols), None)
@@ -228,9 +242,8 @@ class WebSocketConnection(WebSocketServerProtocol):
         if self.factory.shares_attributes:
             # Instead of Autobahn's, which fills the connection with what the class has already.
             self.factory.countConnections += 1
-            self.openHandshakeTimeoutCall = self.factory.timers.call_later(
-                self.openHandshakeTimeout, self.onOpenHandshakeTimeout
-            )
+            if self._opening is None:
+                self._start_handshake_timer()
         else:
             super().connectionMade()
         tune_socket(self.transport, self.factory.settings.send_buffer_bytes)
@@ -242,6 +255,20 @@ class WebSocketConnection(WebSocketServerProtocol):
         elif self.state != self.STATE_CLOSED and self._within_rate(0, len(data)):
             # Not Autobahn's `dataReceived`: the arguments of its debug line cost 1.6 us for each read (measured).
             self._dataReceived(data)
+
+    def begin(self, rest: bytes) -> None:
+        """Begin with the opening request that the connection was made with.
+
+        Args:
+            rest: The bytes that arrived behind the head.
+        """
+        self.data = rest
+        self._client = self.factory.client(self)
+        self._open_client()
+        if self.state == self.STATE_CONNECTING:
+            # Most are answered by now.
+            self.factory.connections.handshake_begun(self)
+            self._start_handshake_timer()
 
     def processHandshake(self) -> None:
         if self._client is None:
@@ -268,16 +295,36 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.failHandshake("", 500)
 
     def succeedHandshake(self, result: object) -> None:
-        if self.factory.connections.is_draining:
-            # It waited for its answer while the drain began, and has not been closed by that.
-            self.reject(DRAINING)
-        elif self.state == self.STATE_CONNECTING:
-            self.autoPingInterval = self.factory.next_ping_interval()
+        if self._may_open():
             self._answer = None
             super().succeedHandshake(result)
             if self._peer_has_ended:
                 # It can answer no ping.
                 self.dropConnection(abort=False)
+
+    def _accept(self, opening: Opening, connection_id: str | None) -> None:
+        """Do what `succeedHandshake` does."""
+        if self._may_open():
+            spoken = self.dialect.subprotocols
+            chosen = next((name for name in opening.subprotocols if name in spoken), None)
+            complete_handshake(self, opening, chosen, connection_id, self._compression)
+            if self._peer_has_ended:
+                # It can answer no ping.
+                self.dropConnection(abort=False)
+
+    def _may_open(self) -> bool:
+        if self.factory.connections.is_draining:
+            # It waited for its answer while the drain began, and has not been closed by that.
+            self.reject(DRAINING)
+            return False
+        self.autoPingInterval = self.factory.next_ping_interval()
+        is_waiting: bool = self.state == self.STATE_CONNECTING
+        return is_waiting
+
+    def _start_handshake_timer(self) -> None:
+        self.openHandshakeTimeoutCall = self.factory.timers.call_later(
+            self.openHandshakeTimeout, self.onOpenHandshakeTimeout
+        )
 
     def failHandshake(self, _reason: str, code: int = 400, _headers: object = None) -> None:
         # Autobahn answers a version it does not speak with 400; RFC 6455 section 4.4 wants 426 and the version.
