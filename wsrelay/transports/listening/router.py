@@ -36,7 +36,7 @@ from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
-from wsrelay.transports.listening.socket_options import is_tls, underlying
+from wsrelay.transports.listening.socket_options import is_tls, peer_host, underlying
 from wsrelay.transports.streams.connection import UNEXPECTED_BODY
 from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
@@ -392,7 +392,7 @@ class ConnectionRouterFactory(Factory):
         self.http_connections.remove(underlying(transport))
 
     def _make_handshake(self, transport: Any, request: RequestHead) -> Handshake:
-        peer = peer_address(getattr(transport.getPeer(), "host", "unix"))
+        peer = peer_address(peer_host(transport))
         proxies = self.settings.trusted_proxies
         fields, text = request.fields, request.text
         address = client_address(peer, request.text(b"x-forwarded-for"), proxies)
