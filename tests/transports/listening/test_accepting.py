@@ -128,7 +128,8 @@ class AcceptingTests(TestCase):
         self.assertEqual({each.port for each in factory.addresses}, ports)
 
     async def test_failure_to_accept_is_left_to_twisted(self) -> None:
-        factory = _Acceptor(0)
+        factory = _Acceptor(1)
+        factory.all_accepted.callback(None)
         port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
         self.addCleanup(port.stopListening)
         accept_cheaply(port, 0)
@@ -146,7 +147,7 @@ class AcceptingTests(TestCase):
 
     async def test_unix_socket_is_accepted_by_twisted(self) -> None:
         factory = await self.accept(UNIXServerEndpoint(REACTOR, self.mktemp()))
-        self.assertNotIsInstance(factory.accepted[0].transport, tcp.Server)
+        self.assertNotIsInstance(factory.accepted[0].transport, AcceptedConnection)
         self.assertEqual(peer_host(factory.accepted[0].transport), "unix")
 
     async def test_twisted_accepts_where_its_connections_have_other_attributes(self) -> None:

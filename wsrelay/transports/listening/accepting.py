@@ -18,7 +18,6 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv6Address
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol
 
 from wsrelay.transports.listening.eager_tcp import EagerServer
@@ -89,21 +88,22 @@ class AcceptedConnection(EagerServer):
         return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server._realPortNumber}>"  # noqa: SLF001
 
 
-def accept_cheaply(port: IListeningPort, send_buffer_bytes: int) -> None:
+def accept_cheaply(port: Any, send_buffer_bytes: int) -> None:
     """Make a listening port accept connections in the cheap way from now on, if it can be done.
 
     Args:
-        port: The port.
+        port: The listening port (`IListeningPort`).
         send_buffer_bytes: SO_SNDBUF, as for `tune_socket`.
     """
-    if not (isinstance(port, tcp.Port) and sys.platform == "linux" and _attributes() == _KNOWN_ATTRIBUTES):
+    # Not a port of Unix sockets, which is made of Twisted's TCP port.
+    is_tcp = isinstance(port, tcp.Port) and port.transport in (tcp.Server, EagerServer)
+    if not (is_tcp and sys.platform == "linux" and _attributes() == _KNOWN_ATTRIBUTES):
         return
     port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if send_buffer_bytes:
         port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-    kind: Any = AcceptedConnection
-    port.transport = kind
-    port.doRead = partial(_accept_some, port, int(port.socket.family))  # type: ignore[method-assign]  # of this one port
+    port.transport = AcceptedConnection
+    port.doRead = partial(_accept_some, port, int(port.socket.family))
 
 
 def _accept_some(port: Any, family: int) -> None:

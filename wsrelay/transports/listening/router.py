@@ -9,7 +9,7 @@ passes the router.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
@@ -91,14 +91,14 @@ class ConnectionRouter(Protocol):
         factory: Checks requests and starts protocols.
     """
 
+    _head = _body = b""
+    # The destination that a body is read for.
+    _destination: Destination | None = None
+    _timer: WheelTimer | None = None
+    _closing: LingeringClose | None = None
+
     def __init__(self, factory: ConnectionRouterFactory) -> None:
         self._factory = factory
-        self._head = b""
-        # The destination that a body is read for, and what has arrived of it.
-        self._destination: Destination | None = None
-        self._body = b""
-        self._timer: WheelTimer | None = None
-        self._closing: LingeringClose | None = None
 
     @property
     def buffered_bytes(self) -> int:
@@ -107,7 +107,8 @@ class ConnectionRouter(Protocol):
 
     def connectionMade(self) -> None:
         self._factory.http_connections.add(underlying(self.transport))
-        self._start_timer(self._factory.settings.handshake_timeout_seconds, self._on_head_timeout)
+        factory = self._factory
+        self._timer = factory.timers.call_later(factory.settings.handshake_timeout_seconds, self._on_head_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing is not None:
@@ -116,17 +117,17 @@ class ConnectionRouter(Protocol):
         if self._destination is not None:
             self._read_body(self._destination, data)
             return
-        self._head += data
+        self._head = data = self._head + data
         # RFC 9112 section 2.2: ignore empty lines before the request line.
-        if (empty := _EMPTY_LINES.match(self._head)) is not None:
-            self._head = self._head[empty.end() :]
-        end = self._head.find(END_OF_HEAD)
+        if data[:1] == b"\r" and (empty := _EMPTY_LINES.match(data)) is not None:
+            self._head = data = data[empty.end() :]
+        end = data.find(END_OF_HEAD)
         # An incomplete head is at least one byte longer than its part that has arrived.
-        size = end + len(END_OF_HEAD) if end >= 0 else len(self._head) + 1
+        size = end + len(END_OF_HEAD) if end >= 0 else len(data) + 1
         if size > self._factory.settings.max_head_bytes:
             self._reject(_HEAD_TOO_LONG)
         elif end >= 0:
-            self._route(self._head[:size], self._head[size:])
+            self._route(data[:size], data[size:])
 
     def readConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol.readConnectionLost`."""
@@ -200,10 +201,6 @@ class ConnectionRouter(Protocol):
             # Browsers open connections ahead of need: without a request nothing waits for a response.
             transport: Any = self.transport
             transport.abortConnection()
-
-    def _start_timer(self, seconds: float, call: Callable[[], object]) -> None:
-        self._cancel_timer()
-        self._timer = self._factory.timers.call_later(seconds, call)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -6,9 +6,10 @@ import contextlib
 import socket
 from typing import Any
 
-from twisted.internet.tcp import Server
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from wsrelay.transports.listening.eager_tcp import EagerServer
 
 __all__ = ["is_tls", "limit_unacknowledged", "peer_host", "tune_socket", "underlying"]
 
@@ -33,7 +34,7 @@ def peer_host(transport: Any) -> str:
     """Return the host of a connection's peer; `unix` if it is no network's."""
     # Without the object that `getPeer` would make of it. A wrapper may know of another peer, and passes on what else it
     # is asked for.
-    host: str | None = getattr(transport, "hostname", None) if isinstance(transport, Server) else None
+    host: str | None = getattr(transport, "hostname", None) if isinstance(transport, EagerServer) else None
     return getattr(transport.getPeer(), "host", "unix") if host is None else host
 
 

@@ -72,7 +72,7 @@ def complete_handshake(
         connection._perMessageCompress = made  # noqa: SLF001 -- no public way
         extensions = b"Sec-WebSocket-Extensions: %b\r\n" % compression.get_extension_string().encode()
     accept = b64encode(sha1(opening.key + _MAGIC, usedforsecurity=False).digest())
-    connection.sendData(_RESPONSE % (fields, accept, extensions))
+    connection.writer.send_control(_RESPONSE % (fields, accept, extensions))
     connection.state = connection.STATE_OPEN
     if connection.openHandshakeTimeoutCall is not None:
         connection.openHandshakeTimeoutCall.cancel()

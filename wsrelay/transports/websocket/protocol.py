@@ -510,6 +510,10 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def _forget_handshake(self) -> None:
         """Let go of what the opening handshake left, and take a dictionary that fits what remains."""
+        if HANDSHAKE_ATTRIBUTES.issuperset(self.__dict__):
+            # Of most.
+            del self.__dict__
+            return
         of_class = type(self)
         kept = {
             name: value
