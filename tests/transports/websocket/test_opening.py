@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from twisted.internet.error import ConnectionLost
 
 from devtools.harness.http import KEY, client_frame, upgrade
 from tests.support.edge import EdgeCase
@@ -14,6 +15,7 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.transports.websocket.test_shared_attributes import Grown
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.listening import router
+from wsrelay.transports.websocket import protocol
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, OWN
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
@@ -29,7 +31,17 @@ HEADS = {
 }
 
 # What stands for an object of which each connection has one of its own.
-_OBJECTS = ("factory", "dialect", "writer", "transport", "_client", "autoPingPendingCall")
+_OBJECTS = (
+    "factory",
+    "dialect",
+    "writer",
+    "transport",
+    "_client",
+    "autoPingPendingCall",
+    "_handshake",
+    "_opening",
+    "_closing",
+)
 
 
 def state(connection: Any, names: set[str]) -> dict[str, object]:
@@ -169,6 +181,41 @@ class OrderTests(OpeningCase):
             self.patch(type(relay.node.authenticator), "find", lambda _self, handshake: fail(handshake))
             self.assertIn(b" 500 ", self.open(relay, upgrade()).read())
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class EndTests(OpeningCase):
+    """The end of a connection."""
+
+    def test_lost_connection_has_every_attribute_as_autobahn_leaves_it(self) -> None:
+        # The text of a line that is not logged, and what is random or a time.
+        unlike = {"wasNotCleanReason", "autoPingPending", "autoPingPendingSent"}
+        ordinary = protocol._ORDINARY_ENDS
+
+        def lose(wire: ClientWire, step: str) -> Any:
+            connection = wire.connection
+            if step == "a ping is not answered":
+                relays[-1].pass_time(10.5)
+            if step == "closed by the client":
+                wire.send(client_frame(0x88, b"\x03\xe8"))
+            elif step == "reset":
+                wire.transport._end(ConnectionLost())
+            # One that waits for its answer has not read the client's frame.
+            wire.hang_up()
+            return connection
+
+        for step in ("hung up", "reset", "closed by the client", "a ping is not answered"):
+            for is_open in (True, False):
+                relays: list[InMemoryRelay] = []
+                found: list[Any] = []
+                for ends in (ordinary, ()):
+                    self.patch(protocol, "_ORDINARY_ENDS", ends)
+                    relays.append(self.relay(None if is_open else FakeBroker(), ping_interval_seconds=10))
+                    found.append(lose(self.open(relays[-1], upgrade()), step))
+                    self.assertEqual(relays[-1].websockets.countConnections, 0)
+                ours, theirs = found
+                names = {*OWN, *vars(ours), *vars(theirs)} - unlike
+                self.assertEqual(ours.state, ours.STATE_CLOSED)
+                self.assertEqual(state(ours, names), state(theirs, names), (step, is_open))
 
 
 class DifferentialTests(OpeningCase):

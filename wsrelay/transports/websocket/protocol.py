@@ -27,6 +27,7 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -53,7 +54,7 @@ from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import tune_socket, underlying
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
-from wsrelay.transports.websocket.opening import Opening, complete_handshake
+from wsrelay.transports.websocket.opening import Opening, complete_handshake, end_connection
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, set_own_attributes
 from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
@@ -77,6 +78,8 @@ _HANDSHAKE_ERRORS = {
     500: "The relay failed; its log has the traceback.",
     505: "The relay speaks HTTP/1.1.",
 }
+
+_ORDINARY_ENDS = (ConnectionDone, ConnectionLost, ConnectionAborted)
 
 # Autobahn writes a line for every handshake that fails and every pong that is missing. A hostile client could fill
 # the disk with them; what matters is logged by ourselves.
@@ -479,7 +482,10 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.factory.admission.release(self._address)
         self.factory.rate_limits.remove(self)
         try:
-            super().connectionLost(reason)
+            if self.factory.shares_attributes and type(reason.value) in _ORDINARY_ENDS:
+                end_connection(self)
+            else:
+                super().connectionLost(reason)
         finally:
             for pending in (self._closing, self.closeHandshakeTimeoutCall):
                 if pending is not None:
