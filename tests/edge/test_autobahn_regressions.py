@@ -101,6 +101,7 @@ class HandshakeTraps(EdgeCase):
         """It ends a line for Autobahn and is legal in a field value."""
         for name, status in (("Sec-WebSocket-Protocol", 400), ("User-Agent", 101)):
             relay = self.relay(FakeBroker())
+            relay.websockets.opens_usual_handshakes = False
             wire = ClientWire(relay)
             wire.send(upgrade("/ws/room", name.encode() + b": M\x85" + _SMUGGLED))
             if status == 101:

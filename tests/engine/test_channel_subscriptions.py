@@ -99,6 +99,22 @@ class ConfirmationTests(SubscriptionsCase):
         _, outcome = self.subscribe()
         self.assertEqual((self.successResultOf(outcome), self.broker.log), (START, [("subscribe", ["room"])]))
 
+    def test_subscription_at_once_is_one_to_a_confirmed_channel_and_keeps_it(self) -> None:
+        _, waiting = self.subscribe("room1")
+        other = RecordingSubscriber()
+        for channel in ("room", "room1"):
+            self.assertIsNone(self.subscriptions.subscribe_at_once(other, channel, ENCODING))
+        self.assertEqual(self.hub.subscribers("room"), [])
+        first = self.subscribed()
+        self.subscriptions.unsubscribe(first, "room")
+        self.assertIs(self.subscriptions.subscribe_at_once(other, "room", ENCODING), START)
+        self.clock.advance(CHANNEL_LINGER_SECONDS + 1)
+        self.failureResultOf(waiting, BrokerUnavailable)
+        self.deliver(b"one")
+        self.assertEqual(other.sent, [b"one\n"])
+        self.subscriptions.rejected("room")
+        self.assertIsNone(self.subscriptions.subscribe_at_once(RecordingSubscriber(), "room", ENCODING))
+
     def test_broker_may_confirm_before_subscribe_returns(self) -> None:
         broker = MemoryBroker(self.clock)
         self.subscriptions = self.make(broker)

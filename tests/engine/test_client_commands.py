@@ -43,7 +43,34 @@ class ConnectTests(CentrifugoCase):
         self.assertEqual((reply["id"], reply["connect"]["client"], reply["connect"]["ping"]), (1, CONNECTION_ID, 25))
         self.assertEqual((connection.disconnects, self.broker.log), ([], []))
 
+    def test_connect_without_a_token_asks_nobody_where_none_is_required(self) -> None:
+        connection, client = self.open_centrifugo()
+        self.send(client, {"id": 1, "connect": {}})
+        self.assertEqual(self.authenticator.questions, [])
+        self.assertEqual([reply["id"] for reply in self.take(connection)], [1])
+        self.assertEqual(self.node.registry.targets(), [f"connection:{CONNECTION_ID}"])
+        client.connection_lost()
+        self.assertEqual(self.node.registry.targets(), [])
+
+    def test_exception_in_a_connect_that_asks_nobody_closes_the_client(self) -> None:
+        connection, client = self.open_centrifugo()
+        self.patch(connection.dialect, "reply", lambda _replies: 1 / 0)
+        self.send(client, {"id": 1, "connect": {}})
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_exception_in_a_subscribe_that_asks_nobody_closes_the_client(self) -> None:
+        _, first = self.connect()
+        self.send(first, subscribe(2, "room1"))
+        self.broker.sink.subscribed("room1")
+        connection, client = self.connect()
+        self.patch(connection.dialect, "reply", lambda _replies: 1 / 0)
+        self.send(client, subscribe(2, "room1"))
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_connect_without_a_token_authenticates_by_the_handshake(self) -> None:
+        self.authenticator.authenticates_everyone = True
         connection, client = self.open_centrifugo()
         self.send(client, {"id": 1, "connect": {}})
         self.assertEqual([question.credential for question in self.authenticator.questions], [None])

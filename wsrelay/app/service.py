@@ -28,6 +28,7 @@ from wsrelay.core.flow.drain_schedule import drain_delays
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
+from wsrelay.transports.listening.accepting import accept_cheaply
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.tls import ReloadingTLS
 
@@ -177,6 +178,7 @@ class RelayService(Service):
     def _listening(self, port: IListeningPort) -> None:
         self._ports.append(port)
         write_eagerly(port)
+        accept_cheaply(port, self.relay.settings.send_buffer_bytes)
         address: Any = port.getHost()
         # Endpoints fire in their order, and those with TLS come last.
         scheme = "https" if len(self._ports) > len(self._endpoints) - len(self.relay.settings.listen_tls) else "http"

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from zope.interface import implementer
@@ -72,17 +73,14 @@ class RawDialect:
 
         Its newest messages come first if the query has `history`. With `subscribe=false` the client only publishes.
         """
-        # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
-        name = unquote_to_bytes(handshake.path.removeprefix(PATH)).decode("latin-1")
-        try:
-            channel = check_channel(name)
-        except ChannelError as error:
-            raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
+        plain = _subscribe(handshake.path)
+        if not handshake.query:
+            return plain
         newest = read_newest(handshake)
         only_publishes = _only_publishes(handshake)
         if only_publishes and newest:
             raise HTTPError(_NOTHING_RECEIVED)
-        return [Subscribe(0, channel, newest=newest, only_publishes=only_publishes)]
+        return [Subscribe(0, plain[0].channel, newest=newest, only_publishes=only_publishes)]
 
     def first_message(self, _handshake: Handshake) -> Message | None:
         """Find nothing: a credential that is promised comes as a message of its own."""
@@ -122,6 +120,21 @@ class RawDialect:
     def close(self, disconnect: AnyDisconnect) -> Farewell:
         """Close with the codes of the table as they are."""
         return Farewell(disconnect.code, disconnect.reason)
+
+
+@lru_cache(maxsize=1024)
+def _subscribe(path: str) -> tuple[Subscribe]:
+    """Return what a path asks for, shared by all clients that ask for it.
+
+    Raises:
+        HTTPError: It names no channel.
+    """
+    # latin-1 keeps every byte apart, so that a name outside ASCII fails the grammar and nothing else.
+    name = unquote_to_bytes(path.removeprefix(PATH)).decode("latin-1")
+    try:
+        return (Subscribe(0, check_channel(name)),)
+    except ChannelError as error:
+        raise HTTPError(ErrorResponse(400, f"Not a channel: {error}. Use /ws/<channel>.")) from None
 
 
 def _only_publishes(handshake: Handshake) -> bool:

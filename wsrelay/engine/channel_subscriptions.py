@@ -142,6 +142,9 @@ class ChannelSubscriptions:
         Raises:
             BrokerUnavailable: (Failure of the Deferred.) The broker did not confirm the channel in time, or rejects it.
         """
+        start = self.subscribe_at_once(subscriber, channel, encoding, since)
+        if start is not None:
+            return succeed(start)
         wanted = self._channels.get(channel)
         if wanted is None:
             wanted = self._channels[channel] = _Channel(self._open_stream(channel))
@@ -163,6 +166,24 @@ class ChannelSubscriptions:
         if not waiting.outcome.called:
             waiting.outcome.addTimeout(SUBSCRIBE_TIMEOUT_SECONDS, self._clock, _not_confirmed)
         return waiting.outcome
+
+    def subscribe_at_once(
+        self, subscriber: Subscriber, channel: str, encoding: Encoding, since: str | None = None
+    ) -> SubscriptionStart | None:
+        """Subscribe a client to a channel for which nobody has to be asked. See `subscribe` for the arguments.
+
+        Returns:
+            The start of the subscription: `unsubscribe` is owed once. If None, nothing was done, because the broker has
+            not confirmed the channel or the start has to be looked for in its stream.
+        """
+        wanted = self._channels.get(channel)
+        if wanted is None or not wanted.is_confirmed or wanted.is_rejected or wanted.joins is not None:
+            return None
+        wanted.count += 1
+        if self._lingering:
+            self._lingering.pop(channel, None)
+        self._hub.add(subscriber, channel, encoding)
+        return self._plain_start(channel, since)
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
         """Unsubscribe a client from a channel; the counterpart of one call of `subscribe`."""

@@ -61,6 +61,21 @@ class ClientCredential:
         self._timer = services.timers.call_later(CREDENTIAL_TIMEOUT_SECONDS, self._client.credential_timed_out)
         services.pending_credentials.add(self._client)
 
+    def authenticate_at_once(self, sent: Credential | None) -> Identity | None:
+        """Authenticate a client about whom nobody has to be asked. See `authenticate` for the argument.
+
+        Returns:
+            The identity, by which the registry has the client. If None, nothing was done, and somebody has to be asked.
+        """
+        assert self.handshake is not None, "not authenticated yet"  # noqa: S101 -- as below
+        services = self._client.services
+        credential = self._credential if sent is None else sent
+        if credential is not None or services.authenticator.requires_authentication(self.handshake):
+            return None
+        self.stop()
+        services.registry.add(self._client, ANONYMOUS.revocation_targets(self.handshake.connection))
+        return ANONYMOUS
+
     def authenticate(self, sent: Credential | None) -> Deferred[Identity]:
         """Authenticate the client. While that lasts the registry has it by all that is known of it so far.
 

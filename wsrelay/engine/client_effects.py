@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from twisted.python.failure import Failure
+
 from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import Identity
@@ -162,6 +164,13 @@ class ClientEffects(ClientOutput):
     # Connecting
 
     def _authenticate(self, sent: Credential | None) -> None:
+        identity = self._own_credential.authenticate_at_once(sent)
+        if identity is not None:
+            try:
+                self._authenticated(identity)
+            except Exception:  # noqa: BLE001 -- one that costs its own connection
+                self.failed(Failure())
+            return
         outcome = self._own_credential.authenticate(sent)
         outcome.addCallback(self._authenticated)
         outcome.addErrback(lambda failure: self.perform(self.session.rejected(client_error_of(failure))))

@@ -130,16 +130,23 @@ class ClientOutput(SessionDriver):
         channel = effect.channel
         if self._connection.dialect.acceptance.has_commands and not self.session.is_connected:
             self._hold()
-        outcome = self.services.subscriptions.subscribe(
-            self._subscriber, channel, self._encoding(channel), effect.since, effect.newest
-        )
+        subscriptions, subscriber, encoding = self.services.subscriptions, self._subscriber, self._encoding(channel)
+        start = subscriptions.subscribe_at_once(subscriber, channel, encoding, effect.since)
+        if start is not None:
+            # Most are: without a Deferred, which would be a tenth of a handshake.
+            try:
+                self._subscribed(start, channel)
+            except Exception:  # noqa: BLE001 -- one that costs its own connection
+                self.failed(Failure())
+            return
+        outcome = subscriptions.subscribe(subscriber, channel, encoding, effect.since, effect.newest)
         outcome.addCallback(self._subscribed, channel)
         outcome.addErrback(self._subscribe_failed, channel)
         outcome.addErrback(self.failed)
 
     def _subscribed(self, start: SubscriptionStart, channel: str) -> None:
         session, presence = self.session, self.services.presence
-        if presence is not None and channel in session.channels:
+        if presence is not None and self.services.namespaces.tracks_members and channel in session.channels:
             # Before anything is performed that may end the connection, and with it the membership.
             presence.subscribed(self, channel, self.as_member(channel))
         terms = NO_TERMS if self._access is None else self._access.terms(channel)

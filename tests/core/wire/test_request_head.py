@@ -22,12 +22,14 @@ class ParseHeadTests(SynchronousTestCase):
 
     def test_plain_request_has_method_and_path_without_query(self) -> None:
         data = head("PUT /a/b?c=d HTTP/1.1", "Host: x", "Content-Length: 3")
-        self.assertEqual(parse_head(data), RequestHead(b"PUT", "/a/b", data, is_upgrade=False, websocket_head=b""))
+        self.assertEqual(parse_head(data), RequestHead(b"PUT", "/a/b", data, is_upgrade=False))
 
     def test_post_has_the_length_and_type_of_its_body_and_is_no_upgrade(self) -> None:
         lines = ("Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13")
         found = parse_head(head("POST /a?c=d HTTP/1.1", "Host: x", "Content-Length: 3", "content-type: a/b", *lines))
-        self.assertEqual((found.has_body, found.fields[b"content-length"], found.content_type), (True, "3", "a/b"))
+        self.assertEqual(
+            (found.has_body, found.fields[b"content-length"], found.text(b"content-type")), (True, b"3", "a/b")
+        )
         self.assertEqual((found.is_upgrade, found.websocket_head, found.query), (False, b"", "c=d"))
 
     def test_target_in_absolute_form_is_its_path_at_its_host(self) -> None:
@@ -43,7 +45,7 @@ class ParseHeadTests(SynchronousTestCase):
             host = target.partition("//")[2].partition("/")[0].partition("?")[0]
             self.assertEqual(found.head, head(f"GET {path} HTTP/1.1", f"Host: {host}"))
         found = parse_head(upgrade("http://a.example:81/ws/room?x=1"))
-        self.assertEqual((found.path, found.query, found.fields[b"host"]), ("/ws/room", "x=1", "a.example:81"))
+        self.assertEqual((found.path, found.query, found.text(b"host")), ("/ws/room", "x=1", "a.example:81"))
         self.assertIn(b"GET /ws/room HTTP/1.1\r\nHost: a.example:81\r\n", found.websocket_head)
 
     def test_upgrade_without_the_fields_of_a_handshake_is_a_plain_request(self) -> None:
@@ -55,7 +57,8 @@ class ParseHeadTests(SynchronousTestCase):
 
     def test_cookies_in_several_lines_are_joined(self) -> None:
         """As front ends that speak HTTP/2 pass them on (RFC 9113 section 8.2.3)."""
-        self.assertEqual(parse_head(upgrade("/ws/room", "Cookie: a=1; b=2", "cookie: c=3")).cookie, "a=1; b=2; c=3")
+        found = parse_head(upgrade("/ws/room", "Cookie: a=1; b=2", "cookie: c=3"))
+        self.assertEqual(found.text(b"cookie"), "a=1; b=2; c=3")
         self.assertFalse(parse_head(head("GET / HTTP/1.1", "Host: x", "Cookie: a=1", "Cookie: a=1")).is_upgrade)
 
     def test_acceptable_offer_of_compression_is_passed_on_if_wanted(self) -> None:
@@ -89,11 +92,19 @@ class ParseHeadTests(SynchronousTestCase):
         )
         self.assertEqual((found.is_upgrade, found.version, found.has_body), (False, b"HTTP/1.0", False))
         self.assertEqual((found.path, found.query), ("/sse/a", "channel=b"))
-        self.assertEqual((found.accept, found.last_event_id), ("text/html,text/event-stream", "5-0.00000000"))
-        self.assertEqual((found.fetch_site, found.cookie), ("same-origin", "a=1"))
-        self.assertEqual((found.forwarded_for, found.forwarded_proto), ("192.0.2.1", "https"))
-        self.assertEqual(found.fields, {b"host": "x", b"authorization": "Ticket t"})
-        self.assertIsNone(parse_head(head("GET / HTTP/1.1", "Host: x")).last_event_id)
+        self.assertEqual(
+            found.fields,
+            {
+                b"host": b"x",
+                b"accept": b"text/html,text/event-stream",
+                b"last-event-id": b"5-0.00000000",
+                b"sec-fetch-site": b"same-origin",
+                b"authorization": b"Ticket t",
+                b"cookie": b"a=1",
+                b"x-forwarded-for": b"192.0.2.1",
+                b"x-forwarded-proto": b"https",
+            },
+        )
 
     def test_announced_body_of_a_get_is_reported(self) -> None:
         for line in ("Content-Length: 5", "Transfer-Encoding: chunked"):
@@ -151,10 +162,11 @@ class ParseHeadTests(SynchronousTestCase):
             )
         )
         self.assertEqual(found.query, "ticket=abc")
-        self.assertEqual(found.fields[b"authorization"], "Bearer a.b.c")
-        self.assertEqual((found.fields[b"origin"], found.cookie), ("https://a.example", "a=\xe9"))
+        self.assertEqual(found.text(b"authorization"), "Bearer a.b.c")
+        self.assertEqual((found.text(b"origin"), found.text(b"cookie")), ("https://a.example", "a=\xe9"))
         self.assertEqual(found.subprotocols, ("wsrelay.token.a.b.c", "x"))
-        self.assertEqual((found.forwarded_for, found.forwarded_proto), ("192.0.2.1,192.0.2.2, 192.0.2.3", "https"))
+        self.assertEqual(found.text(b"x-forwarded-for"), "192.0.2.1,192.0.2.2, 192.0.2.3")
+        self.assertEqual(found.text(b"x-forwarded-proto"), "https")
         self.assertNotIn(b"a.b.c", found.websocket_head)
         self.assertNotIn(b"ticket", found.websocket_head)
         self.assertNotIn("a.b.c", repr(found))
@@ -260,6 +272,39 @@ class ParseHeadTests(SynchronousTestCase):
                 self.error_text(head("GET / HTTP/1.1", line)),
                 "The request head is malformed: a line in it is not a header field (RFC 9112).",
             )
+
+    def test_key_is_that_of_a_handshake_in_which_nothing_is_unusual(self) -> None:
+        for data in (
+            upgrade("/ws/room"),
+            upgrade("/ws/room").replace(b"relay.example", b"[::1]:8000").replace(b": websocket", b":WebSocket "),
+            upgrade("/ws/room").replace(b": Upgrade", b": keep-alive, Upgrade"),
+            upgrade("http://relay.example:80/ws/room?x=1", "Cookie: \xe9", "Connection: x"),
+        ):
+            self.assertEqual(parse_head(data).key.decode(), KEY, data)
+        self.assertEqual(parse_head(head("GET / HTTP/1.1", "Host: x", f"Sec-WebSocket-Key: {KEY}")).key, b"")
+
+    def test_unusual_handshake_is_left_to_the_websocket_parser(self) -> None:
+        plain = upgrade("/ws/room")
+        for old, new in (
+            (b"HTTP/1.1", b"HTTP/1.0"),
+            (b"Version: 13", b"Version: 8"),
+            (b"Version: 13", b"Version: +13"),
+            (b": websocket", b": websocket, h2c"),
+            (b": Upgrade", b": close"),
+            (b": Upgrade", b": "),
+            (b"Connection", b"X"),
+            (b"Sec-WebSocket-Key", b"X"),
+            (KEY.encode(), KEY[1:].encode()),
+            (KEY.encode(), KEY.replace("==", "A=").encode()),
+            (b"Host: relay.example\r\n", b""),
+            (b"relay.example", b"relay.example:http"),
+            (b"relay.example", b"::1"),
+            (b"/ws/room", b"/ws/ro\tom"),
+            (b"/ws/room", b"//ws/room"),
+        ):
+            found = parse_head(plain.replace(old, new))
+            self.assertEqual((found.key, found.is_upgrade), (b"", True), (old, new))
+            self.assertNotEqual(found.websocket_head, b"")
 
     @given(st.binary(max_size=200) | st.text(alphabet="GET /ws:\r\n\t HTPX1.", max_size=80).map(str.encode))
     def test_any_bytes_are_parsed_or_rejected(self, data: bytes) -> None:

@@ -51,6 +51,10 @@ class SlowAuthenticator(AnonymousAuthenticator):
     def __init__(self) -> None:
         self.outcome: Deferred[Identity] = Deferred()
 
+    def requires_authentication(self, _handshake: object) -> bool:
+        """See `IAuthenticator.requires_authentication`."""
+        return True
+
     def authenticate(self, *_arguments: object) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
         return self.outcome

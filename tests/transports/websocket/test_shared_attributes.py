@@ -28,6 +28,9 @@ class Grown:
     Args:
         case: The test.
         make: Makes the attribute's value.
+
+    Attributes:
+        undo: Ends it before the test is over.
     """
 
     def __init__(self, case: EdgeCase, make: Callable[[], object]) -> None:
@@ -37,7 +40,7 @@ class Grown:
             ordinary(connection)
             connection.novelty = make()
 
-        case.patch(WebSocketProtocol, "__init__", grown)
+        self.undo = case.patch(WebSocketProtocol, "__init__", grown).restore
 
 
 class LifeCase(EdgeCase):

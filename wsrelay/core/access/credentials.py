@@ -107,6 +107,8 @@ def find_credential(handshake: Handshake, cookie: str | None = None, *, with_bea
         RejectedError: There are several, counting one that the client promised for its first message; or the only one
             is outside its grammar; or the query is too long to search, or has an unknown `auth` value.
     """
+    if not (handshake.query or handshake.authorization or handshake.subprotocols or (cookie and handshake.cookie)):
+        return None
     found: list[tuple[CredentialKind, str]] = []
     scheme, _, text = handshake.authorization.partition(" ")
     kind = _SCHEMES.get(scheme.lower())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.history.retention import Retention
@@ -16,6 +17,9 @@ from wsrelay.core.outcomes.errors import ChannelError
 from wsrelay.core.wire.json_text import is_json
 
 __all__ = ["Access", "Namespace", "Namespaces"]
+
+MAX_REMEMBERED = 1024
+"""Channel names whose rules are remembered, 255 bytes each at most."""
 
 
 class Access(Enum):
@@ -156,6 +160,8 @@ class Namespaces:
                     )
         ordered = sorted(beginnings.items(), key=lambda pair: -len(pair[0]))
         self._beginnings = [(beginning, *owner) for beginning, owner in ordered]
+        # Asked several times for each client.
+        self._remembered = lru_cache(maxsize=MAX_REMEMBERED)(self._find)
 
     def personal_channel(self, user: str) -> str | None:
         """Return the channel of a user. None if there is none, or the user's name cannot be part of one."""
@@ -169,7 +175,7 @@ class Namespaces:
 
     def rule(self, channel: str) -> Namespace | None:
         """Return the namespace that rules a channel name, or None if the channel does not exist for clients."""
-        found = self.find(channel)
+        found = self._remembered(channel)
         return None if found is None else found[0]
 
     def find(self, channel: str) -> tuple[Namespace, str | None] | None:
@@ -179,6 +185,9 @@ class Namespaces:
             The namespace, and the user that the channel belongs to or None. None if the channel does not exist for
             clients, because no namespace has it or its name is reserved.
         """
+        return self._remembered(channel)
+
+    def _find(self, channel: str) -> tuple[Namespace, str | None] | None:
         exact = self._exact.get(channel)
         if exact is not None:
             return exact, None

@@ -18,7 +18,7 @@ from wsrelay.core.access.permissions import (
 )
 from wsrelay.core.messaging.commands import Command, Connect, Subscribe
 from wsrelay.core.messaging.replies import Subscribed
-from wsrelay.core.messaging.subscription_start import SubscriptionStart, SubscriptionTerms
+from wsrelay.core.messaging.subscription_start import START, SubscriptionStart, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions import subscribing
@@ -112,6 +112,10 @@ def authenticated(data: SessionData, identity: Identity) -> list[Effect]:
 def subscribed(data: SessionData, channel: str, start: SubscriptionStart, terms: SubscriptionTerms) -> list[Effect]:
     """Take the confirmation of a channel that the client connects with."""
     pending = data.pending_connect
+    if pending is None and not data.is_accepted:
+        # A client that waits for its 101 needs no reply: an open connection is a subscribed one.
+        subscription = data.subscriptions.get(channel)
+        return _settle(data, channel, start) if subscription is not None and subscription.confirm() else []
     if pending is not None and channel in pending.data:
         terms = SubscriptionTerms(data=pending.data[channel])
     report = subscribing.subscribed(data, channel, start, terms)
@@ -120,12 +124,18 @@ def subscribed(data: SessionData, channel: str, start: SubscriptionStart, terms:
             each.reply for each in report if isinstance(each, SendReply) and isinstance(each.reply, Subscribed)
         ]
         return _complete(data, pending)
-    # A client that waits for its 101 needs no reply: an open connection is a subscribed one.
-    effects = report if data.is_accepted else []
-    if report and all(each.is_subscribed for each in data.subscriptions.values()):
+    return [*report, *_settle(data, channel, start)] if report else []
+
+
+def _settle(data: SessionData, channel: str, start: SubscriptionStart) -> list[Effect]:
+    effects: list[Effect] = []
+    for each in data.subscriptions.values():
+        if not each.is_subscribed:
+            break
+    else:
         data.settled, data.subscriptions = tuple(data.subscriptions), NO_SUBSCRIPTIONS
-        effects = [*effects, *_connected(data)]
-    if report and (events := start.events(channel)):
+        effects = _connected(data)
+    if start is not START and (events := start.events(channel)):
         effects = [*effects, DeliverEvents(channel, tuple(events))]
     return effects
 

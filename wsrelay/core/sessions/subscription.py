@@ -124,6 +124,18 @@ class Subscription:
             self._command = _settled(self._command.channel)
         return effects
 
+    def confirm(self) -> bool:
+        """Take the confirmation where the client is told in another way than by a reply.
+
+        Returns:
+            True if it was waited for.
+        """
+        is_expected = self.state is SubscriptionState.SUBSCRIBING
+        if is_expected:
+            self.state = SubscriptionState.SUBSCRIBED
+            self._command = _settled(self._command.channel)
+        return is_expected
+
     def failed(self, error: ClientError) -> list[Effect]:
         """Take the failure of what was begun."""
         return self._step("failed", error)

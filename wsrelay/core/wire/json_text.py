@@ -27,13 +27,13 @@ def dump_json(document: object) -> bytes:
 
     Raises:
         ValueError: It holds a number that JSON has no form for, as of ``1e999``, or is nested too deeply.
+        TypeError: It holds bytes.
     """
     try:
-        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return text.encode()
+        return _ENCODER.encode(document).encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair, which JSON can spell and UTF-8 cannot.
-        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+        return _ASCII_ENCODER.encode(document).encode("ascii")
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -59,5 +59,8 @@ def _reject_constant(name: str) -> float:
     raise ValueError(name)
 
 
-# Made once: `json.loads` with any option makes one each time, which costs more than reading a short text.
+# Made once: `json.loads` with any option makes one each time, which costs more than reading a short text; `json.dumps`
+# does the same.
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from wsrelay.core.outcomes.errors import HTTPError
@@ -36,7 +36,7 @@ DUPLICATE_FIELD = ErrorResponse(400, "A header field that may occur once occurs 
 
 # RFC 9112 section 2.2 and RFC 9110 section 5.5: no control characters, and CR and LF only as the end of a line. The
 # parsers behind the router accept some of them as the end of a line, which would let a client smuggle header fields in.
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+_PERMITTED = bytes(number for number in range(256) if number in b"\t\r\n" or not (number < 32 or number == 127))
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # The fields of a WebSocket handshake (RFC 6455 section 4.1). The WebSocket parser gets these and no others: it cannot
@@ -56,10 +56,37 @@ _LIST_FIELDS = frozenset(
         b"sec-fetch-site",
         b"sec-websocket-extensions",
         b"sec-websocket-protocol",
+        b"user-agent",
         b"x-forwarded-for",
         b"x-forwarded-proto",
     )
 )
+
+_READ = SINGLETON_FIELDS | _HANDSHAKE_FIELDS | _LIST_FIELDS
+
+_UNREAD = (b"accept-encoding", b"accept-language", b"cache-control", b"pragma", b"sec-fetch-dest", b"sec-fetch-mode")
+"""What browsers send besides, among others."""
+
+
+def _spellings() -> dict[bytes, bytes]:
+    """Return the fields that most clients send, as nearly all of them write the names.
+
+    To look one up takes a quarter of the time of checking it against the grammar and making it lower case. The value is
+    the name in lower case, or empty if the field is not read.
+    """
+    table: dict[bytes, bytes] = {}
+    for name in (*_READ, *_UNREAD):
+        usual = name.title().replace(b"Websocket", b"WebSocket").replace(b"-Id", b"-ID")
+        table[name] = table[usual] = name if name in _READ else b""
+    return table
+
+
+_SPELLINGS = _spellings()
+
+# A handshake as nearly every client sends it; see `RequestHead.key`. The key is 16 bytes in base64, of which Autobahn
+# checks no more than this; a port is a number.
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+_HOST = re.compile(rb"(?:[!-9;-~]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 # RFC 9112 section 3.2.2: a server accepts the absolute form, too, which proxies send. No user information
 # (RFC 9110 section 4.2.4).
@@ -93,18 +120,15 @@ class RequestHead:
         is_upgrade: Whether the request asks for a WebSocket.
         version: The protocol's version as it was sent. It and all that follows are set only for GET and POST.
         has_body: Whether the request announces a body.
-        websocket_head: The head for the WebSocket parser: no query and no credential. Only if it asks for a WebSocket.
         query: The part of the request target behind the question mark; may contain a ticket.
-        fields: The values of the `SINGLETON_FIELDS` in the head, by their names in lower case. The host is that of the
-            request target if it names one.
-        cookie: All values of Cookie, joined by semicolons.
+        fields: The values of the fields that the relay reads, by their names in lower case; those of several lines of
+            one field are joined. The host is that of the request target if it names one.
+        key: The Sec-WebSocket-Key of a handshake in which everything that a server has to check (RFC 6455 section
+            4.2.1) is as nearly every client writes it. Of any other it is empty: whether it is valid is for the
+            WebSocket parser to decide.
         subprotocols: The items of Sec-WebSocket-Protocol; may contain a token. Only if it asks for a WebSocket.
-        accept: All values of Accept, joined by commas.
-        content_type: All values of Content-Type, joined by commas.
-        last_event_id: All values of Last-Event-ID, joined by commas. If None, there is none.
-        fetch_site: All values of Sec-Fetch-Site, joined by commas.
-        forwarded_for: All values of X-Forwarded-For, joined by commas.
-        forwarded_proto: All values of X-Forwarded-Proto, joined by commas.
+        offer: The offer of compression that can be accepted. If empty, there is none, or it is not wanted.
+        websocket_lines: The lines of the head for the WebSocket parser.
     """
 
     method: bytes
@@ -113,17 +137,22 @@ class RequestHead:
     is_upgrade: bool
     version: bytes = b""
     has_body: bool = False
-    websocket_head: bytes = b""
     query: str = field(default="", repr=False)
-    fields: dict[bytes, str] = field(default_factory=dict, repr=False)
-    cookie: str = field(default="", repr=False)
+    fields: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    key: bytes = b""
     subprotocols: tuple[str, ...] = field(default=(), repr=False)
-    accept: str = ""
-    content_type: str = ""
-    last_event_id: str | None = None
-    fetch_site: str = ""
-    forwarded_for: str = ""
-    forwarded_proto: str = ""
+    offer: bytes = b""
+    websocket_lines: Sequence[bytes] = field(default=(), repr=False)
+
+    def text(self, name: bytes) -> str:
+        """Return the value of a field, by its name in lower case; empty if it is not there."""
+        value = self.fields.get(name)
+        return "" if value is None else value.decode("latin-1")
+
+    @property
+    def websocket_head(self) -> bytes:
+        """The head for the WebSocket parser: no query and no credential. Empty unless it asks for a WebSocket."""
+        return b"\r\n".join(self.websocket_lines) + END_OF_HEAD if self.websocket_lines else b""
 
 
 def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extensions: bool = False) -> RequestHead:
@@ -138,11 +167,13 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         HTTPError: The head contains forbidden bytes or lines that are no header fields, contradicts itself, or asks
             for a WebSocket ambiguously.
     """
-    if _FORBIDDEN.search(head) is not None:
+    # Each CR stands before an LF and each LF behind a CR if there are as many pairs as there are of each.
+    pairs = head.count(b"\r\n")
+    if head.translate(None, _PERMITTED) or head.count(b"\r") != pairs or head.count(b"\n") != pairs:
         raise HTTPError(_FORBIDDEN_BYTES)
     request_line, *lines = head[: -len(END_OF_HEAD)].split(b"\r\n")
     words = request_line.split(b" ")
-    if len(words) != 3 or not request_line.isascii() or _TOKEN.fullmatch(words[0]) is None:
+    if len(words) != 3 or not request_line.isascii() or (words[0] != b"GET" and _TOKEN.fullmatch(words[0]) is None):
         raise HTTPError(_MALFORMED_REQUEST_LINE)
     method, target, version = words
     host: bytes | None = None
@@ -155,73 +186,120 @@ def parse_head(head: bytes, subprotocols: Container[str] = (), *, with_extension
         # Some parsers cut it off with what follows, and then two of them see two paths.
         raise HTTPError(_FRAGMENT)
     path, _, query = target.partition(b"?")
-    kept: list[bytes] = []
-    singletons: dict[bytes, bytes] = {}
-    lists: dict[bytes, list[bytes]] = {}
-    is_upgrade = False
-    user_agent = b""
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or _TOKEN.fullmatch(name) is None:
-            raise HTTPError(_MALFORMED_LINE)
-        key = name.lower()
-        if key in SINGLETON_FIELDS:
-            if key in singletons:
-                raise HTTPError(DUPLICATE_FIELD)
-            singletons[key] = value.strip()
-        if key in _HANDSHAKE_FIELDS:
-            kept.append(line)
-            if key == b"upgrade" and b"websocket" in value.lower():
-                is_upgrade = True
-        elif key in _LIST_FIELDS:
-            lists.setdefault(key, []).append(value.strip())
-        elif key == b"user-agent":
-            user_agent = value
-    if (coding := singletons.get(b"transfer-encoding")) is not None:
-        if b"content-length" in singletons:
+    fields, handshake_lines = _read_fields(lines)
+    if (coding := fields.get(b"transfer-encoding")) is not None:
+        if b"content-length" in fields:
             raise HTTPError(_TWO_BODY_LENGTHS)
         # RFC 9112 section 6.1: reject an unknown coding. RFC 7230 had `identity`, whose body has no end.
         if coding.lower() != b"chunked":
             raise HTTPError(_UNSUPPORTED_CODING)
-    if host is not None:
-        singletons[b"host"] = host
-    # Proxies that set Upgrade for every request mean a WebSocket only where the client sent these.
-    is_upgrade = is_upgrade and not singletons.keys().isdisjoint((b"sec-websocket-key", b"sec-websocket-version"))
     if method not in (b"GET", b"POST"):
         return RequestHead(method, path.decode("ascii"), head, is_upgrade=False)
-    request = RequestHead(
-        method,
-        path.decode("ascii"),
-        head,
-        is_upgrade=is_upgrade and method == b"GET",
-        version=version,
-        has_body=b"transfer-encoding" in singletons or singletons.get(b"content-length", b"0") != b"0",
-        query=query.decode("ascii"),
-        fields={name: value.decode("latin-1") for name, value in singletons.items()},
-        cookie=_joined(lists.get(b"cookie"), b"; "),
-        accept=_joined(lists.get(b"accept")),
-        content_type=_joined(lists.get(b"content-type")),
-        last_event_id=_joined(lists[b"last-event-id"]) if b"last-event-id" in lists else None,
-        fetch_site=_joined(lists.get(b"sec-fetch-site")),
-        forwarded_for=_joined(lists.get(b"x-forwarded-for")),
-        forwarded_proto=_joined(lists.get(b"x-forwarded-proto")),
+    # Proxies that set Upgrade for every request mean a WebSocket only where the client sent the others.
+    is_upgrade = (
+        method == b"GET"
+        and b"websocket" in fields.get(b"upgrade", b"").lower()
+        and (b"sec-websocket-key" in fields or b"sec-websocket-version" in fields)
     )
-    if not request.is_upgrade:
-        return request
+    has_body = b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
+    request = RequestHead(
+        method, path.decode("ascii"), head, is_upgrade, version, has_body, query.decode("ascii"), fields
+    )
+    if is_upgrade:
+        # Without the query, which may contain a ticket: the WebSocket parser needs no credential.
+        handshake_lines.insert(0, b" ".join((method, path, version)))
+        _read_handshake(request, path, handshake_lines, subprotocols, with_extensions=with_extensions)
+    if host is not None:
+        fields[b"host"] = host
+    return request
+
+
+def _read_fields(lines: Iterable[bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """Read the header fields.
+
+    Returns:
+        See `RequestHead.fields`; and the lines of the fields that a handshake is made of.
+
+    Raises:
+        HTTPError: A line is no header field, or one that may occur once occurs twice.
+    """
+    fields: dict[bytes, bytes] = {}
+    kept: list[bytes] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        key = _SPELLINGS.get(name)
+        if key is None:
+            if _TOKEN.fullmatch(name) is None:
+                raise HTTPError(_MALFORMED_LINE)
+            key = name.lower()
+            if key not in _READ:
+                key = b""
+        if not colon:
+            raise HTTPError(_MALFORMED_LINE)
+        if not key:
+            continue
+        if key not in fields:
+            fields[key] = value.strip()
+        elif key in SINGLETON_FIELDS:
+            raise HTTPError(DUPLICATE_FIELD)
+        else:
+            fields[key] += (b"; " if key == b"cookie" else b",") + value.strip()
+        if key in _HANDSHAKE_FIELDS:
+            kept.append(line)
+    return fields, kept
+
+
+def _read_handshake(
+    request: RequestHead, path: bytes, lines: list[bytes], subprotocols: Container[str], *, with_extensions: bool
+) -> None:
+    """Read what belongs to a WebSocket handshake.
+
+    Args:
+        request: The request, to which it is added.
+        path: Its path.
+        lines: The lines of the head for the WebSocket parser, so far.
+        subprotocols: As for `parse_head`.
+        with_extensions: As for `parse_head`.
+
+    Raises:
+        HTTPError: The handshake has a body, or bytes outside ASCII in what the WebSocket parser reads.
+    """
+    fields = request.fields
     if request.has_body:
         raise HTTPError(_UNEXPECTED_BODY)
-    if (protocols := lists.get(b"sec-websocket-protocol")) is not None:
+    if (protocols := fields.get(b"sec-websocket-protocol")) is not None:
         request.subprotocols = _items(protocols)
         if known := [item for item in request.subprotocols if item in subprotocols]:
-            kept.append(b"Sec-WebSocket-Protocol: " + ", ".join(known).encode("latin-1"))
-    offers = lists.get(b"sec-websocket-extensions", ()) if with_extensions else ()
-    if (offer := acceptable_offer(offers, user_agent)) is not None:
-        kept.append(b"Sec-WebSocket-Extensions: " + offer)
-    # Without the query, which may contain a ticket: the WebSocket parser needs no credential.
-    request.websocket_head = b"\r\n".join([b" ".join((method, path, version)), *kept]) + END_OF_HEAD
-    if not request.websocket_head.isascii():
+            lines.append(b"Sec-WebSocket-Protocol: " + ", ".join(known).encode("latin-1"))
+    if with_extensions and (offers := fields.get(b"sec-websocket-extensions")) is not None:
+        request.offer = acceptable_offer((offers,), fields.get(b"user-agent", b"")) or b""
+        if request.offer:
+            lines.append(b"Sec-WebSocket-Extensions: " + request.offer)
+    request.websocket_lines = lines
+    if _is_usual(request.version, path, fields):
+        request.key = fields[b"sec-websocket-key"]
+    elif not request.websocket_head.isascii():
         raise HTTPError(_FORBIDDEN_BYTES)
-    return request
+
+
+def _is_usual(version: bytes, path: bytes, fields: dict[bytes, bytes]) -> bool:
+    """Return whether a handshake is valid by the looks of it: Autobahn accepts all of these, and some more."""
+    connection = fields.get(b"connection", b"").lower()
+    return (
+        version == b"HTTP/1.1"
+        and fields.get(b"sec-websocket-version") == b"13"
+        and fields[b"upgrade"].lower() == b"websocket"
+        and (
+            connection == b"upgrade"
+            or (b"upgrade" in map(bytes.strip, connection.split(b",")) and connection.isascii())
+        )
+        and _KEY.fullmatch(fields.get(b"sec-websocket-key", b"")) is not None
+        and b"host" in fields
+        and _HOST.fullmatch(fields[b"host"]) is not None
+        # Autobahn splits the line at any white space, and reads two slashes as the beginning of a host.
+        and b"\t" not in path
+        and not path.startswith(b"//")
+    )
 
 
 def _split_absolute_form(target: bytes) -> tuple[bytes, bytes]:
@@ -238,17 +316,13 @@ def _split_absolute_form(target: bytes) -> tuple[bytes, bytes]:
     return found[1], rest if rest.startswith(b"/") else b"/" + rest
 
 
-def _joined(values: list[bytes] | None, separator: bytes = b",") -> str:
-    return "" if values is None else separator.join(values).decode("latin-1")
-
-
-def _items(values: list[bytes]) -> tuple[str, ...]:
+def _items(value: bytes) -> tuple[str, ...]:
     """Return the items of a list field, each once, in order (RFC 9110 section 5.6.1).
 
     Raises:
-        HTTPError: The values are not ASCII.
+        HTTPError: The value is not ASCII.
     """
-    if not all(value.isascii() for value in values):
+    if not value.isascii():
         raise HTTPError(_FORBIDDEN_BYTES)
-    items = (item.strip() for value in values for item in value.decode("latin-1").split(","))
+    items = (item.strip() for item in value.decode("latin-1").split(","))
     return tuple(dict.fromkeys(item for item in items if item))

@@ -91,12 +91,20 @@ class JSONDialect(CommandDialect):
 
 def write_document(value: Any) -> bytes:
     """Return a document as JSON on one line. Bytes in it are put in as they are, if they are JSON, else as a string."""
+    try:
+        return dump_json(value)
+    except TypeError:
+        return _splice(value)
+
+
+def _splice(value: Any) -> bytes:
+    """Return a document with bytes in it as JSON."""
     if isinstance(value, bytes):
         return embed_json(value)
     if isinstance(value, dict):
-        return b"{%b}" % b",".join([b"%b:%b" % (dump_json(name), write_document(each)) for name, each in value.items()])
+        return b"{%b}" % b",".join([b"%b:%b" % (dump_json(name), _splice(each)) for name, each in value.items()])
     if isinstance(value, list):
-        return b"[%b]" % b",".join(map(write_document, value))
+        return b"[%b]" % b",".join(map(_splice, value))
     return dump_json(value)
 
 

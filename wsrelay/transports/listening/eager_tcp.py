@@ -37,6 +37,9 @@ class WriteListener(Protocol):
 class EagerServer(tcp.Server):
     """An accepted connection that offers bytes to the kernel before it queues them."""
 
+    is_tuned = False
+    """Whether its socket has the options of `tune_socket`."""
+
     _write_listener: WriteListener | None = None
 
     def set_write_listener(self, listener: WriteListener | None) -> None:

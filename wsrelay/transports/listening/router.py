@@ -9,7 +9,7 @@ passes the router.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
@@ -36,10 +36,11 @@ from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
-from wsrelay.transports.listening.socket_options import is_tls, underlying
+from wsrelay.transports.listening.socket_options import is_tls, peer_host, underlying
 from wsrelay.transports.streams.connection import UNEXPECTED_BODY
 from wsrelay.transports.streams.factory import StreamConnectionFactory
 from wsrelay.transports.websocket.factory import WebSocketConnectionFactory
+from wsrelay.transports.websocket.opening import Opening
 
 __all__ = ["MAX_BODY_BYTES", "ConnectionRouter", "ConnectionRouterFactory", "Destination"]
 
@@ -70,13 +71,13 @@ class Destination:
     Attributes:
         route: The route that the request's path matches.
         handshake: The client's opening request.
-        head: The request head for the WebSocket parser; empty for a stream.
+        request: The request head.
         body_bytes: The length of the body that follows the head of a request for a stream.
     """
 
     route: Route
     handshake: Handshake
-    head: bytes = b""
+    request: RequestHead
     body_bytes: int = 0
 
 
@@ -90,14 +91,14 @@ class ConnectionRouter(Protocol):
         factory: Checks requests and starts protocols.
     """
 
+    _head = _body = b""
+    # The destination that a body is read for.
+    _destination: Destination | None = None
+    _timer: WheelTimer | None = None
+    _closing: LingeringClose | None = None
+
     def __init__(self, factory: ConnectionRouterFactory) -> None:
         self._factory = factory
-        self._head = b""
-        # The destination that a body is read for, and what has arrived of it.
-        self._destination: Destination | None = None
-        self._body = b""
-        self._timer: WheelTimer | None = None
-        self._closing: LingeringClose | None = None
 
     @property
     def buffered_bytes(self) -> int:
@@ -106,7 +107,8 @@ class ConnectionRouter(Protocol):
 
     def connectionMade(self) -> None:
         self._factory.http_connections.add(underlying(self.transport))
-        self._start_timer(self._factory.settings.handshake_timeout_seconds, self._on_head_timeout)
+        factory = self._factory
+        self._timer = factory.timers.call_later(factory.settings.handshake_timeout_seconds, self._on_head_timeout)
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing is not None:
@@ -115,17 +117,17 @@ class ConnectionRouter(Protocol):
         if self._destination is not None:
             self._read_body(self._destination, data)
             return
-        self._head += data
+        self._head = data = self._head + data
         # RFC 9112 section 2.2: ignore empty lines before the request line.
-        if (empty := _EMPTY_LINES.match(self._head)) is not None:
-            self._head = self._head[empty.end() :]
-        end = self._head.find(END_OF_HEAD)
+        if data[:1] == b"\r" and (empty := _EMPTY_LINES.match(data)) is not None:
+            self._head = data = data[empty.end() :]
+        end = data.find(END_OF_HEAD)
         # An incomplete head is at least one byte longer than its part that has arrived.
-        size = end + len(END_OF_HEAD) if end >= 0 else len(self._head) + 1
+        size = end + len(END_OF_HEAD) if end >= 0 else len(data) + 1
         if size > self._factory.settings.max_head_bytes:
             self._reject(_HEAD_TOO_LONG)
         elif end >= 0:
-            self._route(self._head[:size], self._head[size:])
+            self._route(data[:size], data[size:])
 
     def readConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol.readConnectionLost`."""
@@ -199,10 +201,6 @@ class ConnectionRouter(Protocol):
             # Browsers open connections ahead of need: without a request nothing waits for a response.
             transport: Any = self.transport
             transport.abortConnection()
-
-    def _start_timer(self, seconds: float, call: Callable[[], object]) -> None:
-        self._cancel_timer()
-        self._timer = self._factory.timers.call_later(seconds, call)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -279,7 +277,9 @@ class ConnectionRouterFactory(Factory):
             RejectedError: The origin may not connect.
         """
         request = parse_head(head, self._subprotocols, with_extensions=self.settings.may_compress)
-        route = find_route(self._routes, request.path, request.subprotocols, request.query, request.content_type)
+        route = find_route(
+            self._routes, request.path, request.subprotocols, request.query, request.text(b"content-type")
+        )
         if request.is_upgrade:
             return self._check_websocket(transport, request, route)
         if route is not None and route.transport != "websocket" and request.method.decode() in route.methods:
@@ -296,7 +296,7 @@ class ConnectionRouterFactory(Factory):
         handshake = self._make_handshake(transport, request)
         self._check_origin(handshake)
         self._admission.admit(handshake.peer)
-        return Destination(route, handshake, request.websocket_head)
+        return Destination(route, handshake, request)
 
     def _check_stream(self, transport: Any, request: RequestHead, route: Route) -> Destination:
         if request.version not in (b"HTTP/1.1", b"HTTP/1.0"):
@@ -305,13 +305,13 @@ class ConnectionRouterFactory(Factory):
             raise HTTPError(_NO_HOST)
         body_bytes = _body_bytes(request)
         handshake = self._make_handshake(transport, request)
-        if handshake.origin is None and request.fetch_site == "same-origin":
+        if handshake.origin is None and request.text(b"sec-fetch-site") == "same-origin":
             self._origins.add_own_origin(handshake)
         self._check_origin(handshake)
         if not body_bytes:
             # Else once it is there: until then the connection is one of those that make room for others.
             self.admit_stream(handshake)
-        return Destination(route, handshake, body_bytes=body_bytes)
+        return Destination(route, handshake, request, body_bytes)
 
     def admit_stream(self, handshake: Handshake) -> None:
         """Have admission count a request for a stream that is complete.
@@ -339,10 +339,16 @@ class ConnectionRouterFactory(Factory):
             destination: The destination that `check_request` returned for it.
             rest: The bytes that arrived behind the head.
         """
-        websocket = self._websockets.build(destination.route.dialect, destination.handshake)
+        request, opening = destination.request, None
+        if request.key and self._websockets.opens_usual_handshakes:
+            opening = Opening(request.key, request.subprotocols, request.offer)
+        websocket = self._websockets.build(destination.route.dialect, destination.handshake, opening)
         self.promote(transport)
         _hand_over(transport, websocket)
-        websocket.dataReceived(destination.head + rest)
+        if opening is None:
+            websocket.dataReceived(request.websocket_head + rest)
+        else:
+            websocket.begin(rest)
 
     def start_stream(self, transport: Any, destination: Destination, rest: bytes) -> None:
         """Hand a connection over to a stream.
@@ -383,10 +389,10 @@ class ConnectionRouterFactory(Factory):
         self.http_connections.remove(underlying(transport))
 
     def _make_handshake(self, transport: Any, request: RequestHead) -> Handshake:
-        peer = peer_address(getattr(transport.getPeer(), "host", "unix"))
+        peer = peer_address(peer_host(transport))
         proxies = self.settings.trusted_proxies
-        fields = request.fields
-        address = client_address(peer, request.forwarded_for, proxies)
+        fields, text = request.fields, request.text
+        address = client_address(peer, request.text(b"x-forwarded-for"), proxies)
         if address == UNREADABLE:
             self._rejections.log_detail(
                 "X-Forwarded-For has no address where trusted_proxies says that one is: such clients are counted "
@@ -396,14 +402,14 @@ class ConnectionRouterFactory(Factory):
             request.path,
             address,
             query=request.query,
-            origin=fields.get(b"origin"),
-            host=fields.get(b"host", ""),
-            authorization=fields.get(b"authorization", ""),
-            cookie=request.cookie,
+            origin=text(b"origin") if b"origin" in fields else None,
+            host=text(b"host"),
+            authorization=text(b"authorization"),
+            cookie=text(b"cookie"),
             subprotocols=request.subprotocols,
-            is_secure=client_is_secure(is_tls(transport), request.forwarded_proto, proxies),
-            accept=request.accept,
-            last_event_id=request.last_event_id,
+            is_secure=client_is_secure(is_tls(transport), text(b"x-forwarded-proto"), proxies),
+            accept=text(b"accept"),
+            last_event_id=text(b"last-event-id") if b"last-event-id" in fields else None,
             connection=token_hex(8),
         )
 
@@ -421,7 +427,7 @@ def _body_bytes(request: RequestHead) -> int:
     text = request.fields.get(b"content-length")
     if text is None:
         raise HTTPError(_NO_LENGTH)
-    if not (text.isascii() and text.isdigit()):
+    if not text.isdigit():
         raise HTTPError(_BAD_LENGTH)
     # A text that no `int` reads is too long as well.
     if len(text) > 10 or int(text) > MAX_BODY_BYTES:

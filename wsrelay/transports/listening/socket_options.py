@@ -9,7 +9,9 @@ from typing import Any
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-__all__ = ["is_tls", "limit_unacknowledged", "tune_socket", "underlying"]
+from wsrelay.transports.listening.eager_tcp import EagerServer
+
+__all__ = ["is_tls", "limit_unacknowledged", "peer_host", "tune_socket", "underlying"]
 
 
 def underlying(transport: Any) -> Any:
@@ -28,6 +30,14 @@ def is_tls(transport: Any) -> bool:
     return False
 
 
+def peer_host(transport: Any) -> str:
+    """Return the host of a connection's peer; `unix` if it is no network's."""
+    # Without the object that `getPeer` would make of it. A wrapper may know of another peer, and passes on what else it
+    # is asked for.
+    host: str | None = getattr(transport, "hostname", None) if isinstance(transport, EagerServer) else None
+    return getattr(transport.getPeer(), "host", "unix") if host is None else host
+
+
 def tune_socket(transport: Any, send_buffer_bytes: int) -> None:
     """Send small messages immediately, and bound what the kernel buffers for a client that does not read.
 
@@ -38,6 +48,8 @@ def tune_socket(transport: Any, send_buffer_bytes: int) -> None:
         send_buffer_bytes: SO_SNDBUF, which Linux doubles (socket(7)). If 0, the kernel decides.
     """
     transport = underlying(transport)
+    if getattr(transport, "is_tuned", False):
+        return
     # Unix sockets have no Nagle algorithm, and transports in memory have no socket.
     with contextlib.suppress(AttributeError, OSError):
         transport.setTcpNoDelay(True)

@@ -29,6 +29,7 @@ from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.ping_schedule import PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.fast_reads import has_known_state
+from wsrelay.transports.websocket.opening import Opening
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
 from wsrelay.transports.writer import ConnectionWriters
@@ -56,6 +57,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         pings: Pings all connections of this process.
         shares_attributes: Whether connections are made without what is the same for all.
         reads_fast: Whether reads that are simple bypass Autobahn.
+        opens_usual_handshakes: Whether handshakes with nothing unusual are opened without Autobahn.
     """
 
     log = Logger()
@@ -110,7 +112,7 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         configured = type("ConfiguredWebSocketConnection", (WebSocketConnection,), options)
         self.reads_fast = has_known_state(self)
         shared = shared_attributes(configured, self)
-        self.shares_attributes = shared is not None
+        self.shares_attributes = self.opens_usual_handshakes = shared is not None
         self.protocol = configured if shared is None else type("SharingWebSocketConnection", (configured,), shared)
 
     def client(self, connection: Connection) -> Client:
@@ -121,9 +123,15 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         """See `ConnectionContext.encoding`."""
         return self._encodings.get(dialect, self._framings[is_compressed], frames)
 
-    def build(self, dialect: IDialect, handshake: Handshake) -> WebSocketConnection:
-        """Make a connection for a client that asked for a WebSocket; the caller gives it the transport and the head."""
-        connection: WebSocketConnection = self.protocol(dialect, handshake, self)
+    def build(self, dialect: IDialect, handshake: Handshake, opening: Opening | None = None) -> WebSocketConnection:
+        """Make a connection for a client that asked for a WebSocket; the caller gives it the transport.
+
+        Args:
+            dialect: The wire language to speak on it.
+            handshake: The client's opening request.
+            opening: What is left to answer; the caller calls `begin`. If None, the caller gives it the head.
+        """
+        connection: WebSocketConnection = self.protocol(dialect, handshake, self, opening)
         return connection
 
     def buildProtocol(self, _address: IAddress) -> None:

@@ -27,8 +27,10 @@ import math
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -57,7 +59,8 @@ from wsrelay.transports.ping_schedule import Ping, PingGroup, PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.compression import accept_offer
 from wsrelay.transports.websocket.fast_reads import read_frames
-from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, OWN
+from wsrelay.transports.websocket.opening import Opening, complete_handshake, end_connection
+from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, NO_TEXT, set_own_attributes
 from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
@@ -76,6 +79,7 @@ _HANDSHAKE_ERRORS = {
 }
 
 _OPEN = WebSocketServerProtocol.STATE_OPEN
+_ORDINARY_ENDS = (ConnectionDone, ConnectionLost, ConnectionAborted)
 
 # Autobahn writes a line for every handshake that fails and every pong that is missing. A hostile client could fill
 # the disk with them; what matters is logged by ourselves.
@@ -118,6 +122,8 @@ class WebSocketConnection(WebSocketServerProtocol):
         dialect: The wire language spoken on it.
         handshake: The client's opening request.
         factory: What it belongs to.
+        opening: The opening request as it was read, if Autobahn need not read it; `begin` follows. If None, the
+            head is the first that is received.
     """
 
     factory: ConnectionContext
@@ -136,23 +142,27 @@ class WebSocketConnection(WebSocketServerProtocol):
     peer = ""
     emulated_session = ""
     _answer: Deferred[Any] | None = None
+    _opening: Opening | None = None
     _client: Client | None = None
     _handshake: Handshake | None = None
     _closing: LingeringClose | None = None
     _peer_has_ended = False
     _is_rejected = False
-    _compression: object = None
+    _compression: PerMessageDeflateOfferAccept | None = None
     _address = ""
 
-    def __init__(self, dialect: IDialect, handshake: Handshake, factory: ConnectionContext) -> None:
+    def __init__(
+        self, dialect: IDialect, handshake: Handshake, factory: ConnectionContext, opening: Opening | None = None
+    ) -> None:
         if factory.shares_attributes:
-            for name, value in OWN.items():
-                setattr(self, name, value)
+            set_own_attributes(self)
         else:
             super().__init__()
         self.factory = factory
         self.dialect = dialect
         self._handshake = handshake
+        if opening is not None:
+            self._opening = opening
         if factory.admission.max_per_address:
             self._address = handshake.peer
         self.writer = ConnectionWriter(self, factory.writers)
@@ -172,11 +182,17 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def offer_compression(self) -> None:
         """See `Connection.offer_compression`."""
-        self._compression = accept_offer(self.websocket_extensions)
+        if self._opening is not None:
+            offers = self._parseExtensionsHeader(self._opening.offer.decode()) if self._opening.offer else ()
+        else:
+            offers = self.websocket_extensions
+        self._compression = accept_offer(offers)
 
     def accept(self, connection_id: str | None) -> None:
         """See `Connection.accept`."""
-        if self._answer is not None:
+        if self._opening is not None:
+            self._accept(self._opening, connection_id)
+        elif self._answer is not None:
             # The router lets Autobahn see those of all dialects, and no others.
             offered = self.websocket_protocols or ()
             chosen = next((name for name in offered if name in self.dialect.subprotocols), None)
@@ -233,9 +249,8 @@ class WebSocketConnection(WebSocketServerProtocol):
         if self.factory.shares_attributes:
             # Instead of Autobahn's, which fills the connection with what the class has already.
             self.factory.countConnections += 1
-            self.openHandshakeTimeoutCall = self.factory.timers.call_later(
-                self.openHandshakeTimeout, self.onOpenHandshakeTimeout
-            )
+            if self._opening is None:
+                self._start_handshake_timer()
         else:
             super().connectionMade()
         tune_socket(self.transport, self.factory.settings.send_buffer_bytes)
@@ -255,6 +270,20 @@ class WebSocketConnection(WebSocketServerProtocol):
         elif self.state != self.STATE_CLOSED and self.is_within_rate(0, len(data)):
             # Not Autobahn's `dataReceived`: the arguments of its debug line cost 1.6 us for each read (measured).
             self._dataReceived(data)
+
+    def begin(self, rest: bytes) -> None:
+        """Begin with the opening request that the connection was made with.
+
+        Args:
+            rest: The bytes that arrived behind the head.
+        """
+        self.data = rest
+        self._client = self.factory.client(self)
+        self._open_client()
+        if self.state == self.STATE_CONNECTING:
+            # Most are answered by now.
+            self.factory.connections.handshake_begun(self)
+            self._start_handshake_timer()
 
     def processHandshake(self) -> None:
         if self._client is None:
@@ -281,15 +310,35 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.failHandshake("", 500)
 
     def succeedHandshake(self, result: object) -> None:
-        if self.factory.connections.is_draining:
-            # It waited for its answer while the drain began, and has not been closed by that.
-            self.reject(DRAINING)
-        elif self.state == self.STATE_CONNECTING:
+        if self._may_open():
             self._answer = None
             super().succeedHandshake(result)
             if self._peer_has_ended:
                 # It can answer no ping.
                 self.dropConnection(abort=False)
+
+    def _accept(self, opening: Opening, connection_id: str | None) -> None:
+        """Do what `succeedHandshake` does."""
+        if self._may_open():
+            spoken = self.dialect.subprotocols
+            chosen = next((name for name in opening.subprotocols if name in spoken), None)
+            complete_handshake(self, opening, chosen, connection_id, self._compression)
+            if self._peer_has_ended:
+                # It can answer no ping.
+                self.dropConnection(abort=False)
+
+    def _may_open(self) -> bool:
+        if self.factory.connections.is_draining:
+            # It waited for its answer while the drain began, and has not been closed by that.
+            self.reject(DRAINING)
+            return False
+        is_waiting: bool = self.state == self.STATE_CONNECTING
+        return is_waiting
+
+    def _start_handshake_timer(self) -> None:
+        self.openHandshakeTimeoutCall = self.factory.timers.call_later(
+            self.openHandshakeTimeout, self.onOpenHandshakeTimeout
+        )
 
     def failHandshake(self, _reason: str, code: int = 400, _headers: object = None) -> None:
         # Autobahn answers a version it does not speak with 400; RFC 6455 section 4.4 wants 426 and the version.
@@ -468,7 +517,10 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.factory.admission.release(self._address)
         self.factory.rate_limits.remove(self)
         try:
-            super().connectionLost(reason)
+            if self.factory.shares_attributes and type(reason.value) in _ORDINARY_ENDS:
+                end_connection(self)
+            else:
+                super().connectionLost(reason)
         finally:
             for pending in (self._closing, self.closeHandshakeTimeoutCall):
                 if pending is not None:
@@ -499,6 +551,10 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def _forget_handshake(self) -> None:
         """Let go of what the opening handshake left, and take a dictionary that fits what remains."""
+        if HANDSHAKE_ATTRIBUTES.issuperset(self.__dict__):
+            # Of most.
+            del self.__dict__
+            return
         of_class = type(self)
         kept = {
             name: value

@@ -1,0 +1,162 @@
+"""Tests of wsrelay.transports.listening.accepting: connections are as Twisted would have accepted them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from tests.support.edge import DEADLINE_SECONDS, REACTOR
+from wsrelay.transports.listening import accepting
+from wsrelay.transports.listening.accepting import AcceptedConnection, accept_cheaply
+from wsrelay.transports.listening.socket_options import peer_host, tune_socket
+
+SEND_BUFFER_BYTES = 32768
+
+
+class _Accepted(Protocol):
+    """The accepting end of a connection."""
+
+    transport: Any
+
+    def __init__(self, factory: _Acceptor) -> None:
+        self._factory = factory
+        self.ended: Deferred[None] = Deferred()
+        self.ended.addTimeout(DEADLINE_SECONDS, REACTOR)
+
+    def connectionMade(self) -> None:
+        self._factory.accepted.append(self)
+        if len(self._factory.accepted) == self._factory.expected:
+            self._factory.all_accepted.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(None)
+
+
+class _Acceptor(Factory):
+    """Fires when all expected connections have been accepted."""
+
+    noisy = False
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.addresses: list[Any] = []
+        self.accepted: list[_Accepted] = []
+        self.all_accepted: Deferred[None] = Deferred()
+        self.all_accepted.addTimeout(DEADLINE_SECONDS, REACTOR)
+
+    def buildProtocol(self, address: Any) -> Protocol:
+        self.addresses.append(address)
+        return _Accepted(self)
+
+
+class AcceptingTests(TestCase):
+    """Listening ports of loopback."""
+
+    async def accept(self, endpoint: Any, count: int = 1, *, cheaply: bool = True) -> _Acceptor:
+        """Return a factory whose port has accepted so many connections."""
+        factory = _Acceptor(count)
+        port: Any = await endpoint.listen(factory)
+        self.addCleanup(port.stopListening)
+        if cheaply:
+            accept_cheaply(port, SEND_BUFFER_BYTES)
+        for _ in range(count):
+            client = socket.socket(port.socket.family)
+            self.addCleanup(client.close)
+            # The kernel completes it before the port accepts.
+            client.connect(port.socket.getsockname())
+        await factory.all_accepted
+        for each in factory.accepted:
+            self.addCleanup(self._end, each)
+        return factory
+
+    async def _end(self, accepted: _Accepted) -> None:
+        accepted.transport.abortConnection()
+        await accepted.ended
+
+    def endpoints(self) -> list[Any]:
+        """Return endpoints of both address families, as far as there are any here."""
+        found: list[Any] = [TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")]
+        if socket.has_ipv6:
+            found.append(TCP6ServerEndpoint(REACTOR, 0, interface="::1"))
+        return found
+
+    async def test_connection_is_as_twisted_makes_it_but_for_its_texts(self) -> None:
+        for endpoint in self.endpoints():
+            ours = (await self.accept(endpoint)).accepted[0].transport
+            theirs = (await self.accept(endpoint, cheaply=False)).accepted[0].transport
+            self.assertIsInstance(ours, AcceptedConnection)
+            self.assertNotIsInstance(theirs, AcceptedConnection)
+            texts = {"logstr", "repstr"}
+            self.assertEqual(set(vars(ours)), set(vars(theirs)) - texts)
+            own = texts | {"client", "fileno", "protocol", "server", "socket"}
+            for name in set(vars(theirs)) - own:
+                self.assertEqual(getattr(ours, name), getattr(theirs, name), name)
+            self.assertEqual(len(ours.client), len(theirs.client))
+            self.assertEqual(type(ours.getPeer()), type(theirs.getPeer()))
+            self.assertEqual(ours.getPeer().host, theirs.getPeer().host)
+            self.assertEqual(peer_host(ours), theirs.getPeer().host)
+            self.assertEqual(repr(ours), f"<_Accepted #0 on {ours.server._realPortNumber}>")
+            self.assertEqual(ours.logPrefix(), accepting.LOG_PREFIX)
+            for handle, other in ((ours.socket, theirs.socket),):
+                self.assertEqual((handle.family, handle.type, handle.proto), (other.family, other.type, other.proto))
+                self.assertEqual((handle.gettimeout(), handle.get_inheritable()), (0.0, False))
+                self.assertEqual(other.gettimeout(), 0.0)
+
+    async def test_connections_inherit_the_options_that_they_would_be_given(self) -> None:
+        for endpoint in self.endpoints():
+            ours = (await self.accept(endpoint)).accepted[0].transport
+            theirs = (await self.accept(endpoint, cheaply=False)).accepted[0].transport
+            tune_socket(theirs, SEND_BUFFER_BYTES)
+            for level, option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_SNDBUF)):
+                found = ours.socket.getsockopt(level, option)
+                self.assertEqual(found, theirs.socket.getsockopt(level, option))
+                self.assertGreater(found, 0)
+
+    async def test_many_connections_are_accepted_a_bounded_number_at_a_time(self) -> None:
+        self.patch(accepting, "MAX_ACCEPTS", 3)
+        factory = await self.accept(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"), 10)
+        self.assertEqual([each.transport.sessionno for each in factory.accepted], list(range(10)))
+        ports = {each.transport.client[1] for each in factory.accepted}
+        self.assertEqual({each.port for each in factory.addresses}, ports)
+
+    async def test_failure_to_accept_is_left_to_twisted(self) -> None:
+        factory = _Acceptor(1)
+        factory.all_accepted.callback(None)
+        port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        accept_cheaply(port, 0)
+        asked: list[Any] = []
+        self.patch(tcp.Port, "doRead", asked.append)
+
+        class Failing:
+            def _accept(self) -> None:
+                raise OSError(errno.EMFILE, "too many open files")
+
+        ordinary, port.socket = port.socket, Failing()
+        port.doRead()
+        port.socket = ordinary
+        self.assertEqual((asked, factory.accepted), ([port], []))
+
+    async def test_unix_socket_is_accepted_by_twisted(self) -> None:
+        factory = await self.accept(UNIXServerEndpoint(REACTOR, self.mktemp()))
+        self.assertNotIsInstance(factory.accepted[0].transport, AcceptedConnection)
+        self.assertEqual(peer_host(factory.accepted[0].transport), "unix")
+
+    async def test_twisted_accepts_where_its_connections_have_other_attributes(self) -> None:
+        ordinary: Any = tcp.Server.__init__
+
+        def grown(connection: Any, *arguments: Any) -> None:
+            ordinary(connection, *arguments)
+            connection.novelty = None
+
+        self.patch(tcp.Server, "__init__", grown)
+        factory = await self.accept(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
+        self.assertNotIsInstance(factory.accepted[0].transport, AcceptedConnection)

@@ -1,0 +1,175 @@
+"""Accepting TCP connections, with the least work for each.
+
+Twisted's `Port.doRead` makes three address objects, two texts for logs that nobody prints, and looks up the socket's
+constants anew for each connection; and options that each connection needs would be two system calls more. Here the
+loop is written out, and the options are set once: on Linux a connection inherits them from the socket that listens.
+
+This depends on what `tcp.Port.doRead` does with a connection and on what `tcp.Server` sets, and takes its place only
+where a connection has exactly the attributes that are known here. tests/transports/listening/test_accepting.py compares
+both. Elsewhere Twisted accepts, and `tune_socket` sets the options.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from functools import partial
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.address import IPv6Address
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wsrelay.transports.listening.eager_tcp import EagerServer
+
+__all__ = ["AcceptedConnection", "accept_cheaply"]
+
+MAX_ACCEPTS = 32
+"""Connections that are accepted in one turn of the reactor: with their handshakes it takes three milliseconds."""
+
+LOG_PREFIX = "connection"
+"""Stands before what Twisted logs about a connection, which names the protocol and the peer in that place."""
+
+_KNOWN_ATTRIBUTES = frozenset(
+    (
+        "_tempDataBuffer",
+        "_tempDataLen",
+        "client",
+        "connected",
+        "fileno",
+        "hostname",
+        "logstr",
+        "protocol",
+        "reactor",
+        "repstr",
+        "server",
+        "sessionno",
+        "socket",
+    )
+)
+"""The attributes that Twisted gives an accepted connection."""
+
+
+_log = Logger()
+
+
+class AcceptedConnection(EagerServer):
+    """An accepted connection whose socket has its options already.
+
+    Args:
+        handle: Its socket, non-blocking.
+        protocol: What it talks to.
+        client: The peer's address.
+        server: The port that accepted it.
+        sessionno: Its number among those of the port.
+        reactor: The reactor.
+    """
+
+    is_tuned = True
+    logstr = LOG_PREFIX
+
+    def __init__(
+        self, handle: socket.socket, protocol: Any, client: tuple[Any, ...], server: Any, sessionno: int, reactor: Any
+    ) -> None:
+        # Instead of Twisted's, which formats two texts.
+        self.reactor = reactor
+        self._tempDataBuffer = []
+        self._tempDataLen = 0
+        self.socket = handle
+        self.fileno = handle.fileno
+        self.protocol = protocol
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.server = server
+        self.client = client
+        self.sessionno = sessionno
+        self.hostname = client[0]
+        reactor.addReader(self)
+        self.connected = 1
+
+    def __repr__(self) -> str:
+        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server._realPortNumber}>"  # noqa: SLF001
+
+
+def accept_cheaply(port: Any, send_buffer_bytes: int) -> None:
+    """Make a listening port accept connections in the cheap way from now on, if it can be done.
+
+    Args:
+        port: The listening port (`IListeningPort`).
+        send_buffer_bytes: SO_SNDBUF, as for `tune_socket`.
+    """
+    # Not a port of Unix sockets, which is made of Twisted's TCP port.
+    is_tcp = isinstance(port, tcp.Port) and port.transport in (tcp.Server, EagerServer)
+    if not (is_tcp and sys.platform == "linux" and _attributes() == _KNOWN_ATTRIBUTES):
+        return
+    port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if send_buffer_bytes:
+        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    port.transport = AcceptedConnection
+    port.doRead = partial(_accept_some, port, int(port.socket.family))
+
+
+def _accept_some(port: Any, family: int) -> None:
+    """Accept the connections that wait. Does what `tcp.Port.doRead` does.
+
+    Args:
+        port: The port.
+        family: The address family of its socket.
+    """
+    listener, make_protocol, reactor = port.socket, port.factory.buildProtocol, port.reactor
+    build_address = port._buildAddr  # noqa: SLF001 -- as Twisted's own does
+    for _ in range(MAX_ACCEPTS):
+        try:
+            descriptor, address = listener._accept()  # noqa: SLF001 -- without three look-ups of constants
+        except BlockingIOError:
+            return
+        except OSError:
+            # Twisted's own meets it again, and knows what to do where no descriptor is left.
+            tcp.Port.doRead(port)
+            return
+        handle = socket.socket(family, socket.SOCK_STREAM, 0, fileno=descriptor)
+        handle.setblocking(False)
+        if len(address) == 4:
+            # With the scope of a link-local address.
+            numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+            address = (socket.getnameinfo(address, numeric)[0], *address[1:])
+        protocol = make_protocol(build_address(address))
+        if protocol is None:
+            handle.close()
+            continue
+        number, port.sessionno = port.sessionno, port.sessionno + 1
+        connection = AcceptedConnection(handle, protocol, address, port, number, reactor)
+        protocol.makeConnection(connection)
+        if not connection.connected:
+            continue
+        try:
+            # In a crowd most requests are there by now: without a round through epoll and the reactor's dispatch, which
+            # take longer than to find that nothing is there. What ends is seen there, too.
+            connection.doRead()
+        except Exception:  # noqa: BLE001 -- as the reactor does: it must cost no other connection
+            failure = Failure()
+            _log.failure("a connection failed; closing it", failure)
+            connection.connectionLost(failure)
+
+
+class _NoSocket:
+    """Stands in for a socket and for a reactor."""
+
+    def setblocking(self, _is_blocking: object) -> None:
+        """Do nothing."""
+
+    def fileno(self) -> int:
+        """Return the number of no descriptor."""
+        return -1
+
+    def addReader(self, _reader: object) -> None:  # noqa: N802 -- Twisted's name
+        """Do nothing."""
+
+
+def _attributes() -> set[str]:
+    """Return the attributes that this version of Twisted gives an accepted connection."""
+    nothing: Any = _NoSocket()
+    port: Any = tcp.Port(0, None)  # type: ignore[arg-type]  # it never listens
+    return set(vars(tcp.Server(nothing, Protocol(), ("", 0), port, 0, nothing)))
