@@ -461,5 +461,5 @@ class RealSocketTests(RealEdgeCase):
         self.assertEqual(await stream.until(b"}\n"), b'{"id":2,"subscribe":{}}\n')
         await sender.ended
         self.assertTrue(sender.data.startswith(b"HTTP/1.1 204 "))
-        relay.node.publish("a", b"1")
+        relay.broker.publish("a", b"1")
         self.assertEqual(await stream.until(b"}\n"), b'{"push":{"channel":"a","pub":{"data":1}}}\n')

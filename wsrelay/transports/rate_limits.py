@@ -52,6 +52,16 @@ class RateLimits:
             self._start_sweep()
         return found[0].take(frames, now) and found[1].take(size, now)
 
+    def credit(self, client: Hashable) -> None:
+        """Permit a client what it could not send while it was not read.
+
+        Args:
+            client: The client.
+        """
+        now = self._timers.seconds()
+        for bucket in self._buckets.get(client, ()):
+            bucket.credit(now)
+
     def remove(self, client: Hashable) -> None:
         """Remove a client whose connection is lost. One that is unknown is no error."""
         self._buckets.pop(client, None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["MESSAGE_BURST_SECONDS", "TokenBucket"]
+__all__ = ["CREDIT_SECONDS", "MESSAGE_BURST_SECONDS", "TokenBucket"]
+
+CREDIT_SECONDS = 60.0
+"""How long a bucket that holds more than its capacity must be left alone to have no more in it than a new one."""
 
 MESSAGE_BURST_SECONDS = 3.0
 """How many seconds' worth of frames and bytes a client may send at once."""
@@ -30,14 +33,22 @@ class TokenBucket:
         Returns:
             True, or False if there are not so many: then none are taken.
         """
-        # Never backwards, whatever the clock does.
-        self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._since) * self._rate)
+        if self._tokens < self._capacity:
+            # Never backwards, whatever the clock does.
+            self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._since) * self._rate)
         self._since = now
         if units > self._tokens:
             return False
         self._tokens -= units
         return True
 
+    def credit(self, now: float) -> None:
+        """Permit what the rate did since units were last taken, beyond the capacity: its owner was kept from it."""
+        self._tokens += max(0.0, now - self._since) * self._rate
+        self._since = now
+
     def is_full(self, now: float) -> bool:
-        """Return whether the bucket is full: then it has no more state than a new one."""
+        """Return whether the bucket is full, and no more than that: then it has no more state than a new one."""
+        if self._tokens > self._capacity:
+            return now - self._since >= CREDIT_SECONDS
         return self._tokens + (now - self._since) * self._rate >= self._capacity

@@ -27,6 +27,7 @@ from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.paused_connections import PausedConnections
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import shared_attributes
@@ -80,8 +81,8 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         self.rejections = rejections
         self.admission = admission
         self.http_connections = http_connections
-        self.connections = ConnectionRegistry()
         self.rate_limits = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, timers)
+        self.connections = ConnectionRegistry(PausedConnections(counters, self.rate_limits, timers.seconds))
         self._make_client = make_client
         self._rng = rng
         self._encodings = Encodings()
