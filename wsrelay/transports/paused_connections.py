@@ -32,11 +32,16 @@ class PausedConnections:
     def add(self, connection: object) -> None:
         """Take that a connection is paused, which is none of these."""
         self._counters.reading_pauses += 1
+        self._rate_limits.hold(connection)
         self._since[connection] = self._seconds()
 
+    def resumed(self, connection: object) -> None:
+        """Take that a connection is read again, which is one of these."""
+        self._rate_limits.release(connection)
+        self.remove(connection)
+
     def remove(self, connection: object) -> None:
-        """Take that a connection is read again, or lost. One that is none of these is ignored."""
+        """Take that a connection ends. One that is none of these is ignored."""
         since = self._since.pop(connection, None)
         if since is not None:
             self._counters.reading_paused_seconds += self._seconds() - since
-            self._rate_limits.credit(connection)

@@ -27,6 +27,8 @@ class RateLimits:
         self._bytes_per_second = bytes_per_second
         self._timers = timers
         self._buckets: dict[Hashable, tuple[TokenBucket, TokenBucket]] = {}
+        # The clients that are not read.
+        self._held: set[Hashable] = set()
         self._sweep: WheelTimer | None = None
 
     @property
@@ -43,21 +45,18 @@ class RateLimits:
             size: The number of bytes.
         """
         now = self._timers.seconds()
-        found = self._buckets.get(client)
-        if found is None:
-            found = self._buckets[client] = (
-                TokenBucket(self._frames_per_second, MESSAGE_BURST_SECONDS, now),
-                TokenBucket(self._bytes_per_second, MESSAGE_BURST_SECONDS, now),
-            )
-            self._start_sweep()
+        found = self._buckets.get(client) or self._start(client)
         return found[0].take(frames, now) and found[1].take(size, now)
 
-    def credit(self, client: Hashable) -> None:
-        """Permit a client what it could not send while it was not read.
+    def hold(self, client: Hashable) -> None:
+        """Take that a client is not read any more: the time until `release` is not lost to it."""
+        self._held.add(client)
+        if client not in self._buckets:
+            self._start(client)
 
-        Args:
-            client: The client.
-        """
+    def release(self, client: Hashable) -> None:
+        """Permit a client what it could not send since `hold`."""
+        self._held.discard(client)
         now = self._timers.seconds()
         for bucket in self._buckets.get(client, ()):
             bucket.credit(now)
@@ -65,9 +64,19 @@ class RateLimits:
     def remove(self, client: Hashable) -> None:
         """Remove a client whose connection is lost. One that is unknown is no error."""
         self._buckets.pop(client, None)
+        self._held.discard(client)
         if not self._buckets and self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+    def _start(self, client: Hashable) -> tuple[TokenBucket, TokenBucket]:
+        now = self._timers.seconds()
+        buckets = self._buckets[client] = (
+            TokenBucket(self._frames_per_second, MESSAGE_BURST_SECONDS, now),
+            TokenBucket(self._bytes_per_second, MESSAGE_BURST_SECONDS, now),
+        )
+        self._start_sweep()
+        return buckets
 
     def _start_sweep(self) -> None:
         if self._sweep is None:
@@ -76,7 +85,11 @@ class RateLimits:
     def _remove_idle_buckets(self) -> None:
         self._sweep = None
         now = self._timers.seconds()
-        idle = [client for client, buckets in self._buckets.items() if all(bucket.is_full(now) for bucket in buckets)]
+        idle = [
+            client
+            for client, buckets in self._buckets.items()
+            if client not in self._held and all(bucket.is_full(now) for bucket in buckets)
+        ]
         for client in idle:
             del self._buckets[client]
         if self._buckets:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.flow.token_bucket import TokenBucket
+from wsrelay.core.flow.token_bucket import CREDIT_SECONDS, TokenBucket
 
 
 class TokenBucketTests(SynchronousTestCase):
@@ -34,6 +34,21 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertTrue(bucket.is_full(0.0))
         bucket.take(5, 0.0)
         self.assertEqual([bucket.is_full(0.4), bucket.is_full(0.5)], [False, True])
+
+    def test_credit_permits_what_the_rate_did_since_then_beyond_the_capacity(self) -> None:
+        bucket = TokenBucket(10, 1, now=0.0)
+        bucket.take(10, 0.0)
+        bucket.credit(5.0)
+        self.assertEqual([bucket.take(49, 5.0), bucket.take(2, 5.0), bucket.take(1, 5.0)], [True, False, True])
+        bucket.credit(0.0)
+        self.assertFalse(bucket.take(1, 0.0))
+
+    def test_credit_does_not_grow_and_lapses_where_it_is_not_used(self) -> None:
+        bucket = TokenBucket(10, 1, now=0.0)
+        bucket.credit(5.0)
+        self.assertEqual([bucket.take(1, 6.0), bucket.take(60, 7.0), bucket.take(59, 7.0)], [True, False, True])
+        bucket.credit(100.0)
+        self.assertEqual([bucket.is_full(100.0 + after) for after in (0, CREDIT_SECONDS)], [False, True])
 
     @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 50)), max_size=50))
     def test_never_more_passes_than_the_burst_and_the_rate_times_the_time(

@@ -495,7 +495,7 @@ class WebSocketConnection(WebSocketServerProtocol):
             return
         self._pauses &= ~reason
         if not self._pauses:
-            self.factory.connections.paused.remove(self)
+            self.factory.connections.paused.resumed(self)
             # What was read comes first, and may bring the next pause.
             self.consumeData()
             if not self._pauses:
