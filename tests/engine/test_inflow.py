@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, eventAsText
@@ -31,8 +32,9 @@ class InflowTests(SynchronousTestCase):
     """The line."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.inflow = Inflow(self.clock.callLater, self.clock.seconds)
+        clock: Any = Clock()
+        self.clock = clock
+        self.inflow = Inflow(self.clock)
         self.served: list[str] = []
 
     def press(self, pressure: Pressure = BROKER) -> None:
@@ -172,6 +174,13 @@ class InflowTests(SynchronousTestCase):
         turn.addErrback(lambda _failure: None)
         turn.cancel()
         self.assertEqual(len(self.inflow), 0)
+
+    def test_stopped_inflow_has_no_timer(self) -> None:
+        self.press()
+        self.wait("a")
+        self.inflow.stop()
+        self.inflow.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_log_has_a_line_when_pressure_begins_and_one_when_it_is_over(self) -> None:
         with capturedLogs() as events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,9 +29,10 @@ class QueueCase(SynchronousTestCase):
         """Make one."""
         self.published: list[PublishMessage] = []
         self.rejected: list[tuple[PublishMessage, Failure]] = []
-        self.clock = Clock()
+        clock: Any = Clock()
+        self.clock = clock
         self.connection = RecordingConnection()
-        self.inflow = Inflow(self.clock.callLater, self.clock.seconds)
+        self.inflow = Inflow(self.clock)
         self.questions: list[tuple[PublishMessage, Deferred[None]]] = []
         self.asks = True
         self.queue = self.make_queue(self.published.append)

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from wsrelay.engine.rate_limited_log import RateLimitedLog
@@ -43,8 +44,7 @@ class Inflow:
     """Decides when messages may be published.
 
     Args:
-        call_later: The reactor's.
-        seconds: A monotonic clock.
+        clock: Time.
 
     Attributes:
         is_closed: Whether a message has to wait: there is pressure, or others wait already.
@@ -52,16 +52,16 @@ class Inflow:
 
     log = Logger()
 
-    def __init__(self, call_later: Callable[[float, Callable[[], None]], object], seconds: Callable[[], float]) -> None:
-        self._call_later = call_later
-        self._seconds = seconds
-        self._log = RateLimitedLog(self.log, seconds)
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._log = RateLimitedLog(self.log, clock.seconds)
         self._pressure: set[Pressure] = set()
         self._line: OrderedDict[Waiting, None] = OrderedDict()
         self._turn_is_due = False
         # When the first of those began to wait that the log was told of. If None, all is calm.
         self._since: float | None = None
         self._has_waited = False
+        self._timer: IDelayedCall | None = None
         self.is_closed = False
 
     def __len__(self) -> int:
@@ -82,23 +82,29 @@ class Inflow:
         elif not self._turn_is_due:
             # Not now: what is at work may bring more room or none.
             self._turn_is_due = True
-            self._call_later(0, self._serve)
+            self._clock.callLater(0, self._serve)
 
     def wait(self, waiting: Waiting) -> None:
         """Add to the end of the line. Where it stands already it keeps its place. Only while the inflow is closed."""
         self._line.setdefault(waiting)
         self._has_waited = True
         if self._since is None:
-            self._since = self._seconds()
+            self._since = self._clock.seconds()
             reasons = " and ".join(sorted(each.value for each in self._pressure))
             self._log.write("begin", f"clients that publish are read more slowly: {reasons}")
-            self._call_later(CALM_SECONDS, self._look_for_calm)
+            self._watch()
 
     def forget(self, waiting: Waiting) -> None:
         """Remove from the line. What does not wait is ignored."""
         self._line.pop(waiting, None)
         if not (self._line or self._pressure):
             self.is_closed = False
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def opened(self) -> Deferred[None]:
         """Wait in the line.
@@ -126,12 +132,16 @@ class Inflow:
                 self.log.failure("a client that waited to publish could not go on")
         self.is_closed = bool(line or pressure)
 
+    def _watch(self) -> None:
+        self._timer = self._clock.callLater(CALM_SECONDS, self._look_for_calm)
+
     def _look_for_calm(self) -> None:
+        self._timer = None
         if self._has_waited or self._line:
             self._has_waited = False
-            self._call_later(CALM_SECONDS, self._look_for_calm)
+            self._watch()
         elif self._since is not None:
-            seconds, self._since = self._seconds() - self._since, None
+            seconds, self._since = self._clock.seconds() - self._since, None
             self._log.write("end", f"clients that publish are read at full speed again, after {seconds:.0f} s")
 
 

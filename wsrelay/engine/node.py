@@ -100,7 +100,7 @@ class Node:
         self.rejections = rejections
         self.now = now
         self.timers = TimerWheel(clock)
-        self.inflow = Inflow(clock.callLater, clock.seconds)
+        self.inflow = Inflow(clock)
         self.registry = ClientRegistry()
         self.pending_credentials = PendingCredentials(max_pending_credentials)
         self._broker = broker
@@ -185,6 +185,7 @@ class Node:
         self._gaps.stop()
         self.survey.stop()
         self.timers.stop()
+        self.inflow.stop()
         self.subscriptions.stop()
         if self._readers is not None:
             self._readers.stop()
