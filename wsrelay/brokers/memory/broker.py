@@ -16,7 +16,7 @@ from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
 
-__all__ = ["MemoryBroker"]
+__all__ = ["HIGH_PENDING", "HIGH_PENDING_BYTES", "MemoryBroker"]
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Beyond this, further messages of one turn of the reactor are rejected."""
