@@ -75,6 +75,20 @@ class PressureTests(PausingCase):
         client.wire.send(texts(b"5"))
         self.assert_published(broker, [b"1", b"2", b"3", b"4", b"5"])
 
+    def test_transport_is_read_until_something_comes_in_the_pause(self) -> None:
+        """Most pauses are over before that."""
+        relay, broker = self.start()
+        client = self.connect(relay)
+        self.press(relay)
+        client.wire.send(texts(b"1"))
+        self.assertTrue(self.is_read(client))
+        client.wire.send(texts(b"2")[:1])
+        self.assertFalse(self.is_read(client))
+        self.relieve(relay)
+        self.assertTrue(self.is_read(client))
+        client.wire.send(texts(b"2")[1:])
+        self.assert_published(broker, [b"1", b"2"])
+
     def test_rest_of_a_read_is_left_alone_when_pressure_comes_in_its_midst(self) -> None:
         relay, broker = self.start()
         client = self.connect(relay)
@@ -90,8 +104,7 @@ class PressureTests(PausingCase):
         client.wire.send(texts(*messages))
         for count in (2, 4, 6, 7):
             self.assert_published(broker, messages[:count])
-            self.assertEqual(self.is_read(client), count == 7)
-            # The one that waited with its client is all that has been looked at.
+            self.assertEqual(self.is_read(client), count >= 6)
             self.relieve(relay)
 
     def test_frame_of_which_a_part_has_come_is_completed_afterwards(self) -> None:
@@ -118,7 +131,7 @@ class PressureTests(PausingCase):
         relay, _ = self.start()
         publisher, listener = self.connect(relay), self.connect(relay)
         self.press(relay)
-        publisher.wire.send(texts(b"1"))
+        publisher.wire.send(texts(b"1", b"2"))
         relay.node.publications_received([Publication("room", b"news")])
         for client in (publisher, listener):
             self.assertEqual(client.messages(), [b"news"])
@@ -139,7 +152,7 @@ class PressureTests(PausingCase):
         relay, _ = self.start()
         client = self.connect(relay)
         self.press(relay)
-        client.wire.send(texts(b"1"))
+        client.wire.send(texts(b"1", b"2"))
         relay.pass_time(2)
         self.assertEqual(len(relay.connections.paused), 1)
         self.relieve(relay)
@@ -168,7 +181,7 @@ class PingTests(PausingCase):
         relay, _ = self.start(ping_interval_seconds=5, ping_timeout_seconds=2)
         client = self.connect(relay)
         self.press(relay)
-        client.wire.send(texts(b"1"))
+        client.wire.send(texts(b"1", b"2"))
         relay.pass_time(30)
         client.read()
         client.flush()
@@ -181,7 +194,7 @@ class PingTests(PausingCase):
         relay, _ = self.start(ping_interval_seconds=5, ping_timeout_seconds=2)
         client = self.connect(relay)
         self.press(relay)
-        client.wire.send(texts(b"1"))
+        client.wire.send(texts(b"1", b"2"))
         relay.pass_time(10)
         self.relieve(relay)
         relay.pass_time(12)
@@ -292,14 +305,11 @@ class OutboxTests(PausingCase):
             client.wire.send(texts(rest.pop(0)))
             relay.turn()
         self.assertGreater(len(rest), 15)
-        while len(received) < len(messages):
-            if got := client.messages():
-                received += got
-            elif not rest or not self.is_read(client):
-                break
-            while rest and self.is_read(client):
+        for _ in range(100):
+            received += client.messages()
+            if rest and self.is_read(client):
                 client.wire.send(texts(rest.pop(0)))
-                relay.turn()
+            relay.turn()
         self.assertEqual((received == messages, client.close_received), (True, None))
 
     def test_client_that_never_reads_is_closed_as_slow(self) -> None:

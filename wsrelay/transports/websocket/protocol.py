@@ -69,7 +69,10 @@ MAX_IDLE_VALIDATORS = 64
 
 _BY_CLIENT = 1
 _BY_OUTBOX = 2
-"""The reasons for which a connection is not read: its client's session cannot take more, or its outbox is too full."""
+"""The reasons for a pause: the client's session cannot take more now, or its outbox is too full."""
+
+_STOPPED = 4
+"""In a pause, whether the transport is not read, either."""
 
 _DIALECT_PING = b"dialect"
 """Stands for the payload of a ping that is the dialect's own: any message of the client answers it."""
@@ -260,8 +263,9 @@ class WebSocketConnection(WebSocketServerProtocol):
             self._closing.discard(len(data))
         elif self.state != self.STATE_CLOSED and self._within_rate(0, len(data)):
             # Not Autobahn's `dataReceived`: the arguments of its debug line cost 1.6 us for each read (measured).
-            # While reading is paused no more comes than TLS had decrypted, and it waits with the rest.
             self._dataReceived(data)
+            if self._pauses:
+                self._stop_reading()
 
     def consumeData(self) -> None:  # noqa: N802 -- Autobahn's name
         if self.state == self.STATE_OPEN or self.state == self.STATE_CLOSING:
@@ -481,32 +485,48 @@ class WebSocketConnection(WebSocketServerProtocol):
                 self._client.connection_lost(self.remoteCloseCode)
 
     def _pause(self, reason: int) -> None:
-        """Read no further, and leave what was read and not yet looked at, until all reasons are gone."""
-        if self.state != self.STATE_OPEN:
-            return
-        if not self._pauses:
+        """Leave what was read and not yet looked at, and read no further, until all reasons are gone."""
+        if self.state == self.STATE_OPEN:
+            self._pauses |= reason
+
+    def _stop_reading(self) -> None:
+        """Read no further in a pause.
+
+        Not before something has come in it, or is left: most pauses are over in a turn of the reactor, in which most
+        clients send nothing, and two system calls are saved. More may come all the same, if TLS has decrypted it.
+        """
+        if not self._pauses & _STOPPED and self.data:
+            self._pauses |= _STOPPED
             self._was_paused = True
             self.factory.connections.paused.add(self)
             self.transport.pauseProducing()
-        self._pauses |= reason
 
     def _resume(self, reason: int) -> None:
         if not self._pauses & reason:
             return
+        was_stopped = self._pauses & _STOPPED
         self._pauses &= ~reason
-        if not self._pauses:
+        if self._pauses & ~_STOPPED:
+            return
+        self._pauses = 0
+        if was_stopped:
             self.factory.connections.paused.resumed(self)
-            # What was read comes first, and may bring the next pause.
-            self.consumeData()
-            if not self._pauses:
-                self.transport.resumeProducing()
+        # What was read comes first, and may bring the next pause.
+        self.consumeData()
+        if self._pauses:
+            self._stop_reading()
+        if was_stopped and not self._pauses & _STOPPED:
+            self.transport.resumeProducing()
 
     def _lift_pause(self) -> None:
         """Read on for whatever reason reading is paused: the connection ends, for which the client has to be read."""
-        if self._pauses:
-            self._pauses = 0
+        if not self._pauses:
+            return
+        was_stopped, self._pauses = self._pauses & _STOPPED, 0
+        if was_stopped:
             self.factory.connections.paused.remove(self)
             self.transport.resumeProducing()
+        if self.data:
             # Not now, in the middle of something else. A close frame of the client may be in the buffer.
             self.factory.timers.call_later(0, self.consumeData)
 
