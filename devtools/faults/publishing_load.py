@@ -1,13 +1,15 @@
 """Clients that publish at a steady rate and check what comes back: many, in one process, on one processor.
 
 Each has a channel of its own, to which it is subscribed. A message is its number; one that the socket does not take
-waits in the client, as in a browser's `WebSocket.send`. As a program it prints the report as JSON.
+waits in the client, as in a browser's `WebSocket.send`. They send at their rate whatever comes back, unless a window is
+given. As a program it prints the report as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import select
 import socket
@@ -16,7 +18,7 @@ import sys
 import time
 from base64 import b64encode
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 __all__ = ["LoadReport", "run_load"]
 
@@ -24,7 +26,6 @@ _MASK = bytes(4)
 """A mask of zeros is valid (RFC 6455 section 5.3), and costs this program nothing."""
 
 _HANDSHAKE_SECONDS = 30.0
-_CONNECTING_AT_ONCE = 64
 _BUFFER_BYTES = 262144
 
 
@@ -37,7 +38,7 @@ class LoadReport:
         sent: The number of messages whose bytes the socket took in whole.
         received: The number of messages that came back.
         disordered: Messages that came back out of order, or with one missing before them.
-        closed: How connections ended while messages were sent, and how often: a close code, or "reset".
+        closed: How connections ended, and how often: a close code, or "reset".
         per_second: How many came back in each second, while messages were sent.
         drained_after: How long it took after the last message was due until all had come back, in seconds.
         missing: The number of messages that were sent and did not come back.
@@ -47,7 +48,7 @@ class LoadReport:
     sent: int = 0
     received: int = 0
     disordered: int = 0
-    closed: Counter[str] = field(default_factory=Counter)
+    closed: dict[str, int] = field(default_factory=dict)
     per_second: list[int] = field(default_factory=list)
     drained_after: float = 0.0
     missing: int = 0
@@ -99,12 +100,14 @@ def _connect(port: int, channel: str) -> tuple[socket.socket, bytes]:
 
 
 class _Load:
-    def __init__(self, port: int, clients: int, rate: float, padding: int) -> None:
+    def __init__(self, port: int, clients: int, rate: float, padding: int, window: float, prefix: str) -> None:
         self.report = LoadReport(clients=clients)
         self._interval = 1 / rate
         self._poll = select.epoll()
         self._clients: dict[int, _Client] = {}
-        opened = [_connect(port, f"s{number}") for number in range(clients)]
+        self._window = window
+        self._closed: Counter[str] = Counter()
+        opened = [_connect(port, f"{prefix}{number}") for number in range(clients)]
         self.began = time.monotonic()
         for number, (connection, rest) in enumerate(opened):
             # Spread evenly, as those of independent clients are.
@@ -134,6 +137,7 @@ class _Load:
         self.report.drained_after = round(time.monotonic() - end, 2)
         self.report.sent = sum(client.next for client in self._clients.values())
         self.report.missing = sum(client.next - client.expected for client in self._clients.values())
+        self.report.closed = dict(self._closed)
 
     def close(self) -> None:
         """Close all connections."""
@@ -147,8 +151,9 @@ class _Load:
                 continue
             frames = [client.outgoing]
             while client.due <= now:
-                frames.append(client.frame())
                 client.due += interval
+                if client.next - client.expected < self._window:
+                    frames.append(client.frame())
             client.outgoing = b"".join(frames)
             self._flush(client)
 
@@ -208,27 +213,37 @@ class _Load:
     def _ended(self, client: _Client, how: str) -> None:
         if client.is_open:
             client.is_open = False
-            self.report.closed[how] += 1
+            self._closed[how] += 1
             self._poll.unregister(client.socket)
 
 
 def run_load(
-    port: int, clients: int, rate: float, seconds: float, padding: int = 0, drain_seconds: float = 60.0
+    port: int,
+    clients: int,
+    rate: float,
+    seconds: float,
+    *,
+    padding: int = 0,
+    window: float = math.inf,
+    prefix: str = "s",
+    drain_seconds: float = 60.0,
 ) -> LoadReport:
     """Connect clients, have them publish, and report what came back.
 
     Args:
         port: The relay's port.
-        clients: The number of clients. The channel of each is called ``s`` and its number.
+        clients: The number of clients.
         rate: The messages of each in a second.
         seconds: How long messages are sent.
         padding: The number of bytes added to each message.
+        window: A client of which so many messages have not come back leaves out those that are due.
+        prefix: The beginning of the name of each channel; its number follows.
         drain_seconds: How long may be waited for the last messages.
 
     Raises:
         ConnectionError: A client was not let in.
     """
-    load = _Load(port, clients, rate, padding)
+    load = _Load(port, clients, rate, padding, window, prefix)
     try:
         load.run(seconds, drain_seconds)
     finally:
@@ -243,9 +258,19 @@ def _main() -> None:
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--padding", type=int, default=0)
+    parser.add_argument("--window", type=float, default=math.inf)
+    parser.add_argument("--prefix", default="s")
     arguments = parser.parse_args()
-    report = run_load(arguments.port, arguments.clients, arguments.rate, arguments.seconds, arguments.padding)
-    json.dump({name: getattr(report, name) for name in report.__slots__}, sys.stdout)
+    report = run_load(
+        arguments.port,
+        arguments.clients,
+        arguments.rate,
+        arguments.seconds,
+        padding=arguments.padding,
+        window=arguments.window,
+        prefix=arguments.prefix,
+    )
+    json.dump(asdict(report), sys.stdout)
     sys.stdout.write("\n")
 
 
