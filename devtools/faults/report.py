@@ -10,7 +10,7 @@ from devtools.faults.environment import STREAM_CLIENTS, WANDERING_CLIENTS, WIDE_
 from devtools.faults.fault import TABLE
 from devtools.faults.history_report import history_table, machine, promise, today
 from devtools.faults.result import FaultResult
-from devtools.faults.scenarios import clients, host, link, redis, relay
+from devtools.faults.scenarios import clients, host, link, overload, redis, relay
 from devtools.harness.reporting import markdown_table, save_json, text_table
 
 __all__ = ["explain_failure", "page", "save", "table"]
@@ -66,6 +66,7 @@ _GROUPS = {
     "Host": host,
     "Relay": relay,
     "Hostile clients": clients,
+    "Overload": overload,
 }
 """The groups of faults without history."""
 
