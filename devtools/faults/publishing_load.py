@@ -31,7 +31,7 @@ _BUFFER_BYTES = 262144
 
 @dataclass(slots=True)
 class LoadReport:
-    """What the clients saw.
+    """The outcome for all clients.
 
     Attributes:
         clients: How many connected.
