@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from devtools.harness.http import client_frame
-from tests.support.edge import EdgeCase
+from devtools.harness.http import client_frame, upgrade
+from tests.support.edge import EdgeCase, RealEdgeCase, TCPClient
 from tests.support.in_memory_relay import InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.messaging.publications import Publication
@@ -322,3 +322,57 @@ class OutboxTests(PausingCase):
         while client.read():
             pass
         self.assertEqual(client.close_received, (4008, "slow consumer, reconnect"))
+
+
+class RealSocketTests(RealEdgeCase):
+    """Sockets that are not read, with TLS and without."""
+
+    MESSAGES = 20_000
+    """More than one read brings, and than the kernel keeps."""
+
+    async def publish_much(self, relay: InMemoryRelay) -> tuple[list[bytes], TCPClient]:
+        """Connect a client that sends much while there is pressure; return what is published, and the client."""
+        published: list[bytes] = []
+
+        def post(_channel: str, data: bytes, done: Any) -> None:
+            published.append(data)
+            done(None)
+
+        self.patch(relay.broker, "post", post)
+        client = await self.connect()
+        client.write(upgrade("/ws/room"))
+        await client.until(b"\r\n\r\n")
+        relay.node.pressure_changed(is_high=True)
+        client.write(texts(*[b"%d" % number for number in range(self.MESSAGES)]))
+        while not len(relay.connections.paused):
+            await self.next_turn()
+        return published, client
+
+    async def test_everything_arrives_in_order_after_the_pause(self) -> None:
+        for tls in (False, True):
+            relay = await self.open(
+                tls=tls, publish=("room",), channels=("room",), max_frames_per_second=1e6, max_bytes_per_second=1e9
+            )
+            published, client = await self.publish_much(relay)
+            for _ in range(20):
+                await self.next_turn()
+            (connection,) = relay.open_websockets
+            # What was read: two reads, and what TLS had decrypted.
+            self.assertLess(len(connection.data), 3 * 65536)
+            self.assertEqual(published, [])
+            relay.node.pressure_changed(is_high=False)
+            while len(published) < self.MESSAGES:
+                await self.next_turn()
+            self.assertEqual(published, [b"%d" % number for number in range(self.MESSAGES)])
+            self.assertEqual(len(relay.connections.paused), 0)
+            await self._hang_up(client)
+
+    async def test_close_in_a_pause_reaches_the_client_and_its_end_is_seen(self) -> None:
+        for tls in (False, True):
+            relay = await self.open(tls=tls, publish=("room",), channels=("room",), close_timeout_seconds=5)
+            published, client = await self.publish_much(relay)
+            (connection,) = relay.open_websockets
+            connection.close(Disconnect.RESTART)
+            await client.ended
+            self.assertIn((1012).to_bytes(2) + b"service restart", client.data)
+            self.assertEqual((client.was_reset, published), (False, []))

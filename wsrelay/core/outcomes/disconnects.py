@@ -55,8 +55,8 @@ class Disconnect(Enum):
         1008,
         "rate limit exceeded",
         False,
-        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow. The time in which the relay "
-        "did not read it counts for it.",
+        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow. The time in which the "
+        "relay did not read it counts for it.",
     )
     TOO_BIG = (
         1009,
