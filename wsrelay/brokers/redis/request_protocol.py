@@ -4,8 +4,8 @@ txredisapi encodes commands and pairs them with replies. What is sent for every 
 is encoded without it and waits for its reply without a Deferred: by way of `command` a read of a stream costs twice as
 much in all (measured against version 1.6).
 
-A request that finds nothing in flight is written at once. The others of a turn of the reactor are collected, and written
-together by `flush`: the messages that a thousand clients send in one turn are a few system calls.
+A request that finds nothing in flight is written at once. The others of a turn of the reactor are collected, and
+written together by `flush`: the messages that a thousand clients send in one turn are a few system calls.
 """
 
 from __future__ import annotations
