@@ -86,6 +86,16 @@ class IBrokerSink(Interface):
     def control_received(payload: bytes) -> None:
         """Take a control message for this process; see `wsrelay.core.messaging.control`."""
 
+    def pressure_changed(*, is_high: bool) -> None:
+        """Take whether the broker has about as much to do as it should have at once.
+
+        While it has, what can wait is to wait, such as the messages of clients. The broker still takes what comes all
+        the same, up to a bound that is far away.
+
+        Args:
+            is_high: Whether it has. At first it has not; each call is a change.
+        """
+
 
 class IBroker(Interface):
     """Carries publications between processes.
@@ -140,6 +150,18 @@ class IBroker(Interface):
         Raises:
             BrokerUnavailable: (Failure of the Deferred, after a bounded time.) The message was not taken, or that
                 cannot be known.
+        """
+
+    def post(channel: str, data: bytes, done: Callable[[BrokerUnavailable | None], None]) -> None:
+        """Publish a message, as `publish` does, for whom the result says nothing but that it was taken.
+
+        There is no Deferred, because this is done for every message of a client: with one it costs twice as much.
+
+        Args:
+            channel: The channel's name.
+            data: The message.
+            done: Called once, within a bounded time and possibly before this returns: with None when the broker has
+                taken the message, else with the error that `publish` would fail with. It raises nothing.
         """
 
     def send_control(payload: bytes, node_id: str | None = None) -> Deferred[int]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devtools.faults import report, scenarios
-from devtools.faults.environment import CLIENTS, FaultError
+from devtools.faults.environment import CLIENTS, OVERLOAD_SECONDS, FaultError
 from devtools.faults.fault import TABLE
 from devtools.faults.history_report import replace_soak, soak_document, soak_section, soak_section_of, soak_table
 from devtools.faults.result import FaultResult
@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--concurrency", type=int, default=4, help="how many at the same time (4)")
     running.add_argument("--minutes", type=float, default=8.0, help="start none after this long (8)")
     running.add_argument("--seed", type=int, default=1, help="the seed of the clients' randomness (1)")
+    running.add_argument(
+        "--overload-seconds",
+        type=float,
+        default=OVERLOAD_SECONDS,
+        help=f"how long an overload lasts ({OVERLOAD_SECONDS:g})",
+    )
     soaking = commands.add_parser(
         "soak", help="restart relays and Redis at random, exit with 1 after a hole or a double"
     )
@@ -116,6 +122,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             minutes=options.minutes,
             on_result=_print_result,
             seed=options.seed,
+            overload_seconds=options.overload_seconds,
         )
     )
     failed = [result for result in results if result.problems]

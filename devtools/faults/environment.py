@@ -29,6 +29,7 @@ __all__ = [
     "CHANNELS",
     "CLIENTS",
     "HISTORY_CHANNELS",
+    "OVERLOAD_SECONDS",
     "STREAM_CLIENTS",
     "WANDERING_CLIENTS",
     "WIDE_STREAM_CLIENTS",
@@ -72,6 +73,9 @@ history_seconds = 3600
 
 WANDERING_CLIENTS = 6
 
+OVERLOAD_SECONDS = 5.0
+"""How long an overload lasts, unless the command line says otherwise."""
+
 UNREADY_SECONDS = 12.0
 """How soon `/readyz` must report that messages do not flow: 8 s by the relay's own deadlines, and a margin for the
 machine."""
@@ -91,9 +95,11 @@ class FaultEnvironment:
         fault: The fault.
         clients: The number of clients that only listen.
         seed: The seed of all randomness.
+        overload_seconds: How long an overload lasts.
 
     Attributes:
         fault: See above.
+        overload_seconds: See above.
         rng: Randomness for clients.
         redis: The Redis server.
         proxy: The proxy between the relays and Redis.
@@ -106,8 +112,11 @@ class FaultEnvironment:
         streams: The clients of event streams. None where there are no channels with history.
     """
 
-    def __init__(self, fault: Fault, clients: int = CLIENTS, seed: int = 1) -> None:
+    def __init__(
+        self, fault: Fault, clients: int = CLIENTS, seed: int = 1, overload_seconds: float = OVERLOAD_SECONDS
+    ) -> None:
         self.fault = fault
+        self.overload_seconds = overload_seconds
         self.rng = Random(seed)  # noqa: S311 -- no secret depends on it
         self.problems: list[str] = []
         self.before: list[tuple[int, int]] = []

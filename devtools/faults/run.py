@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from devtools.faults.audit import DeliveryReport, audit, check_announcement_delay
-from devtools.faults.environment import CLIENTS, HISTORY_CHANNELS, FaultEnvironment, FaultError
+from devtools.faults.environment import CLIENTS, HISTORY_CHANNELS, OVERLOAD_SECONDS, FaultEnvironment, FaultError
 from devtools.faults.fault import Fault, Gaps, Unready
 from devtools.faults.result import FaultResult, HistoryFigures
 from devtools.faults.stream_audit import StreamReport
 
 __all__ = ["raise_descriptor_limit", "run", "run_fault"]
 
-SCENARIO_SECONDS = 60.0
+SCENARIO_SECONDS = 120.0
 """The longest time that a scenario may take, all its waiting included."""
 
 FRESH_SECONDS = 1.5
@@ -46,11 +46,13 @@ GAP_CODE = 4010
 _ERRORS = re.compile(r"Traceback|Unhandled|exceptions\.\w+Error", re.IGNORECASE)
 
 
-async def run_fault(fault: Fault, clients: int = CLIENTS, seed: int = 1) -> FaultResult:
+async def run_fault(
+    fault: Fault, clients: int = CLIENTS, seed: int = 1, overload_seconds: float = OVERLOAD_SECONDS
+) -> FaultResult:
     """Start all servers, run a fault, wait for recovery, and return the result. Leaves nothing behind."""
     result = FaultResult(fault.name, fault.text)
     began = time.monotonic()
-    environment = FaultEnvironment(fault, clients, seed)
+    environment = FaultEnvironment(fault, clients, seed, overload_seconds)
     try:
         await _run_phases(environment, result)
     except FaultError as error:
@@ -75,6 +77,7 @@ async def run(
     minutes: float,
     on_result: Callable[[FaultResult], None],
     seed: int = 1,
+    overload_seconds: float = OVERLOAD_SECONDS,
 ) -> list[FaultResult]:
     """Run faults.
 
@@ -84,6 +87,7 @@ async def run(
         minutes: After this long no fault is started any more.
         on_result: Called with each result as soon as it is known.
         seed: The seed of all randomness.
+        overload_seconds: How long an overload lasts.
 
     Returns:
         The results.
@@ -97,7 +101,7 @@ async def run(
             if time.monotonic() > deadline:
                 result = FaultResult(fault.name, fault.text, problems=[f"not tried: the {minutes:g} minutes are over"])
             else:
-                result = await run_fault(fault, seed=seed)
+                result = await run_fault(fault, seed=seed, overload_seconds=overload_seconds)
         on_result(result)
         return result
 

@@ -147,6 +147,29 @@ class BrokerContract(unittest.TestCase):
         await sink.when(lambda: len(sink.delivered) == 1000)
         self.assertEqual([payload for _, payload, _ in sink.delivered], [b"%d" % number for number in range(1000)])
 
+    async def test_thousand_messages_that_are_posted_arrive_complete_and_in_order_among_others(self) -> None:
+        broker, sink = await self.subscribed("chat")
+        outcomes: list[object] = []
+        for number in range(0, 1000, 2):
+            broker.post("chat", b"%d" % number, outcomes.append)
+            broker.publish("chat", b"%d" % (number + 1)).addErrback(outcomes.append)
+        await sink.when(lambda: len(sink.delivered) == 1000)
+        self.assertEqual([payload for _, payload, _ in sink.delivered], [b"%d" % number for number in range(1000)])
+        await until(lambda: len(outcomes) == 500)
+        self.assertEqual(set(outcomes), {None})
+
+    async def test_pressure_begins_long_before_messages_are_rejected_and_ends_by_itself(self) -> None:
+        broker, sink = await self.subscribed("chat")
+        outcomes: list[object] = []
+        while True not in sink.pressure:
+            broker.post("chat", b"x" * 100, outcomes.append)
+        for _ in range(1000):
+            broker.post("chat", b"x", outcomes.append)
+        await until(lambda: sink.pressure[-1] is False)
+        await until(lambda: len(outcomes) >= 1001)
+        self.assertEqual(set(outcomes), {None})
+        self.assertEqual(sink.pressure, [number % 2 == 0 for number in range(len(sink.pressure))])
+
     async def test_only_messages_of_subscribed_channels_are_delivered(self) -> None:
         broker, sink = await self.subscribed("gone", "kept")
         broker.unsubscribe(["gone"])
@@ -201,6 +224,9 @@ class BrokerContract(unittest.TestCase):
                 await broker.publish("chat", b"lost")
             with self.assertRaises(BrokerUnavailable):
                 await broker.send_control(b"lost")
+            outcomes: list[object] = []
+            broker.post("chat", b"lost", outcomes.append)
+            self.assertEqual([type(each) for each in outcomes], [BrokerUnavailable])
             broker.start()
             await broker.stop()
         self.assertEqual(sink.controls, [])

@@ -21,6 +21,7 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.protobuf import read_block, write_block
 from wsrelay.dialects import EMULATED_HTTP_STREAM, EMULATED_SSE
 from wsrelay.dialects.centrifugo import EMULATION_PATH
+from wsrelay.transports.streams.emulated_streams import MAX_WAITING_BYTES
 from wsrelay.web.one_request import MAX_DROPPED_BYTES
 
 SSE, LINES = EMULATED_SSE.path, EMULATED_HTTP_STREAM.path
@@ -92,6 +93,11 @@ class EmulationCase(EdgeCase):
         (last,) = client.documents()
         self.assertEqual(last["push"]["disconnect"]["code"], code)
         self.assertTrue(client.wire.closed)
+
+
+def publish(command_id: int, data: object) -> dict[str, Any]:
+    """Return a command that publishes to the channel a."""
+    return {"id": command_id, "publish": {"channel": "a", "data": data}}
 
 
 def without_info(document: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +224,56 @@ class ConversationTests(EmulationCase):
         relay.pass_time(60)
         self.assertFalse(client.wire.closed)
 
+    def test_messages_wait_while_there_is_too_much_to_do_and_keep_their_order(self) -> None:
+        relay = self.relay()
+        client = EmulatedClient(relay)
+        client.subscribe("a")
+        relay.node.pressure_changed(is_high=True)
+        for number in range(5):
+            self.assertEqual(client.send(publish(3 + number, number)).status, 204)
+        relay.turn()
+        self.assertEqual((client.documents(), len(relay.connections.paused)), ([], 1))
+        relay.node.pressure_changed(is_high=False)
+        relay.turn()
+        documents = client.documents()
+        self.assertEqual([each["id"] for each in documents if "id" in each], [3, 4, 5, 6, 7])
+        self.assertEqual([each["push"]["pub"]["data"] for each in documents if "push" in each], [0, 1, 2, 3, 4])
+        self.assertEqual(len(relay.connections.paused), 0)
+
+    def test_messages_that_wait_are_served_as_far_as_there_is_room(self) -> None:
+        relay = self.relay()
+        client = EmulatedClient(relay)
+        client.subscribe("a")
+        relay.node.pressure_changed(is_high=True)
+        for number in range(3):
+            client.send(publish(3 + number, number))
+        relay.node.pressure_changed(is_high=False)
+        take = relay.broker.post
+
+        def post(*arguments: Any) -> None:
+            take(*arguments)
+            relay.node.pressure_changed(is_high=True)
+
+        self.patch(relay.broker, "post", post)
+        for command_id in (3, 4, 5):
+            relay.turn()
+            self.assertEqual([each["id"] for each in client.documents() if "id" in each], [command_id])
+            relay.node.pressure_changed(is_high=False)
+
+    def test_stream_that_ends_while_its_messages_wait_publishes_none_of_them(self) -> None:
+        relay = self.relay()
+        client = EmulatedClient(relay)
+        client.subscribe("a")
+        relay.node.pressure_changed(is_high=True)
+        for number in range(3):
+            client.send(publish(3 + number, number))
+        client.wire.hang_up()
+        published: list[object] = []
+        self.patch(relay.broker, "post", lambda *arguments: published.append(arguments))
+        relay.node.pressure_changed(is_high=False)
+        relay.turn()
+        self.assertEqual((published, len(relay.connections.paused)), ([], 0))
+
     def test_drain_is_told_and_the_session_ends_with_the_stream(self) -> None:
         relay = self.relay()
         client = EmulatedClient(relay)
@@ -241,6 +297,18 @@ class LimitTests(EmulationCase):
         self.assertEqual(many.documents()[-1]["push"]["disconnect"]["code"], 3013)
         one.send(*({"id": number, "unsubscribe": {"channel": "a"}} for number in range(2, 100)))
         self.assert_disconnected(one, 3013)
+
+    def test_too_much_that_waits_ends_the_stream(self) -> None:
+        relay = self.relay(max_frames_per_second=1000, max_bytes_per_second=10_000_000)
+        client = EmulatedClient(relay)
+        client.subscribe("a")
+        relay.node.pressure_changed(is_high=True)
+        for number in range(MAX_WAITING_BYTES // 50_000):
+            client.send(publish(2 + number, "x" * 49_900))
+        self.assertFalse(client.wire.closed)
+        for number in range(2):
+            client.send(publish(2 + number, "x" * 49_900))
+        self.assert_disconnected(client, 3013)
 
     def test_too_long_a_message_ends_the_stream(self) -> None:
         client = EmulatedClient(self.relay(max_message_bytes=1000))
@@ -461,5 +529,5 @@ class RealSocketTests(RealEdgeCase):
         self.assertEqual(await stream.until(b"}\n"), b'{"id":2,"subscribe":{}}\n')
         await sender.ended
         self.assertTrue(sender.data.startswith(b"HTTP/1.1 204 "))
-        relay.node.publish("a", b"1")
+        relay.broker.publish("a", b"1")
         self.assertEqual(await stream.until(b"}\n"), b'{"push":{"channel":"a","pub":{"data":1}}}\n')

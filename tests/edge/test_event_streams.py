@@ -403,7 +403,7 @@ class RealClientTests(RealEdgeCase):
             arguments = [found, *options, "--resolve", address, url]
             REACTOR.spawnProcess(curl, found, arguments, env={})
             await curl.wait_for(b'data: {"channel":"p"}\n\n')
-            relay.node.publish("p", b"one\ntwo")
+            relay.broker.publish("p", b"one\ntwo")
             await curl.wait_for(b"event: message:p\ndata: one\ndata: two\n\n")
             self.assertTrue(curl.output.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"))
             for connection in relay.connections.open_connections():

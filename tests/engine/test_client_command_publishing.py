@@ -11,7 +11,7 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.engine.client import Client
-from wsrelay.engine.publish_queue import MAX_WAITING
+from wsrelay.engine.publish_queue import MAX_ASKED
 from wsrelay.testing.connections import RecordingConnection
 
 
@@ -139,12 +139,15 @@ class AuthorizedPublishTests(PublishCase):
         self.assert_error(self.take(connection)[0], 2, 103)
         self.assertEqual((connection.disconnects, self.rejections), ([], {"publish_denied": 1}))
 
-    def test_too_many_messages_close_the_client_and_the_rest_is_not_asked_about(self) -> None:
+    def test_commands_of_one_message_are_all_carried_out_and_asked_about_a_few_at_a_time(self) -> None:
         connection, client = self.connect_to()
-        self.send(client, *[publish(2 + number) for number in range(2 * MAX_WAITING)])
-        self.assertEqual((self.close_codes(connection), self.published), ([3013], []))
-        self.assertEqual(len(self.authenticator.publish_questions), MAX_WAITING)
-        self.assertFalse(any(question.is_open for question in self.authenticator.publish_questions))
+        self.send(client, *[publish(2 + number, data=number) for number in range(2 * MAX_ASKED)])
+        self.assertEqual((connection.is_paused, len(self.authenticator.publish_questions)), (True, MAX_ASKED))
+        for number in range(2 * MAX_ASKED):
+            self.authenticator.publish_questions[number].permit()
+        self.assertEqual(self.published, [b"%d" % number for number in range(2 * MAX_ASKED)])
+        self.assertEqual([each["id"] for each in self.take(connection)], [2 + each for each in range(2 * MAX_ASKED)])
+        self.assertFalse(connection.is_paused)
 
     def test_question_that_is_given_up_because_the_process_stops_is_a_temporary_error(self) -> None:
         connection, client = self.connect_to()

@@ -123,7 +123,7 @@ class Life:
         for question in self.authenticator.subscribe_questions:
             question.permit()
         self.turn()
-        self.node.publish("plain", b"1")
+        self.broker.publish("plain", b"1")
         self.turn()
 
     def read(self) -> None:

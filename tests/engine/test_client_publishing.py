@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from tests.engine.harness import USER, EngineCase
+from tests.engine.harness import USER, EngineCase, messages_of
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.messaging.messages import Message
-from wsrelay.core.messaging.publications import Publication
+from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.engine.client import Client
-from wsrelay.engine.publish_queue import MAX_WAITING
+from wsrelay.engine.publish_queue import MAX_ASKED
 from wsrelay.testing.connections import RecordingConnection
 
 OUTAGE = BrokerUnavailable("the test says so")
+
+
+def fail_with_zero_division(*_arguments: object, **_named: object) -> None:
+    """Fail."""
+    raise ZeroDivisionError
 
 
 class RulesTests(EngineCase):
@@ -79,6 +84,64 @@ class OutageTests(EngineCase):
         self.broker.ready = False
         self.authenticator.publish_questions[0].permit()
         self.assertEqual((connection.disconnects, self.published), ([Disconnect.TRY_AGAIN], []))
+
+
+class PressureTests(EngineCase):
+    """Messages for which there is no room now."""
+
+    def test_message_waits_until_there_is_room_and_is_published_then(self) -> None:
+        connection, client = self.join_anonymous("talk")
+        self.broker.sink.pressure_changed(is_high=True)
+        client.received(Message(b"1"))
+        self.assertEqual((self.published, connection.is_paused), ([], True))
+        self.broker.sink.pressure_changed(is_high=False)
+        self.clock.advance(0)
+        self.assertEqual((self.published, connection.is_paused, connection.disconnects), ([b"1"], False, []))
+
+    def test_client_that_does_not_publish_is_not_paused(self) -> None:
+        connection, _ = self.join_anonymous("talk")
+        self.broker.sink.pressure_changed(is_high=True)
+        self.node.publications_received([Publication("talk", b"1")])
+        self.assertEqual((messages_of(connection), connection.is_paused), ([b"1"], False))
+
+    def test_application_is_not_asked_while_there_is_no_room(self) -> None:
+        self.authenticator.asks_to_publish = lambda _data: True
+        _, client = self.join()
+        self.broker.sink.pressure_changed(is_high=True)
+        client.received(Message(b"1"))
+        self.broker.sink.pressure_changed(is_high=False)
+        self.clock.advance(0)
+        (question,) = self.authenticator.publish_questions
+        question.permit()
+        self.assertEqual(self.published, [b"1"])
+
+    def test_message_that_waits_for_room_when_its_client_leaves_is_not_published(self) -> None:
+        for leave in (Client.connection_lost, Client.connection_closing):
+            _, client = self.join_anonymous("talk")
+            self.broker.sink.pressure_changed(is_high=True)
+            client.received(Message(b"1"))
+            leave(client)
+            self.broker.sink.pressure_changed(is_high=False)
+            self.clock.advance(0)
+            self.assertEqual((self.published, len(self.node.inflow)), ([], 0))
+
+    def test_message_that_is_not_taken_when_there_is_room_again_closes_the_client(self) -> None:
+        connection, client = self.join_anonymous("talk")
+        self.broker.sink.pressure_changed(is_high=True)
+        client.received(Message(b"1"))
+        self.broker.ready = False
+        self.broker.sink.pressure_changed(is_high=False)
+        self.clock.advance(0)
+        self.assertEqual((connection.disconnects, self.published), ([Disconnect.TRY_AGAIN], []))
+
+    def test_failure_while_a_client_is_told_that_its_message_is_published_does_not_reach_the_broker(self) -> None:
+        connection, client = self.join_anonymous("talk")
+        self.broker.publishing = publishing = Deferred[PublishResult]()
+        client.received(Message(b"1"))
+        self.patch(type(client.session), "publish_failed", fail_with_zero_division)
+        publishing.errback(OUTAGE)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
 
 
 class AuthorizedTests(EngineCase):
@@ -174,24 +237,22 @@ class AuthorizedTests(EngineCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((connection.disconnects, self.published), ([Disconnect.INTERNAL_ERROR], []))
 
-    def test_one_message_more_than_may_wait_closes_the_client_and_is_not_asked_about(self) -> None:
+    def test_client_is_read_no_further_while_too_many_of_its_messages_wait_for_the_application(self) -> None:
         connection, client = self.join_asked()
-        for number in range(MAX_WAITING):
+        for number in range(MAX_ASKED + 5):
             client.received(Message(b"%d" % number))
-        self.assertEqual(connection.disconnects, [])
-        client.received(Message(b"more"))
-        self.assertEqual(
-            (connection.disconnects, len(self.authenticator.publish_questions)), ([Disconnect.TOO_FAST], MAX_WAITING)
-        )
-        self.assertFalse(any(question.is_open for question in self.authenticator.publish_questions))
-        self.assertEqual(self.published, [])
+        self.assertEqual((connection.is_paused, len(self.authenticator.publish_questions)), (True, MAX_ASKED))
+        for number in range(MAX_ASKED + 5):
+            self.authenticator.publish_questions[number].permit()
+        self.assertEqual((connection.is_paused, connection.disconnects), (False, []))
+        self.assertEqual(self.published, [b"%d" % number for number in range(MAX_ASKED + 5)])
 
     def test_client_that_waits_for_its_answers_may_send_any_number(self) -> None:
         connection, client = self.join_asked()
-        for number in range(3 * MAX_WAITING):
+        for number in range(3 * MAX_ASKED):
             client.received(Message(b"%d" % number))
             self.authenticator.publish_questions[-1].permit()
-        self.assertEqual((len(self.published), connection.disconnects), (3 * MAX_WAITING, []))
+        self.assertEqual((len(self.published), connection.disconnects), (3 * MAX_ASKED, []))
 
     def test_message_that_waits_when_its_client_leaves_is_not_published(self) -> None:
         connection, client = self.join_asked()

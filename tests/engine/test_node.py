@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -10,7 +9,7 @@ from tests.engine.harness import RULES, EngineCase, make_node, messages_of
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.namespaces import Namespace, Namespaces
-from wsrelay.core.messaging.publications import Publication, PublishResult
+from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.wire.frames import message_frame
@@ -96,7 +95,7 @@ class EmbeddedBrokerTests(SynchronousTestCase):
         node = make_node(self.broker, RULES, self.clock)
         connection = RecordingConnection()
         node.client(connection).open(Handshake("/ws/talk", "192.0.2.1"))
-        failures: list[Deferred[PublishResult]] = []
+        failures: list[Exception | None] = []
 
         class Publishes(RecordingConnection):
             """A subscriber that publishes while it is sent to and too much waits behind that."""
@@ -104,13 +103,14 @@ class EmbeddedBrokerTests(SynchronousTestCase):
             def send(self, data: bytes, *_arguments: object) -> None:
                 """Publish once."""
                 if not failures:
-                    failures.append(node.publish("talk", b"no"))
+                    node.post("talk", b"no", failures.append)
 
         node.client(Publishes()).open(Handshake("/ws/talk", "192.0.2.1"))
         node.publications_received([Publication("talk", b"x" * MAX_PENDING_BYTES)] * 3)
-        self.failureResultOf(failures[0], BrokerUnavailable)
+        self.assertIsInstance(failures[0], BrokerUnavailable)
         self.clock.pump([0, 0])
-        self.successResultOf(node.publish("talk", b"yes"))
+        node.post("talk", b"yes", failures.append)
+        self.assertIsNone(failures[1])
         self.clock.pump([0, 0])
         self.assertEqual(messages_of(connection)[-1], b"yes")
         self.assertNotIn(b"no", messages_of(connection)[:3])
@@ -137,8 +137,9 @@ class WiringTests(EngineCase):
         self.assertIs(self.broker.sink, self.node)
 
     def test_node_publishes_through_its_broker(self) -> None:
-        result = self.successResultOf(self.node.publish("talk", b"1"))
-        self.assertEqual((result.position, self.broker.published), ("", [Publication("talk", b"1")]))
+        errors: list[Exception | None] = []
+        self.node.post("talk", b"1", errors.append)
+        self.assertEqual((errors, self.broker.published), ([None], [Publication("talk", b"1")]))
 
     def test_interruption_is_counted_where_a_channel_was_confirmed(self) -> None:
         self.broker.sink.disconnected(())

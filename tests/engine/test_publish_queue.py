@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.sessions.effects import PublishMessage
-from wsrelay.engine.publish_queue import MAX_WAITING, PublishQueue
+from wsrelay.engine.inflow import Inflow, Pressure
+from wsrelay.engine.publish_queue import MAX_ASKED, MAX_BYTES_IN_FLIGHT, PublishQueue
+from wsrelay.testing.connections import RecordingConnection
 
 REJECTION = RejectedError(ClientError.PUBLISH_DENIED)
 
@@ -23,9 +29,29 @@ class QueueCase(SynchronousTestCase):
         """Make one."""
         self.published: list[PublishMessage] = []
         self.rejected: list[tuple[PublishMessage, Failure]] = []
-        self.queue = PublishQueue(
-            self.published.append, lambda message, failure: self.rejected.append((message, failure))
-        )
+        clock: Any = Clock()
+        self.clock = clock
+        self.connection = RecordingConnection()
+        self.inflow = Inflow(self.clock)
+        self.questions: list[tuple[PublishMessage, Deferred[None]]] = []
+        self.asks = True
+        self.queue = self.make_queue(self.published.append)
+
+    def make_queue(
+        self,
+        publish: Callable[[PublishMessage], None],
+        rejected: Callable[[PublishMessage, Failure], None] | None = None,
+    ) -> PublishQueue:
+        """Return a queue that publishes by a function, and records what is rejected unless another one is given."""
+        record = rejected or (lambda message, failure: self.rejected.append((message, failure)))
+        return PublishQueue(self.connection, self.inflow, self.ask, publish, record)
+
+    def ask(self, message: PublishMessage) -> Deferred[None] | None:
+        """Return an answer that is still to come, or None if nobody has to be asked."""
+        if not self.asks:
+            return None
+        self.questions.append((message, Deferred()))
+        return self.questions[-1][1]
 
     def add(self, *messages: bytes, command_id: int = 0) -> list[Deferred[None]]:
         """Add messages; returns the answers that are still to be given.
@@ -131,17 +157,6 @@ class PublishQueueTests(QueueCase):
         self.add_answered(b"4", fail(REJECTION))
         self.assertEqual((self.published, self.rejected, self.flushLoggedErrors()), ([], [], []))
 
-    def test_queue_is_full_of_messages_that_are_not_published_whatever_their_answers(self) -> None:
-        answers = self.add(*(b"%d" % number for number in range(MAX_WAITING - 1)))
-        self.assertFalse(self.queue.is_full)
-        answers += self.add(b"last")
-        self.assertTrue(self.queue.is_full)
-        answers[1].callback(None)
-        self.assertTrue(self.queue.is_full)
-        answers[0].callback(None)
-        self.assertFalse(self.queue.is_full)
-        self.assertEqual(self.data, [b"0", b"1"])
-
     def test_queue_that_is_stopped_while_it_publishes_publishes_no_more(self) -> None:
         published: list[bytes] = []
 
@@ -149,7 +164,7 @@ class PublishQueueTests(QueueCase):
             published.append(message.data)
             self.queue.stop()
 
-        self.queue = PublishQueue(publish, lambda message, failure: self.rejected.append((message, failure)))
+        self.queue = self.make_queue(publish)
         answers = self.add(b"0", b"1")
         answers[1].callback(None)
         answers[0].callback(None)
@@ -193,13 +208,8 @@ class RepliedTests(QueueCase):
         answers[0].errback(REJECTION)
         self.assertEqual((self.data, self.rejections), ([b"2"], [(7, REJECTION)]))
 
-    def test_rejected_message_makes_room(self) -> None:
-        answers = self.add(*[b"x"] * MAX_WAITING, command_id=1)
-        answers[-1].errback(REJECTION)
-        self.assertFalse(self.queue.is_full)
-
     def test_queue_that_is_stopped_by_a_rejection_publishes_no_more(self) -> None:
-        self.queue = PublishQueue(self.published.append, lambda _message, _failure: self.queue.stop())
+        self.queue = self.make_queue(self.published.append, lambda _message, _failure: self.queue.stop())
         answers = self.add(b"1", b"2", command_id=1)
         answers[1].callback(None)
         answers[0].errback(REJECTION)
@@ -219,4 +229,110 @@ class RepliedTests(QueueCase):
         self.assertEqual(self.data, [b"%d" % number for number, may in enumerate(permitted) if may])
         rejected = sorted(command_id for command_id, _ in self.rejections)
         self.assertEqual(rejected, [number + 1 for number, may in enumerate(permitted) if not may])
-        self.assertFalse(self.queue.is_full)
+        self.assertEqual((len(self.queue), self.connection.is_paused), (0, False))
+
+
+class PausedTests(QueueCase):
+    """What waits pauses its client."""
+
+    def add_unasked(self, *messages: bytes) -> None:
+        """Add messages about which the application has not been asked."""
+        for data in messages:
+            self.queue.add(PublishMessage(0, "room", data))
+
+    def test_application_is_asked_about_a_few_at_a_time_and_the_client_is_paused_meanwhile(self) -> None:
+        self.add_unasked(*(b"%d" % number for number in range(MAX_ASKED - 1)))
+        self.assertFalse(self.connection.is_paused)
+        self.add_unasked(*(b"%d" % number for number in range(MAX_ASKED - 1, 2 * MAX_ASKED)))
+        self.assertEqual((len(self.questions), self.connection.is_paused), (MAX_ASKED, True))
+        for number in range(2 * MAX_ASKED):
+            self.assertEqual(self.connection.is_paused, len(self.queue) > MAX_ASKED // 2)
+            self.questions[number][1].callback(None)
+        self.assertEqual(self.data, [b"%d" % number for number in range(2 * MAX_ASKED)])
+        self.assertEqual((self.connection.pauses, self.connection.is_paused), (1, False))
+
+    def test_denied_message_makes_room_for_the_next_question(self) -> None:
+        for number in range(MAX_ASKED + 1):
+            self.queue.add(PublishMessage(number + 1, "room", b"%d" % number))
+        self.questions[5][1].errback(REJECTION)
+        self.assertEqual([message.data for message, _ in self.questions][-1], b"%d" % MAX_ASKED)
+        self.assertEqual(len(self.questions), MAX_ASKED + 1)
+
+    def test_message_waits_for_room_in_the_process_and_its_client_is_paused(self) -> None:
+        self.asks = False
+        self.inflow.set_pressure(Pressure.BROKER, is_high=True)
+        self.assertFalse(self.queue.is_clear)
+        self.add_unasked(b"1", b"2")
+        self.assertEqual((self.data, self.connection.is_paused, len(self.inflow)), ([], True, 1))
+        self.inflow.set_pressure(Pressure.BROKER, is_high=False)
+        self.clock.advance(0)
+        self.assertEqual((self.data, self.connection.is_paused, len(self.inflow)), ([b"1", b"2"], False, 0))
+        self.assertTrue(self.queue.is_clear)
+
+    def test_as_many_are_published_as_there_is_room_for_and_the_client_stays_paused(self) -> None:
+        self.asks = False
+
+        def publish(message: PublishMessage) -> None:
+            self.published.append(message)
+            self.inflow.set_pressure(Pressure.BROKER, is_high=True)
+
+        self.queue = self.make_queue(publish)
+        self.add_unasked(b"1", b"2", b"3")
+        for count in (1, 2, 3):
+            self.assertEqual((len(self.data), self.connection.is_paused), (count, count < 3))
+            self.inflow.set_pressure(Pressure.BROKER, is_high=False)
+            self.clock.advance(0)
+        self.assertEqual((self.data, self.connection.pauses), ([b"1", b"2", b"3"], 1))
+
+    def test_authorized_message_waits_for_room_as_well(self) -> None:
+        (answer,) = self.add(b"1")
+        self.inflow.set_pressure(Pressure.BROKER, is_high=True)
+        answer.callback(None)
+        self.assertEqual((self.data, self.connection.is_paused), ([], True))
+        self.inflow.set_pressure(Pressure.BROKER, is_high=False)
+        self.clock.advance(0)
+        self.assertEqual((self.data, self.connection.is_paused), ([b"1"], False))
+
+    def test_stopped_queue_leaves_the_line(self) -> None:
+        self.asks = False
+        self.inflow.set_pressure(Pressure.BROKER, is_high=True)
+        self.add_unasked(b"1")
+        self.queue.stop()
+        self.assertEqual(len(self.inflow), 0)
+        self.inflow.set_pressure(Pressure.BROKER, is_high=False)
+        self.clock.advance(0)
+        self.assertEqual(self.data, [])
+
+    def test_client_whose_own_messages_are_not_taken_yet_waits_for_them(self) -> None:
+        self.asks = False
+        self.add_unasked(bytes(MAX_BYTES_IN_FLIGHT - 1))
+        self.assertTrue(self.queue.is_clear)
+        self.add_unasked(b"2", b"3")
+        self.assertEqual((self.data[1:], self.connection.is_paused, len(self.inflow)), ([b"2"], True, 0))
+        self.assertFalse(self.queue.is_clear)
+        self.queue.published(self.published[1])
+        self.assertEqual((self.data[2:], self.connection.is_paused), ([b"3"], False))
+        for index in (0, 2):
+            self.queue.published(self.published[index])
+        self.assertEqual(self.queue.bytes_in_flight, 0)
+
+    def test_message_of_any_length_is_published_where_nothing_is_in_flight(self) -> None:
+        self.asks = False
+        self.add_unasked(bytes(2 * MAX_BYTES_IN_FLIGHT))
+        self.assertEqual((len(self.published), self.connection.is_paused), (1, False))
+
+    def test_client_that_sends_more_as_soon_as_it_is_read_again_keeps_its_order(self) -> None:
+        self.asks = False
+        rest = [b"%d" % number for number in range(3, 50)]
+
+        def resume() -> None:
+            RecordingConnection.resume_reading(self.connection)
+            while rest and not self.connection.is_paused:
+                self.add_unasked(rest.pop(0))
+
+        self.patch(self.connection, "resume_reading", resume)
+        self.inflow.set_pressure(Pressure.BROKER, is_high=True)
+        self.add_unasked(b"1", b"2")
+        self.inflow.set_pressure(Pressure.BROKER, is_high=False)
+        self.clock.advance(0)
+        self.assertEqual(self.data, [b"%d" % number for number in range(1, 50)])

@@ -22,9 +22,12 @@ from wsrelay.dialects import RAW
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.hub import Hub
 from wsrelay.engine.timers import TimerWheel
+from wsrelay.metrics.counters import Counters
 from wsrelay.testing.connections import RecordingConnection
 from wsrelay.testing.dialects import LineFraming
 from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
+from wsrelay.transports.paused_connections import PausedConnections
+from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 LIMIT = 1024
@@ -83,6 +86,9 @@ class StreamingResponse(Protocol):
         """See `RegisteredConnection.abort`."""
         self.transport.abortConnection()
 
+    def outbox_emptied(self) -> None:
+        """See `Owner.outbox_emptied`."""
+
     def batch_dropped(self) -> None:
         """See `Owner.batch_dropped`."""
         self.drops += 1
@@ -104,9 +110,14 @@ class StreamCase(SynchronousTestCase):
         """Make the registry."""
         self.clock: Any = Clock()
         self.timers = TimerWheel(self.clock)
-        self.registry = ConnectionRegistry()
+        self.registry = self.make_registry()
         self.pipes: list[FakeTCPConnection] = []
         self.addCleanup(self.check_end)
+
+    def make_registry(self) -> ConnectionRegistry:
+        """Return an empty registry."""
+        limits = RateLimits(1, 1, self.timers)
+        return ConnectionRegistry(PausedConnections(Counters(), limits, self.clock.seconds))
 
     def check_end(self) -> None:
         """Hang up: nothing is left."""
@@ -148,7 +159,7 @@ class RegistryTests(StreamCase):
         self.assertEqual(len(self.registry), 0)
 
     def test_connection_that_opens_without_a_pending_handshake_is_counted(self) -> None:
-        registry = ConnectionRegistry()
+        registry = self.make_registry()
         registry.opened(self.response())
         self.assertEqual(len(registry), 1)
 

@@ -70,6 +70,9 @@ class Client:
         self.writer.connection_lost()
         self.case.hub.remove(self.writer, "a")
 
+    def outbox_emptied(self) -> None:
+        """See `Owner.outbox_emptied`."""
+
     def batch_dropped(self) -> None:
         """See `Owner.batch_dropped`."""
         self.drops += 1

@@ -38,6 +38,16 @@ class RateLimitsTests(SynchronousTestCase):
             self.assertTrue(self.limits.allows("busy", 10, 1))
         self.assertEqual(self.limits.clients, ["busy"])
 
+    def test_client_that_was_not_read_may_send_what_it_could_not_meanwhile(self) -> None:
+        self.limits.allows("a", 30, 300)
+        for client in ("a", "b"):
+            # The second one has sent nothing for so long that it is unknown.
+            self.limits.hold(client)
+            self.clock.advance(20)
+            self.limits.release(client)
+            left = 200 if client == "a" else 230
+            self.assertEqual([self.limits.allows(client, left, 0), self.limits.allows(client, 1, 0)], [True, False])
+
     def test_no_timer_remains_without_clients(self) -> None:
         self.limits.allows("a", 1, 1)
         self.limits.allows("b", 1, 1)

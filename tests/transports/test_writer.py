@@ -59,6 +59,9 @@ class Owner(Protocol):
         """Pass it on to the writer."""
         self.writer.connection_lost()
 
+    def outbox_emptied(self) -> None:
+        """See `Owner.outbox_emptied`."""
+
     def batch_dropped(self) -> None:
         """Count it."""
         self.drops += 1

@@ -211,7 +211,7 @@ def build_relay(
     api: RelayAPI | None = None
     api_keys = APIKeys(settings.api_keys) if settings.api_keys else None
     if api_keys is not None:
-        api = RelayAPI(Operations(broker, namespaces, now, node.survey), api_keys, rejections, clock)
+        api = RelayAPI(Operations(broker, namespaces, now, node.survey, node.inflow), api_keys, rejections, clock)
     spoken = routes(settings)
     origins = OriginPolicy(settings.origins, require=settings.require_origin)
     check = HandshakeCheck(spoken, origins, namespaces, authentication.authenticator, lambda: broker.ready)

@@ -45,6 +45,7 @@ class Health:
             "channels": lambda: len(node.subscriptions),
             "streams": lambda: node.watched_streams,
             "presence_members": lambda: 0 if node.presence is None else len(node.presence),
+            "paused_connections": lambda: len(connections.paused),
             "authenticated_connections": lambda: node.registry.authenticated_clients,
             "certificate_expiry_timestamp_seconds": certificate_expiry,
             "ready": lambda: float(self.readiness()[0] == 200),

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -176,7 +177,9 @@ class Hook:
             message = {"base64": b64encode(payload).decode("ascii")}
         question = _encode(event="publish", channel=channel, user=identity.subject, **message)
         party = _party(identity.address) if identity.subject is None else f"user:{identity.subject}"
-        return self._ask(question, PUBLISH_VERDICTS, party).addCallback(_require_allowed)
+        # It waits where too much is asked: its client is read no further meanwhile.
+        asked = self._ask(question, PUBLISH_VERDICTS, party, is_patient=True)
+        return asked.addCallback(_require_allowed)
 
     def clear_cache(self) -> None:
         """Drop every cached answer, so that the application is asked again."""
@@ -184,7 +187,13 @@ class Hook:
         self._subscribe_answers.clear()
 
     def _ask(
-        self, question: bytes, verdicts: VerdictsByStatus, party: str, *, with_identity: bool = False
+        self,
+        question: bytes,
+        verdicts: VerdictsByStatus,
+        party: str,
+        *,
+        with_identity: bool = False,
+        is_patient: bool = False,
     ) -> Deferred[Verdict]:
         """Ask the endpoint. Whatever goes wrong is `ClientError.NOT_CHECKED`; fails only when it is cancelled."""
 
@@ -192,10 +201,11 @@ class Hook:
             verdict = read_verdict(response, verdicts, with_identity=with_identity)
             return ClientError.NO_CREDENTIAL if self._is_expired(verdict) else verdict
 
-        return Deferred.fromCoroutine(self._verdict(question, party, read))
+        ask = self._client.ask_patiently if is_patient else self._client.ask
+        return Deferred.fromCoroutine(self._verdict(ask(question, party, read)))
 
-    async def _verdict(self, question: bytes, party: str, read: Callable[[HTTPResponse], Verdict]) -> Verdict:
-        verdict = await self._client.ask(question, party, read)
+    async def _verdict(self, asked: Coroutine[Any, Any, Verdict | None]) -> Verdict:
+        verdict = await asked
         if verdict is None:
             return ClientError.NOT_CHECKED
         self._counters["denied" if isinstance(verdict, ClientError) else "allowed"] += 1

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from wsrelay.auth.question_line import QuestionLine
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.circuit_breaker import CircuitBreaker
 from wsrelay.core.outcomes.errors import ClaimError, FetchError, FetchTimeoutError, WsrelayError
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_IN_FLIGHT",
     "MAX_IN_FLIGHT_PER_PARTY",
     "MAX_LOGGED_PROBLEMS",
+    "MAX_PATIENT_IN_FLIGHT",
     "RECOVERY_SECONDS",
     "HookClient",
     "InvalidHookResponseError",
@@ -33,13 +35,16 @@ __all__ = [
 ]
 
 MAX_IN_FLIGHT = 100
-"""The most requests in flight. A client that would need another one is rejected, and may try again."""
+"""The most requests in flight. A client that would need another one to connect is rejected, and may try again."""
 
 MAX_IN_FLIGHT_PER_PARTY = MAX_IN_FLIGHT // 2
 """The most of them about one party, which is an address or a user."""
 
 RECOVERY_SECONDS = 10.0
 """How long the endpoint must work without a failure to end an outage: one that fails now and then has one outage."""
+
+MAX_PATIENT_IN_FLIGHT = MAX_IN_FLIGHT * 3 // 4
+"""The most requests in flight for a question that can wait to be asked: the rest is for clients that connect."""
 
 MAX_LOGGED_PROBLEMS = 10
 """The most different problems that are logged for one outage."""
@@ -104,6 +109,7 @@ class HookClient:
         self._counters = counters
         self._breaker = CircuitBreaker(rng)
         self._in_flight: Counter[str] = Counter()
+        self._line = QuestionLine(self._has_capacity_for_patient, clock)
         # The parties about which a question timed out since the last answer about any party.
         self._timed_out: set[str] = set()
         self._logged_problems: set[str] = set()
@@ -113,6 +119,16 @@ class HookClient:
     def is_open(self) -> bool:
         """True while the circuit breaker is open: the endpoint fails and is not asked."""
         return self._breaker.is_open
+
+    async def ask_patiently(self, question: bytes, party: str, read: Callable[[HTTPResponse], _T]) -> _T | None:
+        """Ask a question, as `ask` does. Where too many are under way, it waits before."""
+        try:
+            if not self.is_open:
+                await self._line.wait(party)
+            return await self.ask(question, party, read)
+        finally:
+            # One that was not asked has made no room, and those behind it are not to wait for it.
+            self._line.serve()
 
     async def ask(self, question: bytes, party: str, read: Callable[[HTTPResponse], _T]) -> _T | None:
         """Ask a question.
@@ -145,11 +161,16 @@ class HookClient:
             self._in_flight[party] -= 1
             if not self._in_flight[party]:
                 del self._in_flight[party]
+            self._line.serve()
         self._record_success()
         return result
 
     def _has_capacity(self, party: str) -> bool:
         return self._in_flight[party] < MAX_IN_FLIGHT_PER_PARTY and self._in_flight.total() < MAX_IN_FLIGHT
+
+    def _has_capacity_for_patient(self, party: str) -> bool:
+        # Nothing is asked while the circuit breaker is open, so that nothing need be waited for, either.
+        return self.is_open or (self._has_capacity(party) and self._in_flight.total() < MAX_PATIENT_IN_FLIGHT)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

@@ -148,7 +148,7 @@ class ClientEffects(ClientOutput):
         self._send_collected()
         if self._publisher is None:
             has_commands = self._connection.dialect.acceptance.has_commands
-            self._publisher = ClientPublisher(self, shows_publisher=has_commands)
+            self._publisher = ClientPublisher(self, self._connection, shows_publisher=has_commands)
         self._publisher.publish(message)
 
     def _look_up(self, command: ReadHistory | ReadPresence) -> None:

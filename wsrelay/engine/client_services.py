@@ -11,7 +11,6 @@ from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespaces
-from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.disconnects import AnyDisconnect
 from wsrelay.core.presence.member import Member
 from wsrelay.core.sessions.effects import Effect
@@ -21,6 +20,7 @@ from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.hub import Subscriber
+from wsrelay.engine.inflow import Inflow
 from wsrelay.engine.lookups import Lookups
 from wsrelay.engine.pending_credentials import PendingClient, PendingCredentials
 from wsrelay.engine.presence import Presence
@@ -76,6 +76,16 @@ class Connection(Protocol):
         Returns:
             True if the rate permits it; if not, the connection has been closed.
         """
+
+    def pause_reading(self) -> None:
+        """Bring the client no more messages until `resume_reading`: it is sent what others publish all the same.
+
+        A connection that is closed meanwhile, from whichever side, ends as ever. A client whose pong stands behind what
+        is not read is not ended for that.
+        """
+
+    def resume_reading(self) -> None:
+        """Bring the client messages again; the first ones possibly before this returns."""
 
     def reject(self, response: ErrorResponse) -> None:
         """Answer the handshake with an HTTP status and end the connection."""
@@ -139,8 +149,12 @@ class ClientServices(Protocol):
     def now(self) -> Callable[[], float]:
         """The wall clock, in seconds since the epoch, by which credentials expire."""
 
-    def publish(self, channel: str, data: bytes, info: bytes = b"") -> Deferred[PublishResult]:
-        """See `wsrelay.engine.publishing.Publisher.publish`."""
+    @property
+    def inflow(self) -> Inflow:
+        """Says when messages may be published."""
+
+    def post(self, channel: str, data: bytes, done: Callable[[Exception | None], None], info: bytes = b"") -> None:
+        """See `wsrelay.engine.publishing.Publisher.post`."""
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """See `ICredentialStore.are_revoked`."""

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.payload_type import PayloadType
-from wsrelay.core.messaging.publications import ChannelEvent, Publication, PublishResult
+from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client import Client
@@ -25,6 +25,7 @@ from wsrelay.engine.control_receiver import ControlReceiver
 from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
+from wsrelay.engine.inflow import Inflow, Pressure
 from wsrelay.engine.lookups import Lookups
 from wsrelay.engine.pending_credentials import DEFAULT_MAX_PENDING, PendingCredentials
 from wsrelay.engine.presence import build_presence
@@ -66,6 +67,7 @@ class Node:
         registry: The authenticated clients.
         pending_credentials: The clients whose credential is still to come.
         subscriptions: The channels of this process.
+        inflow: Says when messages of clients may be published.
         lookups: Looks up what clients ask for.
         timers: The timers of all clients.
         survey: Asks all processes what they know, and replies for this one.
@@ -98,6 +100,7 @@ class Node:
         self.rejections = rejections
         self.now = now
         self.timers = TimerWheel(clock)
+        self.inflow = Inflow(clock)
         self.registry = ClientRegistry()
         self.pending_credentials = PendingCredentials(max_pending_credentials)
         self._broker = broker
@@ -148,16 +151,9 @@ class Node:
         """Make the client of a new connection, not yet opened."""
         return Client(self, connection)
 
-    def publish(self, channel: str, data: bytes, info: bytes = b"") -> Deferred[PublishResult]:
-        """Publish a client's message to every process; see `Publisher.publish`.
-
-        Returns:
-            Fires with the `PublishResult` when the broker has taken the message.
-
-        Raises:
-            BrokerUnavailable: (Failure of the Deferred.) The message was not taken, or that cannot be known.
-        """
-        return self._publisher.publish(channel, data, info=info)
+    def post(self, channel: str, data: bytes, done: Callable[[Exception | None], None], info: bytes = b"") -> None:
+        """Publish a client's message to every process; see `Publisher.post`."""
+        self._publisher.post(channel, data, done, info)
 
     def are_revoked(self, targets: Sequence[str]) -> Deferred[Sequence[bool]]:
         """Look up whether targets are revoked; see `ICredentialStore.are_revoked`.
@@ -189,6 +185,7 @@ class Node:
         self._gaps.stop()
         self.survey.stop()
         self.timers.stop()
+        self.inflow.stop()
         self.subscriptions.stop()
         if self._readers is not None:
             self._readers.stop()
@@ -241,6 +238,10 @@ class Node:
         """See `IBrokerSink.control_received`."""
         self._control.received(payload)
 
+    def pressure_changed(self, *, is_high: bool) -> None:
+        """See `IBrokerSink.pressure_changed`."""
+        self.inflow.set_pressure(Pressure.BROKER, is_high=is_high)
+
     # What the hub asks
 
     def _on_pressure(self, is_behind: bool) -> None:
@@ -248,6 +249,7 @@ class Node:
             self._broker.pause()
         else:
             self._broker.resume()
+        self.inflow.set_pressure(Pressure.FAN_OUT, is_high=is_behind)
         if self._readers is not None:
             # Reading is pulling: what is not read stays in Redis.
             (self._readers.pause if is_behind else self._readers.resume)()

@@ -5,6 +5,7 @@ Clients and the application publish here, so that one place decides which of the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -82,6 +83,23 @@ class Publisher:
         else:
             published = self._broker.history.append(channel, data, namespace.retention, idempotency_key, info, tags)
         return published.addErrback(_name_full)
+
+    def post(self, channel: str, data: bytes, done: Callable[[Exception | None], None], info: bytes = b"") -> None:
+        """Publish a message as `publish` does, for whom the result says nothing but that it was taken.
+
+        Args:
+            channel: See `publish`.
+            data: See `publish`.
+            done: Called once, within the broker's bounded time and possibly before this returns: with None when the
+                broker has taken the message, else with the error that `publish` would fail with. It raises nothing.
+            info: See `publish`.
+        """
+        namespace = self._namespaces.rule(channel)
+        if namespace is not None and not namespace.has_history:
+            self._broker.post(channel, data, done)
+        else:
+            published = self.publish(channel, data, info=info)
+            published.addCallbacks(lambda _result: done(None), lambda failure: done(failure.value))
 
 
 def _name_full(failure: Failure) -> Any:

@@ -46,6 +46,8 @@ class Counters:
     )
     hook_requests: Counter[str] = _count_by("outcome", "Requests to the application's hook, by outcome.")
     client_messages: int = _count("Messages received from clients.")
+    reading_pauses: int = _count("Times that a client was read no further for a while, because it sent too much to do.")
+    reading_paused_seconds: float = _count("Seconds for which clients were not read, those of all clients together.")
     broker_messages: int = _count("Messages that the broker delivered to this process.")
     deliveries: int = _count("Messages delivered to subscribers: one for each message and subscriber.")
     batches_dropped: int = _count("Batches that a slow subscriber did not get, by the policy of its namespace.")

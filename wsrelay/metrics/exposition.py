@@ -23,6 +23,7 @@ GAUGES = {
     "streams": "Channels with history whose streams this process reads.",
     "presence_members": "Members of channels with presence, joins and leaves, or events: one for each connection and "
     "channel.",
+    "paused_connections": "Open connections that are not read for a while, because their clients send too much to do.",
     "authenticated_connections": "Open connections of authenticated clients.",
     "certificate_expiry_timestamp_seconds": "Expiry of the certificate that expires first, in seconds since 1970; 0 "
     "without TLS.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -29,6 +29,7 @@ class RecordingSink:
         resumptions: The number of calls of `reconnected`.
         controls: The control messages, in order.
         changes: The channels whose streams may have changed, in order.
+        pressure: The argument of each call of `pressure_changed`.
         stream_states: True for each call of `streams_connected`, False for each of `streams_disconnected`.
     """
 
@@ -41,6 +42,7 @@ class RecordingSink:
         self.interruptions = 0
         self.lost: list[tuple[str, ...]] = []
         self.resumptions = 0
+        self.pressure: list[bool] = []
         self.controls: list[bytes] = []
 
     def publications_received(self, publications: Sequence[Publication]) -> None:
@@ -79,6 +81,10 @@ class RecordingSink:
     def control_received(self, payload: bytes) -> None:
         """See `IBrokerSink.control_received`."""
         self.controls.append(payload)
+
+    def pressure_changed(self, *, is_high: bool) -> None:
+        """See `IBrokerSink.pressure_changed`."""
+        self.pressure.append(is_high)
 
 
 @implementer(IBroker)
@@ -161,6 +167,10 @@ class FakeBroker:
             return fail(BrokerUnavailable("the test says so"))
         self.published.append(Publication(channel, data))
         return succeed(PublishResult())
+
+    def post(self, channel: str, data: bytes, done: Callable[[BrokerUnavailable | None], None]) -> None:
+        """See `IBroker.post`. The outcome is that of `publish`."""
+        self.publish(channel, data).addCallbacks(lambda _result: done(None), lambda failure: done(failure.value))
 
     def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """See `IBroker.send_control`."""

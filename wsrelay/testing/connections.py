@@ -30,6 +30,8 @@ class RecordingConnection(RecordingSubscriber):
         dialect: See `Connection.dialect`.
         accepted: Whether the handshake was completed.
         is_compressed: Whether compression was agreed on. This client offers it always.
+        is_paused: Whether `pause_reading` was called last, and not `resume_reading`.
+        pauses: The number of calls of `pause_reading`.
         connection_id: The id of its connection that the client was told.
         responses: The error responses that its handshake was answered with, in order.
     """
@@ -42,6 +44,8 @@ class RecordingConnection(RecordingSubscriber):
         self.dialect = dialect
         self.accepted = False
         self.is_compressed = False
+        self.is_paused = False
+        self.pauses = 0
         self.connection_id: str | None = None
         self.responses: list[ErrorResponse] = []
         self._client: Client | None = None
@@ -72,6 +76,15 @@ class RecordingConnection(RecordingSubscriber):
     def counts_as(self, messages: int) -> bool:
         """See `Connection.counts_as`: the rate permits everything."""
         return True
+
+    def pause_reading(self) -> None:
+        """See `Connection.pause_reading`."""
+        self.is_paused = True
+        self.pauses += 1
+
+    def resume_reading(self) -> None:
+        """See `Connection.resume_reading`."""
+        self.is_paused = False
 
     def reject(self, response: ErrorResponse) -> None:
         """See `Connection.reject`."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.transports.paused_connections import PausedConnections
 
 __all__ = ["DRAINING", "ConnectionRegistry", "RegisteredConnection"]
 
@@ -30,11 +31,16 @@ class RegisteredConnection(Protocol):
 class ConnectionRegistry:
     """The connections of one process, oldest first.
 
+    Args:
+        paused: Those that are not read for a while.
+
     Attributes:
         is_draining: Whether no handshake is completed any more.
+        paused: See above.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, paused: PausedConnections) -> None:
+        self.paused = paused
         self._open: dict[RegisteredConnection, None] = {}
         self._handshaking: dict[RegisteredConnection, None] = {}
         self.is_draining = False
@@ -56,6 +62,7 @@ class ConnectionRegistry:
         """Remove a connection; one that is not here is ignored."""
         self._open.pop(connection, None)
         self._handshaking.pop(connection, None)
+        self.paused.remove(connection)
 
     def open_connections(self) -> Sequence[RegisteredConnection]:
         """Return the open connections, oldest first."""

@@ -29,6 +29,8 @@ class RateLimits:
         # Bound once: it is asked for every read.
         self._seconds = timers.seconds
         self._buckets: dict[Hashable, TrafficBucket] = {}
+        # The clients that are not read.
+        self._held: set[Hashable] = set()
         self._sweep: WheelTimer | None = None
 
     @property
@@ -44,19 +46,34 @@ class RateLimits:
             frames: The number of frames.
             size: The number of bytes.
         """
-        now = self._seconds()
-        found = self._buckets.get(client)
-        if found is None:
-            found = self._buckets[client] = TrafficBucket(self._rates, now)
-            self._start_sweep()
-        return found.take(frames, size, now)
+        found = self._buckets.get(client) or self._start(client)
+        return found.take(frames, size, self._seconds())
+
+    def hold(self, client: Hashable) -> None:
+        """Take that a client is not read any more: the time until `release` is not lost to it."""
+        self._held.add(client)
+        if client not in self._buckets:
+            self._start(client)
+
+    def release(self, client: Hashable) -> None:
+        """Permit a client what it could not send since `hold`."""
+        self._held.discard(client)
+        bucket = self._buckets.get(client)
+        if bucket is not None:
+            bucket.credit(self._seconds())
 
     def remove(self, client: Hashable) -> None:
         """Remove a client whose connection is lost. One that is unknown is no error."""
         self._buckets.pop(client, None)
+        self._held.discard(client)
         if not self._buckets and self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+    def _start(self, client: Hashable) -> TrafficBucket:
+        bucket = self._buckets[client] = TrafficBucket(self._rates, self._seconds())
+        self._start_sweep()
+        return bucket
 
     def _start_sweep(self) -> None:
         if self._sweep is None:
@@ -65,7 +82,7 @@ class RateLimits:
     def _remove_idle_buckets(self) -> None:
         self._sweep = None
         now = self._timers.seconds()
-        idle = [client for client, bucket in self._buckets.items() if bucket.is_full(now)]
+        idle = [client for client, bucket in self._buckets.items() if client not in self._held and bucket.is_full(now)]
         for client in idle:
             del self._buckets[client]
         if self._buckets:

@@ -43,6 +43,9 @@ class Owner(Protocol):
     def report_gap(self, channel: str) -> None:
         """See `wsrelay.engine.topic.Subscriber.report_gap`."""
 
+    def outbox_emptied(self) -> None:
+        """Take that the client has caught up."""
+
     def close(self, disconnect: Disconnect) -> None:
         """Tell the client why, and end the connection."""
 
@@ -99,6 +102,11 @@ class ConnectionWriter(_FirstSlots):
         self.is_writable = False
         self.is_open = False
         shared.unready.add(self)
+
+    @property
+    def is_crowded(self) -> bool:
+        """True if so much waits that the client should not cause more: a quarter of what may."""
+        return self._outbox is not None and self._outbox.size > self._shared.limits.max_outbox_bytes // 4
 
     # The hub's side
 
@@ -264,6 +272,8 @@ class ConnectionWriter(_FirstSlots):
                 self._outbox = None
                 self._stop_timer()
                 self._set_writable(self.is_open)
+                if self._owner is not None:
+                    self._owner.outbox_emptied()
                 return
             self._transport.write(outbox.take(PIECE_BYTES))
 

@@ -1,5 +1,5 @@
 """The table of faults, by what is broken."""
 
-from devtools.faults.scenarios import clients, history, host, link, redis, relay
+from devtools.faults.scenarios import clients, history, host, link, overload, redis, relay
 
-__all__ = ["clients", "history", "host", "link", "redis", "relay"]
+__all__ = ["clients", "history", "host", "link", "overload", "redis", "relay"]

@@ -8,7 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock
 
 from tests.brokers import contract
-from wsrelay.brokers.memory.broker import MemoryBroker
+from wsrelay.brokers.memory.broker import HIGH_PENDING, HIGH_PENDING_BYTES, MemoryBroker
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker
@@ -48,6 +48,19 @@ class MemoryBrokerTests(contract.BrokerContract):
             self.assertTrue(broker.ready)
         clock.advance(0)
         self.assertEqual((sink.delivered, sink.interruptions), ([Publication("chat", b"x")] * 2, 0))
+
+    def test_much_in_one_turn_is_pressure_until_the_next(self) -> None:
+        for size, count in ((1, HIGH_PENDING), (HIGH_PENDING_BYTES // 2, 2)):
+            clock = Clock()
+            broker, sink = MemoryBroker(clock), RecordingSink()
+            broker.attach(sink)
+            broker.start()
+            broker.subscribe(["chat"])
+            for number in range(count + 2):
+                self.assertEqual(sink.pressure, [True] if number >= count else [])
+                self.successResultOf(broker.publish("chat", bytes(size)))
+            clock.advance(0)
+            self.assertEqual((len(sink.delivered), sink.pressure), (count + 2, [True, False]))
 
     def test_broker_without_a_sink_takes_messages_and_delivers_nothing(self) -> None:
         broker = MemoryBroker(Clock())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS, TokenBucket
-from wsrelay.core.flow.traffic import TrafficBucket, TrafficRates
+from wsrelay.core.flow.traffic import CREDIT_SECONDS, TrafficBucket, TrafficRates
 
 RATES = TrafficRates(10, 100)
 
@@ -39,6 +39,24 @@ class TrafficBucketTests(SynchronousTestCase):
             self.assertTrue(bucket.is_full(0.0))
             bucket.take(frames, size, 0.0)
             self.assertEqual([bucket.is_full(0.4), bucket.is_full(0.5)], [False, True])
+
+    def test_credit_permits_what_the_rates_did_since_then_beyond_the_capacity(self) -> None:
+        bucket = TrafficBucket(RATES, 0.0)
+        bucket.take(30, 300, 0.0)
+        bucket.credit(5.0)
+        self.assertEqual(
+            [bucket.take(49, 499, 5.0), bucket.take(2, 0, 5.0), bucket.take(1, 1, 5.0)], [True, False, True]
+        )
+        bucket.credit(0.0)
+        self.assertFalse(bucket.take(1, 0, 0.0))
+
+    def test_credit_does_not_grow_and_lapses_where_it_is_not_used(self) -> None:
+        for used, size in ((80, 0), (0, 800)):
+            bucket = TrafficBucket(RATES, 0.0)
+            bucket.credit(5.0)
+            self.assertEqual([bucket.take(used + 1, size, 7.0), bucket.take(used, size, 7.0)], [False, True])
+            bucket.credit(100.0)
+            self.assertEqual([bucket.is_full(100.0 + after) for after in (0, CREDIT_SECONDS)], [False, True])
 
     @given(st.lists(st.tuples(st.integers(0, 64), st.integers(0, 9), st.integers(0, 90)), max_size=50))
     def test_it_allows_what_two_buckets_allow(self, steps: list[tuple[int, int, int]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -42,8 +42,9 @@ class OperationsCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.broker = FakeBroker()
         namespaces = Namespaces((Namespace("rooms", ("room:*",), Access.AUTHENTICATED),))
-        survey = make_node(self.broker, namespaces, Clock()).survey
-        self.operations = Operations(self.broker, namespaces, lambda: 1000.0, survey)
+        self.clock = Clock()
+        node = make_node(self.broker, namespaces, self.clock)
+        self.operations = Operations(self.broker, namespaces, lambda: 1000.0, node.survey, node.inflow)
 
     def stored(self, ticket: str) -> Any:
         """Redeem a ticket, and return its claims."""
@@ -62,6 +63,26 @@ class PublishTests(OperationsCase):
         result = self.successResultOf(self.operations.publish("room:1", b"\xff\0"))
         self.assertEqual(result, PublishResult())
         self.assertEqual(self.broker.published, [Publication("room:1", b"\xff\0")])
+
+    def test_caller_waits_while_there_is_no_room(self) -> None:
+        self.broker.sink.pressure_changed(is_high=True)
+        first, second = self.operations.publish("room:1", b"1"), self.operations.publish("room:1", b"2")
+        self.assertNoResult(first)
+        self.assert_nothing_sent()
+        self.broker.sink.pressure_changed(is_high=False)
+        self.clock.advance(0)
+        for outcome in (first, second):
+            self.successResultOf(outcome)
+        self.assertEqual([each.data for each in self.broker.published], [b"1", b"2"])
+
+    def test_caller_that_gives_up_waiting_publishes_nothing(self) -> None:
+        self.broker.sink.pressure_changed(is_high=True)
+        outcome = self.operations.publish("room:1", b"1")
+        outcome.cancel()
+        self.failureResultOf(outcome, CancelledError)
+        self.broker.sink.pressure_changed(is_high=False)
+        self.clock.advance(0)
+        self.assert_nothing_sent()
 
     def test_channel_outside_the_grammar_fails(self) -> None:
         self.failureResultOf(self.operations.publish("$control", b"x"), ChannelError)

@@ -153,6 +153,8 @@ class FloodTests(EdgeCase):
         relay = self.relay(publish=("room",), **settings)
         client = WebSocketClient(relay).connect()
         client.wire.send(data)
+        # It is read only so far in a turn.
+        relay.turn()
         client.read()
         relay.pass_time(UNANSWERED_CLOSE_SECONDS + 0.5)
         return client

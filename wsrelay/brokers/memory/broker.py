@@ -16,10 +16,14 @@ from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
 
-__all__ = ["MemoryBroker"]
+__all__ = ["HIGH_PENDING", "HIGH_PENDING_BYTES", "MemoryBroker"]
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Beyond this, further messages of one turn of the reactor are rejected."""
+
+HIGH_PENDING_BYTES = MAX_PENDING_BYTES // 4
+HIGH_PENDING = 128
+"""From so many bytes and messages of one turn on there is pressure until the next one."""
 
 _OVERLOADED = "this process is still delivering earlier messages"
 _TAKEN = PublishResult()
@@ -54,6 +58,7 @@ class MemoryBroker:
         self._is_paused = False
         self._pending: list[Publication] = []
         self._pending_bytes = 0
+        self._is_pressed = False
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""
@@ -97,18 +102,13 @@ class MemoryBroker:
 
     def publish(self, channel: str, data: bytes) -> Deferred[PublishResult]:
         """See `IBroker.publish`."""
-        if not self.ready:
-            return fail(BrokerUnavailable(self.problem))
-        if self._is_paused:
-            return fail(BrokerUnavailable(_OVERLOADED))
-        if channel in self._desired and self._sink is not None:
-            if not self._pending:
-                self._clock.callLater(0, self._deliver)
-            elif self._pending_bytes >= MAX_PENDING_BYTES:
-                return fail(BrokerUnavailable(_OVERLOADED))
-            self._pending_bytes += len(data)
-            self._pending.append(Publication(channel, data))
-        return succeed(_TAKEN)
+        problem = self._take(channel, data)
+        return fail(BrokerUnavailable(problem)) if problem else succeed(_TAKEN)
+
+    def post(self, channel: str, data: bytes, done: Callable[[BrokerUnavailable | None], None]) -> None:
+        """See `IBroker.post`."""
+        problem = self._take(channel, data)
+        done(BrokerUnavailable(problem) if problem else None)
 
     def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """See `IBroker.send_control`."""
@@ -119,6 +119,27 @@ class MemoryBroker:
         self._sink.control_received(payload)
         return succeed(1)
 
+    def _take(self, channel: str, data: bytes) -> str:
+        """Take a message; return why not, or an empty text."""
+        if not self.ready:
+            return self.problem
+        if self._is_paused:
+            return _OVERLOADED
+        sink = self._sink
+        if channel in self._desired and sink is not None:
+            if not self._pending:
+                self._clock.callLater(0, self._deliver)
+            elif self._pending_bytes >= MAX_PENDING_BYTES:
+                return _OVERLOADED
+            self._pending_bytes += len(data)
+            self._pending.append(Publication(channel, data))
+            if not self._is_pressed and (
+                len(self._pending) >= HIGH_PENDING or self._pending_bytes >= HIGH_PENDING_BYTES
+            ):
+                self._is_pressed = True
+                sink.pressure_changed(is_high=True)
+        return ""
+
     def _confirm(self, channel: str) -> None:
         if self._sink is not None:
             self._sink.subscribed(channel)
@@ -127,3 +148,6 @@ class MemoryBroker:
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if pending and self._sink is not None:
             self._sink.publications_received(pending)
+            if self._is_pressed:
+                self._is_pressed = False
+                self._sink.pressure_changed(is_high=False)

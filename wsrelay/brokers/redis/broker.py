@@ -26,6 +26,7 @@ from wsrelay.brokers.redis.streams.history import RedisHistory
 from wsrelay.brokers.redis.streams.ways import Way
 from wsrelay.brokers.redis.subscriber import Subscriber
 from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
 
 __all__ = ["RedisBroker"]
@@ -78,7 +79,14 @@ class RedisBroker:
             clock=clock,
             rng=rng,
         )
-        self._commands = Commands(address, on_up=self._connection_up, on_down=self._commands_down, clock=clock, rng=rng)
+        self._commands = Commands(
+            address,
+            on_up=self._connection_up,
+            on_down=self._commands_down,
+            clock=clock,
+            rng=rng,
+            on_pressure=self._pressure_changed,
+        )
         self.history: RedisHistory | None = None
         if keeps_history:
             self.history = RedisHistory(
@@ -165,6 +173,10 @@ class RedisBroker:
         published = self._commands.send(b"PUBLISH", self._prefix + channel.encode(), data)
         return published.addCallback(lambda _subscribers: _TAKEN)
 
+    def post(self, channel: str, data: bytes, done: Callable[[BrokerUnavailable | None], None]) -> None:
+        """See `IBroker.post`."""
+        self._commands.post((b"PUBLISH", self._prefix + channel.encode(), data), done)
+
     def send_control(self, payload: bytes, node_id: str | None = None) -> Deferred[int]:
         """See `IBroker.send_control`."""
         name = self._internal.control if node_id is None else self._internal.control_of(node_id)
@@ -175,6 +187,10 @@ class RedisBroker:
             self._probe.start()
             if self.history is not None:
                 self.history.peer_up()
+
+    def _pressure_changed(self, *, is_high: bool) -> None:
+        if self._sink is not None:
+            self._sink.pressure_changed(is_high=is_high)
 
     def _commands_down(self) -> None:
         self._probe.stop()

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from wsrelay.brokers.redis.address import RedisAddress
-from wsrelay.brokers.redis.command_sender import CommandSender
+from wsrelay.brokers.redis.command_sender import CommandSender, PressureListener, ignore_pressure
 from wsrelay.brokers.redis.connection import RedisConnection
 from wsrelay.brokers.redis.link import ReconnectingConnection
 from wsrelay.brokers.redis.problems import Problem, RedisProblemError
@@ -29,6 +29,7 @@ class Commands(CommandSender):
         on_down: Called when a connection ended, even if it was never up.
         clock: Time.
         rng: Randomness for the back-off.
+        on_pressure: See `CommandSender`.
     """
 
     log = Logger()
@@ -41,13 +42,16 @@ class Commands(CommandSender):
         on_down: Callable[[], None],
         clock: IReactorTime,
         rng: Random,
+        on_pressure: PressureListener = ignore_pressure,
     ) -> None:
         self._address = address
         self._logged_nodes = 0
         super().__init__(
             ReconnectingConnection(
                 "command connection", address, self._set_up, on_up=on_up, on_down=on_down, clock=clock, rng=rng
-            )
+            ),
+            clock.callLater,
+            on_pressure,
         )
 
     async def send_probe(self, name: bytes, payload: bytes) -> None:

@@ -157,7 +157,7 @@ class RedisConnection(RequestProtocol):
         finally:
             self._listener.read_finished()
             self._is_receiving = False
-            self._flush()
+            self.flush()
 
     def connectionLost(self, why: Failure) -> None:
         if not self.problem.summary:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
 
-__all__ = ["TrafficBucket", "TrafficRates"]
+__all__ = ["CREDIT_SECONDS", "TrafficBucket", "TrafficRates"]
+
+CREDIT_SECONDS = 60.0
+"""How long a bucket that holds more than its capacity must be left alone to have no more in it than a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,13 @@ class TrafficBucket:
         # Never backwards, whatever the clock does; and most frames of a read come without any time between them.
         if elapsed > 0.0:
             rates = self._rates
-            self._frames = min(rates.frames * MESSAGE_BURST_SECONDS, self._frames + elapsed * rates.frames)
-            self._size = min(rates.size * MESSAGE_BURST_SECONDS, self._size + elapsed * rates.size)
+            # A credit may have filled them further than time does, and stays until it is used.
+            most = rates.frames * MESSAGE_BURST_SECONDS
+            if self._frames < most:
+                self._frames = min(most, self._frames + elapsed * rates.frames)
+            most = rates.size * MESSAGE_BURST_SECONDS
+            if self._size < most:
+                self._size = min(most, self._size + elapsed * rates.size)
         self._since = now
         if frames > self._frames or size > self._size:
             return False
@@ -57,9 +65,18 @@ class TrafficBucket:
         self._size -= size
         return True
 
+    def credit(self, now: float) -> None:
+        """Permit what the rates did since anything was last taken, beyond the capacity: its owner was kept from it."""
+        elapsed = max(0.0, now - self._since)
+        self._frames += elapsed * self._rates.frames
+        self._size += elapsed * self._rates.size
+        self._since = now
+
     def is_full(self, now: float) -> bool:
-        """Return whether the bucket is full: then it has no more state than a new one."""
+        """Return whether the bucket is full, and no more than that: then it has no more state than a new one."""
         elapsed, rates = now - self._since, self._rates
+        if self._frames > rates.frames * MESSAGE_BURST_SECONDS or self._size > rates.size * MESSAGE_BURST_SECONDS:
+            return elapsed >= CREDIT_SECONDS
         return (
             self._frames + elapsed * rates.frames >= rates.frames * MESSAGE_BURST_SECONDS
             and self._size + elapsed * rates.size >= rates.size * MESSAGE_BURST_SECONDS

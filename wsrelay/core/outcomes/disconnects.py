@@ -55,8 +55,8 @@ class Disconnect(Enum):
         1008,
         "rate limit exceeded",
         False,
-        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow, or more messages than may "
-        "wait for the application's hook.",
+        "The client sent more than `max_frames_per_second` or `max_bytes_per_second` allow. The time in which the "
+        "relay did not read it counts for it.",
     )
     TOO_BIG = (
         1009,
@@ -80,7 +80,8 @@ class Disconnect(Enum):
         1013,
         "not published, try again later",
         True,
-        "A message could not be published because Redis was away or behind; it may not have been delivered.",
+        "A message could not be published because Redis was away; it may not have been delivered. A Redis that is busy "
+        "closes nobody: clients that publish are read more slowly.",
     )
     SLOW = (
         4008,

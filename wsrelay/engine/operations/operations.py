@@ -18,6 +18,7 @@ from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.errors import ClaimError
+from wsrelay.engine.inflow import Inflow
 from wsrelay.engine.operations.arguments import check_seconds, find_namespace
 from wsrelay.engine.operations.history import HistoryOperations
 from wsrelay.engine.operations.presence import PresenceOperations
@@ -38,7 +39,8 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 128
 class Operations:
     """Operations on all processes that share a broker.
 
-    Every operation ends within the broker's bounded time. An argument that cannot be used is rejected before anything
+    Every operation but `publish` and `broadcast` ends within the broker's bounded time; those wait for room before, and
+    can be cancelled meanwhile. An argument that cannot be used is rejected before anything
     is done.
 
     Args:
@@ -46,6 +48,7 @@ class Operations:
         namespaces: The channels that exist.
         now: Returns the wall clock time in seconds since the epoch, which the claim `exp` refers to.
         survey: Asks all processes.
+        inflow: Says when messages may be published: a caller that floods waits as clients do.
 
     Attributes:
         history: What channels keep.
@@ -59,7 +62,9 @@ class Operations:
         namespaces: Namespaces,
         now: Callable[[], float],
         survey: Survey,
+        inflow: Inflow,
     ) -> None:
+        self._inflow = inflow
         self._broker = broker
         self._namespaces = namespaces
         self._publisher = Publisher(broker, namespaces)
@@ -203,6 +208,8 @@ class Operations:
             raise ClaimError(
                 f"an idempotency key has at most {MAX_IDEMPOTENCY_KEY_CHARACTERS} printable ASCII characters"
             )
+        if self._inflow.is_closed:
+            await self._inflow.opened()
         return await self._publisher.publish(channel, data, key, skip_history=skip_history, tags=tags)
 
     async def _broadcast(

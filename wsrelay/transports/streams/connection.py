@@ -178,6 +178,12 @@ class StreamConnection(ABC):
         """See `Connection.emulated_session`: most clients of streams send nothing."""
         return ""
 
+    def pause_reading(self) -> None:  # noqa: B027 -- most clients of streams send nothing
+        """See `Connection.pause_reading`."""
+
+    def resume_reading(self) -> None:  # noqa: B027 -- as above
+        """See `Connection.resume_reading`."""
+
     def counts_as(self, messages: int) -> bool:
         """See `Connection.counts_as`: what comes with the request has bounds of its own."""
         return True
@@ -212,6 +218,9 @@ class StreamConnection(ABC):
     def batch_dropped(self) -> None:
         """See `Owner.batch_dropped`."""
         self._factory.counters.batches_dropped += 1
+
+    def outbox_emptied(self) -> None:  # noqa: B027 -- as above
+        """See `Owner.outbox_emptied`."""
 
     def report_gap(self, channel: str) -> None:
         """See `Owner.report_gap`."""

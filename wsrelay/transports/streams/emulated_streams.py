@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 from twisted.internet.protocol import connectionDone
@@ -18,7 +19,14 @@ from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.streams.connection import StreamContext
 from wsrelay.transports.streams.message_streams import MessageStreamConnection, StreamKind
 
-__all__ = ["EmulatedStreamConnection", "EmulatedStreamContext"]
+__all__ = ["MAX_WAITING_BYTES", "EmulatedStreamConnection", "EmulatedStreamContext"]
+
+MAX_WAITING_BYTES = 1024 * 1024
+"""How much of one client may wait while there is too much to do, in bytes. No TCP connection slows it down: each of its
+messages is a request by itself, and may have come by way of another process."""
+
+_MESSAGE_OVERHEAD_BYTES = 256
+"""What a message counts beyond its length."""
 
 
 class EmulatedStreamContext(StreamContext, Protocol):
@@ -39,7 +47,7 @@ class EmulatedStreamConnection(MessageStreamConnection):
         encoding: The dialect in that form.
     """
 
-    __slots__ = ("_limits", "_session_name", "_sessions")
+    __slots__ = ("_is_paused", "_limits", "_session_name", "_sessions", "_waiting", "_waiting_bytes")
 
     def __init__(
         self,
@@ -52,6 +60,9 @@ class EmulatedStreamConnection(MessageStreamConnection):
         self._limits = factory.rate_limits
         self._sessions = factory.emulation
         self._session_name = ""
+        self._is_paused = False
+        self._waiting: deque[Message] = deque()
+        self._waiting_bytes = 0
         super().__init__(handshake, factory, dialect, kind, encoding)
 
     @property
@@ -72,10 +83,34 @@ class EmulatedStreamConnection(MessageStreamConnection):
             return
         # As on a WebSocket, any message answers a ping.
         self._factory.pings.answered(self)
-        self._client.received(message)
+        if not self._is_paused:
+            self._client.received(message)
+            return
+        self._waiting.append(message)
+        self._waiting_bytes += len(message.data) + _MESSAGE_OVERHEAD_BYTES
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            self.close(Disconnect.TOO_FAST)
+
+    def pause_reading(self) -> None:
+        """See `Connection.pause_reading`. What comes meanwhile waits here."""
+        if not self._is_paused:
+            self._is_paused = True
+            self._factory.connections.paused.add(self)
+
+    def resume_reading(self) -> None:
+        """See `Connection.resume_reading`."""
+        if not self._is_paused:
+            return
+        self._is_paused = False
+        self._factory.connections.paused.resumed(self)
+        while self._waiting and self.is_open and not self._is_paused:
+            message = self._waiting.popleft()
+            self._waiting_bytes -= len(message.data) + _MESSAGE_OVERHEAD_BYTES
+            self._client.received(message)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._limits.remove(self)
+        self._waiting.clear()
         self._sessions.close(self._session_name)
         super().connectionLost(reason)
 

@@ -26,6 +26,7 @@ from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.http_connections import HTTPConnections
+from wsrelay.transports.paused_connections import PausedConnections
 from wsrelay.transports.ping_schedule import PingSchedule
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.websocket.fast_reads import has_known_state
@@ -85,9 +86,9 @@ class WebSocketConnectionFactory(WebSocketServerFactory):
         self.rejections = rejections
         self.admission = admission
         self.http_connections = http_connections
-        self.connections = ConnectionRegistry()
         self.rate_limits = RateLimits(settings.max_frames_per_second, settings.max_bytes_per_second, timers)
         self.pings = PingSchedule(timers, settings.ping_interval_seconds, settings.ping_timeout_seconds, rng)
+        self.connections = ConnectionRegistry(PausedConnections(counters, self.rate_limits, timers.seconds))
         self._make_client = make_client
         self._encodings = Encodings()
         self._framings = (WebSocketFraming(), DeflatedWebSocketFraming())

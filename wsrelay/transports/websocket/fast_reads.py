@@ -87,17 +87,19 @@ def unmask(data: bytes, start: int, end: int) -> bytes:
     return (int.from_bytes(data[start:end], "little") ^ int.from_bytes(key, "little")).to_bytes(size, "little")
 
 
-def read_frames(connection: FrameReceiver, data: bytes) -> int:
+def read_frames(connection: FrameReceiver, data: bytes, *, is_counted: bool = False) -> int:
     """Take the frames at the beginning of a read that are simple.
 
     Args:
         connection: The connection, open and between two frames.
         data: All that was read.
+        is_counted: Whether its bytes have been counted already.
 
     Returns:
         The number of bytes taken. If it is 0, nothing has been counted either; if not, all bytes of the read have.
     """
     position, length = 0, len(data)
+    uncounted = 0 if is_counted else length
     while length - position >= _MIN_FRAME_BYTES:
         first, size, start = data[position], data[position + 1] - _MASKED, position + _MIN_FRAME_BYTES
         if size > _LONGEST_SHORT:
@@ -122,8 +124,9 @@ def read_frames(connection: FrameReceiver, data: bytes) -> int:
             # There is one for each ping of ours: it needs no other bound.
             return length
         # The bytes of a read count when it comes, and each frame as it is reached.
-        if not connection.is_within_rate(1, 0 if position else length):
+        if not connection.is_within_rate(1, uncounted):
             return length
+        uncounted = 0
         position = end
         if first == _PING:
             connection.onPing(payload)

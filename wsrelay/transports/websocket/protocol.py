@@ -15,6 +15,7 @@ tests/edge/test_autobahn_regressions.py:
 - `dropConnection` resets a connection whose input has not been read, and the one whose client has answered our close
   frame always: the client may never see the frame. `_closeConnection` closes in order, within limits.
 - Its timers round down to whole seconds and lose cancels: the factory has a `TimerWheel` in their place.
+- It reads whatever comes, however much is left to do: `consumeData` stops in a pause.
 - A pong that waits in the socket while the reactor is busy counts as missing, and each connection has timers of its
   own for its pings and pongs: a `PingSchedule` has them all, and looks for a missing pong once more a second later.
 - Its reading of frames takes longer than all that is done with a short message: see `fast_reads`.
@@ -70,6 +71,14 @@ UNANSWERED_CLOSE_SECONDS = 1.0
 
 MAX_IDLE_VALIDATORS = 64
 """Validators that are kept for the next messages: to make one takes longer than to validate a short message."""
+
+
+_BY_CLIENT = 1
+_BY_OUTBOX = 2
+"""The reasons for a pause: the client's session cannot take more now, or its outbox is too full."""
+
+_STOPPED = 4
+"""In a pause, whether the transport is not read, either."""
 
 _HANDSHAKE_ERRORS = {
     400: "The WebSocket handshake is malformed (RFC 6455 section 4.2.1).",
@@ -148,6 +157,7 @@ class WebSocketConnection(WebSocketServerProtocol):
     _closing: LingeringClose | None = None
     _peer_has_ended = False
     _is_rejected = False
+    _pauses = 0
     _compression: PerMessageDeflateOfferAccept | None = None
     _address = ""
 
@@ -199,6 +209,14 @@ class WebSocketConnection(WebSocketServerProtocol):
             answer = chosen if connection_id is None else (chosen, {"X-Connection-Id": connection_id})
             self._answer.callback(answer)
 
+    def pause_reading(self) -> None:
+        """See `Connection.pause_reading`."""
+        self._pause(_BY_CLIENT)
+
+    def resume_reading(self) -> None:
+        """See `Connection.resume_reading`."""
+        self._resume(_BY_CLIENT)
+
     def reject(self, response: ErrorResponse) -> None:
         """See `Connection.reject`."""
         if self.state == self.STATE_CONNECTING:
@@ -238,6 +256,10 @@ class WebSocketConnection(WebSocketServerProtocol):
         """See `Owner.batch_dropped`."""
         self.factory.counters.batches_dropped += 1
 
+    def outbox_emptied(self) -> None:
+        """See `Owner.outbox_emptied`."""
+        self._resume(_BY_OUTBOX)
+
     def report_gap(self, channel: str) -> None:
         """See `Owner.report_gap`."""
         if self._client is not None:
@@ -258,18 +280,30 @@ class WebSocketConnection(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         # First what nearly every read is: it begins between two frames of an open connection.
-        if self.state == _OPEN and self.current_frame is None and not self.data and self.factory.reads_fast:
+        if self._reads_fast() and not self.data:
             taken = read_frames(self, data)
             if taken:
                 # The rest has been counted with it.
                 if taken < len(data) and self.state != self.STATE_CLOSED:
                     self._dataReceived(data[taken:])
+                if self._pauses:
+                    self._stop_reading()
                 return
         if self._closing is not None:
             self._closing.discard(len(data))
         elif self.state != self.STATE_CLOSED and self.is_within_rate(0, len(data)):
             # Not Autobahn's `dataReceived`: the arguments of its debug line cost 1.6 us for each read (measured).
             self._dataReceived(data)
+            if self._pauses:
+                self._stop_reading()
+
+    def consumeData(self) -> None:  # noqa: N802 -- Autobahn's name
+        if self.state == self.STATE_OPEN or self.state == self.STATE_CLOSING:
+            # As Autobahn's own, but for the pause: the messages of one read that are left wait in the buffer.
+            while not self._pauses and self.processData() and self.state != self.STATE_CLOSED:
+                pass
+        else:
+            super().consumeData()
 
     def begin(self, rest: bytes) -> None:
         """Begin with the opening request that the connection was made with.
@@ -362,6 +396,10 @@ class WebSocketConnection(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, is_binary: bool) -> None:
         if self._client is not None and self.state == self.STATE_OPEN:
             self._client.received(Message(payload, is_binary))
+            writer = self.writer
+            if not writer.is_writable and writer.is_crowded:
+                # What it sends may come back to it, for which there would soon be no room.
+                self._pause(_BY_OUTBOX)
 
     def message_received(self, payload: bytes, is_binary: bool) -> bool:
         """See `FrameReceiver.message_received`."""
@@ -369,8 +407,8 @@ class WebSocketConnection(WebSocketServerProtocol):
         if group is not None and group.ping is not None:
             self.factory.pings.answered(self)
         self.onMessage(payload, is_binary)
-        is_open: bool = self.state == _OPEN
-        return is_open
+        takes_more: bool = self.state == _OPEN and not self._pauses
+        return takes_more
 
     def perMessageCompressionAccept(self, _offers: object) -> Any:  # noqa: N802 -- Autobahn's name
         return self._compression
@@ -467,6 +505,7 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.factory.rejections.record_close(code, (reasonUtf8 or b"").decode(), channels)
         # Whichever side closes, nothing may follow the close frame (RFC 6455 section 5.5.1).
         self.writer.shut()
+        self._lift_pause()
         super().sendCloseFrame(code, reasonUtf8, isReply)
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
@@ -484,6 +523,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         if abort:
             self.transport.abortConnection()
             return
+        self._lift_pause()
         self._closing = LingeringClose(
             self.transport,
             self.factory.timers.call_later,
@@ -528,6 +568,62 @@ class WebSocketConnection(WebSocketServerProtocol):
             self.writer.connection_lost()
             if self._client is not None:
                 self._client.connection_lost(self.remoteCloseCode)
+
+    def _pause(self, reason: int) -> None:
+        """Leave what was read and not yet looked at, and read no further, until all reasons are gone."""
+        if self.state == self.STATE_OPEN:
+            self._pauses |= reason
+
+    def _reads_fast(self) -> bool:
+        """Return whether what comes next may begin with simple frames: it begins between two of them, in no pause."""
+        return bool(self.state == _OPEN and self.current_frame is None and not self._pauses and self.factory.reads_fast)
+
+    def _stop_reading(self) -> None:
+        """Read no further in a pause.
+
+        Not before something has come in it, or is left: most pauses are over in a turn of the reactor, in which most
+        clients send nothing, and two system calls are saved. More may come all the same, if TLS has decrypted it.
+        """
+        if not self._pauses & _STOPPED and self.data:
+            self._pauses |= _STOPPED
+            # Its pong may stand behind what is not read.
+            self.factory.pings.suspend(self)
+            self.factory.connections.paused.add(self)
+            self.transport.pauseProducing()
+
+    def _resume(self, reason: int) -> None:
+        if not self._pauses & reason:
+            return
+        was_stopped = self._pauses & _STOPPED
+        self._pauses &= ~reason
+        if self._pauses & ~_STOPPED:
+            return
+        self._pauses = 0
+        if was_stopped:
+            self.factory.connections.paused.resumed(self)
+            self.factory.pings.resume(self)
+        # What was read comes first, and may bring the next pause.
+        if self._reads_fast():
+            data, self.data = self.data, b""
+            self.data = data[read_frames(self, data, is_counted=True) :]
+        if self.state != self.STATE_CLOSED:
+            self.consumeData()
+        if self._pauses:
+            self._stop_reading()
+        if was_stopped and not self._pauses & _STOPPED:
+            self.transport.resumeProducing()
+
+    def _lift_pause(self) -> None:
+        """Read on for whatever reason reading is paused: the connection ends, for which the client has to be read."""
+        if not self._pauses:
+            return
+        was_stopped, self._pauses = self._pauses & _STOPPED, 0
+        if was_stopped:
+            self.factory.connections.paused.remove(self)
+            self.transport.resumeProducing()
+        if self.data:
+            # Not now, in the middle of something else. A close frame of the client may be in the buffer.
+            self.factory.timers.call_later(0, self.consumeData)
 
     def _give_up_place(self) -> None:
         """Be counted no more: a client that is turned away must not keep others out while it is read out.

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from wsrelay.brokers.redis.command_sender import CommandSender
+from wsrelay.brokers.redis.request_protocol import pack_command
 from wsrelay.core.history.entries import entry_fields
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.messaging.publications import PublishResult
@@ -61,19 +62,24 @@ class Appender:
         stream = self._prefix + channel.encode()
         fields = entry_fields(data, info, tags)
         length, seconds = b"%d" % retention.burst_size, b"%d" % retention.key_seconds
+        bell = [pack_command((b"PUBLISH", stream, b""))] if self._rings_bell() else []
         if key:
-            added = self._commands.send(
+            words = (
                 *(b"EVAL", _APPEND_ONCE, b"2", stream, self._result_key(stream, key)),
                 *(length, seconds, b"%d" % IDEMPOTENCY_SECONDS, *fields),
             )
+            added = self._commands.send_first([pack_command(words), *bell])
             added.addErrback(_name_missing_script)
         else:
-            added = self._commands.send(b"XADD", stream, b"MAXLEN", b"~", length, b"*", *fields)
-            # In the same packet: in two round trips entries vanished near the expiry of their key. Its reply says
-            # nothing that the first one does not.
-            self._commands.send(b"EXPIRE", stream, seconds).addErrback(lambda _failure: None)
-        if self._rings_bell():
-            self._commands.send(b"PUBLISH", stream, b"").addErrback(lambda _failure: None)
+            added = self._commands.send_first(
+                [
+                    pack_command((b"XADD", stream, b"MAXLEN", b"~", length, b"*", *fields)),
+                    # In the same packet: in two round trips entries vanished near the expiry of their key. Its reply
+                    # says nothing that the first one does not.
+                    pack_command((b"EXPIRE", stream, seconds)),
+                    *bell,
+                ]
+            )
         return added.addCallback(lambda entry_id: PublishResult(entry_id.decode()))
 
     def _result_key(self, stream: bytes, key: str) -> bytes:

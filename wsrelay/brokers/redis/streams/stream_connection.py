@@ -73,7 +73,8 @@ class StreamConnection(CommandSender):
                 clock=clock,
                 rng=rng,
                 listener=listener,
-            )
+            ),
+            clock.callLater,
         )
 
     def entries_came(self, count: int) -> None:
