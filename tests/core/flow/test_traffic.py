@@ -51,10 +51,10 @@ class TrafficBucketTests(SynchronousTestCase):
         self.assertFalse(bucket.take(1, 0, 0.0))
 
     def test_credit_does_not_grow_and_lapses_where_it_is_not_used(self) -> None:
-        for used, size in ((80, 0), (0, 800)):
+        for most, too_much in (((80, 0), (81, 0)), ((0, 800), (0, 801))):
             bucket = TrafficBucket(RATES, 0.0)
             bucket.credit(5.0)
-            self.assertEqual([bucket.take(used + 1, size, 7.0), bucket.take(used, size, 7.0)], [False, True])
+            self.assertEqual([bucket.take(*too_much, 7.0), bucket.take(*most, 7.0)], [False, True])
             bucket.credit(100.0)
             self.assertEqual([bucket.is_full(100.0 + after) for after in (0, CREDIT_SECONDS)], [False, True])
 
