@@ -66,8 +66,11 @@ from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
 
-UNANSWERED_CLOSE_SECONDS = 1.0
-"""How long a client has to look at our close frame before its connection ends, if its answer is not waited for."""
+UNANSWERED_CLOSE_SECONDS = 0.4
+"""How long a client has to look at our close frame before its connection ends, if its answer is not waited for.
+
+With the resolution of the timers less than the second after which clients end the connection themselves (Autobahn's
+does), which RFC 6455 section 7.1.1 leaves to the server."""
 
 MAX_IDLE_VALIDATORS = 64
 """Validators that are kept for the next messages: to make one takes longer than to validate a short message."""
