@@ -66,7 +66,7 @@ from wsrelay.transports.writer import ConnectionWriter, ConnectionWriters
 
 __all__ = ["ConnectionContext", "WebSocketConnection"]
 
-UNANSWERED_CLOSE_SECONDS = 0.4
+UNANSWERED_CLOSE_SECONDS = 0.25
 """How long a client has to look at our close frame before its connection ends, if its answer is not waited for.
 
 With the resolution of the timers less than the second after which clients end the connection themselves (Autobahn's
