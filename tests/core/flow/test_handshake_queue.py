@@ -83,6 +83,12 @@ class HandshakeQueueTests(SynchronousTestCase):
         self.add(*"ab")
         self.assertEqual(self.run_slice(cost=1), ["a"])
 
+    def test_slice_that_ends_before_it_has_begun_takes_one_handshake(self) -> None:
+        self.add(*"ab")
+        self.queue.begin_slice(self.now, follows=False)
+        self.now += 1
+        self.assertEqual([self.queue.take(self.now), self.queue.take(self.now)], [("a", 1.0), None])
+
     def test_slices_are_longer_where_the_rest_of_a_turn_takes_long(self) -> None:
         self.add(*(str(number) for number in range(500)))
         self.run_slice()

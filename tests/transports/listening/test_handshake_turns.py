@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from devtools.harness.http import answers, client_frame, head, upgrade
-from tests.support.edge import EdgeCase
+from tests.support.edge import EdgeCase, RealEdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.flow import handshake_queue
 from wsrelay.core.flow.handshake_queue import MAX_WAIT_SECONDS, SLICE_SECONDS
@@ -269,3 +270,33 @@ class HandshakeTurnsTests(EdgeCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(wires[0].transport.aborted)
         self.assertEqual(self.statuses(wires[1:]), [101])
+
+
+class RealHandshakeTurnsTests(RealEdgeCase):
+    """Connections whose handshakes always wait, with a port."""
+
+    def setUp(self) -> None:
+        self.patch(handshake_queue, "SLICE_SECONDS", 0.0)
+
+    async def check_handshake(self, *, tls: bool) -> None:
+        """Check that a handshake that has to wait is completed."""
+        relay = await self.open(tls=tls)
+        client = await self.connect()
+        client.write(upgrade())
+        self.assertTrue((await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 "))
+        self.assertEqual(relay.objects.counters.handshakes_deferred, 1)
+
+    def test_handshake_begins_in_a_later_turn(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.check_handshake(tls=False))
+
+    def test_handshake_begins_in_a_later_turn_over_tls(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.check_handshake(tls=True))
+
+    async def test_clients_that_hang_up_at_once_leave_nothing(self) -> None:
+        relay = await self.open()
+        for _ in range(20):
+            client = await self.connect()
+            client.write(upgrade())
+            client.transport.abortConnection()
+        await self.wait_until_empty(relay)
+        self.assertEqual(len(relay.router.turns), 0)

@@ -49,7 +49,18 @@ class HandshakeQueue(Generic[Waiting]):
     Times are in seconds on a monotonic clock.
     """
 
-    __slots__ = ("_began", "_bytes", "_ended", "_handshakes", "_limit", "_seconds", "_spent", "_started", "_waiting")
+    __slots__ = (
+        "_began",
+        "_bytes",
+        "_ended",
+        "_handshakes",
+        "_has_taken",
+        "_limit",
+        "_seconds",
+        "_spent",
+        "_started",
+        "_waiting",
+    )
 
     def __init__(self) -> None:
         # With the size of each, and since when it waits. A plain dict is slow to find its first entry once many before
@@ -58,8 +69,10 @@ class HandshakeQueue(Generic[Waiting]):
         self._bytes = 0
         # What is left of the past: how many handshakes, and how long they took together.
         self._seconds, self._handshakes = _ASSUMED_SECONDS, _ASSUMED_HANDSHAKES
-        # The last slice: when it began, when it has to end, and how many handshakes were begun in it.
+        # The last slice: when it began, when it has to end, whether any was taken from the queue in it, and how many
+        # were to begin.
         self._began = self._limit = float("-inf")
+        self._has_taken = False
         self._started = 0
         # When the last handshake or slice ended, and how much of a slice is used up by those that did not wait.
         self._ended = float("-inf")
@@ -152,6 +165,7 @@ class HandshakeQueue(Generic[Waiting]):
             self._measure(min(now - self._began, MEMORY_SECONDS), self._started)
             length = min(max(length, SHARE * (now - self._ended)), LONGEST_SLICE_SECONDS)
         self._began, self._limit = now, now + length
+        self._has_taken = False
         self._started = 0
 
     def take(self, now: float) -> tuple[Waiting, float] | None:
@@ -161,13 +175,14 @@ class HandshakeQueue(Generic[Waiting]):
             It, and for how long it waited, in seconds: over `MAX_WAIT_SECONDS` it is to be rejected. If None, none
             waits, or the slice is over.
         """
-        if not self._waiting or now >= self._limit:
+        if not self._waiting or (now >= self._limit and self._has_taken):
             # Those that come in the rest of the turn have what is left of the slice.
             self._ended, self._spent = now, now - self._began
             return None
         waiting, (size, since) = self._waiting.popitem(last=False)
         self._bytes -= size
         waited = now - since
+        self._has_taken = True
         self._started += waited <= MAX_WAIT_SECONDS
         return waiting, waited
 
