@@ -11,7 +11,7 @@ from wsrelay.core.flow.handshake_queue import (
     MAX_WAIT_SECONDS,
     MAX_WAITING,
     MAX_WAITING_BYTES,
-    SHARE,
+    QUIET_SECONDS,
     SLICE_SECONDS,
     HandshakeQueue,
 )
@@ -55,12 +55,12 @@ class HandshakeQueueTests(SynchronousTestCase):
     def test_handshakes_of_a_quiet_moment_begin_at_once_until_they_have_taken_a_slice(self) -> None:
         self.assertEqual([self.begin() for _ in range(7)], [True] * 5 + [False] * 2)
 
-    def test_those_after_a_pause_of_a_slice_begin_at_once_again(self) -> None:
+    def test_those_after_a_pause_begin_at_once_again(self) -> None:
         while self.begin():
             pass
-        self.now += SLICE_SECONDS * 0.9
+        self.now += QUIET_SECONDS * 0.9
         self.assertFalse(self.begin())
-        self.now += SLICE_SECONDS * 0.2
+        self.now += QUIET_SECONDS * 0.2
         self.assertTrue(self.begin())
 
     def test_handshake_waits_behind_those_that_wait_however_quiet_it_is(self) -> None:
@@ -89,11 +89,11 @@ class HandshakeQueueTests(SynchronousTestCase):
         self.now += 1
         self.assertEqual([self.queue.take(self.now), self.queue.take(self.now)], [("a", 1.0), None])
 
-    def test_slices_are_longer_where_the_rest_of_a_turn_takes_long(self) -> None:
+    def test_slice_is_as_long_as_the_rest_of_a_turn_within_limits(self) -> None:
         self.add(*(str(number) for number in range(500)))
         self.run_slice()
         self.now += 0.04
-        self.assertEqual(len(self.run_slice(follows=True)), round(SHARE * 0.04 / COST))
+        self.assertEqual(len(self.run_slice(follows=True)), round(0.04 / COST))
         self.now += 60
         self.assertEqual(len(self.run_slice(follows=True)), round(LONGEST_SLICE_SECONDS / COST))
 

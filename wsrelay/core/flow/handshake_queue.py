@@ -22,11 +22,12 @@ SLICE_SECONDS = 0.005
 """How long handshakes may occupy the reactor at a stretch."""
 
 LONGEST_SLICE_SECONDS = 0.05
-"""The same where turns of the reactor take so long that slices of this length are needed to get on."""
+"""The same where the rest of a turn takes longer than that: handshakes get as much time as everything else together, so
+that they get on where a process is busy with messages, or with reading the requests of those behind them."""
 
-SHARE = 0.5
-"""How long a slice may be, as a part of what the rest of a turn took, where that is more than `SLICE_SECONDS`: a relay
-that is busy with messages spends a third of its time on those who wait."""
+QUIET_SECONDS = 0.05
+"""A moment is quiet if no handshake began for so long. Shorter pauses come from other processes on the same processor,
+and may fall into one turn of the reactor."""
 
 MAX_WAITING = 20_000
 """How many may wait: about as many as begin within the longest wait."""
@@ -99,7 +100,7 @@ class HandshakeQueue(Generic[Waiting]):
         """
         if self._waiting:
             return False
-        if now - self._ended >= SLICE_SECONDS:
+        if now - self._ended >= QUIET_SECONDS:
             self._spent = 0.0
         return self._spent < SLICE_SECONDS
 
@@ -161,9 +162,10 @@ class HandshakeQueue(Generic[Waiting]):
         """
         length = SLICE_SECONDS
         if follows:
-            # A process that stood still for longer was stopped, and that is not what handshakes take.
-            self._measure(min(now - self._began, MEMORY_SECONDS), self._started)
-            length = min(max(length, SHARE * (now - self._ended)), LONGEST_SLICE_SECONDS)
+            # Where the rest of a turn took longer than the slice, that will pass: the heads of those behind had to be
+            # read, which is done once, or the process stood still.
+            self._measure(min(now - self._began, 2 * (self._ended - self._began)), self._started)
+            length = min(max(length, now - self._ended), LONGEST_SLICE_SECONDS)
         self._began, self._limit = now, now + length
         self._has_taken = False
         self._started = 0
