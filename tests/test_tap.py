@@ -106,6 +106,12 @@ class TapTests(SynchronousTestCase):
         self.assertEqual(len(service._endpoints), 3)
         self.assertEqual(self.service("--channels", "a", "--channels", "b").relay.settings.channels, ("a", "b"))
 
+    def test_kernel_queues_thousands_of_connections_unless_the_endpoint_says_otherwise(self) -> None:
+        endpoints = "tcp:0,tcp6:0,unix:relay,tcp:0:backlog=7,unix:relay:backlog=8,tcp:0:127.0.0.1:9"
+        found: list[Any] = [*self.service()._endpoints, *self.service("--listen", endpoints)._endpoints]
+        self.assertEqual([each._backlog for each in found], [tap.BACKLOG] * 4 + [7, 8, 9])
+        self.assertEqual(self.service("--listen", "haproxy:tcp:0")._endpoints[0]._below._backlog, tap.BACKLOG)
+
     def test_haproxy_prefix_selects_our_own_reader_of_the_proxy_protocol(self) -> None:
         (endpoint,) = self.service("--listen", "haproxy:tcp:0")._endpoints
         self.assertEqual(type(endpoint), type(behind_proxy(endpoint)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
@@ -39,8 +40,12 @@ from wsrelay.transports.listening.unix_sockets import UnixReactor
 
 __all__ = ["Options", "makeService"]
 
-BACKLOG = 1024
-"""Connections that the kernel queues: after a deploy thousands arrive at once (Twisted's default is 50)."""
+BACKLOG = 4096
+"""Connections that the kernel queues: after a deploy thousands arrive at once (Twisted's default is 50). One that finds
+no room tries again a second later, a probe among them. Linux cuts it to net.core.somaxconn, which is as much."""
+
+_HAVE_BACKLOG = ("tcp:", "tcp6:", "unix:")
+"""The beginnings of Twisted's endpoints that take a backlog."""
 
 MIN_COLUMNS = 40
 """The narrowest usage text."""
@@ -316,7 +321,15 @@ def _endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
     inner = text.removeprefix("haproxy:")
     try:
         using = UnixReactor(reactor) if inner.startswith("unix:") else reactor
-        endpoint = cast(IStreamServerEndpoint, endpoints.serverFromString(using, inner))
+        endpoint = _with_backlog(using, inner)
         return endpoint if inner == text else behind_proxy(endpoint)
     except Exception as error:  # noqa: BLE001 -- endpoint parsers, which may be plugins, raise any exception
         raise ConfigError(f"{setting}: {text!r} is not an endpoint that can be used: {error}") from None
+
+
+def _with_backlog(reactor: Any, text: str) -> IStreamServerEndpoint:
+    if text.startswith(_HAVE_BACKLOG) and ":backlog=" not in text:
+        # It fails where one is given by its place.
+        with suppress(Exception):
+            return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, f"{text}:backlog={BACKLOG}"))
+    return cast(IStreamServerEndpoint, endpoints.serverFromString(reactor, text))

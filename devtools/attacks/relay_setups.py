@@ -176,7 +176,7 @@ SETUPS: dict[RelayName, Callable[[Resources], Setup]] = {
     ),
     RelayName.COMMANDS_HOOK: _commands_hooked,
     RelayName.PROXIED: lambda _places: Setup(
-        f"{_GUARDED} --trusted-proxies 1 --max-handshakes-per-second 0", {"WSRELAY_TOKEN_KEYS": forge.public_pem()}
+        f"{_GUARDED} --trusted-proxies 1", {"WSRELAY_TOKEN_KEYS": forge.public_pem()}
     ),
     RelayName.ORIGIN_REQUIRED: lambda _places: Setup("--origins https://example.com,null --require-origin true"),
     RelayName.JWKS: lambda resources: Setup(

@@ -389,6 +389,17 @@ class ServiceTests(SynchronousTestCase):
         self.clock.pump([0.1] * 10)
         self.successResultOf(stopping)
 
+    def test_handshakes_that_wait_for_their_turn_are_answered_before_the_broker_stops(self) -> None:
+        self.start()
+        waiting = self.endpoint.factory.turns = [object()]
+        stopping = self.service.stopService()
+        self.clock.pump([0.1] * 5)
+        self.assertNoResult(stopping)
+        self.assertTrue(self.broker.started)
+        waiting.clear()
+        self.clock.pump([0.1] * 2)
+        self.successResultOf(stopping)
+
     def test_tokens_with_public_channels_only_are_logged(self) -> None:
         for access, count in ((Access.PUBLIC, 1), (Access.TOKEN, 0)):
             self.make(Settings(host="127.0.0.1", token_keys=Secret("s" * 40), access=access))

@@ -23,7 +23,7 @@ def variables(names: str) -> list[str]:
 PROTECTIONS = variables(
     "config listen_tls tls_min_version tls_ciphers redis_tls_ca_file redis_tls_fingerprint access require_origin "
     "token_algorithms token_audience token_issuer hook_url hook_forward_headers hook_publish "
-    "max_connections_per_address"
+    "max_connections_per_address max_handshakes_per_second"
 )
 DEPENDENT_PROTECTIONS = variables("host listen broker redis_url channels publish chat_page")
 HARMLESS = variables(
@@ -35,7 +35,7 @@ HARMLESS = variables(
     "metrics compress frames trusted_proxies port history_size history_seconds "
     # These have a default that is a limit as well.
     "max_forwarded_per_second "
-    "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections max_handshakes_per_second "
+    "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections "
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
     "api_max_body_bytes send_buffer_bytes max_wakeups_per_second io_uring handshake_timeout_seconds "
     "ping_interval_seconds ping_timeout_seconds "

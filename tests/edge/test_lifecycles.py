@@ -24,9 +24,7 @@ class LifecycleTests(EdgeCase):
     """Clients of every kind."""
 
     def test_ten_thousand_connections_leave_no_object_count_or_timer(self) -> None:
-        relay = self.relay(
-            publish=("room",), max_connections_per_address=500, max_handshakes_per_second=0, centrifugo=True
-        )
+        relay = self.relay(publish=("room",), max_connections_per_address=500, centrifugo=True)
         rng = Random(SEED)
         kinds = (
             *(self.silent, self.partial, self.rejected, self.http),

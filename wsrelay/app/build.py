@@ -32,6 +32,7 @@ from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.flat_audience import BulkSending
+from wsrelay.transports.listening.handshake_turns import HandshakeTurns
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
 from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.rate_limits import RateLimits
@@ -191,6 +192,15 @@ def build_relay(
         clock=clock,
         rng=rng,
     )
+    turns = HandshakeTurns(
+        clock,
+        websockets.connections,
+        admission,
+        counters,
+        rejections,
+        max_early_bytes=settings.max_head_bytes,
+        rng=rng,
+    )
     lag = LagMeter(clock)
     streams = StreamConnectionFactory(
         node.client,
@@ -207,7 +217,7 @@ def build_relay(
         pings=websockets.pings,
         rng=rng,
     )
-    health = Health(broker, node, websockets.connections, counters, lag, certificate_expiry)
+    health = Health(broker, node, websockets.connections, turns, counters, lag, certificate_expiry)
     api: RelayAPI | None = None
     api_keys = APIKeys(settings.api_keys) if settings.api_keys else None
     if api_keys is not None:
@@ -249,6 +259,7 @@ def build_relay(
         routes=spoken,
         admission=admission,
         http_connections=http_connections,
+        turns=turns,
         counters=counters,
         origins=origins,
         rejections=rejections,

@@ -10,6 +10,7 @@ from wsrelay.interfaces import IBroker, IHistory
 from wsrelay.metrics.counters import Counters
 from wsrelay.metrics.exposition import exposition
 from wsrelay.transports.connection_registry import ConnectionRegistry
+from wsrelay.transports.listening.handshake_turns import HandshakeTurns
 
 __all__ = ["Health"]
 
@@ -21,6 +22,7 @@ class Health:
         broker: Its broker.
         node: Its node.
         connections: Its connections.
+        turns: Where handshakes wait.
         counters: What has happened.
         lag: How late its reactor is.
         certificate_expiry: Returns when its first certificate expires, in seconds since the epoch; 0 without TLS.
@@ -31,6 +33,7 @@ class Health:
         broker: IBroker,
         node: Node,
         connections: ConnectionRegistry,
+        turns: HandshakeTurns,
         counters: Counters,
         lag: LagMeter,
         certificate_expiry: Callable[[], float],
@@ -42,6 +45,7 @@ class Health:
         self._lag = lag
         self._gauges: dict[str, Callable[[], float]] = {
             "connections": lambda: len(connections),
+            "handshakes_waiting": lambda: len(turns),
             "channels": lambda: len(node.subscriptions),
             "streams": lambda: node.watched_streams,
             "presence_members": lambda: 0 if node.presence is None else len(node.presence),

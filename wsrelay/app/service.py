@@ -209,7 +209,8 @@ class RelayService(Service):
         # Half a second is left for what comes after: aborts, and the broker.
         requests_until = min(deadline - 0.5, self._clock.seconds() + REQUEST_SECONDS)
         while (connections and self._clock.seconds() < deadline - 0.5) or (
-            len(relay.router.http_connections) and self._clock.seconds() < requests_until
+            # Handshakes that wait are rejected when it is their turn.
+            len(relay.router.http_connections) + len(relay.router.turns) and self._clock.seconds() < requests_until
         ):
             await deferLater(self._clock, _POLL_SECONDS)
         if left := connections.open_connections():

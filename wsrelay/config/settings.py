@@ -344,8 +344,10 @@ class Settings:
     )
     max_handshakes_per_second: float = _limits(
         NUMBER,
-        1000.0,
-        "Handshakes per second, with bursts of two seconds' worth; more are rejected with 503. 0: no limit.",
+        0.0,
+        "Handshakes per second, with bursts of two seconds' worth; more are rejected with 503. 0: no fixed limit. "
+        "Those that come faster than the processor takes them wait in any case, and are rejected with 503 if they "
+        "would wait for more than five seconds.",
         minimum=0,
     )
     max_head_bytes: int = _limits(

@@ -35,6 +35,7 @@ PROTECTIVE = (
     "hook_forward_headers",
     "hook_publish",
     "max_connections_per_address",
+    "max_handshakes_per_second",
 )
 """Settings without which more is open than with them, whatever else is set. Limits that have a default are not among
 them: it is one, too."""

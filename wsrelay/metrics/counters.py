@@ -39,6 +39,11 @@ class Counters:
     """Numbers that only grow. See `counter_table` for the meaning of each."""
 
     connections_opened: int = _count("Connections that completed their handshake.")
+    handshakes_deferred: int = _count("Handshakes that had to wait until the reactor had time for them.")
+    handshake_wait_seconds: float = _count("How long they waited, in seconds.")
+    handshakes_rejected: Counter[str] = _count_by(
+        "reason", "Handshakes rejected because they would have had to wait too long, or among too many, by reason."
+    )
     requests_rejected: Counter[int] = _count_by("status", "Handshakes and requests rejected, by HTTP status.")
     connections_closed: Counter[int] = _count_by("code", "Connections that the relay closed, by close code.")
     auth_rejections: Counter[str] = _count_by(

@@ -19,6 +19,7 @@ __all__ = ["GAUGES", "STATES", "exposition"]
 
 GAUGES = {
     "connections": "Connections that are open.",
+    "handshakes_waiting": "Handshakes that wait until the reactor has time for them.",
     "channels": "Channels that this process is subscribed to.",
     "streams": "Channels with history whose streams this process reads.",
     "presence_members": "Members of channels with presence, joins and leaves, or events: one for each connection and "

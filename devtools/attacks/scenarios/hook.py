@@ -123,7 +123,7 @@ async def hook_hangs_for_one(context: AttackContext) -> None:
     async def spoil() -> None:
         while True:
             await context.handshake(RelayName.HOOK, "/ws/hook:hangs", source="127.0.0.2")
-            # Excess requests are answered at once, and must stay below the limit on handshakes.
+            # Excess requests are answered at once, and must leave the others time.
             await asyncio.sleep(0.5)
 
     spoiling = [asyncio.get_running_loop().create_task(spoil()) for _ in range(150)]

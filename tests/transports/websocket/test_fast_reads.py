@@ -215,7 +215,7 @@ class BothWaysTests(EdgeCase):
 
     def compare(self, seed: int, *, offer: tuple[str, ...] = (), pings: bool = True, **settings: Any) -> None:
         rng = Random(seed)
-        settings = {"max_handshakes_per_second": 0, "max_message_bytes": 1200, **settings}
+        settings = {"max_message_bytes": 1200, **settings}
         ways = [_Way(self.relay(**settings), is_fast=is_fast, offer=offer) for is_fast in (True, False)]
         taken = self.count_fast_reads()
         states = set()

@@ -16,7 +16,6 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -35,6 +34,8 @@ from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
+from wsrelay.transports.listening.hand_over import hand_over, talk_to
+from wsrelay.transports.listening.handshake_turns import HandshakeTurns, WaitingConnection
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import is_tls, peer_host, underlying
 from wsrelay.transports.streams.connection import UNEXPECTED_BODY
@@ -160,13 +161,38 @@ class ConnectionRouter(Protocol):
             self._destination, self._head = destination, b""
             self._read_body(destination, rest)
             return
-        self._cancel_timer()
-        if not isinstance(destination, Destination):
-            self._factory.start_http(self.transport, destination + rest)
-        elif destination.route.transport == "websocket":
-            self._factory.start_websocket(self.transport, destination, rest)
+        if isinstance(destination, Destination):
+            # The head lives on in the handshake.
+            self._begin(destination, len(head), rest)
         else:
-            self._factory.start_stream(self.transport, destination, rest)
+            # Probes, metrics and the API never wait.
+            self._cancel_timer()
+            self._factory.start_http(self.transport, destination + rest)
+
+    def _begin(self, destination: Destination, size: int, rest: bytes) -> None:
+        """Begin a handshake that admission has counted, or have it wait for its turn."""
+        self._cancel_timer()
+        factory = self._factory
+        began = factory.turns.may_begin()
+        if began is not None:
+            factory.start(self.transport, destination, rest)
+            factory.turns.ended(began)
+            return
+        self._head = b""
+        factory.promote(self.transport)
+        waiting = WaitingConnection(
+            factory.turns,
+            destination.handshake.peer,
+            rest,
+            lambda early: factory.start(self.transport, destination, early),
+            lambda response: self._reject_waiting(destination, response),
+        )
+        factory.turns.wait(waiting, self.transport, size + len(rest))
+
+    def _reject_waiting(self, destination: Destination, response: ErrorResponse) -> None:
+        talk_to(self.transport, self)
+        self._factory.http_connections.add(underlying(self.transport))
+        self._reject(self._factory.error_response(destination, response))
 
     def _read_body(self, destination: Destination, data: bytes) -> None:
         self._body += data
@@ -180,8 +206,7 @@ class ConnectionRouter(Protocol):
         except HTTPError as error:
             self._reject(error.response)
             return
-        self._cancel_timer()
-        self._factory.start_stream(self.transport, destination, rest)
+        self._begin(destination, size, rest)
 
     def _reject(self, response: ErrorResponse) -> None:
         self._cancel_timer()
@@ -219,6 +244,7 @@ class ConnectionRouterFactory(Factory):
         routes: The dialects that are spoken, and where.
         admission: Counts the connections that are no short HTTP requests.
         http_connections: The other ones.
+        turns: Tells when handshakes begin.
         counters: Counts rejected requests.
         origins: Decides which origins may connect.
         rejections: Logs the clients that `origins` rejects.
@@ -226,6 +252,7 @@ class ConnectionRouterFactory(Factory):
 
     Attributes:
         http_connections: The connections that are no WebSockets and no streams, or not yet.
+        turns: Tells when handshakes begin; those that wait are in neither set.
     """
 
     noisy = False
@@ -240,6 +267,7 @@ class ConnectionRouterFactory(Factory):
         routes: Sequence[Route],
         admission: Admission,
         http_connections: HTTPConnections,
+        turns: HandshakeTurns,
         counters: Counters,
         origins: OriginPolicy,
         rejections: RejectionLog,
@@ -249,6 +277,7 @@ class ConnectionRouterFactory(Factory):
         self.counters = counters
         self.timers = timers
         self.http_connections = http_connections
+        self.turns = turns
         self._routes = routes
         self._subprotocols = subprotocols(routes)
         self._websockets = websockets
@@ -331,6 +360,25 @@ class ConnectionRouterFactory(Factory):
             self._rejections.record(client_error, handshake)
             raise RejectedError(client_error)
 
+    def error_response(self, destination: Destination, response: ErrorResponse) -> ErrorResponse:
+        """Return the form of a response that the client of a destination can make use of."""
+        if destination.route.transport == "websocket":
+            return response
+        return self._streams.error_response(destination.handshake, response)
+
+    def start(self, transport: Any, destination: Destination, rest: bytes) -> None:
+        """Hand a connection over to the protocol of its destination.
+
+        Args:
+            transport: The connection.
+            destination: The destination that `check_request` returned for it.
+            rest: The bytes that arrived behind the request.
+        """
+        if destination.route.transport == "websocket":
+            self.start_websocket(transport, destination, rest)
+        else:
+            self.start_stream(transport, destination, rest)
+
     def start_websocket(self, transport: Any, destination: Destination, rest: bytes) -> None:
         """Hand a connection over to a WebSocket protocol.
 
@@ -344,7 +392,7 @@ class ConnectionRouterFactory(Factory):
             opening = Opening(request.key, request.subprotocols, request.offer)
         websocket = self._websockets.build(destination.route.dialect, destination.handshake, opening)
         self.promote(transport)
-        _hand_over(transport, websocket)
+        hand_over(transport, websocket)
         if opening is None:
             websocket.dataReceived(request.websocket_head + rest)
         else:
@@ -360,7 +408,7 @@ class ConnectionRouterFactory(Factory):
         """
         stream = self._streams.build(destination.route, destination.handshake)
         self.promote(transport)
-        _hand_over(transport, stream)
+        hand_over(transport, stream)
         if rest:
             stream.dataReceived(rest)
 
@@ -374,7 +422,7 @@ class ConnectionRouterFactory(Factory):
         channel: Any = self._site.buildProtocol(transport.getPeer())
         tcp = underlying(transport)
         channel.call_when_lost(lambda: self.http_connections.remove(tcp))
-        _hand_over(transport, channel)
+        hand_over(transport, channel)
         channel.dataReceived(data)
 
     def promote(self, transport: Any) -> None:
@@ -433,12 +481,3 @@ def _body_bytes(request: RequestHead) -> int:
     if len(text) > 10 or int(text) > MAX_BODY_BYTES:
         raise HTTPError(_BODY_TOO_LONG)
     return int(text)
-
-
-def _hand_over(transport: Any, protocol: Any) -> None:
-    """Make a transport talk to another protocol from now on."""
-    if isinstance(transport, ProtocolWrapper):
-        transport.wrappedProtocol = protocol
-    else:
-        transport.protocol = protocol
-    protocol.makeConnection(transport)
