@@ -56,7 +56,7 @@ class DirectReads:
         for descriptor, event in events:
             # Another event of this turn may have closed it.
             selectable = selectables.get(descriptor)
-            if event == _INPUT and type(selectable) is EagerServer:
+            if event == _INPUT and isinstance(selectable, EagerServer):
                 try:
                     why: object = selectable.doRead()
                 except BaseException:  # noqa: BLE001 -- as in Twisted: it is logged, and costs this connection
