@@ -15,6 +15,7 @@ from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.transports.listening.eager_tcp import EagerServer
+from wsrelay.transports.listening.eager_tls import EagerTLS
 
 __all__ = ["ConnectionWriter", "ConnectionWriters", "Limits", "Owner"]
 
@@ -165,6 +166,9 @@ class ConnectionWriter(_FirstSlots):
         if isinstance(transport, EagerServer):
             transport.set_write_listener(self)
             self.write_now = transport.socket.send
+        elif isinstance(transport, EagerTLS) and transport.is_eager:
+            transport.set_write_listener(self)
+            self.write_now = transport.write_now
         else:
             transport.registerProducer(_Pauses(self), True)
             self.write_now = self._write_through
@@ -206,7 +210,7 @@ class ConnectionWriter(_FirstSlots):
         if not self._places:
             self._shared.unready.discard(self)
         self._stop_timer()
-        if isinstance(self._transport, EagerServer):
+        if isinstance(self._transport, EagerServer | EagerTLS):
             self._transport.set_write_listener(None)
 
     # The transport's side: `wsrelay.transports.listening.eager_tcp.WriteListener`
@@ -297,7 +301,7 @@ class ConnectionWriter(_FirstSlots):
 
 
 class _Pauses:
-    """A push producer that passes on what a transport says when it is full: for TLS, and transports in memory."""
+    """A push producer that passes on what a transport says when it is full: for all kinds but the eager ones."""
 
     __slots__ = ("_writer",)
 

@@ -3,7 +3,7 @@
 Twisted's `transport.write` queues, asks epoll for writability, is woken, sends, and asks epoll to stop: three system
 calls and much Python for one small message that the kernel would have taken at once. Here the bytes are offered to the
 kernel first, and only what it does not take goes the inherited way. Everything else, closing, half-closing, errors,
-producers and TLS, remains Twisted's.
+producers and TLS, remains Twisted's; `wsrelay.transports.listening.eager_tls` is for TLS above it.
 
 This depends on `dataBuffer`, `_tempDataBuffer` and `startWriting` of `twisted.internet.abstract.FileDescriptor`, and on
 the attribute `transport` of `twisted.internet.tcp.Port`; tests/transports/listening/test_eager_tcp.py fails if they
@@ -45,6 +45,11 @@ class EagerServer(tcp.Server):
     def set_write_listener(self, listener: WriteListener | None) -> None:
         """Set the object that follows the buffer. If None, there is none any more."""
         self._write_listener = listener
+
+    @property
+    def is_drained(self) -> bool:
+        """True if no bytes wait for the kernel to accept them."""
+        return not self._tempDataBuffer and not self.dataBuffer
 
     def write(self, data: bytes) -> None:
         if self.connected and not self._tempDataBuffer and not self.dataBuffer and not self.TLS:

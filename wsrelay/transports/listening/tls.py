@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from OpenSSL import SSL
-from twisted.internet.endpoints import wrapServerTLS
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IListeningPort,
     IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
     IReactorTime,
     IStreamServerEndpoint,
 )
@@ -25,6 +27,7 @@ from zope.interface import implementer
 
 from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.transports.listening.certificates import ServerCertificate, file_stamps, load_certificates
+from wsrelay.transports.listening.eager_tls import EagerTLSFactory
 from wsrelay.transports.listening.tls_policy import TLSPolicy
 
 __all__ = ["CHECK_INTERVAL_SECONDS", "ReloadingTLS", "under_tls"]
@@ -141,6 +144,17 @@ class _PinnedConnection(SSL.Connection):
         self._first_context = context
 
 
+@implementer(IStreamServerEndpoint)
+class _TLSEndpoint:
+    def __init__(self, creator: ReloadingTLS, endpoint: IStreamServerEndpoint) -> None:
+        self._creator = creator
+        self._endpoint = endpoint
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 -- Twisted's
+        """See `IStreamServerEndpoint.listen`."""
+        return self._endpoint.listen(EagerTLSFactory(self._creator, False, protocolFactory, self._creator.clock))
+
+
 def under_tls(creator: ReloadingTLS, endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
     """Wrap an endpoint with TLS.
 
@@ -151,7 +165,7 @@ def under_tls(creator: ReloadingTLS, endpoint: IStreamServerEndpoint) -> IStream
     Returns:
         An endpoint whose connections are encrypted.
     """
-    return wrapServerTLS(creator, endpoint, creator.clock)
+    return _TLSEndpoint(creator, endpoint)
 
 
 def _shorten(names: list[str]) -> str:
