@@ -13,12 +13,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Server
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.support.in_memory_relay import InMemoryRelay
 from wsrelay.transports.listening.eager_tcp import write_eagerly
+from wsrelay.transports.listening.eager_tls import EagerTLSFactory
 
 __all__ = ["EdgeCase", "RealEdgeCase", "TCPClient"]
 
@@ -106,7 +106,7 @@ class RealEdgeCase(TestCase):
             self._authority = trustme.CA()
             leaf = self._authority.issue_cert("relay.example")
             pem = leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes()
-            factory = TLSMemoryBIOFactory(PrivateCertificate.loadPEM(pem).options(), False, factory)
+            factory = EagerTLSFactory(PrivateCertificate.loadPEM(pem).options(), False, factory)
         self._port = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
         write_eagerly(self._port)
         self.addCleanup(self._close, relay, self._port)
