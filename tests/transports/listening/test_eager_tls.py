@@ -564,13 +564,16 @@ class UpstreamTests(SynchronousTestCase):
             "self._handshakeDone = True",
             "self._lostTLSConnection = True",
             "self.disconnecting = True",
+            "self._checkHandshakeStatus()",
+            "self._shutdownTLS()",
+            "self._tlsShutdownFinished(",
             "self._bufferedWrite(",
             "self._unbufferPendingWrites()",
             "self._flushSendBIO()",
         ):
             self.assertIn(words, source)
         self.assertIs(TLSMemoryBIOFactory.protocol, BufferingTLSTransport)
-        for name in ("dataReceived", "loseConnection", "abortConnection", "connectionLost", "writeSequence"):
+        for name in ("dataReceived", "loseConnection", "abortConnection", "writeSequence"):
             self.assertIs(getattr(EagerTLS, name), getattr(TLSMemoryBIOProtocol, name))
 
     def test_send_of_pyopenssl_does_what_is_done_here(self) -> None:

@@ -14,20 +14,22 @@ keeps what is written. The listener is told of that, too.
 
 Kernel TLS would do without both buffers, but OpenSSL offers it for sockets only, not for memory.
 
-This depends on private names: `_tlsConnection`, `_handshakeDone`, `_lostTLSConnection`, `_appSendBuffer`,
-`_flushSendBIO`, `_bufferedWrite` and `_unbufferPendingWrites` of Twisted's protocol, `_util.lib`, `_util.ffi`, `_ssl`,
-`_from_ssl` and `_raise_ssl_error` of pyOpenSSL; tests/transports/listening/test_eager_tls.py fails if they change.
-pyOpenSSL's `send` and `bio_read` would do, and cost a quarter more. `TLSMemoryBIOFactory` itself is the fallback: a
-`ConnectionWriter` takes the protocols of either.
+This depends on private names: `_tlsConnection`, `_handshakeDone`, `_lostTLSConnection`, `_appSendBuffer` and six
+methods of Twisted's protocol; `_util.lib`, `_util.ffi`, `_ssl`, `_from_ssl` and `_raise_ssl_error` of pyOpenSSL, whose
+`send` and `bio_read` would do and cost a quarter more. tests/transports/listening/test_eager_tls.py fails if they
+change. The fallback is `TLSMemoryBIOFactory` itself: a `ConnectionWriter` takes the protocols of either.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 
 from wsrelay.transports.listening.eager_tcp import EagerServer, WriteListener
 from wsrelay.transports.listening.socket_options import underlying
@@ -46,16 +48,71 @@ _buffer: Any = ffi.new("char[]", _BUFFER_BYTES)
 _ciphertext: Any = ffi.buffer(_buffer)
 
 
+class _RecordSender:
+    """Encrypts messages and offers them to the kernel.
+
+    An object of its own, because `ProtocolWrapper.__getattr__` slows down each look at an attribute of a protocol: that
+    was a tenth of a delivery.
+
+    Args:
+        tcp: Takes the ciphertext.
+    """
+
+    __slots__ = ("_connection", "_from_ssl", "_ssl", "_tcp")
+
+    def __init__(self, tcp: EagerServer) -> None:
+        self._tcp = tcp
+        self.close()
+
+    def open(self, connection: Any) -> None:
+        """Begin to send through a connection of pyOpenSSL."""
+        # Together: the buffer lives as long as the connection.
+        self._connection, self._ssl, self._from_ssl = connection, connection._ssl, connection._from_ssl
+
+    def close(self) -> None:
+        """Send nothing from now on. May be called more than once."""
+        self._connection = self._ssl = self._from_ssl = None
+
+    def send(self, data: bytes) -> int:
+        """See `EagerTLS.write_now`."""
+        tls, size = self._ssl, len(data)
+        if tls is None or not 0 < size <= MAX_RECORD_BYTES:
+            return 0
+        sent: int = _ssl_write(tls, data, size)
+        if sent <= 0:
+            self._clear_error(sent)
+            return 0
+        _flush(self._from_ssl, self._tcp)
+        return sent
+
+    def _clear_error(self, result: int) -> None:
+        """Empty OpenSSL's queue of errors: the inherited code meets the error again, and reports it."""
+        try:
+            self._connection._raise_ssl_error(self._ssl, result)
+        except SSL.Error:
+            pass
+
+
 class EagerTLS(TLSMemoryBIOProtocol):
-    """The TLS side of an accepted connection. Implements `WriteListener` for the TCP transport below."""
+    """The TLS side of an accepted connection. Implements `WriteListener` for the TCP transport below.
+
+    Attributes:
+        write_now: Encrypts bytes and offers the ciphertext to the kernel. Returns how many of them were taken: all or
+            none, or fewer where the client has asked for smaller records. The others are to be written.
+    """
+
+    write_now: Callable[[bytes], int] = staticmethod(lambda _data: 0)
 
     _tcp: EagerServer | None = None
+    _sender: _RecordSender | None = None
     _write_listener: WriteListener | None = None
 
     def makeConnection(self, transport: Any) -> None:
         below = underlying(transport)
         if isinstance(below, EagerServer):
             self._tcp = below
+            self._sender = _RecordSender(below)
+            self.write_now = self._sender.send
         super().makeConnection(transport)
 
     @property
@@ -69,52 +126,53 @@ class EagerTLS(TLSMemoryBIOProtocol):
         if self._tcp is not None:
             self._tcp.set_write_listener(None if listener is None else self)
 
-    def write_now(self, data: bytes) -> int:
-        """Encrypt, and offer the ciphertext to the kernel.
-
-        Args:
-            data: What is to be sent.
-
-        Returns:
-            How many of its bytes were taken; the others are to be written. All of them, or none; fewer only where the
-            client has asked for smaller records.
-        """
-        tcp, size = self._tcp, len(data)
-        if tcp is None or self._appSendBuffer or self.disconnecting or not 0 < size <= MAX_RECORD_BYTES:
-            return 0
-        if self._lostTLSConnection or not self._handshakeDone:
-            return 0
-        connection = self._tlsConnection
-        sent: int = _ssl_write(connection._ssl, data, size)
-        if sent <= 0:
-            _clear_error(connection, sent)
-            return 0
-        self._flushSendBIO()
-        return sent
-
     def write(self, data: bytes) -> None:
         sent = self.write_now(data)
         if sent != len(data):
             super().write(data[sent:] if sent else data)
 
-    # Twisted's private methods
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+        super().connectionLost(reason)
 
-    def _flushSendBIO(self) -> None:  # noqa: N802 -- Twisted's
-        bio: Any = self._tlsConnection._from_ssl
-        below: Any = self._tcp or self.transport
-        while (size := _bio_read(bio, _buffer, _BUFFER_BYTES)) > 0:
-            below.write(_ciphertext[:size])
-            if size != _BUFFER_BYTES:
-                return
+    def _update_sender(self) -> None:
+        """Let messages be sent at once, or not: the state of the connection may have changed."""
+        if self._sender is None:
+            return
+        if self._handshakeDone and not (self._appSendBuffer or self.disconnecting or self._lostTLSConnection):
+            self._sender.open(self._tlsConnection)
+        else:
+            self._sender.close()
+
+    # Twisted's private methods: all that change its state, and the last step of all that it sends
+
+    def _checkHandshakeStatus(self) -> None:  # noqa: N802 -- Twisted's
+        super()._checkHandshakeStatus()
+        self._update_sender()
+
+    def _shutdownTLS(self) -> None:  # noqa: N802 -- Twisted's
+        super()._shutdownTLS()
+        self._update_sender()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:  # noqa: N802 -- Twisted's
+        super()._tlsShutdownFinished(reason)
+        self._update_sender()
 
     def _bufferedWrite(self, octets: bytes) -> None:  # noqa: N802 -- Twisted's
         super()._bufferedWrite(octets)
+        self._update_sender()
         self.on_blocked()
 
     def _unbufferPendingWrites(self) -> None:  # noqa: N802 -- Twisted's
         super()._unbufferPendingWrites()
+        self._update_sender()
         if self._tcp is not None and self._tcp.is_drained:
             self.on_drained()
+
+    def _flushSendBIO(self) -> None:  # noqa: N802 -- Twisted's
+        _flush(self._tlsConnection._from_ssl, self._tcp or self.transport)
 
     # The listener of the transport below
 
@@ -140,9 +198,9 @@ class EagerTLSFactory(TLSMemoryBIOFactory):
     protocol = EagerTLS
 
 
-def _clear_error(connection: Any, result: int) -> None:
-    """Empty OpenSSL's queue of errors: the inherited code meets the error again, and reports it."""
-    try:
-        connection._raise_ssl_error(connection._ssl, result)
-    except SSL.Error:
-        pass
+def _flush(from_ssl: Any, transport: Any) -> None:
+    """Pass all ciphertext on."""
+    while (size := _bio_read(from_ssl, _buffer, _BUFFER_BYTES)) > 0:
+        transport.write(_ciphertext[:size])
+        if size != _BUFFER_BYTES:
+            return
