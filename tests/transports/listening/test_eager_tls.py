@@ -81,6 +81,10 @@ class Application(Protocol):
         """Record that the socket is about to be closed."""
         self.events.append("closing")
 
+    def outbox_emptied(self) -> None:
+        """Record that the client has caught up."""
+        self.events.append("emptied")
+
     def close(self, disconnect: Disconnect) -> None:
         """Record why, and end the connection at once."""
         self.disconnects.append(disconnect)
@@ -434,6 +438,7 @@ class WriterTests(LineCase):
         writer.send(data)
         self.assertLess(line.tcp.waiting, PIECE_BYTES + 8 * OVERHEAD)
         self.assertEqual((line.read_all(), writer.is_writable), (data, True))
+        self.assertEqual(line.application.events, ["emptied"])
 
     def assert_closed_as_slow(self, line: Line, writer: ConnectionWriter) -> None:
         """Assert that messages wait up to the limit, and that the next one closes the connection."""
