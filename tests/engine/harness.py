@@ -154,6 +154,7 @@ class EngineCase(SynchronousTestCase):
         for client in clients:
             client.connection_lost()
         self.assertEqual((len(node.registry), node.registry.targets(), len(node.pending_credentials)), (0, [], 0))
+        self.assertEqual(len(node.credential_ends), 0)
         self.assertFalse(any(node.timers._buckets.values()), "a client that has left has a timer")
         clock.pump([CHANNEL_LINGER_SECONDS, LONGEST_TIMER_SECONDS + RESOLUTION_SECONDS])
         self.assertEqual((broker.wanted, len(node.subscriptions), clock.getDelayedCalls()), (set(), 0, []))

@@ -231,6 +231,7 @@ class Life:
             "it is registered": node.registry.targets(),
             "it is authenticated": node.registry.authenticated_clients,
             "its credential is awaited": len(node.pending_credentials),
+            "its credential is to end": len(node.credential_ends),
             "it has a timer": [each for each in node.timers._buckets.values() if each],
             "the reactor is to call something": self.reactor_timers() != self.timers and self.reactor_timers(),
             "a lookup is under way": len(node.lookups._shared),

@@ -23,7 +23,7 @@ __all__ = ["Client"]
 
 
 class Client(ClientEffects):
-    """One client. Implements `RegisteredClient` and `PendingClient`.
+    """One client. Implements `RegisteredClient`, `PendingClient` and `EndingClient`.
 
     Args:
         services: What it needs of its node.
@@ -115,6 +115,10 @@ class Client(ClientEffects):
         else:
             self.perform(self.session.rejected(ClientError.TOO_LATE))
 
+    def credential_ended(self) -> None:
+        """See `EndingClient.credential_ended`."""
+        self.perform(self.session.rejected(ClientError.TOKEN_EXPIRED))
+
     def connection_lost(self, code: int | None = None) -> None:
         """Take the end of the connection. Calling it again does nothing.
 
@@ -151,7 +155,7 @@ class Client(ClientEffects):
     def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """See `RegisteredClient.refresh_by_server`."""
         if is_expired:
-            self.perform(self.session.rejected(ClientError.TOKEN_EXPIRED))
+            self.credential_ended()
         else:
             self.perform(self.session.expires(expires, info))
             if info:

@@ -1,4 +1,4 @@
-"""The credential of one client: waits for it, checks it, and waits for its end."""
+"""The credential of one client: waits for it, and checks it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_services import SessionDriver
 from wsrelay.engine.timers import WheelTimer
-from wsrelay.engine.wall_clock_timer import WallClockTimer
 
 __all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "CREDENTIAL_TIMEOUT_SECONDS", "ClientCredential", "client_error_of"]
 
@@ -26,7 +25,7 @@ CREDENTIAL_TIMEOUT_SECONDS = 10.0
 
 
 class ClientCredential:
-    """The credential of one client. A client has none of these while nothing is asked and nothing will end.
+    """The credential of one client. A client has none of these once nothing is waited for or asked.
 
     Args:
         client: The client.
@@ -44,8 +43,8 @@ class ClientCredential:
     ) -> None:
         self._client = client
         self._credential = credential
-        # The one deadline that a client has: to send its credential, or the end of that.
-        self._timer: WheelTimer | WallClockTimer | None = None
+        # The deadline for the client: to send its credential, or to leave.
+        self._timer: WheelTimer | None = None
         self._outcome: Deferred[Identity] | None = None
         self.handshake = handshake
 
@@ -58,6 +57,8 @@ class ClientCredential:
         """Wait for the client's first message, or for a client to leave that has been told why it may not stay."""
         services = self._client.services
         self.stop()
+        # This deadline is the earlier one.
+        services.credential_ends.remove(self._client)
         self._timer = services.timers.call_later(CREDENTIAL_TIMEOUT_SECONDS, self._client.credential_timed_out)
         services.pending_credentials.add(self._client)
 
@@ -100,22 +101,6 @@ class ClientCredential:
         """Drop what is needed for authentication only."""
         self.handshake = self._credential = self._outcome = None
 
-    def expire(self, at: float | None) -> None:
-        """End the client at some time, and no more at the one that was set before.
-
-        Args:
-            at: When, in seconds since the epoch. If None, its credential does not end.
-        """
-        client = self._client
-        self.stop()
-        if at is None:
-            return
-        if at <= client.services.now():
-            self._expired()
-        elif not client.session.is_closed:
-            # Not where the client left in the moment in which it was connected.
-            self._timer = WallClockTimer(client.services.timers, client.services.now, at, self._expired)
-
     def stop(self) -> None:
         """Wait for nothing any more."""
         if self._timer is not None:
@@ -128,10 +113,6 @@ class ClientCredential:
         self.stop()
         if self._outcome is not None:
             self._outcome.cancel()
-
-    def _expired(self) -> None:
-        self._timer = None
-        self._client.perform(self._client.session.rejected(ClientError.TOKEN_EXPIRED))
 
     async def _identify(self, handshake: Handshake, credential: Credential | None) -> Identity:
         client = self._client

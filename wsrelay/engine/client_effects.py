@@ -64,7 +64,7 @@ class ClientEffects(ClientOutput):
 
     def __init__(self, services: ClientServices, connection: Connection) -> None:
         super().__init__(services, connection)
-        # If None, the client is authenticated or rejected, and its credential does not end.
+        # If None, the client is authenticated or rejected.
         self._credential: ClientCredential | None = None
         # If None, the client is anonymous and cannot be disconnected by a target.
         self._connection_id: str | None = None
@@ -201,9 +201,16 @@ class ClientEffects(ClientOutput):
         return seconds_left(self.session.identity.expires, self.services.now())
 
     def _expire(self, at: float | None) -> None:
-        # A client that is rejected has an earlier deadline.
-        if not self.session.is_rejected and (at is not None or self._credential is not None):
-            self._own_credential.expire(at)
+        if self.session.is_rejected:
+            # It has an earlier deadline.
+            return
+        if at is None:
+            self.services.credential_ends.remove(self)
+        elif at <= self.services.now():
+            self.credential_ended()
+        elif not self.session.is_closed:
+            # Not where the client left in the moment in which it was connected.
+            self.services.credential_ends.add(self, at)
 
     def _reject(self, error: ClientError, *, is_accepted: bool) -> None:
         credential = self._drop_credential()
@@ -220,6 +227,7 @@ class ClientEffects(ClientOutput):
         return self._credential
 
     def _drop_credential(self) -> ClientCredential | None:
+        self.services.credential_ends.remove(self)
         credential, self._credential = self._credential, None
         if credential is not None:
             credential.end()

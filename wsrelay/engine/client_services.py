@@ -18,6 +18,7 @@ from wsrelay.core.sessions.session import Session
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
+from wsrelay.engine.credential_ends import CredentialEnds, EndingClient
 from wsrelay.engine.encodings import Encoding
 from wsrelay.engine.hub import Subscriber
 from wsrelay.engine.inflow import Inflow
@@ -122,6 +123,10 @@ class ClientServices(Protocol):
         """The clients whose credential is still to come."""
 
     @property
+    def credential_ends(self) -> CredentialEnds:
+        """The ends of credentials."""
+
+    @property
     def rejections(self) -> RejectionLog:
         """Records rejected clients."""
 
@@ -160,7 +165,7 @@ class ClientServices(Protocol):
         """See `ICredentialStore.are_revoked`."""
 
 
-class SessionDriver(RegisteredClient, PendingClient, Protocol):
+class SessionDriver(RegisteredClient, PendingClient, EndingClient, Protocol):
     """A client, as its own parts see it: each feeds outcomes into the session, and has the effects performed."""
 
     __slots__ = ()

@@ -22,6 +22,7 @@ from wsrelay.engine.client import Client
 from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.control_receiver import ControlReceiver
+from wsrelay.engine.credential_ends import CredentialEnds
 from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub, Subscriber
@@ -66,6 +67,7 @@ class Node:
     Attributes:
         registry: The authenticated clients.
         pending_credentials: The clients whose credential is still to come.
+        credential_ends: The ends of the credentials of others.
         subscriptions: The channels of this process.
         inflow: Says when messages of clients may be published.
         lookups: Looks up what clients ask for.
@@ -103,6 +105,7 @@ class Node:
         self.inflow = Inflow(clock)
         self.registry = ClientRegistry()
         self.pending_credentials = PendingCredentials(max_pending_credentials)
+        self.credential_ends = CredentialEnds(self.timers, now)
         self._broker = broker
         self._hub = Hub(
             clock.callLater,
