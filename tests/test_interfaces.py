@@ -34,6 +34,7 @@ from wsrelay.dialects import CENTRIFUGO, RAW, SSE
 from wsrelay.engine.client import Client
 from wsrelay.engine.client_registry import RegisteredClient
 from wsrelay.engine.client_services import Connection
+from wsrelay.engine.credential_ends import EndingClient
 from wsrelay.engine.pending_credentials import PendingClient
 from wsrelay.engine.topic import Subscriber
 from wsrelay.interfaces import (
@@ -156,4 +157,6 @@ class ProtocolTests(SynchronousTestCase):
         registered: RegisteredClient = client
         pending: PendingClient = client
         self.assert_implements(RegisteredClient, registered)
+        ending: EndingClient = client
         self.assert_implements(PendingClient, pending)
+        self.assert_implements(EndingClient, ending)

@@ -313,9 +313,11 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def registry_has_only_clients_that_are_here(self) -> None:
-        """The registry has no client that has left, nor is one awaited."""
+        """The registry has no client that has left, nor is one awaited, nor is the credential of one to end."""
         clients = {client for _, client in self.here}
-        assert set(self.node.registry._targets) <= clients
+        registry, ends = self.node.registry, self.node.credential_ends
+        assert {each for target in registry.targets() for each in registry.clients(target)} <= clients
+        assert {*ends._far, *ends._near} <= clients
         assert set(self.node.pending_credentials._clients) <= clients
 
     def teardown(self) -> None:

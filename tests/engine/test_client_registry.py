@@ -6,15 +6,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.engine.client_registry import ClientRegistry
 
+IDENTITIES = st.builds(
+    Identity,
+    subject=st.none() | st.sampled_from("ab"),
+    credential_subject=st.none() | st.sampled_from(["", "a", "c"]),
+    credential_id=st.none() | st.sampled_from(["token:a", "ticket:a"]),
+    is_authenticated=st.booleans(),
+)
+
 
 class RecordingClient:
-    """A registered client that records its disconnects."""
+    """A registered client that records its disconnects.
 
-    def __init__(self) -> None:
+    Args:
+        connection_id: See `RegisteredClient`.
+    """
+
+    registered_as: Identity | None = None
+
+    def __init__(self, connection_id: str = "1") -> None:
+        self.connection_id = connection_id
         self.disconnects: list[AnyDisconnect] = []
         self.ended: list[str] = []
 
@@ -41,9 +57,9 @@ class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Register two connections of a user, of which the first has a session."""
         self.registry = ClientRegistry()
-        self.client, other = RecordingClient(), RecordingClient()
-        self.registry.add(self.client, ["connection:c1", "user:42"])
-        self.registry.add(other, ["connection:c2", "user:42"])
+        self.client, other = RecordingClient("c1"), RecordingClient("c2")
+        self.registry.add(self.client, Identity("42"))
+        self.registry.add(other, Identity("42"))
         self.registry.add_session(self.client, "secret")
 
     def test_client_is_found_by_its_session_alone_and_with_targets_that_it_has(self) -> None:
@@ -60,7 +76,7 @@ class SessionTests(SynchronousTestCase):
             self.assertEqual(self.registry.clients(*targets, session=session), [])
 
     def test_session_is_no_target_and_stays_when_those_are_replaced(self) -> None:
-        self.registry.replace(self.client, ["connection:c1", "token:new"])
+        self.registry.replace(self.client, Identity(credential_id="token:new"))
         self.assertEqual(sorted(self.registry.targets()), ["connection:c1", "connection:c2", "token:new", "user:42"])
         self.assertEqual(self.registry.clients(session="secret"), [self.client])
 
@@ -77,15 +93,15 @@ class ClientRegistryTests(SynchronousTestCase):
         """Make a registry."""
         self.registry = ClientRegistry()
 
-    def add(self, *targets: str) -> RecordingClient:
+    def add(self, connection_id: str, identity: Identity) -> RecordingClient:
         """Add a new client."""
-        client = RecordingClient()
-        self.registry.add(client, targets)
+        client = RecordingClient(connection_id)
+        self.registry.add(client, identity)
         return client
 
     def test_client_is_found_by_each_of_its_targets_and_by_no_other(self) -> None:
-        client = self.add("connection:1", "user:42", "token:x")
-        other = self.add("connection:2", "user:43")
+        client = self.add("1", Identity("42", credential_id="token:x"))
+        other = self.add("2", Identity("43"))
         counts = [
             self.registry.disconnect(target, Disconnect.REVOKED)
             for target in ("connection:1", "user:42", "token:x", "user:4", "")
@@ -98,7 +114,7 @@ class ClientRegistryTests(SynchronousTestCase):
 
         class Numbered(RecordingClient):
             def __init__(self, number: int) -> None:
-                super().__init__()
+                super().__init__(f"{number}")
                 self.number = number
 
             def disconnect(self, disconnect: AnyDisconnect) -> None:
@@ -106,69 +122,87 @@ class ClientRegistryTests(SynchronousTestCase):
                 order.append(self.number)
 
         clients = [Numbered(number) for number in range(3)]
-        for number, client in enumerate(clients):
-            self.registry.add(client, [f"connection:{number}", "user:42"])
+        for client in clients:
+            self.registry.add(client, Identity("42"))
         self.assertEqual(self.registry.disconnect("user:42", Disconnect.RECONNECT), 3)
         self.assertEqual([client.disconnects for client in clients], [[Disconnect.RECONNECT]] * 3)
         self.assertEqual(order, [0, 1, 2])
 
-    def test_targets_that_are_added_later_are_added_to_those_before(self) -> None:
-        client = self.add("connection:1")
-        self.registry.add(client, ["connection:1", "user:42"])
-        self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42"))
-        self.assertEqual((len(self.registry), self.registry.disconnect("connection:1", Disconnect.REVOKED)), (1, 1))
+    def test_identity_that_is_added_later_is_added_to_those_before(self) -> None:
+        client = self.add("1", Identity("ann", credential_id="token:x"))
+        self.registry.add(client, Identity("42"))
+        self.assertEqual(sorted(self.registry.targets_of(client)), ["connection:1", "token:x", "user:42", "user:ann"])
+        self.assertEqual(sorted(self.registry.targets()), ["connection:1", "token:x", "user:42", "user:ann"])
+        self.assertEqual((len(self.registry), self.registry.disconnect("user:ann", Disconnect.REVOKED)), (1, 1))
 
-    def test_targets_can_be_replaced(self) -> None:
-        client, other = self.add("connection:1", "user:42", "token:x"), self.add("token:x")
-        self.registry.authenticated(client)
-        self.registry.replace(client, ["connection:1", "user:42", "token:y", "user:42"])
+    def test_identity_whose_targets_a_later_one_has_takes_no_place_beside_it(self) -> None:
+        client, identity = self.add("1", ANONYMOUS), Identity("42", credential_id="token:x")
+        for each in (Identity("42"), identity):
+            self.registry.add(client, each)
+        self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42", "token:x"))
+        self.assertIs(client.registered_as, identity)
+        self.assertEqual(self.registry._further, {})
+
+    def test_client_is_found_by_the_name_that_the_application_has_for_its_user_and_by_the_credential_s(self) -> None:
+        client = self.add("1", Identity("42", credential_subject="ann"))
+        self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42", "user:ann"))
+        self.assertEqual([self.registry.clients(each) for each in ("user:42", "user:ann")], [[client], [client]])
+
+    def test_identities_can_be_replaced(self) -> None:
+        client = self.add("1", Identity("42", credential_id="token:x"))
+        other = self.add("2", Identity(credential_id="token:x"))
+        new = Identity("42", credential_id="token:y")
+        self.registry.replace(client, Identity("42", credential_id="token:x"), new, new)
+        self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42", "token:x", "token:y"))
+        self.registry.replace(client, new)
         self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42", "token:y"))
         self.assertEqual(self.registry.clients("token:x"), [other])
         self.assertEqual(self.registry.clients("token:y"), [client])
-        self.assertEqual(self.registry.authenticated_clients, 1)
-        self.registry.replace(client, ["connection:1"])
-        self.assertEqual(self.registry.targets(), ["connection:1", "token:x"])
+        self.assertEqual(self.registry.authenticated_clients, 2)
+        self.registry.replace(client, ANONYMOUS)
+        self.assertEqual(self.registry.targets(), ["connection:1", "connection:2", "token:x"])
 
-    def test_targets_of_a_client_that_is_not_there_are_not_replaced(self) -> None:
-        self.registry.replace(RecordingClient(), ["user:42"])
+    def test_identity_of_a_client_that_is_not_there_is_not_replaced(self) -> None:
+        self.registry.replace(RecordingClient(), Identity("42"))
         self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
 
     def test_client_that_is_not_there_has_no_targets(self) -> None:
         self.assertEqual(self.registry.targets_of(RecordingClient()), ())
 
     def test_client_that_is_disconnected_stays_until_it_is_removed(self) -> None:
-        client = self.add("user:42", "connection:1")
+        client = self.add("1", Identity("42"))
         self.registry.disconnect("user:42", Disconnect.REVOKED)
-        self.assertEqual((len(self.registry), self.registry.targets()), (1, ["user:42", "connection:1"]))
+        self.assertEqual((len(self.registry), self.registry.targets()), (1, ["connection:1", "user:42"]))
         self.registry.remove(client)
         self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
         self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 0)
 
     def test_authenticated_clients_are_counted_until_they_are_removed(self) -> None:
-        client, _anonymous = self.add("user:42"), self.add("connection:2")
-        self.registry.authenticated(client)
-        self.registry.authenticated(client)
-        self.registry.authenticated(RecordingClient())
-        self.assertEqual(self.registry.authenticated_clients, 1)
-        self.registry.remove(client)
-        self.registry.authenticated(client)
+        client, _anonymous = self.add("1", ANONYMOUS), self.add("2", ANONYMOUS)
         self.assertEqual(self.registry.authenticated_clients, 0)
+        for _ in range(2):
+            self.registry.add(client, Identity("42"))
+            self.assertEqual(self.registry.authenticated_clients, 1)
+        for _ in range(2):
+            self.registry.remove(client)
+            self.assertEqual(self.registry.authenticated_clients, 0)
 
     def test_removing_a_client_leaves_others_of_the_same_target(self) -> None:
-        client, other = self.add("user:42", "connection:1"), self.add("user:42", "connection:2")
+        client, other = self.add("1", Identity("42")), self.add("2", Identity("42"))
         self.registry.remove(client)
         self.assertEqual((len(self.registry), sorted(self.registry.targets())), (1, ["connection:2", "user:42"]))
         self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 1)
         self.assertEqual((client.disconnects, other.disconnects), ([], [Disconnect.REVOKED]))
 
     def test_removing_a_client_that_is_not_there_is_ignored(self) -> None:
-        client = self.add("user:42")
+        client = self.add("1", Identity("42"))
         for each in (client, client, RecordingClient()):
             self.registry.remove(each)
         self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
 
-    def test_target_that_is_given_twice_counts_once(self) -> None:
-        client = self.add("user:42", "user:42")
+    def test_target_of_two_identities_counts_once(self) -> None:
+        client = self.add("1", Identity("42", credential_id="token:x"))
+        self.registry.add(client, Identity("42", credential_id="token:y"))
         self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 1)
         self.registry.remove(client)
         self.assertEqual((len(self.registry), self.registry.targets()), (0, []))
@@ -183,48 +217,57 @@ class ClientRegistryTests(SynchronousTestCase):
                     registry.remove(client)
                 left.append(len(registry))
 
-        clients: list[RecordingClient] = [Hasty(), RecordingClient(), Hasty()]
+        clients: list[RecordingClient] = [Hasty("1"), RecordingClient("2"), Hasty("3")]
         for client in clients:
-            registry.add(client, ["user:42"])
+            registry.add(client, Identity("42"))
         self.assertEqual(registry.disconnect("user:42", Disconnect.REVOKED), 3)
         self.assertEqual([client.disconnects for client in clients], [[Disconnect.REVOKED]] * 3)
-        self.assertEqual((left, registry.targets()), ([1, 1], ["user:42"]))
+        self.assertEqual((left, registry.targets()), ([1, 1], ["connection:3", "user:42"]))
 
     def test_client_that_cannot_be_disconnected_is_logged_and_costs_the_others_nothing(self) -> None:
         class Stuck(RecordingClient):
             def disconnect(self, disconnect: AnyDisconnect) -> None:
                 raise ZeroDivisionError
 
-        first = self.add("user:42")
-        self.registry.add(Stuck(), ["user:42"])
-        last = self.add("user:42")
+        first = self.add("1", Identity("42"))
+        self.registry.add(Stuck("2"), Identity("42"))
+        last = self.add("3", Identity("42"))
         self.assertEqual(self.registry.disconnect("user:42", Disconnect.REVOKED), 3)
         self.assertEqual((first.disconnects, last.disconnects), ([Disconnect.REVOKED], [Disconnect.REVOKED]))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    @given(st.lists(st.tuples(st.integers(0, 4), st.sets(st.sampled_from("abc"))), max_size=12))
-    def test_targets_are_those_of_the_clients_that_are_there(self, steps: list[tuple[int, set[str]]]) -> None:
-        registry, here = ClientRegistry(), dict[RecordingClient, set[str]]()
-        clients = [RecordingClient() for _ in range(5)]
-        for number, targets in steps:
+    @given(
+        st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["add", "replace", "remove"]), IDENTITIES), max_size=16)
+    )
+    def test_targets_are_those_of_the_clients_that_are_there(self, steps: list[tuple[int, str, Identity]]) -> None:
+        registry, here = ClientRegistry(), dict[RecordingClient, list[Identity]]()
+        clients = [RecordingClient(f"{number}") for number in range(5)]
+        for number, step, identity in steps:
             client = clients[number]
-            if client in here:
-                del here[client]
-                registry.remove(client)
-            else:
-                here[client] = targets
-                registry.add(client, sorted(targets))
-            self.assertEqual((len(registry), set(registry.targets())), (len(here), set[str]().union(*here.values())))
-            for target in "abc":
-                expected = sum(target in each for each in here.values())
-                self.assertEqual(registry.disconnect(target, Disconnect.REVOKED), expected)
+            match step:
+                case "add":
+                    here.setdefault(client, []).insert(0, identity)
+                    registry.add(client, identity)
+                case "replace":
+                    if client in here:
+                        here[client] = [identity, *here[client][:1]]
+                    registry.replace(client, *here.get(client, [identity]))
+                case _:
+                    here.pop(client, None)
+                    registry.remove(client)
+            targets = {
+                client: {target for each in identities for target in each.revocation_targets(client.connection_id)}
+                for client, identities in here.items()
+            }
+            self.assertEqual((len(registry), set(registry.targets())), (len(here), set[str]().union(*targets.values())))
+            self.assertEqual({client: set(registry.targets_of(client)) for client in here}, targets)
+            self.assertEqual(registry.authenticated_clients, sum(each[0].is_authenticated for each in here.values()))
+            for target in registry.targets():
+                expected = sorted(each.connection_id for each in here if target in targets[each])
+                found = [each for each in clients if each in registry.clients(target)]
+                self.assertEqual([each.connection_id for each in found], expected)
+                self.assertEqual(registry.disconnect(target, Disconnect.REVOKED), len(expected))
         for client in list(here):
             registry.remove(client)
-        self.assertEqual(
-            (len(registry), registry.targets(), vars(registry)),
-            (
-                0,
-                [],
-                {"_by_target": {}, "_targets": {}, "_authenticated": set(), "_by_session": {}, "_sessions": {}},
-            ),
-        )
+        self.assertEqual((len(registry), registry.targets(), registry.authenticated_clients), (0, [], 0))
+        self.assertEqual(registry._further, {})

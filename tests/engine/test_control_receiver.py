@@ -129,9 +129,16 @@ class CentrifugoUnsubscribeTests(CentrifugoCase):
 
 
 class CommandedClient:
-    """A registered client that records what the application wants of it."""
+    """A registered client that records what the application wants of it.
 
-    def __init__(self) -> None:
+    Args:
+        connection_id: See `RegisteredClient`.
+    """
+
+    registered_as: Identity | None = None
+
+    def __init__(self, connection_id: str) -> None:
+        self.connection_id = connection_id
         self.subscriptions: list[tuple[ServerSubscription, str | None]] = []
         self.ends: list[tuple[float | None, bool]] = []
         self.infos: list[bytes] = []
@@ -159,14 +166,10 @@ class ClientCommandTests(SynchronousTestCase):
         """Register user 42 twice, user 43, and an anonymous client."""
         self.broker = FakeBroker()
         node = make_node(self.broker, Namespaces([]), Clock())
-        self.clients = [CommandedClient() for _ in range(4)]
-        for client, *targets in zip(
-            self.clients,
-            ("connection:c1", "connection:c2", "connection:c3", "connection:c4"),
-            ("user:42", "user:42", "user:43", "token:x"),
-            strict=True,
-        ):
-            node.registry.add(client, targets)
+        self.clients = [CommandedClient(f"c{number}") for number in range(1, 5)]
+        identities = (Identity("42"), Identity("42"), Identity("43"), Identity(credential_id="token:x"))
+        for client, identity in zip(self.clients, identities, strict=True):
+            node.registry.add(client, identity)
         node.registry.add_session(self.clients[0], "s1")
         node.registry.add_session(self.clients[3], "s4")
 

@@ -143,8 +143,12 @@ class ReconnectedTests(RevocationCase):
         self.users.pop()[1].connection_lost()
         self.join_anonymous("public")
         self.broker.sink.reconnected()
-        targets = ["connection:c1", "user:41", "token:41", "connection:c2", "user:42", "token:42", "connection:c3"]
-        self.assertEqual(self.store.lookups, [targets])
+        connections, users, tokens = (
+            (f"connection:c{each}" for each in (1, 2, 3)),
+            ("user:41", "user:42"),
+            ("token:41", "token:42"),
+        )
+        self.assertEqual(self.store.lookups, [[*connections, *users, *tokens]])
 
     def test_many_targets_are_looked_up_in_several_steps_one_after_the_other(self) -> None:
         crowd = [self.join_user(str(number))[0] for number in range(1000, 1000 + TARGETS_PER_LOOKUP)]

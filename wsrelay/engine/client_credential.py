@@ -74,7 +74,7 @@ class ClientCredential:
         if credential is not None or services.authenticator.requires_authentication(self.handshake):
             return None
         self.stop()
-        services.registry.add(self._client, ANONYMOUS.revocation_targets(self.handshake.connection))
+        services.registry.add(self._client, ANONYMOUS)
         return ANONYMOUS
 
     def authenticate(self, sent: Credential | None) -> Deferred[Identity]:
@@ -121,14 +121,12 @@ class ClientCredential:
 
         def on_identity(identity: Identity) -> None:
             if not session.is_closed:
-                registry.add(client, identity.revocation_targets(handshake.connection))
+                registry.add(client, identity)
 
         # Each time before the next one is asked, so that a revocation that comes meanwhile finds the client here.
         on_identity(ANONYMOUS)
         identity = await services.authenticator.authenticate(credential, handshake, session.channels, on_identity)
         on_identity(identity)
-        if identity.is_authenticated:
-            registry.authenticated(client)
         if identity.is_authenticated and any(await services.are_revoked(registry.targets_of(client))):
             raise RejectedError(ClientError.REVOKED)
         if identity.expires is not None and identity.expires <= services.now():

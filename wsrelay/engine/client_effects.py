@@ -68,6 +68,7 @@ class ClientEffects(ClientOutput):
         self._credential: ClientCredential | None = None
         # If None, the client is anonymous and cannot be disconnected by a target.
         self._connection_id: str | None = None
+        self.registered_as: Identity | None = None
         # If None, it has not done that yet.
         self._lookups: ClientLookups | None = None
         self._publisher: ClientPublisher | None = None
@@ -75,7 +76,7 @@ class ClientEffects(ClientOutput):
 
     @property
     def connection_id(self) -> str:
-        """See `SessionDriver.connection_id`."""
+        """See `RegisteredClient.connection_id`."""
         return self._connection_id or ""
 
     def perform(self, effects: Iterable[Effect]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from wsrelay.core.access.identity import Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, client_error_of
@@ -38,8 +38,8 @@ class ClientRefresh:
     def __init__(self, client: SessionDriver) -> None:
         self._client = client
         self._in_flight: set[Deferred[None]] = set()
-        # The revocation targets of the tokens that are looked up.
-        self._looked_up: list[Sequence[str]] = []
+        # By the tokens that are looked up.
+        self._looked_up: list[Identity] = []
 
     def refresh(self, command_id: int, token: str) -> None:
         """Check a new token, and report the outcome to the session within `AUTHENTICATE_TIMEOUT_SECONDS`.
@@ -71,25 +71,25 @@ class ClientRefresh:
     async def _refresh(self, command_id: int, token: str) -> None:
         client = self._client
         identity = await client.services.authenticator.refresh(token, client.session.identity)
-        targets = identity.revocation_targets(client.connection_id)
-        # Before they are looked up, so that a revocation that comes meanwhile finds the client here.
-        self._looked_up.append(targets)
+        # Before its targets are looked up, so that a revocation that comes meanwhile finds the client here.
+        self._looked_up.append(identity)
         self._register()
         try:
-            known = (*client.session.identity.revocation_targets(client.connection_id), *targets)
+            known = chain.from_iterable(
+                each.revocation_targets(client.connection_id) for each in (client.session.identity, identity)
+            )
             if any(await client.services.are_revoked(tuple(dict.fromkeys(known)))):
                 raise RejectedError(ClientError.REVOKED)
             client.perform(client.session.refreshed(command_id, identity))
             client.update_presence(client.session.channels)
         finally:
-            self._looked_up.remove(targets)
+            self._looked_up.remove(identity)
             self._register()
 
     def _register(self) -> None:
         client = self._client
-        own = client.session.identity.revocation_targets(client.connection_id)
         # Nothing is registered of a client that has left.
-        client.services.registry.replace(client, chain(own, *self._looked_up))
+        client.services.registry.replace(client, client.session.identity, *self._looked_up)
 
 
 def refresh_failed(

@@ -6,22 +6,40 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import Protocol
 
 from twisted.logger import Logger
 
+from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.disconnects import AnyDisconnect
+from wsrelay.engine.client_index import ClientIndex
 
 __all__ = ["ClientRegistry", "RegisteredClient"]
 
+# The kinds of targets that are indexed by what stands behind the colon; the others are of credentials.
+_CONNECTION = "connection"
+_USER = "user"
+
 
 class RegisteredClient(Protocol):
-    """A client that can be disconnected."""
+    """A client that can be disconnected.
+
+    Attributes:
+        registered_as: The identity by which the registry has it. It is the registry that writes this, and nobody else.
+            If None, the client is not registered.
+    """
 
     # Without it clients would have a dictionary each.
-    __slots__ = ()
+    __slots__ = ("registered_as",)
+
+    registered_as: Identity | None
+
+    @property
+    def connection_id(self) -> str:
+        """The unique name of the client's connection. Empty where the client is anonymous and is not registered."""
 
     def disconnect(self, disconnect: AnyDisconnect) -> None:
         """End the client, whether its handshake is complete or not."""
@@ -51,17 +69,21 @@ class ClientRegistry:
     log = Logger()
 
     def __init__(self) -> None:
-        # A target that one client has, as nearly every one, holds it without a dictionary of its own.
-        self._by_target: dict[str, RegisteredClient | dict[RegisteredClient, None]] = {}
-        self._targets: dict[RegisteredClient, tuple[str, ...]] = {}
-        self._authenticated: set[RegisteredClient] = set()
+        # By what a client has in any case, such as the name of its user: a text for each target, and a list of those of
+        # each client, would be a sixth of the memory of an idle connection.
+        self._connections: ClientIndex[RegisteredClient] = ClientIndex()
+        self._users: ClientIndex[RegisteredClient] = ClientIndex()
+        self._credentials: ClientIndex[RegisteredClient] = ClientIndex()
+        # Of clients that are indexed by several identities: all but the first one.
+        self._further: dict[RegisteredClient, tuple[Identity, ...]] = {}
         self._by_session: dict[str, RegisteredClient] = {}
         self._sessions: dict[RegisteredClient, str] = {}
+        self._authenticated = 0
 
     @property
     def authenticated_clients(self) -> int:
         """The number of clients that a credential or the application vouches for."""
-        return len(self._authenticated)
+        return self._authenticated
 
     def count_users(self, connections: int) -> int:
         """Count the different users.
@@ -70,60 +92,57 @@ class ClientRegistry:
             connections: The number of all connections of this process. If some are of nobody in particular, those count
                 as one more user.
         """
-        clients = [len(self._having(target)) for target in self._by_target if target.startswith("user:")]
-        return len(clients) + (connections > sum(clients))
+        clients = sum(len(self._users.having(user)) for user in self._users)
+        return len(self._users) + (connections > clients)
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._connections)
 
-    def add(self, client: RegisteredClient, targets: Iterable[str]) -> None:
-        """Index a client by targets, in addition to those that it has; `remove` is owed once."""
-        self._targets[client] = tuple(dict.fromkeys((*self._targets.get(client, ()), *targets)))
-        for target in self._targets[client]:
-            found = self._by_target.setdefault(target, client)
-            if isinstance(found, dict):
-                found[client] = None
-            elif found is not client:
-                self._by_target[target] = {found: None, client: None}
+    def add(self, client: RegisteredClient, identity: Identity) -> None:
+        """Index a client by an identity, in addition to those that it has; `remove` is owed once."""
+        others = [each for each in self._identities(client) if not _covers(identity, each)]
+        self._connections.add(client.connection_id, client)
+        self._index(client, identity)
+        self._keep(client, identity, *others)
 
-    def replace(self, client: RegisteredClient, targets: Iterable[str]) -> None:
-        """Index a client by these targets and no others. One that has been removed meanwhile is ignored."""
-        if client not in self._targets:
+    def replace(self, client: RegisteredClient, *identities: Identity) -> None:
+        """Index a client by these identities and no others. One that has been removed meanwhile is ignored."""
+        before = self._identities(client)
+        if not before:
             return
-        kept = tuple(dict.fromkeys(targets))
-        for target in self._targets[client]:
-            if target not in kept:
-                self._remove_from(target, client)
-        self._targets[client] = ()
-        self.add(client, kept)
-
-    def authenticated(self, client: RegisteredClient) -> None:
-        """Take that a client is authenticated. One that has been removed meanwhile is ignored."""
-        if client in self._targets:
-            self._authenticated.add(client)
-
-    def add_session(self, client: RegisteredClient, session: str) -> None:
-        """Take the session that a client is told. One that has been removed meanwhile is ignored."""
-        if client in self._targets:
-            self._by_session[session] = client
-            self._sessions[client] = session
+        for identity in identities:
+            self._index(client, identity)
+        for user in _users(before) - _users(identities):
+            self._users.remove(user, client)
+        for credential in _credentials(before) - _credentials(identities):
+            self._credentials.remove(credential, client)
+        self._keep(client, *identities)
 
     def remove(self, client: RegisteredClient) -> None:
         """Remove a client; one that was never added is ignored."""
-        self._authenticated.discard(client)
+        if client.registered_as is None:
+            return
+        self.replace(client)
+        self._connections.remove(client.connection_id, client)
         session = self._sessions.pop(client, None)
         if session is not None:
             del self._by_session[session]
-        for target in self._targets.pop(client, ()):
-            self._remove_from(target, client)
+
+    def add_session(self, client: RegisteredClient, session: str) -> None:
+        """Take the session that a client is told. One that has been removed meanwhile is ignored."""
+        if client.registered_as is not None:
+            self._by_session[session] = client
+            self._sessions[client] = session
 
     def targets_of(self, client: RegisteredClient) -> Sequence[str]:
-        """Return the targets of a client, in the order in which they were added."""
-        return self._targets.get(client, ())
+        """Return the targets of a client."""
+        identities, connection = self._identities(client), client.connection_id
+        return tuple(dict.fromkeys(chain.from_iterable(each.revocation_targets(connection) for each in identities)))
 
     def targets(self) -> list[str]:
         """Return every target that a client here has."""
-        return list(self._by_target)
+        connections = (f"{_CONNECTION}:{each}" for each in self._connections)
+        return [*connections, *(f"{_USER}:{each}" for each in self._users), *self._credentials]
 
     def disconnect(self, target: str, disconnect: AnyDisconnect) -> int:
         """End all clients of a target.
@@ -147,8 +166,10 @@ class ClientRegistry:
         return [client for client in self._having(first) if all(client in self._having(target) for target in others)]
 
     def _having(self, target: str) -> Collection[RegisteredClient]:
-        found = self._by_target.get(target, ())
-        return found if isinstance(found, (dict, tuple)) else (found,)
+        kind, _colon, name = target.partition(":")
+        if kind == _CONNECTION:
+            return self._connections.having(name)
+        return self._users.having(name) if kind == _USER else self._credentials.having(target)
 
     def apply(self, clients: Sequence[RegisteredClient], action: Callable[[RegisteredClient], None]) -> int:
         """Do something with each of these clients.
@@ -167,9 +188,36 @@ class ClientRegistry:
                 self.log.failure("a command of the application failed for one client")
         return len(clients)
 
-    def _remove_from(self, target: str, client: RegisteredClient) -> None:
-        found = self._by_target[target]
-        if isinstance(found, dict) and len(found) > 1:
-            del found[client]
+    def _identities(self, client: RegisteredClient) -> tuple[Identity, ...]:
+        first = client.registered_as
+        return () if first is None else (first, *self._further.get(client, ()))
+
+    def _index(self, client: RegisteredClient, identity: Identity) -> None:
+        for user in identity.users:
+            self._users.add(user, client)
+        if identity.credential_id is not None:
+            self._credentials.add(identity.credential_id, client)
+
+    def _keep(self, client: RegisteredClient, first: Identity | None = None, *further: Identity) -> None:
+        before, client.registered_as = client.registered_as, first
+        self._authenticated += _is_authenticated(first) - _is_authenticated(before)
+        if further:
+            self._further[client] = further
         else:
-            del self._by_target[target]
+            self._further.pop(client, None)
+
+
+def _covers(identity: Identity, other: Identity) -> bool:
+    return other.credential_id in (None, identity.credential_id) and set(identity.users).issuperset(other.users)
+
+
+def _users(identities: Sequence[Identity]) -> set[str]:
+    return {user for each in identities for user in each.users}
+
+
+def _credentials(identities: Sequence[Identity]) -> set[str]:
+    return {each.credential_id for each in identities if each.credential_id is not None}
+
+
+def _is_authenticated(identity: Identity | None) -> bool:
+    return identity is not None and identity.is_authenticated

@@ -178,10 +178,6 @@ class SessionDriver(RegisteredClient, PendingClient, EndingClient, Protocol):
     def session(self) -> Session:
         """The client's state."""
 
-    @property
-    def connection_id(self) -> str:
-        """The unique name of the client's connection. Empty where the client is anonymous."""
-
     def as_member(self, channel: str) -> Member:
         """Return what others of a channel are told about the client."""
 

@@ -76,8 +76,7 @@ class ControlReceiver:
                 self._count_unknown()
 
     def _disconnect(self, command: DisconnectUserCommand) -> None:
-        spared = {f"connection:{each}" for each in command.spared}
-        clients = [each for each in self._clients(command) if spared.isdisjoint(self._registry.targets_of(each))]
+        clients = [each for each in self._clients(command) if each.connection_id not in command.spared]
         count = self._registry.apply(clients, lambda client: client.disconnect(command.disconnect))
         self.log.info("disconnecting {count} clients of one user", count=count)
 

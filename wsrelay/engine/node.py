@@ -67,7 +67,7 @@ class Node:
     Attributes:
         registry: The authenticated clients.
         pending_credentials: The clients whose credential is still to come.
-        credential_ends: The ends of the credentials of others.
+        credential_ends: The ends of the clients' credentials.
         subscriptions: The channels of this process.
         inflow: Says when messages of clients may be published.
         lookups: Looks up what clients ask for.

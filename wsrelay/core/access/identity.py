@@ -74,6 +74,12 @@ class Identity:
     address: str = field(default="", compare=False)
     connection: str = field(default="", compare=False)
 
+    @property
+    def users(self) -> Sequence[str]:
+        """The user by each name: the application's, and the credential's where that is another one."""
+        names = () if self.subject is None else (self.subject,)
+        return (*names, self.credential_subject) if self.credential_subject else names
+
     def lists_channel(self, channel: str) -> bool:
         """Return whether the credential lists a channel."""
         return self.channels is not None and matches(self.channels, channel)
@@ -92,11 +98,7 @@ class Identity:
             Each a kind and a value, such as ``user:42``, in this order; see
             `wsrelay.core.messaging.control.DisconnectCommand`.
         """
-        targets = [f"connection:{connection}"]
-        if self.subject is not None:
-            targets.append(f"user:{self.subject}")
-        if self.credential_subject:
-            targets.append(f"user:{self.credential_subject}")
+        targets = [f"connection:{connection}", *(f"user:{user}" for user in self.users)]
         if self.credential_id is not None:
             targets.append(self.credential_id)
         return targets
