@@ -17,7 +17,7 @@ from tests.auth.hook_case import (
     response,
 )
 from wsrelay.auth.answer_cache import MAX_CACHED
-from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import FetchError
 
@@ -155,9 +155,9 @@ class ShareTests(HookCase):
         clients = [self.connect(USER), self.connect(other)]
         self.assertEqual(len(self.endpoint.requests), 1)
         self.endpoint.respond(allow(exp=EPOCH + 50))
-        expected = replace(USER, expires=EPOCH + 50, application_expires=EPOCH + 50)
+        expected = replace(USER, expires=EPOCH + 50, answer=ApplicationAnswer(EPOCH + 50))
         self.assertEqual(self.successResultOf(clients[0]), expected)
-        self.assertEqual(self.successResultOf(clients[1]), replace(other, application_expires=EPOCH + 50))
+        self.assertEqual(self.successResultOf(clients[1]), replace(other, answer=ApplicationAnswer(EPOCH + 50)))
         self.assertEqual(self.counters, {"allowed": 1})
 
     def test_shared_failure_rejects_all_and_counts_once(self) -> None:

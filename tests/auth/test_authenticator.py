@@ -21,7 +21,7 @@ from wsrelay.auth.tokens import TokenVerifier
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.credentials import Credential, CredentialKind
-from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
@@ -115,7 +115,7 @@ class AuthenticatorTests(SynchronousTestCase):
         return outcome(authenticator.refresh(text, identity))
 
     def test_new_token_of_the_same_user_refreshes_a_connection(self) -> None:
-        identity = Identity("42", expires=NOW + 1, connection="c1")
+        identity = Identity("42", expires=NOW + 1, answer=ApplicationAnswer(connection="c1"))
         self.assertEqual(self.refreshed(self.make(), TOKEN, identity), Identity("42", expires=NOW + 60))
         for other in (Identity("4"), Identity(), ANONYMOUS):
             self.assertIs(self.refreshed(self.make(), TOKEN, other), ClientError.TOKEN_MISMATCH)
@@ -151,7 +151,7 @@ class AuthenticatorTests(SynchronousTestCase):
         self.assertEqual(self.authenticate(authenticator, handshake).subject, "42")
 
     def test_new_token_does_not_undo_what_the_hook_has_limited(self) -> None:
-        identity = Identity("42", ("a",), expires=NOW + 1, application_expires=NOW + 30)
+        identity = Identity("42", ("a",), expires=NOW + 1, answer=ApplicationAnswer(NOW + 30))
         refreshed = self.refreshed(self.make(hook=True), TOKEN, identity)
         self.assertEqual(refreshed, dataclasses.replace(identity, expires=NOW + 30))
         self.assertEqual(self.hook.asked, [])

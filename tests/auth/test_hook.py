@@ -25,7 +25,7 @@ from tests.auth.hook_case import (
     allow,
     response,
 )
-from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity, read_identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ClaimError, FetchError, RejectedError
@@ -114,7 +114,7 @@ class AllowTests(HookCase):
 
     def test_answer_overrides_the_credential_but_not_its_id(self) -> None:
         answer = allow(sub="8", channels=["a", "b*"], publish=[], exp=EPOCH + 50)
-        expected = Identity("8", ("a", "b*"), (), EPOCH + 50, "jti:1", application_expires=EPOCH + 50)
+        expected = Identity("8", ("a", "b*"), (), EPOCH + 50, "jti:1", answer=ApplicationAnswer(EPOCH + 50))
         self.assertEqual(self.identity_after(answer, USER), expected)
         self.assertEqual(self.identity_after(answer), replace(expected, credential_id=None))
 
@@ -131,7 +131,7 @@ class AllowTests(HookCase):
         expected = replace(USER, info=b'{"name":"Ann"}', subs=(ServerSubscription("b", b"2"),))
         self.assertEqual(self.identity_after(answer, identity), expected)
         self.assertEqual(self.identity_after(allow(b64info="WzFd"), identity).info, b"[1]")
-        self.assertEqual(self.identity_after(answer, identity).named_by_application, ("b",))
+        self.assertEqual(self.identity_after(answer, identity).answer.named, ("b",))
         renamed = self.identity_after(allow(sub="ann"), USER)
         self.assertEqual(
             renamed.revocation_targets("5f0c"),
@@ -139,9 +139,9 @@ class AllowTests(HookCase):
         )
         named = self.identity_after(allow(sub="ann"), replace(USER, subject=None))
         self.assertEqual(named.revocation_targets("5f0c"), ["connection:5f0c", "user:ann", f"{USER.credential_id}"])
-        self.assertEqual((named.credential_subject, named.is_authenticated), ("", True))
-        self.assertIsNone(self.identity_after(allow(sub="ann")).credential_subject)
-        self.assertEqual(self.identity_after(allow(channels=["c", "d*"])).named_by_application, ("c", "d*"))
+        self.assertEqual((named.answer.credential_subject, named.is_authenticated), ("", True))
+        self.assertIsNone(self.identity_after(allow(sub="ann")).answer.credential_subject)
+        self.assertEqual(self.identity_after(allow(channels=["c", "d*"])).answer.named, ("c", "d*"))
         for answer in (response(204), allow(), allow(info=None, subs=None), allow(subs={})):
             self.assertEqual(self.identity_after(answer, identity), identity)
 
@@ -166,7 +166,7 @@ class AllowTests(HookCase):
             answer = allow(exp=None if answered is None else EPOCH + answered)
             found = self.identity_after(answer, identity)
             self.assertEqual(found.expires, None if expected is None else EPOCH + expected)
-            self.assertEqual(found.application_expires, None if answered is None else EPOCH + answered)
+            self.assertEqual(found.answer.expires, None if answered is None else EPOCH + answered)
 
     def test_status_204_or_200_with_a_json_object_permits_a_message(self) -> None:
         for answer in (response(200, b"{}"), response(200, b'{"sub": 7, "colour": "blue"}'), response(204)):

@@ -13,7 +13,7 @@ from tests.auth.hook_case import (
     response,
 )
 from wsrelay.auth.hook_client import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_PARTY, MAX_LOGGED_PROBLEMS, RECOVERY_SECONDS
-from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import FetchError, FetchTimeoutError, RejectedError
 
@@ -45,12 +45,12 @@ class LimitTests(HookCase):
             asked = self.hook.connect(ANONYMOUS, replace(here, peer=f"2001:db8::{number:x}"), ["room"])
             asked.addErrback(lambda failure: failure.trap(RejectedError) and None)
         self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_PER_PARTY)
-        nobody = replace(ANONYMOUS, address="2001:db8::ffff")
+        nobody = replace(ANONYMOUS, answer=ApplicationAnswer(address="2001:db8::ffff"))
         waiting = self.hook.publish(nobody, "room", b"x")
         self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_PER_PARTY)
         waiting.addErrback(lambda failure: failure.trap(CancelledError) and None).cancel()
         self.hook.publish(Identity("2001:db8::"), "room", b"x")
-        self.hook.publish(replace(ANONYMOUS, address="192.0.2.8"), "room", b"x")
+        self.hook.publish(replace(ANONYMOUS, answer=ApplicationAnswer(address="192.0.2.8")), "room", b"x")
         self.assertEqual(len(self.endpoint.requests), MAX_IN_FLIGHT_PER_PARTY + 2)
 
     def test_one_party_takes_at_most_half_of_the_requests(self) -> None:

@@ -23,7 +23,7 @@ from tests.auth.hook_case import (
 )
 from wsrelay.auth.answer_cache import MAX_CACHED
 from wsrelay.auth.hook_client import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_PARTY
-from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import FetchError, FetchTimeoutError, RejectedError
 from wsrelay.outgoing.http_client import HTTPResponse
@@ -47,7 +47,7 @@ class SubscribeTests(HookCase):
     @staticmethod
     def connected(identity: Identity, address: str = "192.0.2.7", connection: str = "5f0c") -> Identity:
         """Return the identity as `Hook.connect` returns it."""
-        return replace(identity, address=address, connection=connection)
+        return replace(identity, answer=ApplicationAnswer(address=address, connection=connection))
 
     def subscribe_error(self, outcome: HTTPResponse | Exception, identity: Identity | None = None) -> ClientError:
         """Return the error with which a subscribe is rejected after this answer."""
@@ -57,7 +57,7 @@ class SubscribeTests(HookCase):
     def test_identity_names_address_and_connection_after_connect(self) -> None:
         for identity in (ANONYMOUS, USER):
             connected = self.identity_after(response(204), identity)
-            self.assertEqual((connected.address, connected.connection), ("192.0.2.7", "5f0c"))
+            self.assertEqual((connected.answer.address, connected.answer.connection), ("192.0.2.7", "5f0c"))
 
     def test_question_names_channel_user_address_and_connection(self) -> None:
         self.make(secret=SECRET, forward_headers=["cookie", "authorization"])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.engine.client_registry import ClientRegistry
@@ -14,7 +14,7 @@ from wsrelay.engine.client_registry import ClientRegistry
 IDENTITIES = st.builds(
     Identity,
     subject=st.none() | st.sampled_from("ab"),
-    credential_subject=st.none() | st.sampled_from(["", "a", "c"]),
+    answer=st.builds(ApplicationAnswer, credential_subject=st.none() | st.sampled_from(["", "a", "c"])),
     credential_id=st.none() | st.sampled_from(["token:a", "ticket:a"]),
     is_authenticated=st.booleans(),
 )
@@ -144,7 +144,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertEqual(self.registry._further, {})
 
     def test_client_is_found_by_the_name_that_the_application_has_for_its_user_and_by_the_credential_s(self) -> None:
-        client = self.add("1", Identity("42", credential_subject="ann"))
+        client = self.add("1", Identity("42", answer=ApplicationAnswer(credential_subject="ann")))
         self.assertEqual(self.registry.targets_of(client), ("connection:1", "user:42", "user:ann"))
         self.assertEqual([self.registry.clients(each) for each in ("user:42", "user:ann")], [[client], [client]])
 

@@ -10,7 +10,6 @@ import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -127,8 +126,9 @@ class Hook:
             question, lambda: self._ask(question, CONNECT_VERDICTS, _party(handshake.peer), with_identity=True)
         )
         verdict.addCallback(_verdict_for, identity)
-        outcome = verdict.addCallback(lambda answer: merge_identity(identity, allowed_identity(answer)))
-        return outcome.addCallback(replace, address=handshake.peer, connection=handshake.connection)
+        return verdict.addCallback(
+            lambda answer: merge_identity(identity, allowed_identity(answer), handshake.peer, handshake.connection)
+        )
 
     def subscribe(self, identity: Identity, channel: str) -> Deferred[None]:
         """Ask whether a client may subscribe to a channel. Cancelling the Deferred does not cancel the question.
@@ -147,12 +147,12 @@ class Hook:
         question = _encode(
             event="subscribe",
             channel=channel,
-            address=identity.address,
+            address=identity.answer.address,
             user=identity.subject,
-            connection=self._connection(identity.connection),
+            connection=self._connection(identity.answer.connection),
         )
         verdict = self._subscribe_answers.get(
-            question, lambda: self._ask(question, CONNECT_VERDICTS, _party(identity.address))
+            question, lambda: self._ask(question, CONNECT_VERDICTS, _party(identity.answer.address))
         )
         verdict.addCallback(_verdict_for, identity)
         return verdict.addCallback(_require_allowed)
@@ -176,7 +176,7 @@ class Hook:
         except UnicodeDecodeError:
             message = {"base64": b64encode(payload).decode("ascii")}
         question = _encode(event="publish", channel=channel, user=identity.subject, **message)
-        party = _party(identity.address) if identity.subject is None else f"user:{identity.subject}"
+        party = _party(identity.answer.address) if identity.subject is None else f"user:{identity.subject}"
         # It waits where too much is asked: its client is read no further meanwhile.
         asked = self._ask(question, PUBLISH_VERDICTS, party, is_patient=True)
         return asked.addCallback(_require_allowed)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from wsrelay.auth.hook_client import InvalidHookResponseError, check_status
-from wsrelay.core.access.identity import ANONYMOUS, Identity, read_identity, reject_unknown_claims
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity, read_identity, reject_unknown_claims
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.outgoing.http_client import HTTPResponse
@@ -79,26 +79,36 @@ def allowed_identity(verdict: Verdict) -> Identity:
     return verdict
 
 
-def merge_identity(identity: Identity, answer: Identity) -> Identity:
+def merge_identity(identity: Identity, answer: Identity, address: str = "", connection: str = "") -> Identity:
     """Return a credential's identity, overridden piece by piece by the application's answer.
 
     The earlier end of both holds.
+
+    Args:
+        identity: The credential's identity.
+        answer: What the application says.
+        address: The address of the client that it was asked about.
+        connection: The unique name of that client's connection.
     """
     ends = [each for each in (identity.expires, answer.expires) if each is not None]
     return replace(
         identity,
         subject=identity.subject if answer.subject is None else answer.subject,
-        credential_subject=_credential_subject(identity, answer),
         channels=identity.channels if answer.channels is None else answer.channels,
         publish=identity.publish if answer.publish is None else answer.publish,
         expires=min(ends, default=None),
-        application_expires=answer.expires,
-        # A pattern equals no channel.
-        named_by_application=(*(each.channel for each in answer.subs), *(answer.channels or ())),
         info=answer.info or identity.info,
         subs=answer.subs or identity.subs,
         # An application that lists channels for a client vouches for it, even if it names no user.
         is_authenticated=identity.is_authenticated or answer.subject is not None or answer.channels is not None,
+        answer=ApplicationAnswer(
+            answer.expires,
+            # A pattern equals no channel.
+            (*(each.channel for each in answer.subs), *(answer.channels or ())),
+            _credential_subject(identity, answer),
+            address,
+            connection,
+        ),
     )
 
 

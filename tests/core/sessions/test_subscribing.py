@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.core.sessions.session_helpers import CREDENTIAL, RULES, connected, connected_by_commands
 from tests.support.publications import At
-from wsrelay.core.access.identity import ANONYMOUS, Identity
+from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import Connect, Subscribe, Unsubscribe
 from wsrelay.core.messaging.publications import Publication
@@ -221,7 +221,7 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
 
     def test_application_is_not_asked_about_what_it_has_named(self) -> None:
         session = self.connecting()
-        identity = replace(self.LISTED, named_by_application=("b", "user:*"))
+        identity = replace(self.LISTED, answer=ApplicationAnswer(named=("b", "user:*")))
         self.assertEqual(
             session.authenticated(identity),
             [SubscribeChannel("a", is_initial=False), SubscribeChannel("b", is_initial=True)],

@@ -16,6 +16,8 @@ __all__ = [
     "ANONYMOUS",
     "MAX_PATTERNS",
     "MAX_SUBJECT_BYTES",
+    "NO_ANSWER",
+    "ApplicationAnswer",
     "Identity",
     "is_name",
     "read_end",
@@ -30,6 +32,32 @@ MAX_SUBJECT_BYTES = 255
 
 MAX_PATTERNS = 100
 """The most channel patterns in each of `channels` and `publish` of a credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationAnswer:
+    """The answer of an application that was asked about a client, beyond what the identity says anyway.
+
+    An object of its own, because most applications are not asked, and each idle connection has an identity.
+
+    Attributes:
+        expires: When the client's identity ends, whatever new tokens say. If None, the application sets no end.
+        named: The channels that it names in full: about those it has been asked.
+        credential_subject: The user by its credential, where the application calls it by another name; empty if the
+            application names a user and the credential does not. If None, both name the same or none.
+        address: The client's address.
+        connection: The unique name of the client's connection.
+    """
+
+    expires: float | None = None
+    named: tuple[str, ...] = field(default=(), compare=False)
+    credential_subject: str | None = field(default=None, compare=False)
+    address: str = field(default="", compare=False)
+    connection: str = field(default="", compare=False)
+
+
+NO_ANSWER = ApplicationAnswer()
+"""The answer of an application that was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +78,7 @@ class Identity:
         info: What other clients are told about this one, as JSON on one line; empty if nothing.
         subs: Channels that it is subscribed to when it connects, in dialects in which the server can do that. They
             limit nothing.
-        named_by_application: Channels that the application's answer names in full: about those it has been asked.
-        application_expires: When it ends by the application's answer, which no new token moves. If None, the
-            application sets no end.
-        credential_subject: The user by its credential, where the application calls it by another name; empty if the
-            application names a user and the credential does not. If None, both name the same or none.
-        address: The client's address, if the application was asked about it; else empty.
-        connection: The unique name of its connection, if the application was asked about it; else empty.
+        answer: The application's answer. If it is `NO_ANSWER`, the application was not asked.
     """
 
     subject: str | None = None
@@ -68,17 +90,14 @@ class Identity:
     cookie_error: ClientError | None = None
     info: bytes = b""
     subs: tuple[ServerSubscription, ...] = ()
-    application_expires: float | None = None
-    named_by_application: tuple[str, ...] = field(default=(), compare=False)
-    credential_subject: str | None = field(default=None, compare=False)
-    address: str = field(default="", compare=False)
-    connection: str = field(default="", compare=False)
+    answer: ApplicationAnswer = NO_ANSWER
 
     @property
     def users(self) -> Sequence[str]:
         """The user by each name: the application's, and the credential's where that is another one."""
         names = () if self.subject is None else (self.subject,)
-        return (*names, self.credential_subject) if self.credential_subject else names
+        other = self.answer.credential_subject
+        return (*names, other) if other else names
 
     def lists_channel(self, channel: str) -> bool:
         """Return whether the credential lists a channel."""

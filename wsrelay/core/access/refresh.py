@@ -29,10 +29,12 @@ def refresh_identity(identity: Identity, token: Identity, *, has_hook: bool) -> 
             one where that named none. Or nothing vouches for the client.
     """
     # A user is the same by the credential. The application, which may have named another, has not seen the new token.
-    subject = identity.subject if identity.credential_subject is None else identity.credential_subject or None
+    subject, answer = identity.subject, identity.answer
+    if answer.credential_subject is not None:
+        subject = answer.credential_subject or None
     if not identity.is_authenticated or token.subject != subject:
         raise RejectedError(ClientError.TOKEN_MISMATCH)
     if not has_hook:
-        return replace(token, subs=(), address=identity.address, connection=identity.connection)
-    ends = [each for each in (token.expires, identity.application_expires) if each is not None]
+        return replace(token, subs=())
+    ends = [each for each in (token.expires, answer.expires) if each is not None]
     return replace(identity, expires=min(ends, default=None), credential_id=token.credential_id, subs=())

@@ -171,7 +171,7 @@ def _subscribe_unasked(data: SessionData, pending: PendingConnect) -> list[Effec
         return _welcome(data, pending)
     data.state = SessionState.SUBSCRIBING
     pending.data = {each.channel: each.data for each in found if each.data}
-    by_application, positions = data.identity.named_by_application, pending.positions
+    by_application, positions = data.identity.answer.named, pending.positions
     granted = {each.channel for each in data.identity.subs}
     data.subscriptions = {
         # About what the credential or the connect alone names the application is asked, as it is about the subscribe of
