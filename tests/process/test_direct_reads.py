@@ -6,18 +6,20 @@ import ast
 import errno
 import inspect
 import socket
+import struct
 import textwrap
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from wsrelay.process.direct_reads import DirectReads, read_directly
+from wsrelay.transports.listening.accepting import AcceptedConnection, accept_cheaply
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 
 TWISTEDS_TURN = """
@@ -38,6 +40,34 @@ def doPoll(self, timeout):
             pass
         else:
             log.callWithLogger(selectable, _drdw, selectable, fd, event)
+"""
+
+WHAT_IT_DOES_WITH_AN_EVENT = """
+def _doReadOrWrite(self, selectable, fd, event):
+    why = None
+    inRead = False
+    if event & self._POLL_DISCONNECTED and (not event & self._POLL_IN):
+        if fd in self._reads:
+            inRead = True
+            why = CONNECTION_DONE
+        else:
+            why = CONNECTION_LOST
+    else:
+        try:
+            if selectable.fileno() == -1:
+                why = _NO_FILEDESC
+            else:
+                if event & self._POLL_IN:
+                    why = selectable.doRead()
+                    inRead = True
+                if not why and event & self._POLL_OUT:
+                    why = selectable.doWrite()
+                    inRead = False
+        except BaseException:
+            why = sys.exc_info()[1]
+            log.err()
+    if why:
+        self._disconnectSelectable(selectable, why, inRead)
 """
 
 
@@ -81,9 +111,9 @@ class DirectReadsTests(SynchronousTestCase):
 
         factory = Factory()
         factory.buildProtocol = build  # type: ignore[assignment, method-assign]
-        port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
-        self.address = ("127.0.0.1", port.getHost().port)
-        write_eagerly(port)
+        self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.address = ("127.0.0.1", self.port.getHost().port)
+        write_eagerly(self.port)
         self.addCleanup(self.close)
 
     def close(self) -> None:
@@ -137,11 +167,40 @@ class DirectReadsTests(SynchronousTestCase):
         self.turn()
         self.assertIsNotNone(self.received[-1].lost)
 
-    def test_what_is_no_connection_of_ours_goes_twisteds_way(self) -> None:
+    def test_reset_is_met_without_a_context(self) -> None:
+        client = self.connect()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        received = self.turn()
+        assert received.lost is not None
+        self.assertEqual((received.lost.type, self.wrapped), (ConnectionLost, []))
+
+    def test_connections_are_accepted_and_those_that_are_accepted_cheaply_read_without_a_context(self) -> None:
+        accept_cheaply(self.port, 0)
         client = socket.create_connection(self.address)
         self.addCleanup(client.close)
         self.turn()
-        self.assertEqual([type(each).__name__ for each in self.wrapped], ["Port"])
+        client.send(b"hello")
+        self.assertEqual((self.turn().data, self.wrapped), (b"hello", []))
+        (server,) = (each for each in self.reactor.getReaders() if isinstance(each, EagerServer))
+        self.assertIs(type(server), AcceptedConnection)
+
+    def test_connections_of_our_own_are_read_without_a_context(self) -> None:
+        received, clients = _Received(), ClientFactory()
+        clients.buildProtocol = lambda _address: received  # type: ignore[assignment, method-assign]
+        self.reactor.connectTCP(*self.address, clients)
+        # What a reactor does when it runs: the attempt to connect waits for that.
+        while not self.received or not received.connected:
+            self.reactor.iterate(0.01)
+        self.wrapped.clear()
+        self.received[0].transport.write(b"hello")  # type: ignore[union-attr]
+        self.turn()
+        self.assertEqual((received.data, self.wrapped), (b"hello", []))
+
+    def test_descriptors_of_other_kinds_go_twisteds_way(self) -> None:
+        self.reactor.wakeUp()
+        self.reactor.doIteration(5)
+        self.assertEqual(self.wrapped, [self.reactor.waker])
 
     def test_other_events_go_twisteds_way(self) -> None:
         self.connect()
@@ -186,3 +245,8 @@ class DirectReadsTests(SynchronousTestCase):
         source.body = source.body[1:]
         self.assertEqual(ast.unparse(source), ast.unparse(ast.parse(TWISTEDS_TURN)))
         self.assertIs(EPollReactor.doIteration, EPollReactor.doPoll)
+
+    def test_what_that_calls_is_what_it_was_written_for(self) -> None:
+        source: Any = ast.parse(textwrap.dedent(inspect.getsource(EPollReactor._doReadOrWrite))).body[0]
+        source.body = source.body[1:]
+        self.assertEqual(ast.unparse(source), ast.unparse(ast.parse(WHAT_IT_DOES_WITH_AN_EVENT)))

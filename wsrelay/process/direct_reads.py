@@ -1,13 +1,13 @@
-"""Turns of Twisted's epoll reactor that read from clients without ceremony.
+"""Turns of Twisted's epoll reactor that read without ceremony.
 
 For each event Twisted's turn asks the connection for a prefix of log lines, opens a context that has it, and asks for
 the descriptor once more: as much work as a pong or a short message is in all, though nothing here logs by that prefix.
-The reactor, its descriptors, its calls and its errors remain Twisted's; this is its `doPoll`, in which an event that is
-nothing but input, on a connection that a port of ours accepted, calls `doRead` at once. All other events go Twisted's
-way. A pong took 20 us with all that belongs to it, and takes 15 (measured).
+The reactor, its descriptors, its calls and its errors remain Twisted's; this is its `doPoll`, in which an event with
+input and without room for output calls `doRead` at once, on the kinds of descriptors that are read from all the time.
+All other events go Twisted's way. A pong took 20 us with all that belongs to it, and takes 15 (measured).
 
-It depends on five attributes of `EPollReactor`, and tests/process/test_direct_reads.py fails if its `doPoll` is another
-one. A reactor of another kind is left as it is.
+It depends on five attributes of `EPollReactor`, and tests/process/test_direct_reads.py fails if its `doPoll` or what
+that calls is another one. A reactor of another kind is left as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import select
 import sys
 from typing import Any
 
+from twisted.internet import tcp, unix
 from twisted.python import log
 
 from wsrelay.transports.listening.eager_tcp import EagerServer
@@ -24,6 +25,12 @@ from wsrelay.transports.listening.eager_tcp import EagerServer
 __all__ = ["DirectReads", "read_directly"]
 
 _INPUT = getattr(select, "EPOLLIN", 1)
+_ROOM = getattr(select, "EPOLLOUT", 4)
+_INPUT_OR_ROOM = _INPUT | _ROOM
+
+_KINDS = (EagerServer, tcp.Client, tcp.Port, unix.Client)
+"""Connections of clients, the ports that accept them, and the connections to Redis."""
+
 _NEEDED = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable", "doIteration")
 
 
@@ -56,7 +63,7 @@ class DirectReads:
         for descriptor, event in events:
             # Another event of this turn may have closed it.
             selectable = selectables.get(descriptor)
-            if event == _INPUT and isinstance(selectable, EagerServer):
+            if event & _INPUT_OR_ROOM == _INPUT and isinstance(selectable, _KINDS):
                 try:
                     why: object = selectable.doRead()
                 except BaseException:  # noqa: BLE001 -- as in Twisted: it is logged, and costs this connection
