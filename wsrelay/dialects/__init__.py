@@ -125,7 +125,9 @@ def find_route(
 ) -> Route | None:
     """Return the first route that a request is for, or None."""
     for route in routes:
-        if route.matches(path, subprotocols, query, content_type):
+        # Nearly all that are not meant have another path.
+        is_near = path == route.path or route.path[-1] == "/"
+        if is_near and route.matches(path, subprotocols, query, content_type):
             return route
     return None
 

@@ -47,12 +47,12 @@ class Client(ClientEffects):
             self._credential = ClientCredential(self, handshake)
             self._reject(error.client_error, is_accepted=False)
             return
-        if self._wants_compression(commands):
+        if self.services.namespaces.may_compress and self._wants_compression(commands):
             self._connection.offer_compression()
         source = CredentialSource.NONE
         if credential is not None or authenticator.requires_authentication(handshake):
             source = CredentialSource.HANDSHAKE
-        if credential is None and handshake.promises_credential:
+        if credential is None and handshake.query and handshake.promises_credential:
             source = CredentialSource.FIRST_MESSAGE
         is_needed = source is not CredentialSource.NONE or self._connection.dialect.acceptance.has_commands
         if is_needed:

@@ -146,7 +146,7 @@ class ClientOutput(SessionDriver):
 
     def _subscribed(self, start: SubscriptionStart, channel: str) -> None:
         session, presence = self.session, self.services.presence
-        if presence is not None and self.services.namespaces.tracks_members and channel in session.channels:
+        if presence is not None and presence.tracks(channel) and channel in session.channels:
             # Before anything is performed that may end the connection, and with it the membership.
             presence.subscribed(self, channel, self.as_member(channel))
         terms = NO_TERMS if self._access is None else self._access.terms(channel)

@@ -137,6 +137,11 @@ class Presence:
 
     # What clients do
 
+    def tracks(self, channel: str) -> bool:
+        """Return whether clients on a channel are members."""
+        rule = self._namespaces.rule(channel)
+        return rule is not None and rule.tracks_members
+
     def subscribed(self, client: Hashable, channel: str, as_member: Member) -> None:
         """Take that a client is subscribed to a channel.
 

@@ -48,6 +48,7 @@ class _Acceptor(Factory):
     def __init__(self, expected: int) -> None:
         self.expected = expected
         self.addresses: list[Any] = []
+        self.needs_address = True
         self.accepted: list[_Accepted] = []
         self.all_accepted: Deferred[None] = Deferred()
         self.all_accepted.addTimeout(DEADLINE_SECONDS, REACTOR)
@@ -126,6 +127,39 @@ class AcceptingTests(TestCase):
         self.assertEqual([each.transport.sessionno for each in factory.accepted], list(range(10)))
         ports = {each.transport.client[1] for each in factory.accepted}
         self.assertEqual({each.port for each in factory.addresses}, ports)
+
+    async def test_protocol_that_is_still_talked_to_behind_the_first_read_is_told_to_wait(self) -> None:
+        waiting: list[Any] = []
+
+        class Patient(_Accepted):
+            def dataReceived(self, data: bytes) -> None:
+                if data == b"other":
+                    self.transport.protocol = Protocol()
+
+            def wait(self) -> None:
+                waiting.append(self)
+
+        factory = _Acceptor(3)
+        factory.needs_address = False
+
+        def build(address: Any) -> Protocol:
+            factory.addresses.append(address)
+            return Patient(factory)
+
+        self.patch(factory, "buildProtocol", build)
+        port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        accept_cheaply(port, 0)
+        for data in (b"some", b"other", b""):
+            client = socket.create_connection(port.socket.getsockname())
+            self.addCleanup(client.close)
+            client.send(data)
+        port.doRead()
+        self.assertEqual(waiting, [factory.accepted[0], factory.accepted[2]])
+        self.assertEqual(factory.addresses, [None] * 3)
+        for each in factory.accepted:
+            each.transport.protocol = each
+            self.addCleanup(self._end, each)
 
     async def test_failure_to_accept_is_left_to_twisted(self) -> None:
         factory = _Acceptor(1)

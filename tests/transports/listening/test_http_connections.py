@@ -34,6 +34,13 @@ class HTTPConnectionsTests(SynchronousTestCase):
         self.assertEqual([each.is_aborted for each in (first, second, third)], [True, False, False])
         self.assertEqual((len(self.connections), self.evictions), (2, 1))
 
+    def test_connection_that_is_added_again_keeps_its_place(self) -> None:
+        first, second, third = (Connection() for _ in range(3))
+        for connection in (first, second, first, third):
+            self.connections.add(connection)
+        self.assertEqual([each.is_aborted for each in (first, second, third)], [True, False, False])
+        self.assertEqual((len(self.connections), self.evictions), (2, 1))
+
     def test_removed_connection_leaves_its_slot(self) -> None:
         first, second, third = (Connection() for _ in range(3))
         self.connections.add(first)

@@ -21,6 +21,7 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.access.client_address import UNREADABLE
 from wsrelay.core.wire.frames import message_frame
 from wsrelay.testing.brokers import FakeBroker
+from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS
@@ -281,6 +282,61 @@ class RouterTests(EdgeCase):
         output += wire.read()
         self.assertTrue(output.startswith(b"HTTP/1.1 ") or wire.closed)
         self.assertEqual(relay.leftovers(), [])
+
+
+class ReadAtOnceTests(EdgeCase):
+    """Connections whose first read follows as soon as they are accepted."""
+
+    def read(self, data: bytes) -> tuple[InMemoryRelay, ClientWire]:
+        """Return a relay, and a connection that has been read and told to wait if it still talks to the router."""
+        relay = self.relay()
+        transport: Any = MemoryTransport()
+        transport.is_read_at_once, transport.ends_with_relay = True, False
+        wire = ClientWire(relay, transport)
+        router = transport.protocol
+        self.assertEqual(len(relay.router.http_connections), 0)
+        wire.send(data)
+        if transport.protocol is router:
+            router.wait()
+        return relay, wire
+
+    def test_handshake_that_is_complete_waits_for_nothing(self) -> None:
+        relay, wire = self.read(upgrade())
+        self.assertIn(_ACCEPT, wire.read())
+        self.assertEqual((len(relay.router.http_connections), len(relay.connections)), (0, 1))
+
+    def test_incomplete_head_has_a_slot_and_a_deadline(self) -> None:
+        relay, wire = self.read(upgrade()[:-1])
+        self.assertEqual(len(relay.router.http_connections), 1)
+        relay.pass_time(relay.settings.handshake_timeout_seconds + 1)
+        self.assertIn(b" 408 ", wire.read())
+
+    def test_rejected_client_has_a_slot_until_it_leaves(self) -> None:
+        relay, wire = self.read(b"nonsense\r\n\r\n")
+        self.assertIn(b" 400 ", wire.read())
+        self.assertEqual(len(relay.router.http_connections), 1)
+        wire.hang_up()
+        self.assertEqual(len(relay.router.http_connections), 0)
+
+    def test_http_request_has_a_slot_until_it_is_answered(self) -> None:
+        relay, wire = self.read(b"GET /api/none HTTP/1.1\r\nHost: x\r\n")
+        wire.send(b"\r\n")
+        self.assertEqual(len(relay.router.http_connections), 1)
+        wire.hang_up()
+        relay, wire = self.read(_HEALTH)
+        self.assertEqual(len(relay.router.http_connections), 1)
+        wire.hang_up()
+        self.assertEqual(len(relay.router.http_connections), 0)
+
+    def test_connection_that_the_first_read_has_ended_has_no_slot(self) -> None:
+        relay = self.relay()
+        transport: Any = MemoryTransport()
+        transport.is_read_at_once = True
+        wire = ClientWire(relay, transport)
+        router = transport.protocol
+        wire.hang_up()
+        router.wait()
+        self.assertEqual(len(relay.router.http_connections), 0)
 
 
 class OneRequestTests(EdgeCase):

@@ -62,7 +62,7 @@ class OpeningCase(EdgeCase):
 
     def setUp(self) -> None:
         """Give every connection the same id."""
-        self.patch(router, "token_hex", lambda size: "0" * 2 * size)
+        self.patch(router, "urandom", bytes)
 
     def pair(self, *, with_broker: bool = False, **settings: Any) -> tuple[InMemoryRelay, InMemoryRelay]:
         """Build one relay of each kind."""

@@ -65,8 +65,10 @@ def check_has_history(namespaces: Namespaces, command: Subscribe) -> ClientError
     Returns:
         None if it does not ask for them, or the channel keeps them. Else why not.
     """
+    if not command.newest:
+        return None
     namespace = namespaces.rule(command.channel)
-    return ClientError.NO_HISTORY if command.newest and (namespace is None or not namespace.has_history) else None
+    return ClientError.NO_HISTORY if namespace is None or not namespace.has_history else None
 
 
 def check_subscribe(

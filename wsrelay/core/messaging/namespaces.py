@@ -115,6 +115,7 @@ class Namespaces:
         personal_channel: The channel of each user, with `PERSONAL` in the place of the user. If empty, there is none.
 
     Attributes:
+        may_compress: Whether messages of any of them are compressed.
         tracks_members: Whether any of them tracks who is subscribed.
         has_presence: Whether any of them lets clients and the application ask who is subscribed.
         has_events: Whether any of them tells the application what happens.
@@ -126,6 +127,7 @@ class Namespaces:
     def __init__(self, namespaces: Iterable[Namespace], personal_channel: str = "") -> None:
         namespaces = tuple(namespaces)
         self._personal_channel = personal_channel
+        self.may_compress = any(namespace.compress for namespace in namespaces)
         self.tracks_members = any(namespace.tracks_members for namespace in namespaces)
         self.has_presence = any(namespace.presence for namespace in namespaces)
         self.has_events = any(namespace.events for namespace in namespaces)

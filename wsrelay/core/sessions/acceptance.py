@@ -17,13 +17,13 @@ class Acceptance(Enum):
         SUBSCRIBED: Once it is subscribed: an open connection is a subscribed one, and a rejection is an HTTP status.
             What its first channels carry until the last one is subscribed does not reach it, so that such a dialect has
             one channel on a connection.
+        has_commands: Whether the client connects and subscribes by commands. If not, its handshake says it all.
     """
 
     AT_ONCE = "at once"
     AUTHENTICATED = "authenticated"
     SUBSCRIBED = "subscribed"
 
-    @property
-    def has_commands(self) -> bool:
-        """True if the client connects and subscribes by commands. If not, its handshake says it all."""
-        return self is Acceptance.AT_ONCE
+    def __init__(self, value: str) -> None:
+        # An attribute of each: it is asked several times for each client.
+        self.has_commands = value == "at once"

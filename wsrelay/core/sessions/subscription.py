@@ -56,16 +56,17 @@ class Subscription:
             `wsrelay.core.access.permissions.check_subscribe`. What it wishes with its connect is no grant.
 
     Attributes:
+        command: The command that asks for it.
         is_server_side: See above.
         state: The state.
     """
 
-    __slots__ = ("_command", "_is_granted", "_is_initial", "is_server_side", "state")
+    __slots__ = ("_is_granted", "_is_initial", "command", "is_server_side", "state")
 
     def __init__(
         self, command: Subscribe, *, is_initial: bool = False, is_server_side: bool = False, is_granted: bool = False
     ) -> None:
-        self._command = command
+        self.command = command
         self._is_initial = is_initial
         self._is_granted = is_granted
         self.is_server_side = is_server_side
@@ -82,11 +83,6 @@ class Subscription:
             is_granted: See the class.
         """
         return cls(Subscribe(0, channel, since), is_initial=is_initial, is_server_side=True, is_granted=is_granted)
-
-    @property
-    def command(self) -> Subscribe:
-        """The command that asks for it."""
-        return self._command
 
     @property
     def is_ended(self) -> bool:
@@ -108,7 +104,7 @@ class Subscription:
 
     def subscribe(self) -> list[Effect]:
         """Begin to subscribe. A client that only publishes is done with it at once."""
-        return self._step("publish_only" if self._command.only_publishes else "subscribe")
+        return self._step("publish_only" if self.command.only_publishes else "subscribe")
 
     def subscribed(self, start: SubscriptionStart, terms: SubscriptionTerms = NO_TERMS) -> list[Effect]:
         """Take the confirmation.
@@ -117,11 +113,11 @@ class Subscription:
             start: Where the channel stands, and what the client gets first.
             terms: How long it lasts, and what the client is told.
         """
-        if self._command.must_recover and not start.recovered:
+        if self.command.must_recover and not start.recovered:
             return self._step("failed", ClientError.UNRECOVERABLE)
         effects = self._step("subscribed", start, terms)
         if self.is_subscribed:
-            self._command = _settled(self._command.channel)
+            self.command = _settled(self.command.channel)
         return effects
 
     def confirm(self) -> bool:
@@ -133,7 +129,7 @@ class Subscription:
         is_expected = self.state is SubscriptionState.SUBSCRIBING
         if is_expected:
             self.state = SubscriptionState.SUBSCRIBED
-            self._command = _settled(self._command.channel)
+            self.command = _settled(self.command.channel)
         return is_expected
 
     def failed(self, error: ClientError) -> list[Effect]:
@@ -165,11 +161,11 @@ class Subscription:
     # Outputs
 
     def _subscribe_channel(self) -> list[Effect]:
-        command = self._command
+        command = self.command
         return [SubscribeChannel(command.channel, self._is_initial, command.since, command.newest, command.token)]
 
     def _report_subscribed(self, start: SubscriptionStart, terms: SubscriptionTerms) -> list[Effect]:
-        command = self._command
+        command = self.command
         reply = Subscribed(
             command.id, command.channel, start.position, command.since, start.recovered, start.publications, terms
         )
@@ -177,23 +173,23 @@ class Subscription:
 
     def _report_failed(self, error: ClientError) -> list[Effect]:
         # A client that has not asked is told nothing.
-        replies = [] if self.is_server_side else [SendReply(Failed(self._command.id, error))]
+        replies = [] if self.is_server_side else [SendReply(Failed(self.command.id, error))]
         return [*self._unsubscribe_channel(), *replies]
 
     def _report_given_up(self, command_id: int) -> list[Effect]:
         # Every command has its reply: an SDK that waits for one in vain reconnects. It is a temporary failure, because
         # a client that subscribes once more meanwhile takes it for the answer to that, and then tries again.
-        failed = SendReply(Failed(self._command.id, ClientError.NOT_AVAILABLE))
+        failed = SendReply(Failed(self.command.id, ClientError.NOT_AVAILABLE))
         return [*self._unsubscribe_channel(), failed, SendReply(Unsubscribed(command_id))]
 
     def _report_unsubscribed(self, command_id: int) -> list[Effect]:
         return [*self._unsubscribe_channel(), SendReply(Unsubscribed(command_id))]
 
     def _report_end(self, disconnect: Disconnect) -> list[Effect]:
-        return [*self._unsubscribe_channel(), SendReply(SubscriptionEnded(self._command.channel, disconnect))]
+        return [*self._unsubscribe_channel(), SendReply(SubscriptionEnded(self.command.channel, disconnect))]
 
     def _unsubscribe_channel(self) -> list[Effect]:
-        return [UnsubscribeChannel(self._command.channel)]
+        return [UnsubscribeChannel(self.command.channel)]
 
     def _nothing(self) -> list[Effect]:
         return []

@@ -3,6 +3,7 @@
 Twisted's `Port.doRead` makes three address objects, two texts for logs that nobody prints, and looks up the socket's
 constants anew for each connection; and options that each connection needs would be two system calls more. Here the
 loop is written out, and the options are set once: on Linux a connection inherits them from the socket that listens.
+The first read follows at once: a protocol whose whole request is there need not prepare to wait for it.
 
 This depends on what `tcp.Port.doRead` does with a connection and on what `tcp.Server` sets, and takes its place only
 where a connection has exactly the attributes that are known here. tests/transports/listening/test_accepting.py compares
@@ -14,17 +15,17 @@ from __future__ import annotations
 import socket
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv6Address
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsrelay.transports.listening.eager_tcp import EagerServer
 
-__all__ = ["AcceptedConnection", "accept_cheaply"]
+__all__ = ["AcceptedConnection", "PatientProtocol", "accept_cheaply"]
 
 MAX_ACCEPTS = 32
 """Connections that are accepted in one turn of the reactor: with their handshakes it takes three milliseconds."""
@@ -55,6 +56,16 @@ _KNOWN_ATTRIBUTES = frozenset(
 _log = Logger()
 
 
+class PatientProtocol(Protocol):
+    """A protocol that prepares to wait for input when it is told to, and not in `connectionMade`.
+
+    Only on a transport with `is_read_at_once`.
+    """
+
+    def wait(self) -> None:
+        """Take that the first read is over, and the connection still talks to this protocol."""
+
+
 class AcceptedConnection(EagerServer):
     """An accepted connection whose socket has its options already.
 
@@ -67,7 +78,7 @@ class AcceptedConnection(EagerServer):
         reactor: The reactor.
     """
 
-    is_tuned = True
+    is_tuned = is_read_at_once = True
     logstr = LOG_PREFIX
 
     def __init__(
@@ -119,6 +130,8 @@ def _accept_some(port: Any, family: int) -> None:
         family: The address family of its socket.
     """
     listener, make_protocol, reactor = port.socket, port.factory.buildProtocol, port.reactor
+    # The router looks at no address, which would be three calls.
+    needs_address = getattr(port.factory, "needs_address", True)
     build_address = port._buildAddr  # noqa: SLF001 -- as Twisted's own does
     for _ in range(MAX_ACCEPTS):
         try:
@@ -135,7 +148,7 @@ def _accept_some(port: Any, family: int) -> None:
             # With the scope of a link-local address.
             numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
             address = (socket.getnameinfo(address, numeric)[0], *address[1:])
-        protocol = make_protocol(build_address(address))
+        protocol = make_protocol(build_address(address) if needs_address else None)
         if protocol is None:
             handle.close()
             continue
@@ -148,6 +161,8 @@ def _accept_some(port: Any, family: int) -> None:
             # In a crowd most requests are there by now: without a round through epoll and the reactor's dispatch, which
             # take longer than to find that nothing is there. What ends is seen there, too.
             connection.doRead()
+            if connection.protocol is protocol and (wait := getattr(protocol, "wait", None)) is not None:
+                wait()
         except Exception:  # noqa: BLE001 -- as the reactor does: it must cost no other connection
             failure = Failure()
             _log.failure("a connection failed; closing it", failure)
@@ -172,4 +187,4 @@ def _attributes() -> set[str]:
     """Return the attributes that this version of Twisted gives an accepted connection."""
     nothing: Any = _NoSocket()
     port: Any = tcp.Port(0, None)  # type: ignore[arg-type]  # it never listens
-    return set(vars(tcp.Server(nothing, Protocol(), ("", 0), port, 0, nothing)))
+    return set(vars(tcp.Server(nothing, TwistedProtocol(), ("", 0), port, 0, nothing)))

@@ -34,11 +34,13 @@ class HTTPConnections:
         return len(self._connections)
 
     def add(self, tcp: Any) -> None:
-        """Add a connection, oldest last.
+        """Add a connection, oldest last. One that is in the set keeps its place.
 
         Args:
             tcp: Its innermost transport.
         """
+        if tcp in self._connections:
+            return
         if len(self._connections) >= self.max_connections:
             self._on_evict()
             oldest = next(iter(self._connections))

@@ -12,7 +12,7 @@ one if connections have attributes that `shared_attributes` does not know, as wi
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any
@@ -71,7 +71,7 @@ def complete_handshake(
         made = PerMessageDeflate.create_from_offer_accept(True, compression)
         connection._perMessageCompress = made  # noqa: SLF001 -- no public way
         extensions = b"Sec-WebSocket-Extensions: %b\r\n" % compression.get_extension_string().encode()
-    accept = b64encode(sha1(opening.key + _MAGIC, usedforsecurity=False).digest())
+    accept = b2a_base64(sha1(opening.key + _MAGIC, usedforsecurity=False).digest(), newline=False)
     connection.writer.send_control(_RESPONSE % (fields, accept, extensions))
     connection.state = connection.STATE_OPEN
     if connection.openHandshakeTimeoutCall is not None:

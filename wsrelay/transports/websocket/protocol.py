@@ -357,8 +357,10 @@ class WebSocketConnection(WebSocketServerProtocol):
     def _accept(self, opening: Opening, connection_id: str | None) -> None:
         """Do what `succeedHandshake` does."""
         if self._may_open():
-            spoken = self.dialect.subprotocols
-            chosen = next((name for name in opening.subprotocols if name in spoken), None)
+            chosen = None
+            if opening.subprotocols:
+                spoken = self.dialect.subprotocols
+                chosen = next((name for name in opening.subprotocols if name in spoken), None)
             complete_handshake(self, opening, chosen, connection_id, self._compression)
             if self._peer_has_ended:
                 # It can answer no ping.
