@@ -126,8 +126,7 @@ def find_route(
     """Return the first route that a request is for, or None."""
     for route in routes:
         # Nearly all that are not meant have another path.
-        is_near = path == route.path or route.path[-1] == "/"
-        if is_near and route.matches(path, subprotocols, query, content_type):
+        if path.startswith(route.path) and route.matches(path, subprotocols, query, content_type):
             return route
     return None
 

@@ -87,14 +87,19 @@ class ClientEffects(ClientOutput):
                     self._publish(effect)
                 case SubscribeChannel():
                     self._authorize_subscribe(effect)
+                case Accept():
+                    self._connection.accept(self._connection_id)
+                case SendReply(reply):
+                    self._send(reply)
+                    if self.session.is_rejected:
+                        # It has been told, and is expected to leave by itself.
+                        self._own_credential.wait()
                 case UnsubscribeChannel(channel):
                     self._unsubscribe(channel)
                 case Authenticate(credential):
                     self._authenticate(credential)
                 case ExpireAt(at):
                     self._expire(at)
-                case Accept():
-                    self._connection.accept(self._connection_id)
                 case Welcome(command_id, subscriptions):
                     self._welcome(command_id, subscriptions)
                 case LookUp(command):
@@ -107,11 +112,6 @@ class ClientEffects(ClientOutput):
                     self._channel_access.refresh(effect)
                 case CarryOut(commands):
                     self._carry_out(commands)
-                case SendReply(reply):
-                    self._send(reply)
-                    if self.session.is_rejected:
-                        # It has been told, and is expected to leave by itself.
-                        self._own_credential.wait()
                 case DeliverEvents(channel, events):
                     self._deliver(channel, events)
                 case Reject(error, is_accepted):

@@ -27,6 +27,13 @@ class JSONTextTests(SynchronousTestCase):
         text = dump_json(document)
         self.assertEqual((parse_json(text), b"\n" in text), (document, False))
 
+    @given(st.text(" \t\n\r", max_size=2), DOCUMENTS, st.text(" \t\n\r", max_size=2))
+    def test_white_space_around_a_document_is_of_no_account(self, before: str, document: Any, behind: str) -> None:
+        text = dump_json(document).decode()
+        self.assertEqual(parse_json(f"{before}{text}{behind}"), document)
+        self.assertRaises(ValueError, parse_json, f"{before}{text}{behind}]")
+        self.assertRaises(ValueError, parse_json, f"\ufeff{text}")
+
     def test_what_only_python_takes_for_json_is_none(self) -> None:
         for text in (
             b"NaN",

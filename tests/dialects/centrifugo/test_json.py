@@ -54,9 +54,10 @@ from wsrelay.core.presence.member import Member, PresenceStats
 from wsrelay.core.sessions.acceptance import Acceptance
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.dialects.centrifugo import PATH, JSONDialect
+from wsrelay.dialects.centrifugo import json as json_dialect
 from wsrelay.dialects.centrifugo.codes import DISCONNECT_CODES, error_code
 from wsrelay.dialects.centrifugo.commands import MAX_CHANNELS_IN_CONNECT, MAX_CLIENT_PAGE, MAX_COMMANDS_PER_MESSAGE
-from wsrelay.dialects.centrifugo.json import write_document
+from wsrelay.dialects.centrifugo.json import write_document, write_reply
 from wsrelay.dialects.centrifugo.replies import event_document, publication_document, reply_document
 from wsrelay.interfaces import IDialect
 
@@ -884,3 +885,64 @@ class PublicationTests(SynchronousTestCase):
         documents = [strict_loads(line) for line in reply(*replies).decode().split("\n")]
         self.assertEqual([document.get("id") for document in documents], [command_id] * 5 + [None])
         self.assertEqual(documents[-1]["push"]["channel"], channel)
+
+
+class UsualTests(SynchronousTestCase):
+    """What nearly every client sends and gets has a short way: it is the same as the ordinary one."""
+
+    @given(
+        st.one_of(
+            st.builds(Published, st.integers(0, 2**32 - 1)),
+            st.builds(
+                Subscribed,
+                st.integers(0, 3),
+                st.sampled_from(["room", 'a"b']),
+                st.sampled_from(["", SECOND]),
+                st.sampled_from([None, "", FIRST]),
+                st.booleans(),
+                st.sampled_from([(), (Publication("room", b"1"),)]),
+                st.sampled_from([SubscriptionTerms(), SubscriptionTerms(5), SubscriptionTerms(None, b"{}")]),
+            ),
+            st.builds(
+                Connected,
+                st.integers(0, 3),
+                st.one_of(st.sampled_from(["5f0c", "", 'a"b', "\xe9", "\u0664"]), st.text(max_size=3)),
+                st.integers(0, 30),
+                st.sampled_from([(), (Subscribed(0, "room"),)]),
+                st.sampled_from([None, 5]),
+                st.sampled_from(["", "secret"]),
+                st.sampled_from(["", "node"]),
+            ),
+        )
+    )
+    def test_reply_is_what_its_document_is(self, reply: Reply) -> None:
+        self.assertEqual(write_reply(reply), write_document(reply_document(reply)))
+
+    def read(self, *lines: str) -> Sequence[Command]:
+        """Return the commands of lines in one message."""
+        return JSONDialect().decode(Message("\n".join(lines).encode(), False), is_connected=True)
+
+    def test_usual_line_is_the_same_command_for_all_clients(self) -> None:
+        lines = '{"id":1,"connect":{}}', '{"id":2,"subscribe":{"channel":"usual"}}'
+        first, second = self.read(*lines), self.read(*lines)
+        self.assertEqual(list(first), [Connect(1, None), Subscribe(2, "usual")])
+        for each, other in zip(first, second, strict=True):
+            self.assertIs(each, other)
+
+    def test_nothing_is_remembered_that_belongs_to_one_client(self) -> None:
+        before = set(json_dialect._remembered)
+        self.read(
+            '{"id":1,"connect":{"token":"0123456789abcdef"}}',
+            '{"id":2,"subscribe":{"channel":"own","token":"a.b.c"}}',
+            '{"id":3,"subscribe":{"channel":"own","recover":true,"offset":5,"epoch":"x"}}',
+            '{"id":4,"publish":{"channel":"own","data":1}}',
+            '{"id":5,"unsubscribe":{"channel":"own"}}',
+            '{"id":6,"subscribe":{"channel":"own"}}' + " " * json_dialect.MAX_REMEMBERED_LENGTH,
+            "{}",
+        )
+        self.assertEqual(set(json_dialect._remembered), before)
+
+    def test_number_of_remembered_lines_is_bounded(self) -> None:
+        for number in range(json_dialect.MAX_REMEMBERED + 5):
+            self.read(f'{{"id":1,"subscribe":{{"channel":"n{number}"}}}}')
+            self.assertLessEqual(len(json_dialect._remembered), json_dialect.MAX_REMEMBERED)

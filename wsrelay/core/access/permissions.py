@@ -137,6 +137,8 @@ def server_subscriptions(namespaces: Namespaces, identity: Identity) -> list[Ser
         Those of the client's `subs` and, behind them, of the names in its `channels` that it may subscribe to, and the
         channel of its user; each channel once; at most `MAX_SUBSCRIPTIONS` and `MAX_PATTERNS` together, and one.
     """
+    if identity.subject is None and not identity.subs and not identity.channels:
+        return []
     found = {
         each.channel: each
         for each in identity.subs

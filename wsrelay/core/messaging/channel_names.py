@@ -85,8 +85,9 @@ def listed_users(name: str) -> tuple[str, ...] | None:
         The users; for ``#41,42`` and ``team:x#41,42`` they are ``41`` and ``42``. Empty if none is listed: the channel
         belongs to nobody. None if there is no ``#`` in the name.
     """
-    _, mark, users = name.rpartition("#")
-    return tuple(filter(None, users.split(","))) if mark else None
+    if "#" not in name:
+        return None
+    return tuple(filter(None, name.rpartition("#")[2].split(",")))
 
 
 def is_reserved(name: str) -> bool:

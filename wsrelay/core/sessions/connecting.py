@@ -89,7 +89,8 @@ def authenticated(data: SessionData, identity: Identity) -> list[Effect]:
     """Take the outcome of `Authenticate`, and subscribe to what the client may have."""
     for channel, subscription in data.subscriptions.items():
         error = check_subscribe(data.namespaces, identity, channel)
-        error = error or check_newest(data.namespaces, identity, subscription.command)
+        if error is None and subscription.command.newest:
+            error = check_newest(data.namespaces, identity, subscription.command)
         if error is not None:
             is_missing = error is ClientError.NO_CREDENTIAL
             return reject(data, identity.cookie_error or error if is_missing else error)
@@ -160,6 +161,8 @@ def gap(data: SessionData, channel: str) -> list[Effect]:
 def _subscribe_unasked(data: SessionData, pending: PendingConnect) -> list[Effect]:
     """Subscribe to what the credential names and the connect asks for, of which the connect reply tells."""
     found = server_subscriptions(data.namespaces, data.identity)
+    if not found and not pending.channels:
+        return _welcome(data, pending)
     named = dict.fromkeys(each.channel for each in found)
     wishes = [
         each

@@ -41,6 +41,8 @@ class PendingConnect:
         subscribed: What it is subscribed to so far.
     """
 
+    __slots__ = ("_data_bytes", "_text_bytes", "channels", "data", "id", "positions", "queue", "subscribed")
+
     def __init__(self, command: Connect) -> None:
         self.id = command.id
         self.positions = command.positions

@@ -10,14 +10,25 @@ import json
 __all__ = ["dump_json", "embed_json", "is_json", "parse_json"]
 
 
+_WHITE_SPACE = " \t\n\r"
+
+
 def parse_json(text: str | bytes) -> object:
     """Return the document of a JSON text, which is in UTF-8 if it is bytes.
 
     Raises:
         ValueError: It is none, or it is nested too deeply or has a number too long to be read.
     """
+    if isinstance(text, bytes):
+        text = text.decode()
     try:
-        return _DECODER.decode(text if isinstance(text, str) else text.decode())
+        if text[:1] not in _WHITE_SPACE:
+            # As `decode` does, without looking for white space around it that is hardly ever there.
+            document: object
+            document, end = _DECODER.raw_decode(text)
+            if end == len(text):
+                return document
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -25,17 +25,18 @@ from typing import Any
 
 from zope.interface import implementer
 
-from wsrelay.core.messaging.commands import Command
+from wsrelay.core.messaging.commands import Command, Connect, Subscribe
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
-from wsrelay.core.messaging.replies import Reply
+from wsrelay.core.messaging.replies import Connected, Published, Reply, Subscribed
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation
 from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
 from wsrelay.dialects.centrifugo.command_dialect import CommandDialect
 from wsrelay.dialects.centrifugo.commands import MAX_COMMANDS_PER_MESSAGE, Document, read_command
 from wsrelay.dialects.centrifugo.replies import (
+    VERSION,
     event_document,
     is_told,
     publication_info,
@@ -45,12 +46,22 @@ from wsrelay.dialects.centrifugo.replies import (
 )
 from wsrelay.interfaces import IDialect
 
-__all__ = ["PATH", "JSONDialect", "write_document", "write_push"]
+__all__ = ["MAX_REMEMBERED", "PATH", "JSONDialect", "write_document", "write_push", "write_reply"]
 
 PATH = "/connection/websocket"
 """Where the dialect is spoken: Centrifugo's default."""
 
+MAX_REMEMBERED = 1024
+"""How many lines are remembered."""
+
+MAX_REMEMBERED_LENGTH = 300
+"""The longest of them: a channel's name has 255 characters."""
+
 _PING = Message(b"{}")
+
+_CONNECTED = b'{"id":%d,"connect":{"client":"%b","version":%b,"ping":%d,"pong":true}}'
+
+_VERSION = dump_json(VERSION)
 
 
 @implementer(IDialect)
@@ -69,10 +80,10 @@ class JSONDialect(CommandDialect):
         except UnicodeDecodeError:
             # Not on a WebSocket, whose text has been checked.
             raise ProtocolViolation(Disconnect.BAD_REQUEST) from None
-        lines = [line for line in text.split("\n") if line.strip()]
+        lines = [line for line in text.split("\n") if line and not line.isspace()]
         if not 0 < len(lines) <= MAX_COMMANDS_PER_MESSAGE:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
-        return [read_command(_read_document(line)) for line in lines]
+        return [_remembered.get(line) or _read(line) for line in lines]
 
     def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[Message]:
         """Make one message of all events, in which publications are JSON."""
@@ -81,7 +92,7 @@ class JSONDialect(CommandDialect):
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
         """Make one message of all replies."""
-        lines = [write_document(reply_document(each)) for each in replies if is_told(each)]
+        lines = [write_reply(each) for each in replies if is_told(each)]
         return (Message(b"\n".join(lines)),) if lines else ()
 
     def ping(self) -> Message:
@@ -106,6 +117,41 @@ def _splice(value: Any) -> bytes:
     if isinstance(value, list):
         return b"[%b]" % b",".join(map(_splice, value))
     return dump_json(value)
+
+
+_remembered: dict[str, Command] = {}
+
+
+def _read(line: str) -> Command:
+    """Return the command of a line.
+
+    The connect of a client without a credential and the subscribe to a plain channel are the same text from one client
+    to the next, and are remembered; nothing is that only one client can have sent.
+    """
+    command = read_command(_read_document(line))
+    if len(line) <= MAX_REMEMBERED_LENGTH and (command == Connect(1, None) or _is_plain(command)):
+        if len(_remembered) >= MAX_REMEMBERED:
+            _remembered.clear()
+        _remembered[line] = command
+    return command
+
+
+def _is_plain(command: Command) -> bool:
+    return isinstance(command, Subscribe) and command == Subscribe(command.id, command.channel)
+
+
+def write_reply(reply: Reply) -> bytes:
+    """Return a reply as JSON. The replies that nearly every client gets are put together without a document."""
+    if type(reply) is Subscribed:
+        if reply.id and reply == Subscribed(reply.id, reply.channel):
+            return b'{"id":%d,"subscribe":{}}' % reply.id
+    elif type(reply) is Published:
+        return b'{"id":%d,"publish":{}}' % reply.id
+    elif type(reply) is Connected:
+        client, seconds = reply.client, reply.ping_seconds
+        if seconds and reply == Connected(reply.id, client, seconds) and client.isascii() and client.isalnum():
+            return _CONNECTED % (reply.id, client.encode(), _VERSION, seconds)
+    return write_document(reply_document(reply))
 
 
 def _read_document(line: str) -> object:
