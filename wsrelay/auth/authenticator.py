@@ -19,6 +19,7 @@ from wsrelay.core.access.refresh import refresh_identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.wire.handshake import Handshake
+from wsrelay.engine.coroutines import run_coroutine
 from wsrelay.interfaces import IAuthenticator
 
 __all__ = ["Authenticator"]
@@ -89,7 +90,7 @@ class Authenticator:
         on_identity: Callable[[Identity], None],
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
-        return Deferred.fromCoroutine(self._authenticate(credential, handshake, channels, on_identity))
+        return run_coroutine(self._authenticate(credential, handshake, channels, on_identity))
 
     def clear_cache(self) -> None:
         """See `IAuthenticator.clear_cache`."""

@@ -22,6 +22,7 @@ from wsrelay.auth.keys import ASYMMETRIC, Key, make_public_key, matching_keys
 from wsrelay.core.flow.backoff import FullJitter
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ConfigError, FetchError, RejectedError
+from wsrelay.engine.coroutines import run_coroutine
 from wsrelay.outgoing.http_client import HTTPClient, HTTPResponse
 
 __all__ = ["MAX_KEYS", "RemoteKeys", "read_key_set"]
@@ -106,7 +107,7 @@ class RemoteKeys:
         Returns:
             Fires when the key is known, or the fetch for which it waits has ended.
         """
-        return Deferred.fromCoroutine(self._find(kid, algorithm))
+        return run_coroutine(self._find(kid, algorithm))
 
     async def _find(self, kid: str | None, algorithm: str) -> list[Key]:
         if algorithm not in self._algorithms:

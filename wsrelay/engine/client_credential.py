@@ -12,6 +12,7 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_services import SessionDriver
+from wsrelay.engine.coroutines import run_coroutine
 from wsrelay.engine.timers import WheelTimer
 
 __all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "CREDENTIAL_TIMEOUT_SECONDS", "ClientCredential", "client_error_of"]
@@ -92,8 +93,9 @@ class ClientCredential:
         """
         assert self.handshake is not None, "not authenticated yet"  # noqa: S101 -- it is kept until then
         self.stop()
-        outcome = Deferred.fromCoroutine(self._identify(self.handshake, self._credential if sent is None else sent))
-        outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._client.services.clock)
+        outcome = run_coroutine(self._identify(self.handshake, self._credential if sent is None else sent))
+        if not outcome.called:
+            outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._client.services.clock)
         self._outcome = outcome.addErrback(self._rejected)
         return outcome
 
