@@ -23,7 +23,7 @@ from tests.auth.test_jwks import URL, Provider, jwk, key_set
 from tests.auth.test_keys import EC, ED, OTHER_RSA, RSA, RSA_ALGORITHMS, SECRET, pem
 from wsrelay.auth.jwks import REFRESH_SECONDS, UNKNOWN_KEY_FETCH_SECONDS, RemoteKeys
 from wsrelay.auth.keys import FixedKeys, Key, Keys, read_keys
-from wsrelay.auth.tokens import MAX_JTI_BYTES, TokenVerifier
+from wsrelay.auth.tokens import MAX_JTI_BYTES, MAX_KNOWN_HEADER_LENGTH, MAX_KNOWN_HEADERS, TokenVerifier
 from wsrelay.core.access.credentials import MAX_CREDENTIAL_BYTES
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
@@ -489,6 +489,36 @@ class FuzzTests(TokenCase):
         mutated = token[:begin] + piece + token[end:]
         if mutated != token:
             self.assert_rejected_silently(mutated, ClientError.TOKEN)
+            self.assert_known_header_changes_nothing(token, mutated)
+
+    def assert_known_header_changes_nothing(self, good: str, text: str) -> None:
+        """Assert that a verifier that knows the header of a good token says of another one what a new one says."""
+        outcomes = []
+        for known in (False, True):
+            verifier = self.verifier()
+            if known:
+                self.assertIsInstance(outcome(verifier.verify(good)), Identity)
+                self.assertEqual(len(verifier._headers), 1)
+            outcomes.append((outcome(verifier.verify(text)), tuple(self.details)))
+            self.details.clear()
+        self.assertEqual(*outcomes)
+
+    @given(st.one_of(st.binary(), st.just(b"{}"), st.just(b"[]")), st.one_of(st.none(), st.text("Aa0-_=. ")))
+    def test_any_payload_and_signature_behind_a_known_header(self, payload: bytes, signature: str | None) -> None:
+        good = forge({"alg": "HS256"}, {"exp": EXPIRES})
+        text = forge({"alg": "HS256"}, payload)
+        if signature is not None:
+            text = f"{text.rpartition('.')[0]}.{signature}"
+        self.assert_known_header_changes_nothing(good, text)
+
+    def test_header_is_remembered_of_good_tokens_alone_and_not_without_end(self) -> None:
+        verifier = self.verifier()
+        outcome(verifier.verify(forge({"alg": "HS256"}, {"exp": EXPIRES}, b"x" * 64)))
+        outcome(verifier.verify(forge({"alg": "HS256", "x": "x" * MAX_KNOWN_HEADER_LENGTH}, {"exp": EXPIRES})))
+        self.assertEqual(verifier._headers, {})
+        for number in range(MAX_KNOWN_HEADERS + 5):
+            outcome(verifier.verify(forge({"alg": "HS256", "x": number}, {"exp": EXPIRES})))
+            self.assertLessEqual(len(verifier._headers), MAX_KNOWN_HEADERS)
 
     _JSON = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),

@@ -14,10 +14,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from twisted.internet.defer import Deferred
 
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
+from wsrelay.auth.prepared_secrets import check_secrets_once
 from wsrelay.core.access.channel_tokens import ChannelToken, read_channel_token
 from wsrelay.core.access.identity import Identity, read_end, read_identity, read_instant
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ClaimError, RejectedError
+from wsrelay.engine.coroutines import run_coroutine
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -29,6 +31,12 @@ _T = TypeVar("_T")
 MAX_JTI_BYTES = 255
 """The longest `jti`, in bytes of UTF-8. Revocation targets are no longer."""
 
+MAX_KNOWN_HEADERS = 64
+"""How many headers are remembered."""
+
+MAX_KNOWN_HEADER_LENGTH = 512
+"""The longest of them, in characters."""
+
 # `sub` and `jti` are checked here, because numbers are accepted for both.
 _OPTIONS: Options = {
     "require": ["exp"],
@@ -38,6 +46,8 @@ _OPTIONS: Options = {
     "verify_sub": False,
     "verify_jti": False,
 }
+
+check_secrets_once()
 
 
 class TokenVerifier:
@@ -72,6 +82,8 @@ class TokenVerifier:
         self._leeway = leeway_seconds
         self._now = now
         self._log_detail = log_detail
+        # Nearly all tokens of an issuer have the same one: those of tokens that were good, as they are written.
+        self._headers: dict[str, tuple[str | None, str]] = {}
 
     def verify(self, text: str) -> Deferred[Identity]:
         """Verify a token.
@@ -89,7 +101,7 @@ class TokenVerifier:
                 claim is wrong. With `ClientError.CHANNEL_TOKEN`, it is a subscription token. With
                 `ClientError.NOT_CHECKED`, the keys are not known now.
         """
-        return Deferred.fromCoroutine(self._verify(text))
+        return run_coroutine(self._verify(text))
 
     def verify_channel(self, text: str) -> Deferred[ChannelToken]:
         """Verify a subscription token.
@@ -104,7 +116,7 @@ class TokenVerifier:
             RejectedError: (Failure of the Deferred.) As in `verify`; a token without `channel` is rejected with
                 `ClientError.TOKEN_CLAIMS`.
         """
-        return Deferred.fromCoroutine(self._verify_channel(text))
+        return run_coroutine(self._verify_channel(text))
 
     async def _verify(self, text: str) -> Identity:
         claims = await self._find_claims(text)
@@ -117,11 +129,18 @@ class TokenVerifier:
         return self._read(await self._find_claims(text), read_channel_token)
 
     async def _find_claims(self, text: str) -> dict[str, Any]:
-        kid, algorithm = self._read_header(text)
+        segment = text.partition(".")[0]
+        known = self._headers.get(segment)
+        kid, algorithm = known or self._read_header(text)
         keys = await self._keys.find(kid, algorithm)
         if not keys:
             raise self._rejected(ClientError.TOKEN, "unknown key")
-        return self._read_claims(text, keys)
+        claims = self._read_claims(text, keys)
+        if known is None and len(segment) <= MAX_KNOWN_HEADER_LENGTH:
+            if len(self._headers) >= MAX_KNOWN_HEADERS:
+                self._headers.clear()
+            self._headers[segment] = kid, algorithm
+        return claims
 
     def _read_header(self, text: str) -> tuple[str | None, str]:
         """Return the key ID and the algorithm. Other fields about keys (jku, jwk, x5u, x5c) are ignored."""
@@ -142,7 +161,8 @@ class TokenVerifier:
         for key in keys:
             try:
                 claims = jwt.decode(
-                    text,
+                    # As in `_read_header`, where a known header has not been.
+                    "" if "=" in text else text,
                     key.material,
                     algorithms=sorted(key.algorithms & self._algorithms),
                     audience=self._audience,
@@ -158,7 +178,8 @@ class TokenVerifier:
             except jwt.InvalidIssuerError:
                 raise self._rejected(ClientError.TOKEN_CLAIMS, "iss") from None
             except (jwt.DecodeError, RecursionError):
-                # The header has been decoded before, and the signature is valid.
+                # Where the header was known, the rest may be malformed. Else its signature is valid.
+                self._read_header(text)
                 raise self._rejected(ClientError.TOKEN_CLAIMS, "the claims are no JSON object") from None
             except jwt.PyJWTError:
                 raise self._rejected(ClientError.TOKEN, "malformed") from None
