@@ -176,7 +176,7 @@ class DirectReadsTests(SynchronousTestCase):
         self.assertEqual((received.lost.type, self.wrapped), (ConnectionLost, []))
 
     def test_connections_are_accepted_and_those_that_are_accepted_cheaply_read_without_a_context(self) -> None:
-        accept_cheaply(self.port, 0)
+        accept_cheaply(self.port, 0, lambda: 1000)
         client = socket.create_connection(self.address)
         self.addCleanup(client.close)
         self.turn()

@@ -178,7 +178,8 @@ class RelayService(Service):
     def _listening(self, port: IListeningPort) -> None:
         self._ports.append(port)
         write_eagerly(port)
-        accept_cheaply(port, self.relay.settings.send_buffer_bytes)
+        admission = self.relay.websockets.admission
+        accept_cheaply(port, self.relay.settings.send_buffer_bytes, lambda: admission.max_connections - admission.count)
         address: Any = port.getHost()
         # Endpoints fire in their order, and those with TLS come last.
         scheme = "https" if len(self._ports) > len(self._endpoints) - len(self.relay.settings.listen_tls) else "http"

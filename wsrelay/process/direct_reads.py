@@ -31,6 +31,10 @@ _INPUT_OR_ROOM = _INPUT | _ROOM
 _KINDS = (EagerServer, tcp.Client, tcp.Port, unix.Client)
 """Connections of clients, the ports that accept them, and the connections to Redis."""
 
+MAX_EVENTS = 512
+"""Events that are handled in one turn, so that calls that are due come soon also in a crowd. The kernel begins the next
+time behind the last one (epoll_wait(2)). Twisted takes as many as there are connections."""
+
 _NEEDED = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable", "doIteration")
 
 
@@ -55,7 +59,7 @@ class DirectReads:
         """
         selectables = self._selectables
         try:
-            events = self._poll(-1 if timeout is None else timeout, len(selectables))
+            events = self._poll(-1 if timeout is None else timeout, min(len(selectables), MAX_EVENTS))
         except OSError as error:
             if error.errno == errno.EINTR:
                 return

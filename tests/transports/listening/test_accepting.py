@@ -61,13 +61,15 @@ class _Acceptor(Factory):
 class AcceptingTests(TestCase):
     """Listening ports of loopback."""
 
+    room = 1000
+
     async def accept(self, endpoint: Any, count: int = 1, *, cheaply: bool = True) -> _Acceptor:
         """Return a factory whose port has accepted so many connections."""
         factory = _Acceptor(count)
         port: Any = await endpoint.listen(factory)
         self.addCleanup(port.stopListening)
         if cheaply:
-            accept_cheaply(port, SEND_BUFFER_BYTES)
+            accept_cheaply(port, SEND_BUFFER_BYTES, lambda: self.room)
         for _ in range(count):
             client = socket.socket(port.socket.family)
             self.addCleanup(client.close)
@@ -149,7 +151,7 @@ class AcceptingTests(TestCase):
         self.patch(factory, "buildProtocol", build)
         port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
         self.addCleanup(port.stopListening)
-        accept_cheaply(port, 0)
+        accept_cheaply(port, 0, lambda: self.room)
         for data in (b"some", b"other", b""):
             client = socket.create_connection(port.socket.getsockname())
             self.addCleanup(client.close)
@@ -161,12 +163,76 @@ class AcceptingTests(TestCase):
             each.transport.protocol = each
             self.addCleanup(self._end, each)
 
+    async def test_crowd_waits_outside_the_queue_of_the_kernel_and_is_served_in_its_order(self) -> None:
+        self.patch(accepting, "MAX_ACCEPTS", 2)
+        waited: list[int] = []
+        begin = accepting._Acceptor._begin
+
+        def count(acceptor: Any, *connection: Any) -> None:
+            waited.append(len(acceptor._waiting))
+            begin(acceptor, *connection)
+
+        self.patch(accepting._Acceptor, "_begin", count)
+        factory = await self.accept(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"), 8)
+        self.assertEqual([each.transport.sessionno for each in factory.accepted], list(range(8)))
+        self.assertEqual(waited, [7, 6, 5, 4, 3, 2, 1, 0])
+
+    async def test_no_more_wait_than_there_may_be_connections(self) -> None:
+        self.patch(accepting, "MAX_ACCEPTS", 2)
+        self.room = 3
+        most: list[int] = []
+        empty = accepting._Acceptor._empty_queue
+
+        def look(acceptor: Any) -> None:
+            empty(acceptor)
+            most.append(len(acceptor._waiting))
+
+        self.patch(accepting._Acceptor, "_empty_queue", look)
+        await self.accept(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"), 8)
+        self.assertEqual(max(most), 3)
+
+    async def test_those_that_wait_are_served_when_the_port_listens_no_more(self) -> None:
+        self.patch(accepting, "MAX_ACCEPTS", 1)
+        factory = _Acceptor(5)
+        port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        accept_cheaply(port, 0, lambda: self.room)
+        for _ in range(5):
+            client = socket.create_connection(port.socket.getsockname())
+            self.addCleanup(client.close)
+        port.doRead()
+        await port.stopListening()
+        await factory.all_accepted
+        for each in factory.accepted:
+            self.addCleanup(self._end, each)
+
+    async def test_connection_that_fails_at_once_costs_no_other(self) -> None:
+        make = _Acceptor.buildProtocol
+        failures = iter((ValueError("no"),))
+
+        def fail_once(factory: _Acceptor, address: Any) -> Protocol:
+            for failure in failures:
+                raise failure
+            return make(factory, address)
+
+        self.patch(_Acceptor, "buildProtocol", fail_once)
+        factory = _Acceptor(2)
+        port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        accept_cheaply(port, 0, lambda: self.room)
+        for _ in range(3):
+            client = socket.create_connection(port.socket.getsockname())
+            self.addCleanup(client.close)
+        await factory.all_accepted
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        for each in factory.accepted:
+            self.addCleanup(self._end, each)
+
     async def test_failure_to_accept_is_left_to_twisted(self) -> None:
         factory = _Acceptor(1)
         factory.all_accepted.callback(None)
         port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
         self.addCleanup(port.stopListening)
-        accept_cheaply(port, 0)
+        accept_cheaply(port, 0, lambda: self.room)
         asked: list[Any] = []
         self.patch(tcp.Port, "doRead", asked.append)
 

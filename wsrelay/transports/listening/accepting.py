@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import socket
 import sys
-from functools import partial
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet import tcp
@@ -28,7 +29,10 @@ from wsrelay.transports.listening.eager_tcp import EagerServer
 __all__ = ["AcceptedConnection", "PatientProtocol", "accept_cheaply"]
 
 MAX_ACCEPTS = 32
-"""Connections that are accepted in one turn of the reactor: with their handshakes it takes three milliseconds."""
+"""Connections that are begun with in one turn of the reactor: with their handshakes it takes three milliseconds."""
+
+MAX_ACCEPTS_OF_A_CROWD = 512
+"""Connections that are taken out of the kernel's queue in one turn of the reactor: in three milliseconds, too."""
 
 LOG_PREFIX = "connection"
 """Stands before what Twisted logs about a connection, which names the protocol and the peer in that place."""
@@ -104,12 +108,13 @@ class AcceptedConnection(EagerServer):
         return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server._realPortNumber}>"  # noqa: SLF001
 
 
-def accept_cheaply(port: Any, send_buffer_bytes: int) -> None:
+def accept_cheaply(port: Any, send_buffer_bytes: int, room: Callable[[], int]) -> None:
     """Make a listening port accept connections in the cheap way from now on, if it can be done.
 
     Args:
         port: The listening port (`IListeningPort`).
         send_buffer_bytes: SO_SNDBUF, as for `tune_socket`.
+        room: Returns how many more connections there may be.
     """
     # Not a port of Unix sockets, which is made of Twisted's TCP port.
     is_tcp = isinstance(port, tcp.Port) and port.transport in (tcp.Server, EagerServer)
@@ -119,44 +124,81 @@ def accept_cheaply(port: Any, send_buffer_bytes: int) -> None:
     if send_buffer_bytes:
         port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     port.transport = AcceptedConnection
-    port.doRead = partial(_accept_some, port, int(port.socket.family))
+    port.doRead = _Acceptor(port, room).accept
 
 
-def _accept_some(port: Any, family: int) -> None:
-    """Accept the connections that wait. Does what `tcp.Port.doRead` does.
+class _Acceptor:
+    """Accepts the connections of one port.
+
+    The kernel's queue holds a few thousand, and drops what comes beyond: its client tries again after a second, then
+    after three. So all that wait there are accepted first, which takes 6 us each, and wait here, as bare sockets, for
+    what takes ten times as long; as many as there may be connections.
 
     Args:
         port: The port.
-        family: The address family of its socket.
+        room: Returns how many more connections there may be.
     """
-    listener, make_protocol, reactor = port.socket, port.factory.buildProtocol, port.reactor
-    # The router looks at no address, which would be three calls.
-    needs_address = getattr(port.factory, "needs_address", True)
-    build_address = port._buildAddr  # noqa: SLF001 -- as Twisted's own does
-    for _ in range(MAX_ACCEPTS):
-        try:
-            descriptor, address = listener._accept()  # noqa: SLF001 -- without three look-ups of constants
-        except BlockingIOError:
-            return
-        except OSError:
-            # Twisted's own meets it again, and knows what to do where no descriptor is left.
-            tcp.Port.doRead(port)
-            return
-        handle = socket.socket(family, socket.SOCK_STREAM, 0, fileno=descriptor)
+
+    def __init__(self, port: Any, room: Callable[[], int]) -> None:
+        self._port = port
+        self._room = room
+        self._family = int(port.socket.family)
+        # The router looks at no address, which would be three calls.
+        self._needs_address = getattr(port.factory, "needs_address", True)
+        self._waiting: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._turn_is_due = False
+
+    def accept(self) -> None:
+        """Take what the kernel's queue has, and begin with the first of those that wait."""
+        self._empty_queue()
+        waiting = self._waiting
+        for _ in range(min(len(waiting), MAX_ACCEPTS)):
+            try:
+                self._begin(*waiting.popleft())
+            except Exception:  # noqa: BLE001 -- as in Twisted: it must cost neither the port nor those behind
+                _log.failure("a connection could not be begun with")
+        if waiting and not self._turn_is_due:
+            self._turn_is_due = True
+            self._port.reactor.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._turn_is_due = False
+        self.accept()
+
+    def _empty_queue(self) -> None:
+        port, waiting = self._port, self._waiting
+        for _ in range(min(MAX_ACCEPTS_OF_A_CROWD, max(self._room(), MAX_ACCEPTS) - len(waiting))):
+            if not port.connected:
+                # It listens no more.
+                return
+            try:
+                waiting.append(port.socket._accept())  # noqa: SLF001 -- without three look-ups of constants
+            except BlockingIOError:
+                return
+            except OSError:
+                # Twisted's own meets it again, and knows what to do where no descriptor is left.
+                tcp.Port.doRead(port)
+                return
+
+    def _begin(self, descriptor: int, address: tuple[Any, ...]) -> None:
+        """Do what `tcp.Port.doRead` does with a connection, and read what it has sent."""
+        port = self._port
+        handle = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
         handle.setblocking(False)
         if len(address) == 4:
             # With the scope of a link-local address.
             numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
             address = (socket.getnameinfo(address, numeric)[0], *address[1:])
-        protocol = make_protocol(build_address(address) if needs_address else None)
+        build_address = port._buildAddr  # noqa: SLF001 -- as Twisted's own does
+        protocol = port.factory.buildProtocol(build_address(address) if self._needs_address else None)
         if protocol is None:
             handle.close()
-            continue
+            return
         number, port.sessionno = port.sessionno, port.sessionno + 1
-        connection = AcceptedConnection(handle, protocol, address, port, number, reactor)
+        connection = AcceptedConnection(handle, protocol, address, port, number, port.reactor)
         protocol.makeConnection(connection)
         if not connection.connected:
-            continue
+            return
         try:
             # In a crowd most requests are there by now: without a round through epoll and the reactor's dispatch, which
             # take longer than to find that nothing is there. What ends is seen there, too.
