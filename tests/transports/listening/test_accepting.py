@@ -245,6 +245,53 @@ class AcceptingTests(TestCase):
         port.socket = ordinary
         self.assertEqual((asked, factory.accepted), ([port], []))
 
+    async def test_connection_that_twisted_accepts_behind_a_failure_does_not_block(self) -> None:
+        factory = _Acceptor(1)
+        port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        accept_cheaply(port, 0, lambda: self.room)
+        client = socket.create_connection(port.socket.getsockname())
+        self.addCleanup(client.close)
+        listener = port.socket
+
+        class FailingOnce:
+            """A connection was aborted while it waited; another one waits behind it."""
+
+            def _accept(self) -> None:
+                raise OSError(errno.ECONNABORTED, "aborted")
+
+            def accept(self) -> Any:
+                return listener.accept()
+
+        port.socket = FailingOnce()
+        try:
+            port.doRead()
+        finally:
+            port.socket = listener
+        (accepted,) = factory.accepted
+        self.addCleanup(self._end, accepted)
+        self.assertEqual(accepted.transport.socket.gettimeout(), 0.0)
+
+    async def test_connection_whose_protocol_fails_at_once_is_closed(self) -> None:
+        class Breaking(Protocol):
+            def connectionMade(self) -> None:
+                raise ZeroDivisionError
+
+        factory = _Acceptor(1)
+        ordinary, first = factory.buildProtocol, [Breaking()]
+        self.patch(factory, "buildProtocol", lambda address: first.pop() if first else ordinary(address))
+        port: Any = await TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        accept_cheaply(port, 0, lambda: self.room)
+        clients = [socket.create_connection(port.socket.getsockname()) for _ in range(2)]
+        for client in clients:
+            self.addCleanup(client.close)
+        await factory.all_accepted
+        self.addCleanup(self._end, factory.accepted[0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        clients[0].settimeout(DEADLINE_SECONDS)
+        self.assertEqual(clients[0].recv(1), b"")
+
     async def test_unix_socket_is_accepted_by_twisted(self) -> None:
         factory = await self.accept(UNIXServerEndpoint(REACTOR, self.mktemp()))
         self.assertNotIsInstance(factory.accepted[0].transport, AcceptedConnection)

@@ -74,7 +74,7 @@ class AcceptedConnection(EagerServer):
     """An accepted connection whose socket has its options already.
 
     Args:
-        handle: Its socket, non-blocking.
+        handle: Its socket.
         protocol: What it talks to.
         client: The peer's address.
         server: The port that accepted it.
@@ -92,6 +92,8 @@ class AcceptedConnection(EagerServer):
         self.reactor = reactor
         self._tempDataBuffer = []
         self._tempDataLen = 0
+        # Here, because Twisted's own loop makes connections of this class, too.
+        handle.setblocking(False)
         self.socket = handle
         self.fileno = handle.fileno
         self.protocol = protocol
@@ -184,7 +186,6 @@ class _Acceptor:
         """Do what `tcp.Port.doRead` does with a connection, and read what it has sent."""
         port = self._port
         handle = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
-        handle.setblocking(False)
         if len(address) == 4:
             # With the scope of a link-local address.
             numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
@@ -196,10 +197,10 @@ class _Acceptor:
             return
         number, port.sessionno = port.sessionno, port.sessionno + 1
         connection = AcceptedConnection(handle, protocol, address, port, number, port.reactor)
-        protocol.makeConnection(connection)
-        if not connection.connected:
-            return
         try:
+            protocol.makeConnection(connection)
+            if not connection.connected:
+                return
             # In a crowd most requests are there by now: without a round through epoll and the reactor's dispatch, which
             # take longer than to find that nothing is there. What ends is seen there, too.
             connection.doRead()
