@@ -58,6 +58,17 @@ class TrafficBucketTests(SynchronousTestCase):
             bucket.credit(100.0)
             self.assertEqual([bucket.is_full(100.0 + after) for after in (0, CREDIT_SECONDS)], [False, True])
 
+    def test_credit_is_bounded_however_long_and_often_its_owner_was_kept_from_it(self) -> None:
+        seconds = MESSAGE_BURST_SECONDS + CREDIT_SECONDS
+        for ends in ((3600.0,), (50.0, 100.0, 150.0)):
+            for rate, kind in ((RATES.frames, (1, 0)), (RATES.size, (0, 1))):
+                bucket, most = TrafficBucket(RATES, 0.0), int(rate * seconds)
+                for end in ends:
+                    bucket.credit(end)
+                frames, size = kind
+                outcomes = [bucket.take(frames * count, size * count, ends[-1]) for count in (most + 1, most)]
+                self.assertEqual(outcomes, [False, True])
+
     @given(st.lists(st.tuples(st.integers(0, 64), st.integers(0, 9), st.integers(0, 90)), max_size=50))
     def test_it_allows_what_two_buckets_allow(self, steps: list[tuple[int, int, int]]) -> None:
         bucket, now = TrafficBucket(RATES, 0.0), 0.0

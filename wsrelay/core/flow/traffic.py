@@ -9,7 +9,9 @@ from wsrelay.core.flow.token_bucket import MESSAGE_BURST_SECONDS
 __all__ = ["CREDIT_SECONDS", "TrafficBucket", "TrafficRates"]
 
 CREDIT_SECONDS = 60.0
-"""How long a bucket that holds more than its capacity must be left alone to have no more in it than a new one."""
+"""How long a bucket that holds more than its capacity must be left alone to have no more in it than a new one. It is
+also how many seconds' worth it may hold beyond its capacity: a client that reads its messages slowly decides itself how
+long it is not read, and must not save hours up for one burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,13 @@ class TrafficBucket:
         return True
 
     def credit(self, now: float) -> None:
-        """Permit what the rates did since anything was last taken, beyond the capacity: its owner was kept from it."""
-        elapsed = max(0.0, now - self._since)
-        self._frames += elapsed * self._rates.frames
-        self._size += elapsed * self._rates.size
+        """Permit what the rates did since anything was last taken, beyond the capacity: its owner was kept from it.
+
+        In all, `CREDIT_SECONDS` can be beyond the capacity, however often this is called.
+        """
+        elapsed, most = max(0.0, now - self._since), MESSAGE_BURST_SECONDS + CREDIT_SECONDS
+        self._frames = min(self._rates.frames * most, self._frames + elapsed * self._rates.frames)
+        self._size = min(self._rates.size * most, self._size + elapsed * self._rates.size)
         self._since = now
 
     def is_full(self, now: float) -> bool:
