@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import trustme
@@ -301,8 +302,9 @@ class UpstreamTests(SynchronousTestCase):
         for words in ("self.dataBuffer", "self._tempDataBuffer", "self.stopWriting()", "self.writeSomeData("):
             self.assertIn(words, do_write)
         self.assertIn("self.startWriting()", inspect.getsource(abstract.FileDescriptor.write))
-        for name in ("doWrite", "writeSequence", "loseConnection"):
+        for name in ("writeSequence", "loseConnection"):
             self.assertIs(getattr(EagerServer, name), getattr(tcp.Server, name))
+        self.assertIs(tcp.Server.doWrite, abstract.FileDescriptor.doWrite)
 
     def test_tcp_port_makes_connections_by_its_attribute_transport(self) -> None:
         self.assertIs(tcp.Port.transport, tcp.Server)
@@ -328,6 +330,36 @@ class BufferTests(SynchronousTestCase):
         pipe = FakeTCPConnection(Clock(), FakeSocket(capacity=4))
         pipe.write(b"abcdef")
         self.assertEqual(pipe.drain() + pipe.drain(), b"abcdef")
+
+    def test_listener_may_write_and_close_when_drained_and_nothing_is_lost(self) -> None:
+        for close in (FakeTCPConnection.loseWriteConnection, FakeTCPConnection.loseConnection):
+            kernel = FakeSocket(capacity=2)
+            pipe = FakeTCPConnection(Clock(), kernel)
+            ended: list[bytes] = []
+
+            class Last(RecordingListener):
+                """Has one more thing to say, for which the kernel has no room, and nothing behind it."""
+
+                def on_drained(
+                    self, pipe: FakeTCPConnection = pipe, close: Callable[[FakeTCPConnection], None] = close
+                ) -> None:
+                    super().on_drained()
+                    if self.events.count("drained") == 1:
+                        pipe.kernel.capacity = 1
+                        pipe.write(b"def")
+                        close(pipe)
+
+            self.patch(kernel, "shutdown", lambda _how, ended=ended, kernel=kernel: ended.append(kernel.taken))
+            self.patch(kernel, "close", lambda ended=ended, kernel=kernel: ended.append(kernel.taken))
+            pipe.protocol = Protocol()
+            pipe.set_write_listener(Last())
+            pipe.write(b"abc")
+            kernel.capacity = 1
+            pipe.turn()
+            self.assertEqual((kernel.taken, ended), (b"abcd", []))
+            kernel.capacity = 10
+            pipe.turn()
+            self.assertEqual(ended[0], b"abcdef")
 
     def test_listener_may_write_when_drained_and_is_called_again(self) -> None:
         pipe = FakeTCPConnection(Clock(), FakeSocket(capacity=1))

@@ -5,16 +5,17 @@ calls and much Python for one small message that the kernel would have taken at 
 kernel first, and only what it does not take goes the inherited way. Everything else, closing, half-closing, errors,
 producers and TLS, remains Twisted's; `wsrelay.transports.listening.eager_tls` is for TLS above it.
 
-This depends on `dataBuffer`, `_tempDataBuffer` and `startWriting` of `twisted.internet.abstract.FileDescriptor`, and on
-the attribute `transport` of `twisted.internet.tcp.Port`; tests/transports/listening/test_eager_tcp.py fails if they
-change. A listening port of another kind than TCP keeps its own transport, which is slower and just as correct.
+This depends on `dataBuffer`, `_tempDataBuffer`, `startWriting` and `doWrite` of Twisted's `abstract.FileDescriptor`,
+and on the attribute `transport` of `twisted.internet.tcp.Port`; tests/transports/listening/test_eager_tcp.py fails if
+they change. A listening port of another kind than TCP keeps its own transport, which is slower and just as correct.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 
@@ -68,11 +69,14 @@ class EagerServer(tcp.Server):
         if self._write_listener is not None:
             self._write_listener.on_blocked()
 
-    def stopWriting(self) -> None:
-        super().stopWriting()
-        # An abort stops writing, too, and discards the bytes that wait: nothing may be sent in their place.
-        if self._write_listener is not None and self.connected and not self._aborting:
+    def doWrite(self) -> Any:
+        # By the name of its class: Twisted declares a stand-in of another type for it, on connections that are aborted.
+        why = FileDescriptor.doWrite(self)
+        # Not before: Twisted ends a connection of which that is asked while it writes, whatever the listener has
+        # written meanwhile. An abort discards the bytes that wait: nothing may be sent in their place.
+        if why is None and self._write_listener is not None and self.is_drained and not self._aborting:
             self._write_listener.on_drained()
+        return why
 
     def connectionLost(self, reason: Failure) -> None:
         if self._write_listener is not None:
