@@ -270,6 +270,40 @@ class HandshakeTurnsTests(EdgeCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(wires[0].transport.aborted)
         self.assertEqual(self.statuses(wires[1:]), [101])
+        self.assertEqual(relay.websockets.admission.count, AT_ONCE + 1)
+
+    def test_exception_where_nothing_waits_leaves_no_place_taken(self) -> None:
+        relay = self.relay()
+        wire = ClientWire(relay)
+
+        def fail(*_arguments: Any) -> None:
+            raise ZeroDivisionError
+
+        self.patch(relay.router, "start", fail)
+        self.assertRaises(ZeroDivisionError, wire.send, upgrade())
+        self.assertEqual(relay.websockets.admission.count, 1)
+        # As the reactor does.
+        wire.hang_up()
+        self.assertEqual(relay.websockets.admission.count, 0)
+
+    def test_exception_of_a_rejection_costs_its_own_connection(self) -> None:
+        relay = self.busy_relay()
+        wires = [self.waiting(relay) for _ in range(2)]
+        answer = relay.router.error_response
+        outcomes = iter((ZeroDivisionError, None))
+
+        def break_once(*arguments: Any) -> Any:
+            if (error := next(outcomes)) is not None:
+                raise error
+            return answer(*arguments)
+
+        self.patch(relay.router, "error_response", break_once)
+        self.clock.rightNow += MAX_WAIT_SECONDS + 1
+        self.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(wires[0].transport.aborted)
+        self.assertEqual(self.statuses(wires[1:]), [503])
+        self.assertEqual((relay.websockets.admission.count, len(relay.router.turns)), (AT_ONCE, 0))
 
 
 class RealHandshakeTurnsTests(RealEdgeCase):

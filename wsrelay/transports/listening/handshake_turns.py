@@ -63,15 +63,13 @@ class WaitingConnection(Protocol):
         self.address = address
         self._early = early
         self._begin = begin
+        self._has_begun = False
         self.reject = reject
 
     def begin(self) -> None:
-        """Begin the handshake. An exception costs this connection and no other."""
-        try:
-            self._begin(self._early)
-        except Exception:  # noqa: BLE001 -- the others in the queue must not pay for it
-            self._turns.log.failure("a handshake failed")
-            self.abort()
+        """Begin the handshake."""
+        self._has_begun = True
+        self._begin(self._early)
 
     def abort(self) -> None:
         """Leave the queue at once, and reset the connection."""
@@ -94,7 +92,8 @@ class WaitingConnection(Protocol):
         """See `IHalfCloseableProtocol.writeConnectionLost`."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._turns.leave(self)
+        # If the handshake has begun, it has failed before anything else took the connection over, and its place.
+        self._turns.leave(self, has_place=self._has_begun)
 
 
 class HandshakeTurns:
@@ -181,9 +180,14 @@ class HandshakeTurns:
         """
         return early <= self._max_early_bytes and self._queue.grow(waiting, size)
 
-    def leave(self, waiting: WaitingConnection) -> None:
-        """Take that the connection of a client is lost. One that does not wait any more is ignored."""
-        if self._queue.remove(waiting):
+    def leave(self, waiting: WaitingConnection, *, has_place: bool = False) -> None:
+        """Take that the connection of a client is lost.
+
+        Args:
+            waiting: What it talks to.
+            has_place: Whether admission counts it even if it does not wait any more.
+        """
+        if self._queue.remove(waiting) or has_place:
             self._admission.release(waiting.address)
 
     def _take_turn(self, *, follows: bool) -> None:
@@ -192,16 +196,23 @@ class HandshakeTurns:
         while (taken := queue.take(seconds())) is not None:
             waiting, waited = taken
             self._counters.handshake_wait_seconds += waited
-            if self._connections.is_draining:
-                self._admission.release(waiting.address)
-                waiting.reject(DRAINING)
-            elif waited > MAX_WAIT_SECONDS:
-                self._reject(waiting, "wait")
-            else:
-                waiting.begin()
+            try:
+                self._have_turn(waiting, waited)
+            except Exception:  # noqa: BLE001 -- it must cost no other connection, and not the turns of all others
+                self.log.failure("a handshake failed")
+                waiting.abort()
         self._has_turn = len(queue) > 0
         if self._has_turn:
             self._clock.callLater(0, self._take_turn, follows=True)
+
+    def _have_turn(self, waiting: WaitingConnection, waited: float) -> None:
+        if self._connections.is_draining:
+            self._admission.release(waiting.address)
+            waiting.reject(DRAINING)
+        elif waited > MAX_WAIT_SECONDS:
+            self._reject(waiting, "wait")
+        else:
+            waiting.begin()
 
     def _reject(self, waiting: WaitingConnection, reason: str) -> None:
         self._admission.release(waiting.address)

@@ -95,6 +95,8 @@ class ConnectionRouter(Protocol):
     _head = _body = b""
     # The destination that a body is read for.
     _destination: Destination | None = None
+    # The destination that admission has counted, while no other protocol is known to have taken that over.
+    _begun: Destination | None = None
     _timer: WheelTimer | None = None
     _closing: LingeringClose | None = None
 
@@ -155,6 +157,9 @@ class ConnectionRouter(Protocol):
         self._cancel_timer()
         if self._closing is not None:
             self._closing.cancel()
+        if self._begun is not None:
+            # It has failed.
+            self._factory.release(self._begun)
         self._factory.http_connections.remove(underlying(self.transport))
 
     def _route(self, head: bytes, rest: bytes) -> None:
@@ -184,6 +189,7 @@ class ConnectionRouter(Protocol):
         factory = self._factory
         began = factory.turns.may_begin()
         if began is not None:
+            self._begun = destination
             factory.start(self.transport, destination, rest)
             factory.turns.ended(began)
             return
@@ -367,6 +373,10 @@ class ConnectionRouterFactory(Factory):
             self._admission.admit(handshake.peer)
         except HTTPError as error:
             raise HTTPError(self._streams.error_response(handshake, error.response)) from None
+
+    def release(self, destination: Destination) -> None:
+        """Have admission count a destination no more that nothing has been started for."""
+        self._admission.release(destination.handshake.peer)
 
     def _check_origin(self, handshake: Handshake) -> None:
         if (client_error := self._origins.check(handshake)) is not None:
