@@ -9,6 +9,7 @@ from devtools.harness.http import client_frame, upgrade
 from tests.support.edge import EdgeCase, RealEdgeCase, TCPClient
 from tests.support.in_memory_relay import InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
+from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.testing.brokers import FakeBroker
@@ -126,6 +127,28 @@ class PressureTests(PausingCase):
         client.wire.send(client_frame(0x80, b"second"))
         self.relieve(relay)
         self.assert_published(broker, [b"1", b"first second"])
+
+    def test_pause_that_ends_within_the_message_that_began_it_changes_nothing(self) -> None:
+        relay, _ = self.start()
+        client = self.connect(relay)
+        connection: Any = client.wire.connection
+        received: list[bytes] = []
+
+        class Brief:
+            """In place of the connection's client."""
+
+            def received(self, message: Message) -> None:
+                received.append(message.data)
+                connection.pause_reading()
+                connection.resume_reading()
+
+        real, connection._client = connection._client, Brief()
+        # By the short way, and by Autobahn's.
+        client.wire.send(texts(b"1", b"2") + client_frame(0x01, b"3") + client_frame(0x80, b"") + texts(b"4"))
+        client.wire.send(client_frame(0x01, b"5") + client_frame(0x80, b"6") + texts(b"7", b"8")[:-1])
+        client.wire.send(texts(b"8")[-1:])
+        self.assertEqual(received, [b"1", b"2", b"3", b"4", b"56", b"7", b"8"])
+        connection._client = real
 
     def test_others_go_on_as_if_nothing_were(self) -> None:
         relay, _ = self.start()

@@ -583,6 +583,12 @@ class WebSocketConnection(WebSocketServerProtocol):
         """Return whether what comes next may begin with simple frames: it begins between two of them, in no pause."""
         return bool(self.state == _OPEN and self.current_frame is None and not self._pauses and self.factory.reads_fast)
 
+    def _is_at_end_of_frame(self) -> bool:
+        """Return whether Autobahn is about to go on behind a frame, whose message has ended the pause that it began."""
+        frame: Any = self.current_frame
+        masker: Any = self.current_frame_masker
+        return frame is not None and bool(masker.pointer() == frame.length)
+
     def _stop_reading(self) -> None:
         """Read no further in a pause.
 
@@ -611,7 +617,7 @@ class WebSocketConnection(WebSocketServerProtocol):
         if self._reads_fast():
             data, self.data = self.data, b""
             self.data = data[read_frames(self, data, is_counted=True) :]
-        if self.state != self.STATE_CLOSED:
+        if self.state != self.STATE_CLOSED and not self._is_at_end_of_frame():
             self.consumeData()
         if self._pauses:
             self._stop_reading()
