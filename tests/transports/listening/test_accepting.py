@@ -13,7 +13,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.support.edge import DEADLINE_SECONDS, REACTOR
+from tests.support.edge import DEADLINE_SECONDS, REACTOR, RealEdgeCase
+from tests.support.in_memory_relay import InMemoryRelay
 from wsrelay.transports.listening import accepting
 from wsrelay.transports.listening.accepting import AcceptedConnection, accept_cheaply
 from wsrelay.transports.listening.socket_options import peer_host, tune_socket
@@ -56,6 +57,20 @@ class _Acceptor(Factory):
     def buildProtocol(self, address: Any) -> Protocol:
         self.addresses.append(address)
         return _Accepted(self)
+
+
+class FailingOnce:
+    """A socket that listens. A connection was aborted while it waited; another one waits behind it.
+
+    Args:
+        listener: The socket.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.accept = listener.accept
+
+    def _accept(self) -> None:
+        raise OSError(errno.ECONNABORTED, "aborted")
 
 
 class AcceptingTests(TestCase):
@@ -253,17 +268,7 @@ class AcceptingTests(TestCase):
         client = socket.create_connection(port.socket.getsockname())
         self.addCleanup(client.close)
         listener = port.socket
-
-        class FailingOnce:
-            """A connection was aborted while it waited; another one waits behind it."""
-
-            def _accept(self) -> None:
-                raise OSError(errno.ECONNABORTED, "aborted")
-
-            def accept(self) -> Any:
-                return listener.accept()
-
-        port.socket = FailingOnce()
+        port.socket = FailingOnce(listener)
         try:
             port.doRead()
         finally:
@@ -307,3 +312,40 @@ class AcceptingTests(TestCase):
         self.patch(tcp.Server, "__init__", grown)
         factory = await self.accept(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1"))
         self.assertNotIsInstance(factory.accepted[0].transport, AcceptedConnection)
+
+
+class DeadlineTests(RealEdgeCase):
+    """Connections of a relay that have sent no request yet: each has a slot and a deadline."""
+
+    async def assert_slot(self, relay: InMemoryRelay) -> None:
+        """Assert that one connection is among those that are aborted to make room, and ended if nothing comes."""
+        deadline = REACTOR.seconds() + DEADLINE_SECONDS
+        while not len(relay.router.http_connections) and REACTOR.seconds() < deadline:
+            await self.next_turn()
+        self.assertEqual(len(relay.router.http_connections), 1)
+
+    async def test_connection_has_them_below_tls_and_without(self) -> None:
+        for tls in (False, True):
+            relay = await self.open(tls=tls)
+            accept_cheaply(self._port, 0, lambda: 10)
+            client = socket.create_connection(self._port.socket.getsockname())
+            await self.assert_slot(relay)
+            client.close()
+            while len(relay.router.http_connections):
+                await self.next_turn()
+
+    async def test_connection_that_twisted_accepts_behind_a_failure_has_them(self) -> None:
+        relay = await self.open()
+        port = self._port
+        accept_cheaply(port, 0, lambda: 10)
+        client = socket.create_connection(port.socket.getsockname())
+        listener = port.socket
+        port.socket = FailingOnce(listener)
+        try:
+            port.doRead()
+        finally:
+            port.socket = listener
+        await self.assert_slot(relay)
+        client.close()
+        while len(relay.router.http_connections):
+            await self.next_turn()

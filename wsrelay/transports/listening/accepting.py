@@ -82,7 +82,7 @@ class AcceptedConnection(EagerServer):
         reactor: The reactor.
     """
 
-    is_tuned = is_read_at_once = True
+    is_tuned = True
     logstr = LOG_PREFIX
 
     def __init__(
@@ -108,6 +108,12 @@ class AcceptedConnection(EagerServer):
 
     def __repr__(self) -> str:
         return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server._realPortNumber}>"  # noqa: SLF001
+
+
+class _ReadConnection(AcceptedConnection):
+    """A connection whose first read follows as soon as it is made. Those that Twisted's own loop makes are none."""
+
+    is_read_at_once = True
 
 
 def accept_cheaply(port: Any, send_buffer_bytes: int, room: Callable[[], int]) -> None:
@@ -196,7 +202,7 @@ class _Acceptor:
             handle.close()
             return
         number, port.sessionno = port.sessionno, port.sessionno + 1
-        connection = AcceptedConnection(handle, protocol, address, port, number, port.reactor)
+        connection = _ReadConnection(handle, protocol, address, port, number, port.reactor)
         try:
             protocol.makeConnection(connection)
             if not connection.connected:

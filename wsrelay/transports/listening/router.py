@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -109,8 +110,12 @@ class ConnectionRouter(Protocol):
         return len(self._head) + len(self._body)
 
     def connectionMade(self) -> None:
-        # In a crowd most heads are there by now, and nothing is waited for.
-        if not getattr(self.transport, "is_read_at_once", False):
+        # In a crowd most heads are there by now, and nothing is waited for. Above TLS, which passes on what it is asked
+        # for, this protocol is known to nobody who could tell it.
+        is_read_at_once = not isinstance(self.transport, ProtocolWrapper) and getattr(
+            self.transport, "is_read_at_once", False
+        )
+        if not is_read_at_once:
             self.wait()
 
     def wait(self) -> None:
