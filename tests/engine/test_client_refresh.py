@@ -160,6 +160,13 @@ class RefreshTests(CentrifugoCase):
         client.refresh_by_server(None, is_expired=True)
         self.assertEqual(self.close_codes(connection), [3005])
 
+    def test_end_that_is_over_closes_the_connection_at_once(self) -> None:
+        for end in (EPOCH, EPOCH - REFRESH_GRACE_SECONDS + 1):
+            self.setUp()
+            connection, client = self.connect(LASTING)
+            client.refresh_by_server(end)
+            self.assertEqual((self.take(connection), self.close_codes(connection)), ([], [3005]))
+
 
 class SubscriptionTokenTests(CentrifugoCase):
     """Tokens of a channel."""

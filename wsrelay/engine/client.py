@@ -154,7 +154,8 @@ class Client(ClientEffects):
 
     def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """See `RegisteredClient.refresh_by_server`."""
-        if is_expired:
+        if is_expired or (expires is not None and expires <= self.services.now()):
+            # No new credential is waited for: it is the application that says so.
             self.credential_ended()
         else:
             self.perform(self.session.expires(expires, info))
