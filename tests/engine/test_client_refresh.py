@@ -282,6 +282,19 @@ class ServerSubscriptionTests(CentrifugoCase):
         client.subscribe_by_server(ServerSubscription("nowhere"))
         self.assertEqual((self.take(connection), client.session.channels), ([], ("room",)))
 
+    def test_subscription_that_is_under_way_is_ended_by_the_application_too(self) -> None:
+        connection, client = self.connect(USER)
+        client.subscribe_by_server(ServerSubscription("room"))
+        client.end_subscription("room")
+        self.send(client, {"id": 2, "subscribe": {"channel": "room"}})
+        client.end_subscription("room")
+        self.broker.sink.subscribed("room")
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 2, 100)
+        self.assertTrue(reply["error"]["temporary"])
+        self.assertEqual(client.session.channels, ())
+        self.subscribe(connection, client, "room")
+
     def test_failure_is_nothing_that_the_client_is_told(self) -> None:
         connection, client = self.connect(ANONYMOUS)
         client.subscribe_by_server(ServerSubscription("room"))

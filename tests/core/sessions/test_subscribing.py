@@ -248,6 +248,14 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         )
         self.assertEqual(session.channels, ("b",))
 
+    def test_revocation_before_the_connect_is_answered_leaves_the_channel_out(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.unsubscribed("talk"), [])
+        session.subscribed("a")
+        self.assertEqual(session.unsubscribed("a"), [UnsubscribeChannel("a")])
+        self.assertEqual(session.unsubscribed("b"), [UnsubscribeChannel("b"), Welcome(1)])
+        self.assertEqual((session.subscribed("b"), session.channels), ([], ()))
+
     def test_what_the_credential_says_about_them_comes_with_the_connect(self) -> None:
         session = self.connecting()
         identity = Identity("42", subs=(ServerSubscription("talk", data=b"[1]"),))

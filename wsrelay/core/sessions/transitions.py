@@ -39,6 +39,7 @@ TRANSITIONS: dict[SessionState, dict[str, Callable[..., list[Effect]]]] = {
         "subscribed": connecting.subscribed,
         "subscribe_failed": connecting.subscribe_failed,
         "gap": connecting.gap,
+        "unsubscribed": connecting.unsubscribed,
         "rejected": ending.reject,
         "disconnect": ending.disconnect,
     },
