@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.core.sessions.session_helpers import CREDENTIAL, RULES, connected, connected_by_commands
 from tests.support.publications import At
 from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
+from wsrelay.core.access.refresh import refresh_identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import Connect, Subscribe, Unsubscribe
 from wsrelay.core.messaging.publications import Publication
@@ -290,6 +291,14 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         self.assertEqual(session.expires(100.0), [ExpireAt(100.0)])
         self.assertEqual(session.identity.expires, 100.0)
         self.assertEqual(session.expires(None), [ExpireAt(None)])
+
+    def test_end_that_the_application_sets_takes_the_place_of_the_one_in_its_answer(self) -> None:
+        for at in (50.0, 500.0, None):
+            session = connected_by_commands(identity=Identity("42", expires=90.0, answer=ApplicationAnswer(100.0)))
+            session.expires(at)
+            for end in (40.0, 900.0):
+                refreshed = refresh_identity(session.identity, Identity("42", expires=end), has_hook=True)
+                self.assertEqual(refreshed.expires, end if at is None else min(at, end))
 
     def test_client_that_must_recover_and_cannot_may_subscribe_again(self) -> None:
         session = connected_by_commands()
