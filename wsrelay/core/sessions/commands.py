@@ -121,7 +121,7 @@ def expires(data: SessionData, at: float | None, info: bytes) -> list[Effect]:
     """Take another end of the client's credential, and another info, because the application wants it."""
     identity = data.identity
     # Where the application was asked, this takes the place of the end in its answer, which new tokens do not move.
-    answer = identity.answer if identity.answer.expires == at else replace(identity.answer, expires=at)
+    answer = replace(identity.answer, expires=at)
     data.identity = replace(identity, expires=at, info=info or identity.info, answer=answer)
     if not data.acceptance.has_commands:
         # It has no way to show a new credential in time.
