@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.core.sessions.session_helpers import CREDENTIAL, RULES, connected, connected_by_commands
+from tests.core.sessions.session_helpers import CREDENTIAL, RULES, connected, connected_by_commands, connecting
 from tests.support.publications import At
 from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
 from wsrelay.core.access.refresh import refresh_identity
@@ -29,7 +29,7 @@ from wsrelay.core.sessions.effects import (
     Welcome,
 )
 from wsrelay.core.sessions.session import Session
-from wsrelay.core.sessions.session_data import MAX_CHANNELS
+from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.core.sessions.states import SessionState
 
 
@@ -248,6 +248,14 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
             [UnsubscribeChannel("a"), SendReply(SubscriptionEnded("a", Disconnect.REVOKED))],
         )
         self.assertEqual(session.channels, ("b",))
+
+    def test_another_end_before_the_connect_is_answered_holds_and_comes_with_the_answer(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.expires(100.0), [ExpireAt(100.0 + REFRESH_GRACE_SECONDS)])
+        self.assertEqual(session.identity.expires, 100.0)
+        stream = connecting("a")
+        self.assertEqual(stream.expires(100.0), [ExpireAt(100.0)])
+        self.assertEqual(stream.state, SessionState.SUBSCRIBING)
 
     def test_revocation_before_the_connect_is_answered_leaves_the_channel_out(self) -> None:
         session = self.subscribing()

@@ -126,7 +126,9 @@ def expires(data: SessionData, at: float | None, info: bytes) -> list[Effect]:
     if not data.acceptance.has_commands:
         # It has no way to show a new credential in time.
         return [ExpireAt(at)]
-    return [ConfirmRefresh(0), ExpireAt(with_grace(at))]
+    # One that is still connecting is told with the reply to its connect.
+    confirmed: list[Effect] = [ConfirmRefresh(0)] if data.is_connected else []
+    return [*confirmed, ExpireAt(with_grace(at))]
 
 
 def subscription_refreshed(_data: SessionData, command_id: int, expires_seconds: int | None) -> list[Effect]:

@@ -40,6 +40,7 @@ TRANSITIONS: dict[SessionState, dict[str, Callable[..., list[Effect]]]] = {
         "subscribe_failed": connecting.subscribe_failed,
         "gap": connecting.gap,
         "unsubscribed": connecting.unsubscribed,
+        "expires": commands.expires,
         "rejected": ending.reject,
         "disconnect": ending.disconnect,
     },
