@@ -33,6 +33,14 @@ from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECON
 from wsrelay.core.sessions.states import SessionState
 
 
+def after_connect(connect: Connect) -> Session:
+    """Return a session whose client is being authenticated."""
+    session = Session(RULES, Acceptance.AT_ONCE)
+    session.open([])
+    session.received(connect)
+    return session
+
+
 class SubscribeCommandTests(SynchronousTestCase):
     """A connected client that subscribes and unsubscribes by commands."""
 
@@ -87,6 +95,10 @@ class SubscribeCommandTests(SynchronousTestCase):
         session = connected_by_commands("a")
         self.assertEqual(session.subscribe_failed("a"), [])
         self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a")])
+
+    def test_newest_publications_of_a_channel_that_keeps_none_are_denied(self) -> None:
+        session = connected_by_commands()
+        self.assertEqual(session.received(Subscribe(2, "a", newest=1)), [SendReply(Failed(2, ClientError.NO_HISTORY))])
 
     def test_unsubscribe_takes_effect_before_its_reply(self) -> None:
         session = connected_by_commands("a")
@@ -227,6 +239,10 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
             session.authenticated(identity),
             [SubscribeChannel("a", is_initial=False), SubscribeChannel("b", is_initial=True)],
         )
+
+    def test_wish_that_is_not_permitted_is_left_out_without_a_question(self) -> None:
+        session = after_connect(Connect(1, CREDENTIAL, channels=("nowhere",)))
+        self.assertEqual(session.authenticated(Identity("42")), [Welcome(1)])
 
     def test_late_failure_of_another_channel_changes_nothing(self) -> None:
         self.assertEqual(self.subscribing().subscribe_failed("talk"), [])
