@@ -25,8 +25,14 @@ class QuestionLineTests(SynchronousTestCase):
         self.clock = clock
         self.room: dict[str, int] = {}
         self.asked: list[str] = []
-        self.line = QuestionLine(lambda party: self.room.get(party, self.room.get("any", 0)) > 0, clock)
+        self.looked: list[str] = []
+        self.line = QuestionLine(self.has_room, lambda: self.room.get("any", 1) < 1, clock)
         self.addCleanup(lambda: self.assertEqual((len(self.line), self.clock.getDelayedCalls()), (0, [])))
+
+    def has_room(self, party: str) -> bool:
+        """Return whether there is room for a party, and note that it was looked for."""
+        self.looked.append(party)
+        return self.room.get(party, self.room.get("any", 0)) > 0
 
     def ask(self, name: str) -> Deferred[None]:
         """Wait with a question, whose name begins with that of its party."""
@@ -53,6 +59,18 @@ class QuestionLineTests(SynchronousTestCase):
         self.room = {"any": 9}
         self.line.serve()
         self.assertEqual(self.asked, ["a1", "b1", "a2", "b2", "a3"])
+        for each in asked:
+            self.successResultOf(each)
+
+    def test_line_is_not_looked_through_where_there_is_room_for_none(self) -> None:
+        asked = [self.ask(name) for name in ("a1", "b1", "c1")]
+        self.room = {"any": 1}
+        self.looked.clear()
+        self.line.serve()
+        self.line.serve()
+        self.assertEqual((self.asked, self.looked), (["a1"], ["a"]))
+        self.room = {"any": 2}
+        self.line.serve()
         for each in asked:
             self.successResultOf(each)
 

@@ -7,11 +7,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.harness import MOMENT, RULES, TOKEN, USER, EngineCase, make_node, messages_of
 from wsrelay.brokers.memory.broker import MemoryBroker
+from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
+from wsrelay.dialects import SSE
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
 from wsrelay.engine.client import Client
 from wsrelay.testing.connections import RecordingConnection
@@ -34,6 +36,18 @@ class LeavesWhenAccepted(RecordingConnection):
         """Accept, and lose the connection."""
         super().accept(connection_id)
         self.client.connection_lost()
+
+
+class ClosesWhenSent(RecordingConnection):
+    """An event stream that has no room for what it is sent first."""
+
+    def __init__(self) -> None:
+        super().__init__(SSE.dialect)
+
+    def send(self, data: bytes, policy: SlowPolicy = SlowPolicy.CLOSE, channel: str = "", latest: bytes = b"") -> None:
+        """Close, once."""
+        if not self.disconnects:
+            self.close(Disconnect.SLOW)
 
 
 class AcceptTests(EngineCase):
@@ -210,6 +224,25 @@ class EndTests(EngineCase):
         self.clock.advance(2 * SUBSCRIBE_TIMEOUT_SECONDS)
         self.deliver("public", b"1")
         self.assertEqual((self.broker.wanted, messages_of(other)), ({"public"}, [b"1"]))
+
+    def test_stream_that_is_closed_by_its_first_channel_leaves_none_of_the_others_behind(self) -> None:
+        others = [self.open_stream(RecordingConnection(SSE.dialect))]
+        for channel in ("public1", "public2"):
+            self.broker.sink.subscribed(channel)
+        connection = self.open_stream(ClosesWhenSent())
+        self.assertEqual(connection.disconnects, [Disconnect.SLOW])
+        self.clock.advance(0)
+        self.assertEqual([self.node._hub.subscribers(each) for each in ("public1", "public2")], [others, others])
+        # The cleanup asserts that none is left when the others leave.
+
+    def open_stream(self, connection: RecordingConnection) -> RecordingConnection:
+        """Return an event stream of two channels."""
+        self.authenticator.credential = None
+        client = self.node.client(connection)
+        connection.attach(client)
+        self.clients.append(client)
+        client.open(Handshake(f"{SSE.path}public1", "192.0.2.1", query="channel=public2"))
+        return connection
 
 
 class EmbeddedBrokerTests(SynchronousTestCase):

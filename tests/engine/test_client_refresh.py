@@ -160,6 +160,26 @@ class RefreshTests(CentrifugoCase):
         client.refresh_by_server(None, is_expired=True)
         self.assertEqual(self.close_codes(connection), [3005])
 
+    def test_token_that_is_checked_meanwhile_does_not_undo_the_end_that_the_application_sets(self) -> None:
+        connection, client = self.connect(LASTING)
+        self.store.is_slow = True
+        self.send(client, {"id": 2, "refresh": {"token": "d.e.f"}})
+        self.authenticator.refresh_questions[0].resolve(Identity("42", expires=EPOCH + 600))
+        client.refresh_by_server(EPOCH + 120)
+        self.take(connection)
+        self.store.answers[-1].callback([False] * len(self.store.lookups[-1]))
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 2, 100)
+        self.assertTrue(reply["error"]["temporary"])
+        self.assertEqual(client.session.identity.expires, EPOCH + 120)
+
+    def test_end_that_is_over_closes_the_connection_at_once(self) -> None:
+        for end in (EPOCH, EPOCH - REFRESH_GRACE_SECONDS + 1):
+            self.setUp()
+            connection, client = self.connect(LASTING)
+            client.refresh_by_server(end)
+            self.assertEqual((self.take(connection), self.close_codes(connection)), ([], [3005]))
+
 
 class SubscriptionTokenTests(CentrifugoCase):
     """Tokens of a channel."""
@@ -274,6 +294,19 @@ class ServerSubscriptionTests(CentrifugoCase):
         client.subscribe_by_server(ServerSubscription("room"))
         client.subscribe_by_server(ServerSubscription("nowhere"))
         self.assertEqual((self.take(connection), client.session.channels), ([], ("room",)))
+
+    def test_subscription_that_is_under_way_is_ended_by_the_application_too(self) -> None:
+        connection, client = self.connect(USER)
+        client.subscribe_by_server(ServerSubscription("room"))
+        client.end_subscription("room")
+        self.send(client, {"id": 2, "subscribe": {"channel": "room"}})
+        client.end_subscription("room")
+        self.broker.sink.subscribed("room")
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 2, 100)
+        self.assertTrue(reply["error"]["temporary"])
+        self.assertEqual(client.session.channels, ())
+        self.subscribe(connection, client, "room")
 
     def test_failure_is_nothing_that_the_client_is_told(self) -> None:
         connection, client = self.connect(ANONYMOUS)

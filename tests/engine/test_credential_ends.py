@@ -116,6 +116,17 @@ class CredentialEndsTests(SynchronousTestCase):
         self.wall.pass_time(1)
         self.assertEqual(len(self.client.ended), 2)
 
+    def test_clock_that_is_set_back_and_right_again_keeps_nobody_beyond_the_end(self) -> None:
+        for seconds in (60.0, 600.0):
+            client, end = EndingClient(self.wall), self.wall.now() + seconds
+            self.ends.add(client, end)
+            self.wall.epoch -= 3000
+            self.wall.pass_time(seconds + NEAR_SECONDS)
+            self.wall.epoch += 3000
+            self.assertEqual((client.ended, end <= self.wall.now()), ([], True))
+            self.wall.pass_time(LOOK_SECONDS + RESOLUTION_SECONDS)
+            self.assertEqual(len(client.ended), 1)
+
     @given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(1, 400), st.integers(0, 200)), max_size=8))
     def test_each_client_is_ended_when_it_was_last_said(self, steps: list[tuple[int, int | None, int]]) -> None:
         wall = Wall()

@@ -109,7 +109,7 @@ class HookClient:
         self._counters = counters
         self._breaker = CircuitBreaker(rng)
         self._in_flight: Counter[str] = Counter()
-        self._line = QuestionLine(self._has_capacity_for_patient, clock)
+        self._line = QuestionLine(self._has_capacity_for_patient, self._is_full_for_patient, clock)
         # The parties about which a question timed out since the last answer about any party.
         self._timed_out: set[str] = set()
         self._logged_problems: set[str] = set()
@@ -169,8 +169,11 @@ class HookClient:
         return self._in_flight[party] < MAX_IN_FLIGHT_PER_PARTY and self._in_flight.total() < MAX_IN_FLIGHT
 
     def _has_capacity_for_patient(self, party: str) -> bool:
+        return self.is_open or (self._has_capacity(party) and not self._is_full_for_patient())
+
+    def _is_full_for_patient(self) -> bool:
         # Nothing is asked while the circuit breaker is open, so that nothing need be waited for, either.
-        return self.is_open or (self._has_capacity(party) and self._in_flight.total() < MAX_PATIENT_IN_FLIGHT)
+        return not self.is_open and self._in_flight.total() >= MAX_PATIENT_IN_FLIGHT
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

@@ -22,11 +22,13 @@ class QuestionLine:
 
     Args:
         has_room: Returns whether a question about a party may be asked now.
+        is_full: Returns whether none may be, about whomever. All that wait are looked through only if it is not.
         clock: Runs the deadlines.
     """
 
-    def __init__(self, has_room: Callable[[str], bool], clock: IReactorTime) -> None:
+    def __init__(self, has_room: Callable[[str], bool], is_full: Callable[[], bool], clock: IReactorTime) -> None:
         self._has_room = has_room
+        self._is_full = is_full
         self._clock = clock
         self._parties: OrderedDict[str, deque[Deferred[None]]] = OrderedDict()
         self._count = 0
@@ -62,7 +64,7 @@ class QuestionLine:
             return
         self._is_serving = True
         try:
-            while (party := next(filter(self._has_room, self._parties), None)) is not None:
+            while not self._is_full() and (party := next(filter(self._has_room, self._parties), None)) is not None:
                 turns = self._parties[party]
                 turn = turns.popleft()
                 self._count -= 1

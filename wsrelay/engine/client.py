@@ -91,8 +91,13 @@ class Client(ClientEffects):
             self.services.presence.closing(self, disconnect)
         if self._publisher is not None:
             self._publisher.stop()
-        if not self.session.is_connected:
+        if self.session.is_connected:
+            return
+        if self._connection.dialect.acceptance.has_commands or len(self.session.channels) < 2:
             self.perform(self.session.connection_lost())
+        else:
+            # It may be closed by what its first channels hold for it: not before the others are begun, too.
+            self.services.clock.callLater(0, lambda: self.perform(self.session.connection_lost()))
 
     def report_gap(self, channel: str) -> None:
         """Tell the client that messages of a channel may have been lost."""
@@ -154,7 +159,8 @@ class Client(ClientEffects):
 
     def refresh_by_server(self, expires: float | None, *, is_expired: bool = False, info: bytes = b"") -> None:
         """See `RegisteredClient.refresh_by_server`."""
-        if is_expired:
+        if is_expired or (expires is not None and expires <= self.services.now()):
+            # No new credential is waited for: it is the application that says so.
             self.credential_ended()
         else:
             self.perform(self.session.expires(expires, info))

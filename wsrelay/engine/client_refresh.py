@@ -70,6 +70,7 @@ class ClientRefresh:
 
     async def _refresh(self, command_id: int, token: str) -> None:
         client = self._client
+        answer = client.session.identity.answer
         identity = await client.services.authenticator.refresh(token, client.session.identity)
         # Before its targets are looked up, so that a revocation that comes meanwhile finds the client here.
         self._looked_up.append(identity)
@@ -80,6 +81,9 @@ class ClientRefresh:
             )
             if any(await client.services.are_revoked(tuple(dict.fromkeys(known)))):
                 raise RejectedError(ClientError.REVOKED)
+            if client.session.identity.answer is not answer:
+                # The application has set another end meanwhile, which this identity does not know.
+                raise RejectedError(ClientError.NOT_CHECKED)
             client.perform(client.session.refreshed(command_id, identity))
             client.update_presence(client.session.channels)
         finally:

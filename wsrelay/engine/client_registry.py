@@ -54,7 +54,8 @@ class RegisteredClient(Protocol):
         """Give the client's credential another end.
 
         Args:
-            expires: When it ends, in seconds since the epoch. If None, it does not.
+            expires: When it ends, in seconds since the epoch; if that is over, so does the connection. If None, it does
+                not.
             is_expired: Whether it has ended already, and with it the connection.
             info: What others are told about the client from now on, as JSON on one line. If empty, what they were told.
         """

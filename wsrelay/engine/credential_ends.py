@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wsrelay.engine.timers import TimerWheel, WheelTimer
-from wsrelay.engine.wall_clock_timer import WallClockTimer
 
 __all__ = ["LOOK_SECONDS", "CredentialEnds", "EndingClient"]
 
@@ -43,7 +42,7 @@ class CredentialEnds:
         self._timers = timers
         self._now = now
         self._far: dict[EndingClient, float] = {}
-        self._near: dict[EndingClient, WallClockTimer] = {}
+        self._near: dict[EndingClient, WheelTimer] = {}
         # If None, no end is far.
         self._next_look: WheelTimer | None = None
 
@@ -86,6 +85,10 @@ class CredentialEnds:
     def _start(self, client: EndingClient, at: float) -> None:
         def end() -> None:
             del self._near[client]
-            client.credential_ended()
+            if self._now() < at:
+                # The clock was set back. It may be set right again, so that a far end is looked at as any other is.
+                self.add(client, at)
+            else:
+                client.credential_ended()
 
-        self._near[client] = WallClockTimer(self._timers, self._now, at, end)
+        self._near[client] = self._timers.call_later(max(at - self._now(), 0.0), end)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.core.sessions.session_helpers import CREDENTIAL, RULES, connected, connected_by_commands
+from tests.core.sessions.session_helpers import CREDENTIAL, RULES, connected, connected_by_commands, connecting
 from tests.support.publications import At
 from wsrelay.core.access.identity import ANONYMOUS, ApplicationAnswer, Identity
+from wsrelay.core.access.refresh import refresh_identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.messaging.commands import Connect, Subscribe, Unsubscribe
 from wsrelay.core.messaging.publications import Publication
@@ -28,8 +29,16 @@ from wsrelay.core.sessions.effects import (
     Welcome,
 )
 from wsrelay.core.sessions.session import Session
-from wsrelay.core.sessions.session_data import MAX_CHANNELS
+from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.core.sessions.states import SessionState
+
+
+def after_connect(connect: Connect) -> Session:
+    """Return a session whose client is being authenticated."""
+    session = Session(RULES, Acceptance.AT_ONCE)
+    session.open([])
+    session.received(connect)
+    return session
 
 
 class SubscribeCommandTests(SynchronousTestCase):
@@ -86,6 +95,10 @@ class SubscribeCommandTests(SynchronousTestCase):
         session = connected_by_commands("a")
         self.assertEqual(session.subscribe_failed("a"), [])
         self.assertEqual(session.connection_lost(), [UnsubscribeChannel("a")])
+
+    def test_newest_publications_of_a_channel_that_keeps_none_are_denied(self) -> None:
+        session = connected_by_commands()
+        self.assertEqual(session.received(Subscribe(2, "a", newest=1)), [SendReply(Failed(2, ClientError.NO_HISTORY))])
 
     def test_unsubscribe_takes_effect_before_its_reply(self) -> None:
         session = connected_by_commands("a")
@@ -227,6 +240,10 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
             [SubscribeChannel("a", is_initial=False), SubscribeChannel("b", is_initial=True)],
         )
 
+    def test_wish_that_is_not_permitted_is_left_out_without_a_question(self) -> None:
+        session = after_connect(Connect(1, CREDENTIAL, channels=("nowhere",)))
+        self.assertEqual(session.authenticated(Identity("42")), [Welcome(1)])
+
     def test_late_failure_of_another_channel_changes_nothing(self) -> None:
         self.assertEqual(self.subscribing().subscribe_failed("talk"), [])
 
@@ -247,6 +264,22 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
             [UnsubscribeChannel("a"), SendReply(SubscriptionEnded("a", Disconnect.REVOKED))],
         )
         self.assertEqual(session.channels, ("b",))
+
+    def test_another_end_before_the_connect_is_answered_holds_and_comes_with_the_answer(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.expires(100.0), [ExpireAt(100.0 + REFRESH_GRACE_SECONDS)])
+        self.assertEqual(session.identity.expires, 100.0)
+        stream = connecting("a")
+        self.assertEqual(stream.expires(100.0), [ExpireAt(100.0)])
+        self.assertEqual(stream.state, SessionState.SUBSCRIBING)
+
+    def test_revocation_before_the_connect_is_answered_leaves_the_channel_out(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.unsubscribed("talk"), [])
+        session.subscribed("a")
+        self.assertEqual(session.unsubscribed("a"), [UnsubscribeChannel("a")])
+        self.assertEqual(session.unsubscribed("b"), [UnsubscribeChannel("b"), Welcome(1)])
+        self.assertEqual((session.subscribed("b"), session.channels), ([], ()))
 
     def test_what_the_credential_says_about_them_comes_with_the_connect(self) -> None:
         session = self.connecting()
@@ -282,6 +315,14 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         self.assertEqual(session.expires(100.0), [ExpireAt(100.0)])
         self.assertEqual(session.identity.expires, 100.0)
         self.assertEqual(session.expires(None), [ExpireAt(None)])
+
+    def test_end_that_the_application_sets_takes_the_place_of_the_one_in_its_answer(self) -> None:
+        for at in (50.0, 500.0, None):
+            session = connected_by_commands(identity=Identity("42", expires=90.0, answer=ApplicationAnswer(100.0)))
+            session.expires(at)
+            for end in (40.0, 900.0):
+                refreshed = refresh_identity(session.identity, Identity("42", expires=end), has_hook=True)
+                self.assertEqual(refreshed.expires, end if at is None else min(at, end))
 
     def test_client_that_must_recover_and_cannot_may_subscribe_again(self) -> None:
         session = connected_by_commands()

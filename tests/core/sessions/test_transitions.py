@@ -158,6 +158,7 @@ TABLE: Table = {
         [reject(ClientError.NOT_CHECKED, is_accepted=False), UNSUBSCRIBE],
         CLOSED,
     ),
+    ("subscribing", "unsubscribed"): ([reject(ClientError.REVOKED, is_accepted=False), UNSUBSCRIBE], CLOSED),
     ("subscribing", "disconnect"): ([reject(ClientError.REVOKED, is_accepted=False), UNSUBSCRIBE], CLOSED),
     ("subscribing", "connection_lost"): ([UNSUBSCRIBE], CLOSED),
     ("subscribing, accepted", "connect"): ([TOO_EARLY, UNSUBSCRIBE], CLOSED),
@@ -172,6 +173,7 @@ TABLE: Table = {
         [reject(ClientError.NOT_CHECKED, is_accepted=True), UNSUBSCRIBE],
         CLOSED,
     ),
+    ("subscribing, accepted", "unsubscribed"): ([reject(ClientError.REVOKED, is_accepted=True), UNSUBSCRIBE], CLOSED),
     ("subscribing, accepted", "disconnect"): ([RECONNECT, UNSUBSCRIBE], CLOSED),
     ("subscribing, accepted", "connection_lost"): ([UNSUBSCRIBE], CLOSED),
 }
@@ -289,6 +291,7 @@ COMMAND_TABLE |= {
     ("connected", "connection_lost"): ([], CLOSED),
     ("connected, subscribing", "subscribed"): ([SendReply(Subscribed(2, "talk"))], CONNECTED),
     ("connected, subscribing", "subscribe_failed"): ([UNSUBSCRIBE, FAILED_FOR_NOW], CONNECTED),
+    ("connected, subscribing", "unsubscribed"): ([UNSUBSCRIBE, FAILED_FOR_NOW], CONNECTED),
     ("connected, subscribing", "unsubscribe"): (
         [UNSUBSCRIBE, FAILED_FOR_NOW, SendReply(Unsubscribed(3))],
         CONNECTED,

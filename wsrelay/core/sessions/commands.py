@@ -119,11 +119,16 @@ def refreshed(data: SessionData, command_id: int, identity: Identity) -> list[Ef
 
 def expires(data: SessionData, at: float | None, info: bytes) -> list[Effect]:
     """Take another end of the client's credential, and another info, because the application wants it."""
-    data.identity = replace(data.identity, expires=at, info=info or data.identity.info)
+    identity = data.identity
+    # Where the application was asked, this takes the place of the end in its answer, which new tokens do not move.
+    answer = replace(identity.answer, expires=at)
+    data.identity = replace(identity, expires=at, info=info or identity.info, answer=answer)
     if not data.acceptance.has_commands:
         # It has no way to show a new credential in time.
         return [ExpireAt(at)]
-    return [ConfirmRefresh(0), ExpireAt(with_grace(at))]
+    # One that is still connecting is told with the reply to its connect.
+    confirmed: list[Effect] = [ConfirmRefresh(0)] if data.is_connected else []
+    return [*confirmed, ExpireAt(with_grace(at))]
 
 
 def subscription_refreshed(_data: SessionData, command_id: int, expires_seconds: int | None) -> list[Effect]:

@@ -47,6 +47,7 @@ __all__ = [
     "received_first",
     "subscribe_failed",
     "subscribed",
+    "unsubscribed",
 ]
 
 
@@ -156,6 +157,17 @@ def gap(data: SessionData, channel: str) -> list[Effect]:
     """Take that messages may have been lost on a channel that the client has not been told of yet."""
     is_behind = data.pending_connect is not None and data.is_subscribed(channel)
     return reject(data, ClientError.NOT_AVAILABLE) if is_behind else []
+
+
+def unsubscribed(data: SessionData, channel: str) -> list[Effect]:
+    """End a channel that the client connects with, because the application wants it ended."""
+    pending = data.pending_connect
+    if channel not in data.subscriptions:
+        return []
+    if pending is None:
+        return reject(data, ClientError.REVOKED)
+    pending.subscribed = [each for each in pending.subscribed if each.channel != channel]
+    return [*data.subscriptions.pop(channel).release(), *_complete(data, pending)]
 
 
 def _subscribe_unasked(data: SessionData, pending: PendingConnect) -> list[Effect]:

@@ -159,7 +159,8 @@ class Session(SessionData):
     def unsubscribed(self, channel: str) -> list[Effect]:
         """End a subscription because the application wants it ended.
 
-        A client whose handshake says it all is disconnected, if the channel is one of its own.
+        A client whose handshake says it all is disconnected, if the channel is one of its own. One that is still being
+        subscribed is not subscribed, whatever has permitted it before.
         """
         return self._step("unsubscribed", channel)
 

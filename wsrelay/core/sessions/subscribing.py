@@ -89,6 +89,10 @@ def unsubscribed(data: SessionData, channel: str) -> list[Effect]:
     """End a subscription because the application wants it ended."""
     if not data.acceptance.has_commands:
         return [Close(Disconnect.REVOKED)] if channel in data.settled else []
+    subscription = data.subscriptions.get(channel)
+    if subscription is not None and not subscription.is_subscribed:
+        # What has permitted it is from before. A client that asked may try again, and is permitted anew then, or not.
+        return subscribe_failed(data, channel, ClientError.NOT_AVAILABLE)
     return _end(data, channel, Disconnect.REVOKED)
 
 

@@ -39,6 +39,8 @@ TRANSITIONS: dict[SessionState, dict[str, Callable[..., list[Effect]]]] = {
         "subscribed": connecting.subscribed,
         "subscribe_failed": connecting.subscribe_failed,
         "gap": connecting.gap,
+        "unsubscribed": connecting.unsubscribed,
+        "expires": commands.expires,
         "rejected": ending.reject,
         "disconnect": ending.disconnect,
     },
