@@ -345,6 +345,21 @@ class FlatAudienceTests(FlatAudienceCase):
         self.broadcast(b"2")
         self.assertEqual((self.ring.is_open, {client.read() for client in crowd}), (False, {b"1\n2\n"}))
 
+    def test_means_that_fail_cost_the_audience_and_not_the_channel(self) -> None:
+        crowd, other = self.crowd(), LineSubscriber()
+        self.hub.add(other, "a", LineDialect("other").encoding)
+
+        def fail(*_: object) -> Any:
+            raise ValueError("no such thing")
+
+        send = self.ring.send
+        self.patch(self.ring, "send", fail)
+        self.broadcast(b"1")
+        self.assertEqual(self.failed, [(client.writer, "no such thing") for client in crowd])
+        self.patch(self.ring, "send", send)
+        self.broadcast(b"2")
+        self.assertEqual((other.sent, crowd[0].read()), ([b"1\n", b"2\n"], b"2\n"))
+
     def test_encoding_that_fails_costs_its_subscribers_and_ends(self) -> None:
         crowd = self.crowd(SMALL_AUDIENCE + 1)
         self.broadcast(b"1")

@@ -263,7 +263,11 @@ class Hub:
                 continue
             if bulk is not None:
                 for start in range(0, places, BULK_STEP):
-                    rest = bulk.send(start, min(start + BULK_STEP, places), data)
+                    try:
+                        rest = bulk.send(start, min(start + BULK_STEP, places), data)
+                    except Exception:  # noqa: BLE001 -- what fails for an audience must not end its channel
+                        self._fail(topic, encoding)
+                        break
                     if rest:
                         self._send_rest(topic, rest, data, latest)
                     yield True
@@ -318,12 +322,15 @@ class Hub:
             data = encoding.encode(events)
             latest = data if len(events) == 1 or topic.policy is not SlowPolicy.LATEST else _latest(encoding, events)
         except Exception:  # noqa: BLE001 -- an encoding that fails must not leave its topic running for ever
-            for subscriber in topic.subscribers(lambda each: each is encoding):
-                self._on_failure(subscriber)
+            self._fail(topic, encoding)
             return b"", b""
         if data:
             self.deliveries += (len(audience) + places) * len(events)
         return data, latest
+
+    def _fail(self, topic: Topic, encoding: Encoding) -> None:
+        for subscriber in topic.subscribers(lambda each: each is encoding):
+            self._on_failure(subscriber)
 
     def _send(self, topic: Topic, audience: tuple[Subscriber, ...], data: bytes, latest: bytes) -> None:
         if topic.policy is SlowPolicy.CLOSE:
