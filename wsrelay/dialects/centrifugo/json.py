@@ -144,15 +144,15 @@ def _is_plain(command: Command) -> bool:
 def write_reply(reply: Reply) -> bytes:
     """Return a reply as JSON. The replies that nearly every client gets are put together without a document."""
     if type(reply) is Subscribed:
-        has_more = reply.position or reply.since is not None or reply.recovered or reply.publications
-        if reply.id and not has_more and reply.terms is NO_TERMS:
+        is_plain = not (reply.position or reply.since is not None or reply.recovered or reply.publications)
+        if reply.id and is_plain and reply.terms is NO_TERMS:
             return b'{"id":%d,"subscribe":{}}' % reply.id
     elif type(reply) is Published:
         return b'{"id":%d,"publish":{}}' % reply.id
     elif type(reply) is Connected:
         client, seconds = reply.client, reply.ping_seconds
-        has_more = reply.subscriptions or reply.expires_seconds is not None or reply.session or reply.node
-        if seconds and not has_more and client.isascii() and client.isalnum():
+        is_plain = not (reply.subscriptions or reply.expires_seconds is not None or reply.session or reply.node)
+        if seconds and is_plain and client.isascii() and client.isalnum():
             return _CONNECTED % (reply.id, client.encode(), _VERSION, seconds)
     return write_document(reply_document(reply))
 
