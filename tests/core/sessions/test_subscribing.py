@@ -163,6 +163,12 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         session.received(Connect(1, CREDENTIAL, positions or {}))
         return session
 
+    def test_client_that_may_have_nothing_of_what_it_asks_for_is_welcomed_without_it(self) -> None:
+        session = Session(RULES, Acceptance.AT_ONCE)
+        session.open([])
+        session.received(Connect(1, None, channels=("members", "nowhere")))
+        self.assertEqual(session.authenticated(ANONYMOUS), [Welcome(1)])
+
     def subscribing(self) -> Session:
         """Return a session that subscribes to what the credential names."""
         session = self.connecting()

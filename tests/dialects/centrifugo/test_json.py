@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -46,7 +47,7 @@ from wsrelay.core.messaging.replies import (
     SubscriptionRefreshed,
     Unsubscribed,
 )
-from wsrelay.core.messaging.subscription_start import SubscriptionTerms
+from wsrelay.core.messaging.subscription_start import NO_TERMS, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import ApplicationDisconnect, Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation, RejectedError
@@ -901,7 +902,7 @@ class UsualTests(SynchronousTestCase):
                 st.sampled_from([None, "", FIRST]),
                 st.booleans(),
                 st.sampled_from([(), (Publication("room", b"1"),)]),
-                st.sampled_from([SubscriptionTerms(), SubscriptionTerms(5), SubscriptionTerms(None, b"{}")]),
+                st.sampled_from([NO_TERMS, SubscriptionTerms(), SubscriptionTerms(5), SubscriptionTerms(None, b"{}")]),
             ),
             st.builds(
                 Connected,
@@ -917,6 +918,15 @@ class UsualTests(SynchronousTestCase):
     )
     def test_reply_is_what_its_document_is(self, reply: Reply) -> None:
         self.assertEqual(write_reply(reply), write_document(reply_document(reply)))
+
+    def test_short_way_looks_at_all_that_a_reply_has(self) -> None:
+        known = {
+            Published: ["id"],
+            Subscribed: ["id", "channel", "position", "since", "recovered", "publications", "terms"],
+            Connected: ["id", "client", "ping_seconds", "subscriptions", "expires_seconds", "session", "node"],
+        }
+        for kind, names in known.items():
+            self.assertEqual([each.name for each in dataclasses.fields(kind)], names)
 
     def read(self, *lines: str) -> Sequence[Command]:
         """Return the commands of lines in one message."""

@@ -29,8 +29,7 @@ def subscribe(data: SessionData, command: Subscribe) -> list[Effect]:
     """Begin to subscribe because the client asks for it."""
     is_granted = bool(command.token)
     error = check_subscribe(data.namespaces, data.identity, command.channel, is_granted=is_granted)
-    if error is None and command.newest:
-        error = check_newest(data.namespaces, data.identity, command)
+    error = error or check_newest(data.namespaces, data.identity, command)
     if command.channel in data.subscriptions:
         error = ClientError.ALREADY_SUBSCRIBED
     elif len(data.subscriptions) >= MAX_CHANNELS:

@@ -30,6 +30,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import Message
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Connected, Published, Reply, Subscribed
+from wsrelay.core.messaging.subscription_start import NO_TERMS
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ProtocolViolation
 from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
@@ -143,13 +144,15 @@ def _is_plain(command: Command) -> bool:
 def write_reply(reply: Reply) -> bytes:
     """Return a reply as JSON. The replies that nearly every client gets are put together without a document."""
     if type(reply) is Subscribed:
-        if reply.id and reply == Subscribed(reply.id, reply.channel):
+        is_plain = not (reply.position or reply.since is not None or reply.recovered or reply.publications)
+        if reply.id and is_plain and reply.terms is NO_TERMS:
             return b'{"id":%d,"subscribe":{}}' % reply.id
     elif type(reply) is Published:
         return b'{"id":%d,"publish":{}}' % reply.id
     elif type(reply) is Connected:
         client, seconds = reply.client, reply.ping_seconds
-        if seconds and reply == Connected(reply.id, client, seconds) and client.isascii() and client.isalnum():
+        is_plain = not (reply.subscriptions or reply.expires_seconds is not None or reply.session or reply.node)
+        if seconds and is_plain and client.isascii() and client.isalnum():
             return _CONNECTED % (reply.id, client.encode(), _VERSION, seconds)
     return write_document(reply_document(reply))
 
