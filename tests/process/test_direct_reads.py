@@ -183,7 +183,7 @@ class DirectReadsTests(SynchronousTestCase):
         client.send(b"hello")
         self.assertEqual((self.turn().data, self.wrapped), (b"hello", []))
         (server,) = (each for each in self.reactor.getReaders() if isinstance(each, EagerServer))
-        self.assertIs(type(server), AcceptedConnection)
+        self.assertIsInstance(server, AcceptedConnection)
 
     def test_connections_of_our_own_are_read_without_a_context(self) -> None:
         received, clients = _Received(), ClientFactory()

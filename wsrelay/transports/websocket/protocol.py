@@ -586,7 +586,8 @@ class WebSocketConnection(WebSocketServerProtocol):
     def _is_at_end_of_frame(self) -> bool:
         """Return whether Autobahn is about to go on behind a frame, whose message has ended the pause that it began."""
         frame: Any = self.current_frame
-        masker: Any = self.current_frame_masker
+        # One that shares no attributes has none before its first frame.
+        masker: Any = getattr(self, "current_frame_masker", None)
         return frame is not None and bool(masker.pointer() == frame.length)
 
     def _stop_reading(self) -> None:
