@@ -299,6 +299,16 @@ class FailureTests(HubCase):
             self.broadcast(b"1")
             self.assertEqual((first.sent, last.sent, self.failed), ([b"1\n"], [b"1\n"], [(bad, "no")]))
 
+    def test_only_subscriber_that_fails_does_not_end_its_channel(self) -> None:
+        def fail_once(_data: bytes) -> None:
+            if len(self.failed) == 0:
+                raise ValueError("no")
+
+        one = self.subscriber("alone", fail_once)
+        for data in (b"1", b"2"):
+            self.broadcast(data, channel="alone")
+        self.assertEqual((one.sent, self.failed), ([b"1\n", b"2\n"], [(one, "no")]))
+
     def test_send_may_remove_its_subscriber_and_others(self) -> None:
         subscribers: list[LineSubscriber] = []
 

@@ -74,6 +74,18 @@ class PressureTests(HubCase):
         self.assertTrue(all(is_paused == (size > MAX_PENDING_BYTES // 2) for size, is_paused in pending))
         self.assertEqual(pending[-1], (0, False))
 
+    def test_broker_is_resumed_as_well_where_each_channel_has_one_subscriber(self) -> None:
+        self.fill_turn()
+        channels = [f"c{number}" for number in range(MAX_PENDING_BYTES // BATCH_BYTES + 1)]
+        subscribers = [self.subscriber(channel) for channel in channels]
+        data = b"x" * (BATCH_BYTES - EVENT_OVERHEAD_BYTES)
+        for channel in channels:
+            self.broadcast(data, channel=channel)
+        self.assertEqual(self.pressure, [True])
+        self.turns.drain()
+        self.assertEqual((self.pressure, self.hub._pending_bytes), ([True, False], 0))
+        self.assertEqual({len(each.sent) for each in subscribers}, {1})
+
     def test_pressure_that_comes_again_is_reported_again(self) -> None:
         self.subscriber()
         for _ in range(2):
