@@ -36,7 +36,7 @@ BESIDE_CENTRIFUGO = {
 """The figures in which the relay has to be ahead of Centrifugo, by scenario."""
 
 MEMORY_MB = 64.0
-"""What a process may grow by while four times what it carries is offered."""
+"""The growth that a process may have while four times what it carries is offered."""
 
 
 @dataclass(frozen=True)

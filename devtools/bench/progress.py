@@ -23,7 +23,7 @@ USUAL_SECONDS = {
     "return": 12,
     "tls": 8,
 }
-"""What one server takes in a full run, as long as none has been measured."""
+"""The time that one server takes in a full run, as long as none has been measured."""
 
 ELSE_SECONDS = 10
 """The same for a scenario that is not in the table."""

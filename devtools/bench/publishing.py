@@ -8,7 +8,7 @@ from devtools.bench.sessions import Bench, Session, Values, latency
 __all__ = ["FACTORS", "echo", "overload"]
 
 FACTORS = (1, 2, 4)
-"""What is offered, as multiples of what one core carries."""
+"""The load that is offered, as multiples of what one core carries."""
 
 DRAIN_SECONDS = 120.0
 """The deadline for what is still under way after more was offered than could be carried."""

@@ -37,7 +37,7 @@ REASONS = CACHE / "missing.json"
 """The reasons why parts are missing, for runs with --no-setup."""
 
 BESIDE_PINS = frozenset({"pip", "setuptools", "wheel", "wsrelay"})
-"""What the relay's environment may hold beside what requirements.txt pins: it makes environments, or is the relay."""
+"""The packages that may stand beside those of requirements.txt: they make environments, or are the relay."""
 
 NCHAN_MODULE = "ngx_nchan_module.so"
 CENTRIFUGO_MODULE = "github.com/centrifugal/centrifugo/v6@v6.9.1"
@@ -81,7 +81,7 @@ def compile_c(source: Path, target: Path, *flags: str) -> None:
 
 
 SECURE_FLAGS = ("-DWITH_TLS", "-lssl", "-lcrypto")
-"""What the load client is compiled with to speak TLS."""
+"""The flags that the load client is compiled with to speak TLS."""
 
 
 def make_certificate(target: Path) -> None:

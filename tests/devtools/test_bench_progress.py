@@ -9,7 +9,7 @@ from devtools.bench.scenarios import SCENARIOS
 
 
 class ProgressTests(SynchronousTestCase):
-    """What is left, and for how long."""
+    """The work that is left, and for how long."""
 
     def setUp(self) -> None:
         self.steps = [

@@ -142,7 +142,7 @@ class Life:
         self.send(subscribe={"channel": "token:1", "token": "d.e.f"})
 
     def recover(self) -> None:
-        """What was published meanwhile is read for the client."""
+        """The messages that were published meanwhile are read for the client."""
         self.send(subscribe={"channel": "kept:2", "recover": True, "offset": 1, "epoch": "1"})
         self.authenticator.subscribe_questions[-1].permit()
         self.turn()
@@ -245,7 +245,7 @@ class Life:
 
 
 class ClientEndsTests(SynchronousTestCase):
-    """Whatever a client waits for when it leaves."""
+    """A client that leaves, whatever it waits for."""
 
     def check(self, dialect: IDialect, steps: tuple[Callable[[Life], None], ...]) -> None:
         """End a client at each point of a life, in each way."""

@@ -344,7 +344,7 @@ class Lives(RuleBasedStateMachine):
 
 
 class LivesTests(SynchronousTestCase):
-    """Whatever happens, in whatever order."""
+    """Everything that may happen, in any order."""
 
     def test_each_client_is_answered_once_nothing_fails_and_nothing_is_left(self) -> None:
         run_state_machine_as_test(Lives, settings=settings(max_examples=200, stateful_step_count=25, deadline=None))

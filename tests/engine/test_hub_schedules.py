@@ -165,7 +165,7 @@ class HubMachine(RuleBasedStateMachine):
 
 
 class SchedulePropertyTests(SynchronousTestCase):
-    """Whatever happens, in whatever order."""
+    """Everything that may happen, in any order."""
 
     def test_no_message_is_lost_doubled_or_out_of_order_and_no_turn_exceeds_its_slice(self) -> None:
         run_state_machine_as_test(HubMachine, settings=settings(max_examples=100, stateful_step_count=30))

@@ -233,7 +233,7 @@ class RepliedTests(QueueCase):
 
 
 class PausedTests(QueueCase):
-    """What waits pauses its client."""
+    """A client is paused by the messages of it that wait."""
 
     def add_unasked(self, *messages: bytes) -> None:
         """Add messages about which the application has not been asked."""

@@ -434,7 +434,7 @@ class WalkTests(FlatAudienceCase):
 
 
 class PlacesTests(FlatAudienceCase):
-    """What the audience knows of its places."""
+    """The places of an audience."""
 
     def test_each_subscriber_has_the_place_that_the_audience_says(self) -> None:
         crowd = self.crowd()

@@ -57,7 +57,7 @@ class RingCase(SynchronousTestCase):
 
 
 class SendRingTests(RingCase):
-    """What a ring does with sockets."""
+    """A ring, and sockets in all states."""
 
     def test_every_socket_takes_everything(self) -> None:
         descriptors = self.open(CROWD)

@@ -232,7 +232,7 @@ class PingScheduleTests(SynchronousTestCase):
 
 
 class PingTests(SynchronousTestCase):
-    """What a group is sent."""
+    """The pings of a group."""
 
     def test_frame_is_a_ping_with_the_payload(self) -> None:
         self.assertEqual(Ping(b"1234").frame, frame(Opcode.PING, b"1234"))

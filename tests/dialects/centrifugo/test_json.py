@@ -889,7 +889,7 @@ class PublicationTests(SynchronousTestCase):
 
 
 class UsualTests(SynchronousTestCase):
-    """What nearly every client sends and gets has a short way: it is the same as the ordinary one."""
+    """Usual lines and replies have a short way, which is the same as the ordinary one."""
 
     @given(
         st.one_of(

@@ -34,7 +34,7 @@ from wsrelay.transports.listening.eager_tls import MAX_RECORD_BYTES, EagerTLS, E
 from wsrelay.transports.writer import PIECE_BYTES, ConnectionWriter, ConnectionWriters
 
 OVERHEAD = 22
-"""What TLS 1.3 adds to a record: its header, the kind of its content, and the tag."""
+"""The bytes that TLS 1.3 adds to a record: its header, the kind of its content, and the tag."""
 
 LIMIT = 4096
 """The most bytes that may wait in an outbox of these tests."""

@@ -51,7 +51,7 @@ class _Client:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a connection has come to."""
+    """The state that a connection has come to."""
 
     messages: list[Message]
     written: bytes
@@ -211,7 +211,7 @@ def _cut(rng: Random, frames: list[bytes]) -> list[bytes]:
 
 
 class BothWaysTests(EdgeCase):
-    """Whatever a client sends, and however it is cut, the fast way has the effects of the ordinary one."""
+    """The fast way has the effects of the ordinary one, whatever a client sends and however it is cut."""
 
     def compare(self, seed: int, *, offer: tuple[str, ...] = (), pings: bool = True, **settings: Any) -> None:
         rng = Random(seed)
@@ -274,7 +274,7 @@ class BothWaysTests(EdgeCase):
 
 
 class FastReadTests(EdgeCase):
-    """What goes the fast way, and what it does."""
+    """The reads that go the fast way, and their effects."""
 
     def read(self, data: bytes, **settings: Any) -> tuple[int, _Way]:
         """Have an open connection read data; return how many bytes went the fast way, and its relay."""

@@ -133,7 +133,7 @@ class StateTests(OpeningCase):
 
 
 class OrderTests(OpeningCase):
-    """What happens around the answer."""
+    """Events before, in and behind the answer."""
 
     def test_message_sent_ahead_of_the_answer_is_received_behind_it(self) -> None:
         for relay in self.pair(with_broker=True, publish=("room",)):

@@ -39,7 +39,7 @@ MEMORY_SECONDS = 1.0
 """How much of the past counts for the estimate, at least a half of it."""
 
 _ASSUMED_SECONDS, _ASSUMED_HANDSHAKES = 0.1, 250.0
-"""What counts as the past of a new process: its first handshake takes long, and others do not."""
+"""The past that a new process is taken to have: its first handshake takes long, and others do not."""
 
 Waiting = TypeVar("Waiting")
 

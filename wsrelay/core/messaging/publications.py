@@ -129,7 +129,7 @@ class Leave:
 
 
 ChannelEvent: TypeAlias = Publication | Gap | Join | Leave | Positioned
-"""Whatever a channel carries. A dialect encodes the kinds it has a form for and leaves the others out."""
+"""Everything that a channel may carry. A dialect encodes the kinds it has a form for and leaves the others out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ _LIST_FIELDS = frozenset(
 _READ = SINGLETON_FIELDS | _HANDSHAKE_FIELDS | _LIST_FIELDS
 
 _UNREAD = (b"accept-encoding", b"accept-language", b"cache-control", b"pragma", b"sec-fetch-dest", b"sec-fetch-mode")
-"""What browsers send besides, among others."""
+"""The fields that browsers send besides, among others."""
 
 
 def _spellings() -> dict[bytes, bytes]:

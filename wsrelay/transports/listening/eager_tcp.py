@@ -39,7 +39,7 @@ class EagerServer(tcp.Server):
     """An accepted connection that offers bytes to the kernel before it queues them."""
 
     is_tuned = False
-    """Whether its socket has the options of `tune_socket`."""
+    """True if its socket has the options of `tune_socket`."""
 
     _write_listener: WriteListener | None = None
 

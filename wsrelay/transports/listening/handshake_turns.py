@@ -36,7 +36,7 @@ _DETAILS = {
     "wait": f"more clients connect at once than this process has time for within {MAX_WAIT_SECONDS:.0f} s",
     "full": "more clients connect at once than this process lets wait",
 }
-"""What is logged, by the reason that is counted."""
+"""The text of the log, by the reason that is counted."""
 
 
 @implementer(IHalfCloseableProtocol)

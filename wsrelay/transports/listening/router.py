@@ -278,7 +278,7 @@ class ConnectionRouterFactory(Factory):
     noisy = False
 
     needs_address = False
-    """Whether `buildProtocol` looks at the address."""
+    """True if `buildProtocol` looks at the address."""
 
     def __init__(
         self,

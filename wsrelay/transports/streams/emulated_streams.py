@@ -26,7 +26,7 @@ MAX_WAITING_BYTES = 1024 * 1024
 messages is a request by itself, and may have come by way of another process."""
 
 _MESSAGE_OVERHEAD_BYTES = 256
-"""What a message counts beyond its length."""
+"""The bytes that a message counts beyond its length."""
 
 
 class EmulatedStreamContext(StreamContext, Protocol):
