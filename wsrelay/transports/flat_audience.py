@@ -68,7 +68,7 @@ class BulkSending:
         return None if self._ring is None else FlatAudience(audience, self)
 
     def send(self, descriptors: array[int], data: bytes) -> list[int] | None:
-        """Offer frames to connections; see `SendRing.send`. Whoever cannot be sent to has EAGAIN."""
+        """Offer frames to connections; see `SendRing.send`. Those that cannot be sent to have EAGAIN."""
         if self._ring is None or len(data) > MAX_DATA_BYTES:
             return [-EAGAIN] * len(descriptors)
         outcome = self._ring.send(descriptors, data)
