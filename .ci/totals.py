@@ -1,8 +1,9 @@
-"""Prints the totals of trial's logs in one line: `N passed, N failed, N skipped`.
+"""Prints the totals of trial's logs in one line: `N passed, N failed, N skipped`, and before it what failed.
 
-Each argument is the log of one run or several. The status is 1 if a test failed, if a run has no summary, or if a test
-was skipped that must run: without a real Redis server, a real browser, real proxies and the clients of others the tests
-prove little. Such a skip counts as a failure.
+The failures stand here once more because the records of a CI run may keep no more than its end. Each argument is the
+log of one run or several. The status is 1 if a test failed, if a run has no summary, or if a test was skipped that must
+run: without a real Redis server, a real browser, real proxies and the clients of others the tests prove little. Such a
+skip counts as a failure.
 """
 
 import re
@@ -18,6 +19,12 @@ MUST_RUN = (
     *(f"{program} is not installed" for program in ("nginx", "haproxy", "caddy", "curl")),
 )
 """Beginnings of the reasons for which no test may be skipped."""
+
+SHOWN = 10
+"""At most so many failures are printed."""
+
+SHOWN_LINES = 40
+"""At most so many lines of each failure are printed: the last ones, with the reason and the tests' names."""
 
 _RULE = re.compile(r"^(?:={79}|-{79})$", re.MULTILINE)
 
@@ -49,20 +56,32 @@ def totals(log: str) -> tuple[int, int, int, list[str]]:
 def _skips(log: str) -> list[tuple[str, list[str]]]:
     """Return the reasons for skips in trial's summary, and the tests that each of them skipped."""
     found = []
-    for block in _RULE.split(log):
-        lines = block.strip().splitlines()
-        if lines and lines[0] == "[SKIPPED]":
-            reason, _, tests = "\n".join(lines[1:]).partition("\n\n")
-            found.append((reason, tests.split()))
+    for lines in _blocks(log, "[SKIPPED]"):
+        reason, _, tests = "\n".join(lines[1:]).partition("\n\n")
+        found.append((reason, tests.split()))
     return found
 
 
+def _failures(log: str) -> list[str]:
+    """Return the ends of the tracebacks in trial's summary, with the tests that each of them stands for."""
+    return ["\n".join(lines[:1] + lines[1:][-SHOWN_LINES:]) for lines in _blocks(log, "[FAIL]", "[ERROR]")]
+
+
+def _blocks(log: str, *titles: str) -> list[list[str]]:
+    """Return the lines of those blocks of trial's summary that have one of the titles."""
+    blocks = (block.strip().splitlines() for block in _RULE.split(log))
+    return [lines for lines in blocks if lines and lines[0] in titles]
+
+
 def main(paths: list[str]) -> int:
-    """Print problems and totals; return the exit status."""
+    """Print failures, problems and totals; return the exit status."""
     sums = [0, 0, 0]
     for path in paths:
         with open(path, encoding="utf-8", errors="replace") as file:
-            *counts, problems = totals(file.read())
+            log = file.read()
+        for failure in _failures(log)[:SHOWN]:
+            print(failure, end="\n\n")
+        *counts, problems = totals(log)
         sums = [total + count for total, count in zip(sums, counts, strict=True)]
         for problem in problems:
             print(problem)

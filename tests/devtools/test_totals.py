@@ -26,13 +26,18 @@ class TotalsTests(SynchronousTestCase):
 
     def totals(self, *logs: str) -> tuple[int, str]:
         """Return exit status and last line for these logs."""
+        status, lines = self.printed(*logs)
+        return status, lines[-1]
+
+    def printed(self, *logs: str) -> tuple[int, list[str]]:
+        """Return exit status and all lines for these logs."""
         paths = []
         for log in logs:
             path = Path(self.mktemp())
             path.write_text(log)
             paths.append(str(path))
         done = subprocess.run([sys.executable, str(PROGRAM), *paths], capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout.splitlines()[-1]
+        return done.returncode, done.stdout.splitlines()
 
     def test_runs_in_one_log_are_added(self) -> None:
         self.assertEqual(self.totals(GOOD + GOOD), (0, "6 passed, 0 failed, 0 skipped"))
@@ -60,3 +65,16 @@ class TotalsTests(SynchronousTestCase):
         self.assertEqual(
             self.totals(skipping("cryptography does not know ML-DSA")), (0, "3 passed, 0 failed, 2 skipped")
         )
+
+    def test_failures_are_printed_once_more_before_the_last_line(self) -> None:
+        long = "\n".join(f"line {number}" for number in range(100))
+        failed = (
+            f"{RULE}\n[FAIL]\nTraceback (most recent call last):\n{long}\nwhy it failed\n\ntests.a.TestCase.test_a\n"
+            f"{RULE}\n[ERROR]\nTraceback (most recent call last):\nwhy it broke\n\ntests.a.TestCase.test_b\n{BAD}"
+        )
+        status, lines = self.printed(GOOD, failed)
+        self.assertEqual((status, lines[-1]), (1, "4 passed, 2 failed, 0 skipped"))
+        self.assertEqual(lines[0], "[FAIL]")
+        self.assertEqual(lines.index("tests.a.TestCase.test_a"), 40)
+        for line in ("why it failed", "[ERROR]", "why it broke", "tests.a.TestCase.test_b"):
+            self.assertIn(line, lines)
