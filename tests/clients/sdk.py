@@ -36,6 +36,8 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 from unittest import SkipTest
 
+from tests.support.polling import DEADLINE_SECONDS
+
 __all__ = [
     "GO",
     "JAVA",
@@ -51,7 +53,6 @@ __all__ = [
 ]
 
 PROGRAMS = Path(__file__).parent / "programs"
-DEADLINE_SECONDS = 20.0
 
 _INSTALL = "it is not installed: make test-clients"
 

@@ -112,7 +112,7 @@ class Shell:
             AssertionError: One of them failed.
         """
         done = subprocess.run(
-            ["sh", "-e"], input=commands, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            ["sh", "-e"], input=commands, env=self.environment, capture_output=True, text=True, timeout=90, check=False
         )
         if done.returncode:
             raise AssertionError(f"{commands!r} ended with {done.returncode}: {done.stderr}")

@@ -25,17 +25,16 @@ from devtools.harness.relay import Relay
 from devtools.harness.stub_application import Request, ThreadedStubApplication
 from tests.clients.sdk import JAVASCRIPT, PROGRAMS
 from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, code_blocks, require_program, substitute
-from tests.support.polling import wait_until
+from tests.support.polling import DEADLINE_SECONDS, wait_until
 from wsrelay.config import load
 
-DEADLINE = 20.0
 ACCESS = "docs/authentication.md"
 KEY = "0123456789abcdef0123456789abcdef"
 
 
 def socket_to(url: str, **options: Any) -> ClientConnection:
     """Return an open WebSocket."""
-    return connect(url, open_timeout=DEADLINE, proxy=None, legacy=True, **options)
+    return connect(url, open_timeout=DEADLINE_SECONDS, proxy=None, legacy=True, **options)
 
 
 def status_of(url: str, **options: Any) -> int:
@@ -51,7 +50,7 @@ def status_of(url: str, **options: Any) -> int:
 def close_code(client: ClientConnection) -> int:
     """Wait for the close of a connection and return its code."""
     try:
-        client.recv(DEADLINE)
+        client.recv(DEADLINE_SECONDS)
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd is not None else 1006
     raise AssertionError("it was not closed")
@@ -91,12 +90,12 @@ class ReadmeTests(CommandCase):
         publish, add, read = code_block("README.md", "sh", "redis-cli XRANGE").splitlines()
         with socket_to(self.ws("news")) as one, socket_to(self.ws("news")) as two:
             self.shell.run(publish)
-            self.assertEqual([one.recv(DEADLINE), two.recv(DEADLINE)], ["hello", "hello"])
+            self.assertEqual([one.recv(DEADLINE_SECONDS), two.recv(DEADLINE_SECONDS)], ["hello", "hello"])
         self.shell.run(add)
         with socket_to(self.ws("chat?history=10")) as client:
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
             client.send("hi")
-            self.assertEqual(client.recv(DEADLINE), "hi")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hi")
         printed = self.shell.run(read)
         self.assertIn("hello", printed)
         self.assertIn("hi", printed)
@@ -107,7 +106,9 @@ class ReadmeTests(CommandCase):
         with self.start_with() as relay, socket_to(relay.ws("chat")) as client, self.redis.client() as redis:
             for text in sentence:
                 redis.publish("wsrelay:chat", bytes.fromhex(text))
-            self.assertEqual([client.recv(DEADLINE), client.recv(DEADLINE)], ["\x08\x01", b"\x08\x96\x01"])
+            self.assertEqual(
+                [client.recv(DEADLINE_SECONDS), client.recv(DEADLINE_SECONDS)], ["\x08\x01", b"\x08\x96\x01"]
+            )
 
     def test_ticket_is_accepted_once(self) -> None:
         relay, ticket = code_block("README.md", "sh", "--access token").splitlines()
@@ -179,7 +180,7 @@ class AccessPageTests(CommandCase):
         calls = substitute(code_block(ACCESS, "sh", "/api/tickets"), {"https://example.com": relay.url})
         with socket_to(relay.ws("room:1")) as client:
             _published, ticket, _disconnected = (json.loads(self.shell.run(call)) for call in calls.splitlines())
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
         self.assertEqual(ticket["expires_in"], 30)
         self.assertEqual(status_of(relay.ws(f"room:1?ticket={ticket['ticket']}")), 401)
 
@@ -255,7 +256,7 @@ class AccessPageTests(CommandCase):
         issuer.authority.configure_trust(context)
         for host in ("example.com", "own.example"):
             url = f"wss://{host}:{port}/ws/chat"
-            tcp = socket.create_connection(("127.0.0.1", port), DEADLINE)
+            tcp = socket.create_connection(("127.0.0.1", port), DEADLINE_SECONDS)
             self.assertEqual(status_of(url, sock=tcp, ssl=context, server_hostname=host), 101)
 
 
@@ -313,7 +314,7 @@ class OtherPagesTests(CommandCase):
         ticket = self.call(relay, "tickets", request)["ticket"]
         with socket_to(relay.ws(f"room?ticket={ticket}")) as client:
             client.send("hello")
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
             self.call(relay, "disconnect", '{"user": "42", "revoke_seconds": 60}')
             self.assertEqual(close_code(client), 4505)
         self.assertNotIn("NOPERM", relay.log())
@@ -322,7 +323,7 @@ class OtherPagesTests(CommandCase):
         """Call the API and return its answer."""
         headers = {"Authorization": f"Bearer {KEY}"}
         request = urllib.request.Request(f"{relay.url}/api/{name}", body.encode(), headers)
-        with urllib.request.urlopen(request, timeout=DEADLINE) as response:
+        with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as response:
             return json.load(response)
 
     def test_configuration_examples_are_accepted(self) -> None:
@@ -338,7 +339,7 @@ class OtherPagesTests(CommandCase):
         (url,) = re.findall(r'"(ws://[^"]+)"', code_block("docs/centrifugo.md", "js", "new Centrifuge"))
         with socket_to(substitute(url, {"8080": str(self.port)})) as client:
             client.send('{"id": 1, "connect": {}}')
-            self.assertIn('"connect"', str(client.recv(DEADLINE)))
+            self.assertIn('"connect"', str(client.recv(DEADLINE_SECONDS)))
 
     def test_centrifugo_example_prints_what_it_publishes(self) -> None:
         """Run with the SDK of tests/clients, and with the WebSocket that Node before version 22 has to be given."""
@@ -361,7 +362,7 @@ class OtherPagesTests(CommandCase):
         relay = self.start_with("--config", str(file.resolve()))
         with socket_to(f"ws://127.0.0.1:{relay.port}/connection/websocket") as client:
             client.send('{"id": 1, "connect": {}}\n{"id": 2, "subscribe": {"channel": "chat:1"}}')
-            self.assertIn('"connect"', str(client.recv(DEADLINE)))
+            self.assertIn('"connect"', str(client.recv(DEADLINE_SECONDS)))
 
     def test_releases_that_the_page_about_sdks_names_are_those_that_are_tested(self) -> None:
         rows = re.findall(r"^\| (.+?) \| ([0-9]+\.[0-9.]+) \|", (ROOT / "docs" / "sdks.md").read_text(), re.MULTILINE)

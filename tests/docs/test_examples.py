@@ -48,7 +48,7 @@ class _ExampleCase(CommandCase):
 
     def wait_for_log(self, page: Page, text: str) -> None:
         """Wait until a text has been written to the console."""
-        page.wait_for(f"window.logged.includes({json.dumps(text)})", 20.0)
+        page.wait_for(f"window.logged.includes({json.dumps(text)})")
 
 
 class ConsoleTests(_ExampleCase):
@@ -154,13 +154,13 @@ class StreamTests(_ExampleCase):
         )
         page.evaluate(code_block(STREAMS, "js", "/relay-ticket") + "\n;0")
         page.wait_for("window.tickets.length === 1")
-        page.wait_for("position !== ''", 20.0)
+        page.wait_for("position !== ''")
         add = code_block(STREAMS, "sh", "XADD").splitlines()[0]
         self.shell.run(substitute(add, {"hello": "first"}))
         self.wait_for_log(page, "first")
         redis.publish("wsrelay:$control", json.dumps({"disconnect": {"user": "42"}, "reconnect": True}))
         self.shell.run(add)
-        page.wait_for("window.tickets.length === 0", 20.0)
+        page.wait_for("window.tickets.length === 0")
         self.wait_for_log(page, "hello")
         self.assertEqual(page.evaluate("window.logged"), ["first", "hello"])
 

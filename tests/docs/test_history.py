@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from devtools.harness.relay import Relay
 from tests.docs.blocks import code_block, substitute
-from tests.docs.test_commands import DEADLINE, CommandCase, socket_to
+from tests.docs.test_commands import CommandCase, socket_to
+from tests.support.polling import DEADLINE_SECONDS
 from wsrelay.config import load
 
 PAGE = "docs/history.md"
@@ -16,17 +17,17 @@ class HistoryPageTests(CommandCase):
     def messages(self, relay: Relay, count: int, channel: str = "chat") -> list[str | bytes]:
         """Return the newest messages that a channel keeps."""
         with socket_to(relay.ws(f"{channel}?history={count}")) as client:
-            return [client.recv(DEADLINE) for _ in range(count)]
+            return [client.recv(DEADLINE_SECONDS) for _ in range(count)]
 
     def test_history_is_switched_on_for_all_channels_or_a_namespace(self) -> None:
         self.start(code_block(PAGE, "sh", "--history-size 1000"))
         publish, add = code_block(PAGE, "sh", "# for keeps").splitlines()
         with socket_to(self.ws("news")) as client:
             self.shell.run(publish)
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
         self.shell.run(add)
         with socket_to(self.ws("chat?history=5")) as client:
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
         file = self.folder / "wsrelay.toml"
         file.write_text(code_block(PAGE, "toml", "[namespaces.rooms]"))
         namespaces = load({}, {"WSRELAY_CONFIG": str(file)}).build_namespaces()
@@ -49,7 +50,7 @@ class HistoryPageTests(CommandCase):
         with socket_to(relay.ws("chat")) as client:
             self.shell.run(code_block(PAGE, "sh", "XTRIM"))
             self.shell.run(substitute(add, {"'hello'": "'again'"}))
-            self.assertEqual(client.recv(DEADLINE), "again")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "again")
         self.assertEqual(self.messages(relay, 1), ["again"])
 
     def test_redis_user_may_do_all_that_history_needs(self) -> None:
@@ -61,9 +62,9 @@ class HistoryPageTests(CommandCase):
             relay = self.start_with("--publish", "chat", "--history-size", "10", REDIS_URL=url)
             with socket_to(relay.ws("chat")) as socket:
                 socket.send("hello")
-                self.assertEqual(socket.recv(DEADLINE), "hello")
+                self.assertEqual(socket.recv(DEADLINE_SECONDS), "hello")
                 self.shell.run(code_block(PAGE, "sh", "# for keeps").splitlines()[1])
-                self.assertEqual(socket.recv(DEADLINE), "hello")
+                self.assertEqual(socket.recv(DEADLINE_SECONDS), "hello")
             self.assertEqual(client.execute_command("ACL", "LOG"), [])
         self.assertIn("client tracking", relay.get("/readyz")[1])
         self.assertNotIn("NOPERM", relay.log())

@@ -21,10 +21,9 @@ from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, wait_until_listening
 from devtools.harness.relay import Relay
 from tests.docs.blocks import ROOT, DocumentedRelay, Shell, code_block, require_program, substitute
-from tests.support.polling import wait_until
+from tests.support.polling import DEADLINE_SECONDS, wait_until
 from wsrelay.config import Settings
 
-DEADLINE = 20.0
 HOST = "relay.example.com"
 CLIENT = "127.0.0.2"
 """An address of loopback that is not the proxy's (Linux has all of 127.0.0.0/8)."""
@@ -77,12 +76,12 @@ class _ProxyCase(SynchronousTestCase):
         """
         return connect(
             f"wss://{HOST}:{self.port}/ws/room?ticket={self.ticket(relay, address)}",
-            sock=socket.create_connection(("127.0.0.1", self.port), DEADLINE, (CLIENT, 0)),
+            sock=socket.create_connection(("127.0.0.1", self.port), DEADLINE_SECONDS, (CLIENT, 0)),
             ssl=self.tls(),
             server_hostname=HOST,
             origin=Origin(self.origin if origin is None else origin),
             additional_headers={"X-Forwarded-For": "198.51.100.9"},
-            open_timeout=DEADLINE,
+            open_timeout=DEADLINE_SECONDS,
             proxy=None,
             legacy=True,
         )
@@ -90,7 +89,7 @@ class _ProxyCase(SynchronousTestCase):
     def call(self, relay: AnyRelay, path: str, body: bytes) -> Any:
         """Call the relay's API and return the document of its response."""
         call = urllib.request.Request(relay.url + path, body, {"Authorization": f"Bearer {KEY}"})
-        with urllib.request.urlopen(call, timeout=DEADLINE) as response:
+        with urllib.request.urlopen(call, timeout=DEADLINE_SECONDS) as response:
             return json.load(response)
 
     def ticket(self, relay: AnyRelay, address: str) -> str:
@@ -101,7 +100,7 @@ class _ProxyCase(SynchronousTestCase):
 
     def check_stream(self, relay: AnyRelay) -> None:
         """Check that the events of a stream arrive through the proxy at once, and its end as well."""
-        tcp = socket.create_connection(("127.0.0.1", self.port), DEADLINE, (CLIENT, 0))
+        tcp = socket.create_connection(("127.0.0.1", self.port), DEADLINE_SECONDS, (CLIENT, 0))
         with self.tls().wrap_socket(tcp, server_hostname=HOST) as tls:
             target = f"/sse/room?ticket={self.ticket(relay, CLIENT)}"
             fields = f"Host: {HOST}:{self.port}\r\nOrigin: {self.origin}\r\nAccept: text/event-stream"
@@ -133,7 +132,7 @@ class _ProxyCase(SynchronousTestCase):
 
     def plain_status(self, path: str) -> int:
         """Return the status of a plain GET through the proxy."""
-        tcp = socket.create_connection(("127.0.0.1", self.port), DEADLINE)
+        tcp = socket.create_connection(("127.0.0.1", self.port), DEADLINE_SECONDS)
         with self.tls().wrap_socket(tcp, server_hostname=HOST) as tls:
             tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nConnection: close\r\n\r\n".encode())
             return int(tls.recv(64).split()[1])
@@ -142,7 +141,7 @@ class _ProxyCase(SynchronousTestCase):
         """Check all that the page says a proxy has to do."""
         with self.connect(relay) as client:
             client.send("hello")
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
         self.check_stream(relay)
         self.assertEqual(self.status(relay, address="127.0.0.1"), 401)
         self.assertEqual(self.status(relay, address="198.51.100.9"), 401)
@@ -250,7 +249,7 @@ class HAProxyTests(_ProxyCase):
         self.start_haproxy(block, port)
         with self.connect(relay) as client:
             client.send("hello")
-            self.assertEqual(client.recv(DEADLINE), "hello")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "hello")
         self.check_stream(relay)
         self.assertEqual(self.status(relay, address="127.0.0.1"), 401)
         self.assertEqual(self.status(relay, origin="https://other.example"), 403)

@@ -16,9 +16,10 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from tests.support.edge import DEADLINE_SECONDS, REACTOR, EdgeCase, RealEdgeCase
+from tests.support.edge import REACTOR, EdgeCase, RealEdgeCase
 from tests.support.event_source import Event, EventStreamParser, StreamClient
 from tests.support.in_memory_relay import InMemoryRelay
+from tests.support.polling import DEADLINE_SECONDS
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.messaging.frame_type import FrameType

@@ -17,15 +17,15 @@ from websockets.sync.client import ClientConnection, connect
 from devtools.harness.redis_server import RedisServer, require_redis
 from devtools.harness.relay import Relay
 from devtools.harness.stub_application import Request, ThreadedStubApplication
+from tests.support.polling import DEADLINE_SECONDS
 
-DEADLINE = 15.0
 KEY = "k" * 40
 
 
 def handshake(url: str, **options: Any) -> int:
     """Try a handshake and return the status of the response."""
     try:
-        with connect(url, open_timeout=DEADLINE, **options):
+        with connect(url, open_timeout=DEADLINE_SECONDS, **options):
             return 101
     except InvalidStatus as error:
         return error.response.status_code
@@ -40,7 +40,7 @@ def bearer(**claims: Any) -> dict[str, Any]:
 def close_code(socket: ClientConnection) -> int:
     """Wait for the close of a connection and return its code."""
     try:
-        socket.recv(DEADLINE)
+        socket.recv(DEADLINE_SECONDS)
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd is not None else 1006
     raise AssertionError("it was not closed")
@@ -81,15 +81,17 @@ class RedisAccessTests(AccessCase):
     def test_published_disconnect_and_revocation_key_end_a_user_in_every_process(self) -> None:
         """Other users stay connected."""
         user = bearer(sub="42", channels=["room:*"])
-        sockets = [connect(relay.ws("room:1"), open_timeout=DEADLINE, **user) for relay in self.relays]
-        other = connect(self.relays[0].ws("room:1"), open_timeout=DEADLINE, **bearer(sub="43", channels=["room:*"]))
+        sockets = [connect(relay.ws("room:1"), open_timeout=DEADLINE_SECONDS, **user) for relay in self.relays]
+        other = connect(
+            self.relays[0].ws("room:1"), open_timeout=DEADLINE_SECONDS, **bearer(sub="43", channels=["room:*"])
+        )
         with self.redis.client() as client:
             client.set("wsrelay:revoked:user:42", 1, ex=60)
             client.publish("wsrelay:$control", json.dumps({"disconnect": {"user": "42"}}))
             self.assertEqual([close_code(socket) for socket in sockets], [4505, 4505])
             self.assertEqual([handshake(relay.ws("room:1"), **user) for relay in self.relays], [401, 401])
             client.publish("wsrelay:room:1", "still here")
-        self.assertEqual(other.recv(DEADLINE), "still here")
+        self.assertEqual(other.recv(DEADLINE_SECONDS), "still here")
         other.close()
 
 
@@ -106,9 +108,9 @@ class RedisACLTests(AccessCase):
             url = redis.url.replace("//", "//wsrelay:pw@")
             relay = self.relay("--access", "authenticated", REDIS_URL=url)
             client.set("wsrelay:ticket:0123456789abcdef", '{"sub": "42"}', ex=30)
-            with connect(relay.ws("chat?ticket=0123456789abcdef"), open_timeout=DEADLINE) as socket:
+            with connect(relay.ws("chat?ticket=0123456789abcdef"), open_timeout=DEADLINE_SECONDS) as socket:
                 client.publish("wsrelay:chat", "hello")
-                self.assertEqual(socket.recv(DEADLINE), "hello")
+                self.assertEqual(socket.recv(DEADLINE_SECONDS), "hello")
                 client.publish("wsrelay:$control", '{"disconnect": {"ticket": "0123456789abcdef"}}')
                 self.assertEqual(close_code(socket), 4505)
             self.assertEqual(client.execute_command("ACL", "LOG"), [])
@@ -137,9 +139,9 @@ class ApplicationAccessTests(AccessCase):
 
         self.assertEqual(handshake(relay.ws("user:42"), **cookie("bad")), 401)
         self.assertEqual(handshake(relay.ws("user:43"), **cookie("good")), 403)
-        with connect(relay.ws("user:42"), open_timeout=DEADLINE, **cookie("good")) as socket:
+        with connect(relay.ws("user:42"), open_timeout=DEADLINE_SECONDS, **cookie("good")) as socket:
             socket.send("polite")
-            self.assertEqual(socket.recv(DEADLINE), "polite")
+            self.assertEqual(socket.recv(DEADLINE_SECONDS), "polite")
             socket.send("rude")
             self.assertEqual(close_code(socket), 4503)
         self.assertEqual(application.requests[0].headers["authorization"], "Bearer between-us")

@@ -21,7 +21,8 @@ from devtools.attacks.context import AttackContext, AttackResult, UnprovenError,
 from devtools.attacks.relay_setups import RelayName
 from devtools.attacks.run import check_logs, run
 from devtools.harness.redis_server import require_redis
-from tests.support.edge import DEADLINE_SECONDS, REACTOR
+from tests.support.edge import REACTOR
+from tests.support.polling import DEADLINE_SECONDS
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.config import Settings

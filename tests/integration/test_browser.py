@@ -58,7 +58,7 @@ def _begin(page: Page, state: str = "open") -> None:
 
 def _wait_for_sender(page: Page, state: str) -> None:
     """Wait until the page's socket is in a state."""
-    page.wait_for(f"document.querySelector('#composer').dataset.sender === '{state}'", 20.0)
+    page.wait_for(f"document.querySelector('#composer').dataset.sender === '{state}'")
 
 
 def require_browser() -> None:
@@ -101,13 +101,13 @@ class _BrowserCase(unittest.SynchronousTestCase):
         self.wait_for_state(page, state)
         return page
 
-    def wait_for_state(self, page: Page, state: str, seconds: float = 15.0) -> None:
+    def wait_for_state(self, page: Page, state: str) -> None:
         """Wait until the page is in a state and says so."""
-        page.wait_for(f"document.querySelector('#status').dataset.state === '{state}'", seconds)
+        page.wait_for(f"document.querySelector('#status').dataset.state === '{state}'")
 
     def wait_for_notice(self, page: Page, text: str) -> None:
         """Wait for the reason that the page shows, and check that it is the only one."""
-        page.wait_for(f"document.querySelector('#why').textContent.includes({json.dumps(text)})", 20.0)
+        page.wait_for(f"document.querySelector('#why').textContent.includes({json.dumps(text)})")
         self.assertEqual(len(_notices(page)), 1)
 
 
@@ -229,7 +229,7 @@ class MembersTests(_BrowserCase):
             ben.evaluate("location.href = 'about:blank'")
             for page in (ada, cleo):
                 # A leave is told when it is certain that it was no reload.
-                page.wait_for("document.querySelector('#count').textContent === '2 here'", 40.0)
+                page.wait_for("document.querySelector('#count').textContent === '2 here'")
             self.assertEqual(ada.evaluate("document.querySelector('#members').textContent"), "2 without a name")
 
     def test_users_are_named_once_and_as_text(self) -> None:
@@ -276,7 +276,7 @@ class LinkTests(_BrowserCase):
                 self.proxy.cut()
                 self.wait_for_state(page, "waiting")
                 self.assertEqual(_pending(page), [[text, "not sent yet"]])
-            self.wait_for_state(page, "open", 30.0)
+            self.wait_for_state(page, "open")
             page.wait_for("!document.querySelector('li.pending')")
             self.assertEqual(_rows(page)[-1], {"kind": "own", "who": "Ada (you)", "text": text})
             self.assertEqual([row["text"] for row in _rows(page)].count(text), 1)
@@ -294,7 +294,7 @@ class LinkTests(_BrowserCase):
             for number in range(3):
                 _send(other, "Ben", f"meanwhile {number}")
             _wait_for_rows(other, 4)
-        self.wait_for_state(page, "open", 30.0)
+        self.wait_for_state(page, "open")
         texts = [row["text"] for row in _wait_for_rows(page, 4)]
         self.assertEqual(texts, ["first", "meanwhile 0", "meanwhile 1", "meanwhile 2"])
         self.assertEqual(page.evaluate("document.querySelectorAll('li.gap, li.note').length"), 0)
@@ -305,7 +305,7 @@ class LinkTests(_BrowserCase):
             _send(page, "Ada", "before")
             _wait_for_rows(page, 1)
             proxy.cut()
-            page.wait_for("!!document.querySelector('li.note')", 30.0)
+            page.wait_for("!!document.querySelector('li.note')")
             self.assertIn("not shown", page.evaluate("document.querySelector('li.note').textContent"))
 
     def test_silent_link_is_given_up_although_it_seems_open(self) -> None:
@@ -314,7 +314,7 @@ class LinkTests(_BrowserCase):
         with self.proxy.proxy.stall(Direction.DOWN):
             _send(page, "Ada", "hello")
             self.wait_for_notice(page, "The relay stopped responding")
-        self.wait_for_state(page, "open", 30.0)
+        self.wait_for_state(page, "open")
         self.assertEqual([row["text"] for row in _wait_for_rows(page, 1)], ["hello"])
 
     def test_messages_written_while_disconnected_wait_in_order_and_are_bounded(self) -> None:
@@ -328,7 +328,7 @@ class LinkTests(_BrowserCase):
                 page.press_enter()
             self.assertEqual(len(_pending(page)), 20)
             self.assertEqual(page.evaluate("document.querySelector('#text').value"), "message 20")
-        page.wait_for(_CONNECTED, 30.0)
+        page.wait_for(_CONNECTED)
         rows = _wait_for_rows(page, 20)
         self.assertEqual([row["text"] for row in rows], [f"message {number}" for number in range(20)])
 
@@ -353,7 +353,7 @@ class LinkTests(_BrowserCase):
             self.assertEqual(page.evaluate("document.activeElement.id"), "text")
             # A keyboard user stands on the button when the page connects by itself.
             page.evaluate("document.querySelector('#again').focus()")
-        self.wait_for_state(page, "open", 30.0)
+        self.wait_for_state(page, "open")
         self.assertEqual(page.evaluate("document.activeElement.id"), "text")
 
 
@@ -463,7 +463,7 @@ class ChatPageTests(_BrowserCase):
         self.relay.stop()
         page.wait_for(f"!({_CONNECTED})")
         self.relay = self.enterContext(Relay(port=port))
-        page.wait_for(_CONNECTED, 30.0)
+        page.wait_for(_CONNECTED)
         self.assertEqual(page.evaluate("document.querySelector('#text').value"), "a draft")
         page.press_enter()
         self.assertEqual([row["text"] for row in _wait_for_rows(page, 2)], ["before", "a draft"])

@@ -23,12 +23,12 @@ from devtools.harness.relay import Relay
 from devtools.harness.stub_application import Request, ThreadedStubApplication
 from tests.integration.test_browser import require_browser
 from tests.support.browser import Browser, Page
+from tests.support.polling import DEADLINE_SECONDS
 from tests.support.threaded_proxy import ThreadedProxy
 
 OUTAGE_SECONDS = float(os.environ.get("WSRELAY_TEST_OUTAGE_SECONDS", "5"))
 CHANNELS = ("a", "b", "c")
 ADD_SECONDS = 0.02
-DEADLINE = 60.0
 
 _RECORD = """
     window.record = [];
@@ -70,7 +70,7 @@ class NumberedEntries:
 
     def wait_for_more(self, count: int = 30) -> None:
         """Wait until so many more have been added."""
-        target, deadline = self.count + count, time.monotonic() + DEADLINE
+        target, deadline = self.count + count, time.monotonic() + DEADLINE_SECONDS
         while self.count < target:
             assert self._thread.is_alive(), "nothing is added any more"
             assert time.monotonic() < deadline, "entries are added too slowly"
@@ -117,13 +117,13 @@ class RecoveryTests(SynchronousTestCase):
     def wait_for_record(self, page: Page, expected: list[list[Any]]) -> None:
         """Wait until the page has recorded as many events, and check that they are these."""
         try:
-            page.wait_for(f"record.length >= {len(expected)}", DEADLINE)
+            page.wait_for(f"record.length >= {len(expected)}")
         finally:
             self.assertEqual(page.evaluate("record"), expected)
 
     def check_everything_came_once_and_in_order(self, page: Page, entries: NumberedEntries) -> None:
         """Wait for the last entry, and compare the page's record of each channel with what was added to it."""
-        page.wait_for(f"record.length >= {entries.count}", DEADLINE)
+        page.wait_for(f"record.length >= {entries.count}")
         found: dict[str, list[str]] = {f"message:{channel}": [] for channel in CHANNELS}
         for kind, data in page.evaluate("record"):
             self.assertIn(kind, found, data)
@@ -146,7 +146,7 @@ class RecoveryTests(SynchronousTestCase):
                 entries.wait_for_more()
                 relay = self.start()
                 for page in pages:
-                    page.wait_for(f"opened === {number * len(CHANNELS)}", DEADLINE)
+                    page.wait_for(f"opened === {number * len(CHANNELS)}")
                 entries.wait_for_more()
             with self.link.proxy.closing_at_once():
                 self.link.cut()
@@ -174,7 +174,7 @@ class RecoveryTests(SynchronousTestCase):
         self.client.flushall()
         self.client.xadd("wsrelay:a", {"data": "3"})
         self.start()
-        page.wait_for("opened === 2", DEADLINE)
+        page.wait_for("opened === 2")
         self.client.xadd("wsrelay:a", {"data": "4"})
         gap = json.dumps({"channel": "a", "reason": "trimmed"}, separators=(",", ":"))
         self.wait_for_record(page, [["message", "1"], ["gap", gap], ["message", "3"], ["message", "4"]])

@@ -58,7 +58,7 @@ class EventSourceTests(SynchronousTestCase):
 
     def seen(self, page: Page, count: int) -> list[list[Any]]:
         """Return type and data of the events that the page was told of, once there are so many."""
-        page.wait_for(f"window.seen.length >= {count}", 30.0)
+        page.wait_for(f"window.seen.length >= {count}")
         found: list[list[Any]] = page.evaluate("window.seen.map(each => each.slice(0, 2))")
         return found
 
@@ -86,10 +86,10 @@ class EventSourceTests(SynchronousTestCase):
             self.redis.signal(signal.SIGSTOP)
             relay.wait_for("/readyz", 503)
             page.evaluate(_RECORD % '"/sse/a"')
-            page.wait_for("window.errors > 0", 30.0)
+            page.wait_for("window.errors > 0")
             self.assertEqual(page.evaluate("[source.readyState, window.subscribed]"), [0, 0])
             self.redis.signal(signal.SIGCONT)
-            page.wait_for("window.subscribed === 1", 60.0)
+            page.wait_for("window.subscribed === 1")
             self.assertEqual(page.evaluate("source.readyState"), 1)
 
     def test_event_source_waits_for_a_place(self) -> None:
@@ -100,10 +100,10 @@ class EventSourceTests(SynchronousTestCase):
             page.evaluate("window.first = new EventSource('/sse/a'); true")
             page.wait_for("first.readyState === 1")
             page.evaluate(_RECORD % '"/sse/b"')
-            page.wait_for("window.errors > 0", 30.0)
+            page.wait_for("window.errors > 0")
             self.assertEqual(page.evaluate("source.readyState"), 0)
             page.evaluate("first.close()")
-            page.wait_for("window.subscribed === 1", 60.0)
+            page.wait_for("window.subscribed === 1")
 
     def test_page_with_a_ticket_is_told_to_come_back_with_a_new_one_from_its_position(self) -> None:
         with self.relay("--access", "authenticated") as relay:

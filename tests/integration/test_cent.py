@@ -17,8 +17,8 @@ from websockets.sync.client import ClientConnection
 from devtools.harness.redis_server import RedisServer
 from devtools.harness.relay import Relay
 from tests.integration.api_relay import KEY, api_relay
-from tests.integration.test_relay import DEADLINE, socket_to
-from tests.support.polling import wait_until
+from tests.integration.test_relay import socket_to
+from tests.support.polling import DEADLINE_SECONDS, wait_until
 
 
 class CentCase(SynchronousTestCase):
@@ -33,7 +33,7 @@ class CentCase(SynchronousTestCase):
 
     def client(self, relay: Relay, key: str = KEY) -> Client:
         """Return a client of a relay's API."""
-        client = Client(f"{relay.url}/api", key, timeout=DEADLINE)
+        client = Client(f"{relay.url}/api", key, timeout=DEADLINE_SECONDS)
         self.addCleanup(client.close)
         return client
 
@@ -65,7 +65,7 @@ class CentCase(SynchronousTestCase):
 
     def assert_closed(self, client: ClientConnection, code: int, reason: str) -> None:
         """Assert that a client is closed."""
-        closed: Any = self.assertRaises(ConnectionClosed, client.recv, DEADLINE)
+        closed: Any = self.assertRaises(ConnectionClosed, client.recv, DEADLINE_SECONDS)
         self.assertEqual((closed.rcvd.code, closed.rcvd.reason), (code, reason))
 
 
@@ -83,7 +83,9 @@ class EmbeddedTests(CentCase):
             self.assertEqual(self.publish("news", {"text": "hello"}).offset, 0)
             request = cent.BroadcastRequest(channels=["news", "other", "chat"], data="hi", tags={"a": "b"})
             responses = self.api.broadcast(request).responses
-            self.assertEqual((subscriber.recv(DEADLINE), subscriber.recv(DEADLINE)), ('{"text":"hello"}', '"hi"'))
+            self.assertEqual(
+                (subscriber.recv(DEADLINE_SECONDS), subscriber.recv(DEADLINE_SECONDS)), ('{"text":"hello"}', '"hi"')
+            )
         self.assertEqual([each.error and each.error.code for each in responses], [None, 102, None])
 
     def test_history_is_read_in_pages_and_removed(self) -> None:
@@ -193,7 +195,7 @@ class TwoProcessesTests(CentCase):
         for client in (first, third):
             self.assert_closed(client, 4100, "elsewhere")
         self.publish("news", "still here")
-        self.assertEqual(second.recv(DEADLINE), '"still here"')
+        self.assertEqual(second.recv(DEADLINE_SECONDS), '"still here"')
 
     def test_history_is_the_same_through_each_and_a_key_publishes_once(self) -> None:
         other = self.client(self.other)
@@ -217,14 +219,14 @@ class TwoProcessesTests(CentCase):
         url = f"{self.other.url.replace('http', 'ws', 1)}/connection/websocket"
         client = self.enterContext(socket_to(url))
         client.send(json.dumps({"id": 1, "connect": {"token": answer.json()["ticket"]}}))
-        self.assertIn("connect", json.loads(client.recv(DEADLINE)))
+        self.assertIn("connect", json.loads(client.recv(DEADLINE_SECONDS)))
         position = self.publish("chat", 1)
         self.publish("chat", 2, tags={"a": "b"})
         since = cent.StreamPosition(offset=position.offset or 0, epoch=position.epoch or "")
         self.api.subscribe(cent.SubscribeRequest(user="42", channel="chat", data={"n": 1}, recover_since=since))
         lines: list[str] = []
         while len(lines) < 2:
-            lines += str(client.recv(DEADLINE)).split("\n")
+            lines += str(client.recv(DEADLINE_SECONDS)).split("\n")
         first, second = (json.loads(line)["push"] for line in lines)
         self.assertEqual((first["channel"], first["subscribe"]["data"]), ("chat", {"n": 1}))
         self.assertEqual((second["pub"]["data"], second["pub"]["tags"]), (2, {"a": "b"}))
@@ -238,12 +240,12 @@ class TwoProcessesTests(CentCase):
         ticket = {"token": answer.json()["ticket"]}
         clients[0].send(json.dumps(ticket))
         clients[1].send(json.dumps({}))
-        told, anonymous = (json.loads(each.recv(DEADLINE))["connect"] for each in clients)
+        told, anonymous = (json.loads(each.recv(DEADLINE_SECONDS))["connect"] for each in clients)
         session = told["session"]
         self.assertNotEqual(session, anonymous["session"])
         self.api.subscribe(cent.SubscribeRequest(user="42", channel="lobby", session=anonymous["session"]))
         self.api.subscribe(cent.SubscribeRequest(user="42", channel="lobby", session=session, info="host"))
-        self.assertEqual(json.loads(clients[0].recv(DEADLINE))["channel"], "lobby")
+        self.assertEqual(json.loads(clients[0].recv(DEADLINE_SECONDS))["channel"], "lobby")
         # The library has no field for the info.
         refresh = {"user": "42", "session": session, "info": {"name": "Ann"}}
         answer = requests.post(f"{self.one.url}/api/refresh", json=refresh, headers={"X-API-Key": KEY}, timeout=5)
@@ -257,7 +259,7 @@ class TwoProcessesTests(CentCase):
         self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="lobby", session=session))
         wait_until(lambda: infos() == [], infos)
         self.api.disconnect(cent.DisconnectRequest(user="", session=anonymous["session"]))
-        self.assertEqual(json.loads(clients[1].recv(DEADLINE))["disconnect"]["code"], 3503)
+        self.assertEqual(json.loads(clients[1].recv(DEADLINE_SECONDS))["disconnect"]["code"], 3503)
         self.assert_closed(clients[1], 3503, "disconnected by the application")
 
     def test_unsubscribe_closes_raw_clients_of_that_channel(self) -> None:
@@ -265,4 +267,4 @@ class TwoProcessesTests(CentCase):
         self.api.unsubscribe(cent.UnsubscribeRequest(user="42", channel="news"))
         self.assert_closed(news, 4505, "disconnected by the application")
         self.publish("room:1", 1)
-        self.assertEqual(room.recv(DEADLINE), "1")
+        self.assertEqual(room.recv(DEADLINE_SECONDS), "1")

@@ -12,14 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devtools.harness.redis_server import RedisServer
 from devtools.harness.relay import Relay
-
-DEADLINE = 20
+from tests.support.polling import DEADLINE_SECONDS
 
 
 def post(url: str, document: dict[str, Any]) -> HTTPResponse:
     """Send an object, and return the response, of which the head has come."""
     request = urllib.request.Request(url, json.dumps(document).encode(), {"Content-Type": "application/json"})
-    response: HTTPResponse = urllib.request.urlopen(request, timeout=DEADLINE)
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=DEADLINE_SECONDS)
     return response
 
 

@@ -10,8 +10,8 @@ from websockets.sync.client import connect
 from devtools.harness.http import upgrade
 from devtools.harness.relay import Relay
 from tests.support.frames import read_frames
+from tests.support.polling import DEADLINE_SECONDS
 
-DEADLINE = 20
 CROWD = 300
 MESSAGES = 100
 
@@ -29,7 +29,7 @@ class FanOutTests(SynchronousTestCase):
         """Send messages to a crowd, of which a part leaves half-way, and whose descriptors others get."""
         with Relay(*flags) as relay:
             crowd = [self.open(relay) for _ in range(CROWD)]
-            with connect(relay.ws("chat"), open_timeout=DEADLINE, proxy=None) as sender:
+            with connect(relay.ws("chat"), open_timeout=DEADLINE_SECONDS, proxy=None) as sender:
                 expected = [f"message {number}" for number in range(MESSAGES)]
                 rest = expected[MESSAGES // 2 :]
                 for number, message in enumerate(expected):
@@ -38,7 +38,7 @@ class FanOutTests(SynchronousTestCase):
                             client.close()
                         late = [self.open(relay) for _ in range(CROWD // 3)]
                     sender.send(message)
-                    self.assertEqual(sender.recv(DEADLINE), message)
+                    self.assertEqual(sender.recv(DEADLINE_SECONDS), message)
                 for client in crowd[1::3] + crowd[2::3]:
                     self.assertEqual(self.read(client, expected), expected)
                 for client in late:
@@ -46,7 +46,7 @@ class FanOutTests(SynchronousTestCase):
 
     def open(self, relay: Relay) -> socket.socket:
         """Return a socket whose handshake is complete."""
-        client = socket.create_connection(("127.0.0.1", relay.port), DEADLINE)
+        client = socket.create_connection(("127.0.0.1", relay.port), DEADLINE_SECONDS)
         self.addCleanup(client.close)
         client.sendall(upgrade("/ws/chat"))
         head = b""

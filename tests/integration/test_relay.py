@@ -20,13 +20,12 @@ from devtools.harness.ports import free_port
 from devtools.harness.redis_server import RedisServer
 from devtools.harness.relay import Relay, clean_environ
 from tests.support.frames import read_frames
-
-DEADLINE = 20
+from tests.support.polling import DEADLINE_SECONDS
 
 
 def socket_to(url: str, **options: Any) -> ClientConnection:
     """Return an open WebSocket of an independent client."""
-    return connect(url, open_timeout=DEADLINE, proxy=None, legacy=True, **options)
+    return connect(url, open_timeout=DEADLINE_SECONDS, proxy=None, legacy=True, **options)
 
 
 class EmbeddedTests(SynchronousTestCase):
@@ -40,7 +39,7 @@ class EmbeddedTests(SynchronousTestCase):
         with socket_to(self.relay.ws("chat")) as one, socket_to(self.relay.ws("chat")) as two:
             for message in ("hello", "007", "", "h\u00e9 \U0001f30a", b"\xff\x00"):
                 one.send(message)
-                self.assertEqual((one.recv(DEADLINE), two.recv(DEADLINE)), (message, message))
+                self.assertEqual((one.recv(DEADLINE_SECONDS), two.recv(DEADLINE_SECONDS)), (message, message))
 
     def test_one_log_line_names_address_and_broker(self) -> None:
         lines = [line for line in self.relay.log().splitlines() if "listening" in line]
@@ -59,7 +58,7 @@ class EmbeddedTests(SynchronousTestCase):
         with socket_to(self.relay.ws("news")) as client:
             client.send("hello")
             with self.assertRaises(ConnectionClosed) as caught:
-                client.recv(DEADLINE)
+                client.recv(DEADLINE_SECONDS)
         closed = caught.exception.rcvd
         assert closed is not None
         self.assertEqual((closed.code, closed.reason), (4503, "publishing not permitted"))
@@ -78,7 +77,7 @@ class EmbeddedTests(SynchronousTestCase):
             with socket_to(self.relay.ws("chat")) as client:
                 client.send(message, text=text)
                 with self.assertRaises(ConnectionClosed) as caught:
-                    client.recv(DEADLINE)
+                    client.recv(DEADLINE_SECONDS)
             assert caught.exception.rcvd is not None
             self.assertEqual(caught.exception.rcvd.code, code)
 
@@ -95,7 +94,7 @@ class StoppingTests(SynchronousTestCase):
                 relay.signal(signal.SIGTERM)
             for client in clients:
                 with self.assertRaises(ConnectionClosed) as caught:
-                    client.recv(DEADLINE)
+                    client.recv(DEADLINE_SECONDS)
                 assert caught.exception.rcvd is not None
                 self.assertEqual(caught.exception.rcvd.code, 1012)
             self.assertEqual(relay.wait(), -signal.SIGTERM)
@@ -132,7 +131,7 @@ class RedisTests(SynchronousTestCase):
         with self.redis.client() as redis:
             for payload, received in ((b"hello", "hello"), (b"007", "007"), (b"\xff\xfe", b"\xff\xfe")):
                 self.assertEqual(redis.publish("wsrelay:chat", payload), 2)
-                self.assertEqual([each.recv(DEADLINE) for each in sockets], [received] * 4)
+                self.assertEqual([each.recv(DEADLINE_SECONDS) for each in sockets], [received] * 4)
         for each in sockets:
             each.close()
 
@@ -155,14 +154,14 @@ class RedisTests(SynchronousTestCase):
         relay = self.relay("--publish", "chat")
         with self.redis.client() as redis, redis.pubsub() as subscriber, socket_to(relay.ws("chat")) as client:
             subscriber.subscribe("wsrelay:chat")
-            subscriber.get_message(timeout=DEADLINE)
+            subscriber.get_message(timeout=DEADLINE_SECONDS)
             client.send(b"\x00007")
-            message: Any = subscriber.get_message(timeout=DEADLINE)
+            message: Any = subscriber.get_message(timeout=DEADLINE_SECONDS)
             self.assertEqual(message["data"], b"\x00007")
         with socket_to(self.relay().ws("chat")) as client:
             client.send("no")
             with self.assertRaises(ConnectionClosed):
-                client.recv(DEADLINE)
+                client.recv(DEADLINE_SECONDS)
 
     def test_channel_outside_all_namespaces_is_rejected_with_404(self) -> None:
         config = Path(self.mktemp())
@@ -170,7 +169,7 @@ class RedisTests(SynchronousTestCase):
         relay = self.relay("--config", str(config.absolute()))
         with socket_to(relay.ws("room:1")) as client:
             client.send("x")
-            self.assertEqual(client.recv(DEADLINE), "x")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "x")
         with self.assertRaises(InvalidStatus) as caught:
             socket_to(relay.ws("chat"))
         self.assertEqual(caught.exception.response.status_code, 404)
@@ -191,7 +190,7 @@ class RedisTests(SynchronousTestCase):
         relay.wait_for("/readyz")
         with socket_to(relay.ws("chat")) as client, self.redis.client() as redis:
             redis.publish("wsrelay:chat", "here")
-            self.assertEqual(client.recv(DEADLINE), "here")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "here")
 
     def test_possible_message_loss_is_closed_with_4010(self) -> None:
         relay = self.relay()
@@ -200,12 +199,12 @@ class RedisTests(SynchronousTestCase):
             relay.wait_for("/readyz", 503)
             self.redis.start()
             with self.assertRaises(ConnectionClosed) as caught:
-                client.recv(DEADLINE)
+                client.recv(DEADLINE_SECONDS)
             assert caught.exception.rcvd is not None
             self.assertEqual(caught.exception.rcvd.code, 4010)
         with socket_to(relay.ws("chat")) as client, self.redis.client() as redis:
             self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
-            self.assertEqual(client.recv(DEADLINE), "again")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "again")
 
     def test_rotated_password_and_keys_are_read_on_sighup_and_nobody_is_disconnected(self) -> None:
         url, keys, old, new = Path(self.mktemp()), Path(self.mktemp()), "o" * 40, "n" * 40
@@ -225,13 +224,13 @@ class RedisTests(SynchronousTestCase):
             relay.signal(signal.SIGHUP)
             relay.wait_for("/readyz")
             self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
-            self.assertEqual(client.recv(DEADLINE), "again")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "again")
         for key, status in ((old, 401), (new, 200)):
             request = urllib.request.Request(
                 f"{relay.url}/api/publish/chat", b"x", {"Authorization": f"Bearer {key}"}, method="POST"
             )
             try:
-                with urllib.request.urlopen(request, timeout=DEADLINE) as response:
+                with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as response:
                     found = response.status
             except urllib.error.HTTPError as error:
                 found = error.code
@@ -250,7 +249,7 @@ class RedisTests(SynchronousTestCase):
             relay.wait_for("/readyz")
             with self.redis.client() as redis:
                 self.assertEqual(redis.publish("wsrelay:chat", "again"), 1)
-            self.assertEqual(client.recv(DEADLINE), "again")
+            self.assertEqual(client.recv(DEADLINE_SECONDS), "again")
 
 
 class SlowTests(SynchronousTestCase):
@@ -261,7 +260,7 @@ class SlowTests(SynchronousTestCase):
         raw = socket.socket()
         self.addCleanup(raw.close)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        raw.settimeout(DEADLINE)
+        raw.settimeout(DEADLINE_SECONDS)
         raw.connect(("127.0.0.1", relay.port))
         raw.sendall(
             b"GET /ws/%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -297,9 +296,9 @@ class SlowTests(SynchronousTestCase):
             messages = [f"{number:06d}" + "x" * 10_000 for number in range(100)]
             for message in messages:
                 others[0].send(message)
-                self.assertEqual({other.recv(DEADLINE) for other in others}, {message})
+                self.assertEqual({other.recv(DEADLINE_SECONDS) for other in others}, {message})
             # The relay sends a close frame, waits for the answer, and ends the connection.
-            deadline = time.monotonic() + DEADLINE
+            deadline = time.monotonic() + DEADLINE_SECONDS
             while self.is_kept(silent):
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.02)
@@ -328,7 +327,7 @@ class SlowTests(SynchronousTestCase):
                 messages = [f"{number:06d}" + "x" * 2000 for number in range(600)]
                 for message in messages:
                     speaker.send(message)
-                    self.assertEqual(speaker.recv(DEADLINE), message)
+                    self.assertEqual(speaker.recv(DEADLINE_SECONDS), message)
             data = b""
             while not data.endswith(messages[-1].encode()):
                 data += silent.recv(65536)

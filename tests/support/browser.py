@@ -18,6 +18,8 @@ from typing import Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.polling import DEADLINE_SECONDS
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless",
@@ -50,7 +52,9 @@ class _Session:
         self._socket = socket
         self._last_id = 0
 
-    def call(self, method: str, params: Mapping[str, object] | None = None, *, seconds: float = 15.0) -> dict[str, Any]:
+    def call(
+        self, method: str, params: Mapping[str, object] | None = None, *, seconds: float = DEADLINE_SECONDS
+    ) -> dict[str, Any]:
         """Run one command and return its result; raises BrowserError on an error or after `seconds`."""
         self._last_id += 1
         self._socket.send(json.dumps({"id": self._last_id, "method": method, "params": params or {}}))
@@ -85,15 +89,15 @@ class Page:
             raise BrowserError(details.get("exception", {}).get("description", details["text"]))
         return answer["result"].get("value")
 
-    def wait_for(self, js: str, seconds: float = 10.0) -> Any:
-        """Return the first truthy value of an expression; raises BrowserError after `seconds` without one."""
-        deadline = time.monotonic() + seconds
+    def wait_for(self, js: str) -> Any:
+        """Return the first truthy value of an expression; raises BrowserError after a minute without one."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             value = self.evaluate(js)
             if value:
                 return value
             if time.monotonic() >= deadline:
-                raise BrowserError(f"still {value!r} after {seconds} s: {js}")
+                raise BrowserError(f"still {value!r} after {DEADLINE_SECONDS} s: {js}")
             time.sleep(0.05)
 
     def bring_to_front(self) -> None:
@@ -223,7 +227,7 @@ class Browser:
             start_new_session=True,
         )
         try:
-            port, path = self._wait_for_port(30.0)
+            port, path = self._wait_for_port(DEADLINE_SECONDS)
             self._address = f"ws://127.0.0.1:{port}"
             self._control = self._connect(path)
         except BaseException:
@@ -244,7 +248,9 @@ class Browser:
         return page
 
     def _connect(self, path: str) -> _Session:
-        socket = connect(self._address + path, max_size=None, proxy=None, open_timeout=10, close_timeout=1)
+        socket = connect(
+            self._address + path, max_size=None, proxy=None, open_timeout=DEADLINE_SECONDS, close_timeout=1
+        )
         return _Session(self._sockets.enter_context(socket))
 
     def _wait_for_port(self, seconds: float) -> tuple[int, str]:

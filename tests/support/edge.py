@@ -17,14 +17,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.support.in_memory_relay import InMemoryRelay
+from tests.support.polling import DEADLINE_SECONDS
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.eager_tls import EagerTLSFactory
 
 __all__ = ["EdgeCase", "RealEdgeCase", "TCPClient"]
 
 REACTOR: Any = reactor
-
-DEADLINE_SECONDS = 20.0
 
 
 class EdgeCase(SynchronousTestCase):

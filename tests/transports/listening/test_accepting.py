@@ -13,8 +13,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.support.edge import DEADLINE_SECONDS, REACTOR, RealEdgeCase
+from tests.support.edge import REACTOR, RealEdgeCase
 from tests.support.in_memory_relay import InMemoryRelay
+from tests.support.polling import DEADLINE_SECONDS
 from wsrelay.transports.listening import accepting
 from wsrelay.transports.listening.accepting import AcceptedConnection, accept_cheaply
 from wsrelay.transports.listening.socket_options import peer_host, tune_socket

@@ -19,8 +19,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.support.edge import DEADLINE_SECONDS, REACTOR, RealEdgeCase, TCPClient
+from tests.support.edge import REACTOR, RealEdgeCase, TCPClient
 from tests.support.fake_socket import FakeSocket, FakeTCPConnection
+from tests.support.polling import DEADLINE_SECONDS
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 
 

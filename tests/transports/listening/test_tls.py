@@ -30,8 +30,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from websockets.asyncio.client import connect
 
 from devtools.harness.certificates import Issuer, chain_of, key_of
-from tests.support.edge import DEADLINE_SECONDS, REACTOR, EdgeCase, RealEdgeCase
+from tests.support.edge import REACTOR, EdgeCase, RealEdgeCase
 from tests.support.in_memory_relay import InMemoryRelay
+from tests.support.polling import DEADLINE_SECONDS
 from tests.transports.listening.test_certificates import KUBERNETES
 from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.errors import ConfigError
