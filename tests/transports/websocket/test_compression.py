@@ -13,8 +13,8 @@ from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.messaging.namespaces import Namespace
+from wsrelay.transports.websocket.closing import UNANSWERED_CLOSE_SECONDS
 from wsrelay.transports.websocket.compression import accept_offer
-from wsrelay.transports.websocket.protocol import UNANSWERED_CLOSE_SECONDS
 
 OFFER = [ClientPerMessageDeflateFactory(client_max_window_bits=True)]
 TEXT = b"the same words again and again, " * 40

@@ -18,7 +18,7 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from wsrelay.core.messaging.messages import Message, is_text
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.transports.ping_schedule import Ping
-from wsrelay.transports.websocket import protocol
+from wsrelay.transports.websocket import pausing
 from wsrelay.transports.websocket.fast_reads import has_known_state, read_frames, unmask
 
 SEQUENCES = 1500
@@ -246,7 +246,7 @@ class BothWaysTests(EdgeCase):
                 taken.append(count)
             return count
 
-        self.patch(protocol, "read_frames", read)
+        self.patch(pausing, "read_frames", read)
         return taken
 
     def test_plain_connection(self) -> None:
@@ -286,7 +286,7 @@ class FastReadTests(EdgeCase):
             taken.append(read_frames(connection, data))
             return taken[-1]
 
-        self.patch(protocol, "read_frames", read)
+        self.patch(pausing, "read_frames", read)
         way.send([data])
         return sum(taken), way
 
@@ -328,7 +328,7 @@ class FastReadTests(EdgeCase):
             way.connect()
             way.send([begun])
             taken: list[bytes] = []
-            self.patch(protocol, "read_frames", lambda _connection, data, taken=taken: taken.append(data))
+            self.patch(pausing, "read_frames", lambda _connection, data, taken=taken: taken.append(data))
             way.send([simple[len(begun) :]])
             self.assertEqual((taken, way.client.messages), ([], [Message(b"hello")]))
 
@@ -427,5 +427,5 @@ class KnownStateTests(EdgeCase):
     def test_relay_of_such_a_version_reads_the_ordinary_way(self) -> None:
         way = _Way(self.relay(), is_fast=False)
         way.connect()
-        self.patch(protocol, "read_frames", None)
+        self.patch(pausing, "read_frames", None)
         self.assertEqual(way.send([client_frame(0x81, b"hello")]).messages, [Message(b"hello")])

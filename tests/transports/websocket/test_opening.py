@@ -15,7 +15,7 @@ from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.transports.websocket.test_shared_attributes import Grown
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.listening import router
-from wsrelay.transports.websocket import protocol
+from wsrelay.transports.websocket import closing
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, OWN
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
@@ -189,7 +189,7 @@ class EndTests(OpeningCase):
     def test_lost_connection_has_every_attribute_as_autobahn_leaves_it(self) -> None:
         # The text of a line that is not logged, and what is random or a time.
         unlike = {"wasNotCleanReason", "autoPingPending", "autoPingPendingSent"}
-        ordinary = protocol._ORDINARY_ENDS
+        ordinary = closing._ORDINARY_ENDS
 
         def lose(wire: ClientWire, step: str) -> Any:
             connection = wire.connection
@@ -208,7 +208,7 @@ class EndTests(OpeningCase):
                 relays: list[InMemoryRelay] = []
                 found: list[Any] = []
                 for ends in (ordinary, ()):
-                    self.patch(protocol, "_ORDINARY_ENDS", ends)
+                    self.patch(closing, "_ORDINARY_ENDS", ends)
                     relays.append(self.relay(None if is_open else FakeBroker(), ping_interval_seconds=10))
                     found.append(lose(self.open(relays[-1], upgrade()), step))
                     self.assertEqual(relays[-1].websockets.countConnections, 0)

@@ -1,4 +1,4 @@
-"""Tests of wsrelay.transports.websocket.protocol: clients that are read no further for a while."""
+"""Tests of wsrelay.transports.websocket.pausing: clients that are read no further for a while."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from devtools.harness.http import answers, client_frame, upgrade
 from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.support.websocket_client import WebSocketClient
-from tests.transports.websocket import test_protocol
+from tests.transports.websocket import test_closing, test_frame_parsing, test_handshaking, test_protocol
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.websocket import protocol
+from wsrelay.transports.websocket import frame_parsing
 from wsrelay.transports.websocket.protocol import WebSocketConnection
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, OWN, shared_attributes
 
@@ -189,7 +189,7 @@ class OwnAttributesTests(SharedAttributesTests):
         self.assertIsNot(one.novelty, other.novelty)
 
 
-class PlainHandshakeTests(test_protocol.HandshakeTests):
+class PlainHandshakeTests(test_handshaking.HandshakeTests):
     """The handshake, with attributes of its own."""
 
     def setUp(self) -> None:
@@ -199,6 +199,30 @@ class PlainHandshakeTests(test_protocol.HandshakeTests):
 
 class PlainConversationTests(test_protocol.ConversationTests):
     """Conversations, with attributes of their own."""
+
+    def setUp(self) -> None:
+        """Patch Autobahn."""
+        Grown(self, list)
+
+
+class PlainFrameTests(test_frame_parsing.FrameTests):
+    """Frames of a client, with attributes of their own."""
+
+    def setUp(self) -> None:
+        """Patch Autobahn."""
+        Grown(self, list)
+
+
+class PlainRejectionTests(test_closing.RejectionTests):
+    """Rejections, with attributes of their own."""
+
+    def setUp(self) -> None:
+        """Patch Autobahn."""
+        Grown(self, list)
+
+
+class PlainCloseTests(test_closing.CloseTests):
+    """Ends of open connections, with attributes of their own."""
 
     def setUp(self) -> None:
         """Patch Autobahn."""
@@ -340,6 +364,6 @@ class SharingTests(LifeCase):
         self.assertEqual(relay.websockets.idle_validators, [first])
         client.wire.send(client_frame(0x01, CAFE))
         self.assertIs(client.wire.connection.utf8validator, first)
-        self.patch(protocol, "MAX_IDLE_VALIDATORS", 0)
+        self.patch(frame_parsing, "MAX_IDLE_VALIDATORS", 0)
         client.wire.send(client_frame(0x80, CAFE))
         self.assertEqual(relay.websockets.idle_validators, [])
