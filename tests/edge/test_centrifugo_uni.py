@@ -21,7 +21,7 @@ from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.dialects import UNI_HTTP_STREAM, UNI_SSE, UNI_WEBSOCKET
 from wsrelay.engine.subscribe_questions import ANSWER_TIMEOUT_SECONDS
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.listening.router import MAX_BODY_BYTES
+from wsrelay.transports.listening.request_checks import MAX_BODY_BYTES
 
 KEY = "k" * 40
 SSE, LINES, SOCKET = UNI_SSE.path, UNI_HTTP_STREAM.path, UNI_WEBSOCKET.path

@@ -34,6 +34,7 @@ from wsrelay.metrics.counters import Counters
 from wsrelay.transports.flat_audience import BulkSending
 from wsrelay.transports.listening.handshake_turns import HandshakeTurns
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
+from wsrelay.transports.listening.request_checks import RequestChecks
 from wsrelay.transports.listening.router import ConnectionRouterFactory
 from wsrelay.transports.rate_limits import RateLimits
 from wsrelay.transports.streams.factory import StreamConnectionFactory
@@ -251,18 +252,24 @@ def build_relay(
         body_timeout_seconds=settings.handshake_timeout_seconds,
         clock=clock,
     )
+    checks = RequestChecks(
+        settings,
+        routes=spoken,
+        websockets=websockets,
+        streams=streams,
+        admission=admission,
+        origins=origins,
+        rejections=rejections,
+    )
     router = ConnectionRouterFactory(
         websockets,
         streams,
         site,
         settings,
-        routes=spoken,
-        admission=admission,
+        checks=checks,
         http_connections=http_connections,
         turns=turns,
         counters=counters,
-        origins=origins,
-        rejections=rejections,
         timers=node.timers,
     )
     return Relay(settings, broker, node, websockets, router, authentication, bulk, lag, counters, api_keys)

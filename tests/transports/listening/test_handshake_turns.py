@@ -289,7 +289,7 @@ class HandshakeTurnsTests(EdgeCase):
     def test_exception_of_a_rejection_costs_its_own_connection(self) -> None:
         relay = self.busy_relay()
         wires = [self.waiting(relay) for _ in range(2)]
-        answer = relay.router.error_response
+        answer = relay.router.checks.error_response
         outcomes = iter((ZeroDivisionError, None))
 
         def break_once(*arguments: Any) -> Any:
@@ -297,7 +297,7 @@ class HandshakeTurnsTests(EdgeCase):
                 raise error
             return answer(*arguments)
 
-        self.patch(relay.router, "error_response", break_once)
+        self.patch(relay.router.checks, "error_response", break_once)
         self.clock.rightNow += MAX_WAIT_SECONDS + 1
         self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -8,8 +8,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.address import IPv6Address, UNIXAddress
-from twisted.logger import capturedLogs, formatEvent
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
@@ -18,9 +16,7 @@ from devtools.harness.http import Answer, answers, client_frame, head, upgrade
 from tests.support.edge import EdgeCase, RealEdgeCase, TCPClient
 from tests.support.fake_socket import FakeTCPConnection
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
-from wsrelay.core.access.client_address import UNREADABLE
 from wsrelay.core.wire.frames import message_frame
-from wsrelay.testing.brokers import FakeBroker
 from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS
 from wsrelay.transports.listening.eager_tcp import write_eagerly
@@ -33,8 +29,8 @@ _HEALTH = head("GET /healthz HTTP/1.1", "Host: x")
 _ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 
 
-class RouterTests(EdgeCase):
-    """Checks of request heads, and the protocols that connections are handed over to."""
+class RouterCase(EdgeCase):
+    """Connections that have not been handed over yet."""
 
     def response(self, wire: ClientWire) -> Answer:
         """Return the response to a rejected client, checked for the common fields and the end of its connection."""
@@ -55,6 +51,10 @@ class RouterTests(EdgeCase):
         wire.send(data)
         return relay, wire
 
+
+class RouterTests(RouterCase):
+    """Request heads, and the protocols that connections are handed over to."""
+
     def test_upgrade_gets_a_websocket_and_no_http_channel(self) -> None:
         relay, wire = self.connect(upgrade())
         self.assertIn(_ACCEPT, wire.read())
@@ -73,18 +73,6 @@ class RouterTests(EdgeCase):
         self.assertIsInstance(wire.transport.protocol, StreamConnection)
         self.assertEqual((len(relay.connections), len(relay.router.http_connections)), (1, 0))
         self.assertEqual(relay.websockets.admission.count, 1)
-
-    def test_stream_is_not_for_other_versions_of_http_nor_without_a_host(self) -> None:
-        cases = {
-            head("GET /sse/room HTTP/1.0"): 200,
-            head("GET /sse/room HTTP/1.1"): 400,
-            head("GET /sse/room HTTP/2.0", "Host: x"): 505,
-            head("GET /sse/room http/1.1", "Host: x"): 505,
-            head("GET http://x/sse/room HTTP/1.1"): 200,
-        }
-        for data, status in cases.items():
-            _, wire = self.connect(data)
-            self.assertTrue(wire.read().startswith(b"HTTP/1.1 %d " % status), data)
 
     def test_frames_behind_the_handshake_are_delivered(self) -> None:
         relay = self.relay(publish=("room",))
@@ -190,67 +178,6 @@ class RouterTests(EdgeCase):
         relay, wire = self.connect(b"GET")
         wire.hang_up()
         self.assertFalse(any(relay.node.timers._buckets.values()))
-
-    def test_each_rejection_has_its_status_and_text(self) -> None:
-        nowhere = b"There is no WebSocket at this path. Use /ws/<channel>.\n"
-        for data, status, body in (
-            (upgrade("/"), 404, nowhere),
-            (upgrade("/ws"), 404, nowhere),
-            (upgrade("http://relay.example/ws"), 404, nowhere),
-            (upgrade("/ws/room", "Content-Length: 1"), 400, b"A WebSocket handshake has no body.\n"),
-            (upgrade("/ws/room", "Transfer-Encoding: chunked"), 400, b"A WebSocket handshake has no body.\n"),
-            (head("GET /"), 400, b"The request line is malformed (RFC 9112 section 3).\n"),
-        ):
-            _, wire = self.connect(data)
-            answer = self.response(wire)
-            self.assertEqual((answer.status, answer.body), (status, body))
-
-    def test_bytes_outside_ascii_are_accepted_in_cookies_and_rejected_in_handshake_fields(self) -> None:
-        _, wire = self.connect(upgrade("/ws/room", "Cookie: name=J\xfcrgen"))
-        self.assertIn(_ACCEPT, wire.read())
-        for name in ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key"):
-            _, wire = self.connect(upgrade("/ws/room", f"{name}: \xfc"))
-            self.assertEqual(self.response(wire).status, 400)
-
-    def test_upgrade_by_post_is_rejected_with_405(self) -> None:
-        _, wire = self.connect(upgrade().replace(b"GET", b"POST", 1))
-        (answer,) = answers(wire.read())
-        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET"))
-
-    def test_stopping_relay_rejects_handshakes_with_503_and_still_serves_probes(self) -> None:
-        relay = self.relay()
-        relay.connections.start_draining()
-        _, wire = self.connect(upgrade(), relay)
-        answer = self.response(wire)
-        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
-        _, wire = self.connect(_HEALTH, relay)
-        self.assertEqual(answers(wire.read())[0].status, 200)
-
-    def test_client_of_a_unix_socket_is_accepted_without_an_address(self) -> None:
-        relay = self.relay(FakeBroker())
-        wire = ClientWire(relay)
-        wire.transport.peerAddr = UNIXAddress("/run/wsrelay.sock")
-        wire.send(upgrade())
-        handshake: Any = wire.connection._handshake
-        self.assertEqual(handshake.peer, "unix")
-        relay.node.subscribed("room")
-        self.assertIn(_ACCEPT, wire.read())
-
-    def test_ipv4_client_of_a_port_for_both_protocols_has_its_ipv4_address(self) -> None:
-        wire = ClientWire(self.relay(FakeBroker()))
-        wire.transport.peerAddr = IPv6Address("TCP", "::ffff:192.0.2.7", 1234)
-        wire.send(upgrade())
-        handshake: Any = wire.connection._handshake
-        self.assertEqual(handshake.peer, "192.0.2.7")
-
-    def test_proxy_that_names_no_address_is_logged_and_its_client_is_nobody(self) -> None:
-        wire = ClientWire(self.relay(FakeBroker(), trusted_proxies=1))
-        with capturedLogs() as events:
-            wire.send(upgrade("/ws/room", "X-Forwarded-For: _hidden"))
-        handshake: Any = wire.connection._handshake
-        self.assertEqual(handshake.peer, UNREADABLE)
-        (text,) = (formatEvent(event) or "" for event in events)
-        self.assertIn("X-Forwarded-For has no address where trusted_proxies says", text)
 
     def test_rejected_client_that_ends_its_direction_is_closed_in_order(self) -> None:
         _, wire = self.connect(upgrade("/nowhere"))

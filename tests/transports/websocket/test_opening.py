@@ -14,7 +14,7 @@ from tests.support.edge import EdgeCase
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.transports.websocket.test_shared_attributes import Grown
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.listening import router
+from wsrelay.transports.listening import request_checks
 from wsrelay.transports.websocket import closing
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, OWN
 
@@ -62,7 +62,7 @@ class OpeningCase(EdgeCase):
 
     def setUp(self) -> None:
         """Give every connection the same id."""
-        self.patch(router, "urandom", bytes)
+        self.patch(request_checks, "urandom", bytes)
 
     def pair(self, *, with_broker: bool = False, **settings: Any) -> tuple[InMemoryRelay, InMemoryRelay]:
         """Build one relay of each kind."""
