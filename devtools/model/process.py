@@ -125,12 +125,13 @@ def small_sizes() -> Iterator[None]:
             ("channel_reader", "LIVE_PAGE_SIZE", 5),
             ("stream_readers", "LIVE_PAGE_SIZE", 5),
             ("stream_readers", "MAX_READS_IN_FLIGHT", 1),
+            ("channel_output", "RECOVERY_LIMIT", SMALL_LIMIT),
             ("channel_reader", "RECOVERY_LIMIT", SMALL_LIMIT),
             ("channel_joins", "RECOVERY_LIMIT", SMALL_LIMIT),
             ("recovery_reads", "PAGE_SIZE", 4),
             ("recovery_reads", "RECOVERY_LIMIT", SMALL_LIMIT),
             ("stream_readers", "MAX_RECOVERIES", 2),
-            ("channel_reader", "RING_BYTES", 8 * 310),
+            ("channel_output", "RING_BYTES", 8 * 310),
         ):
             stack.enter_context(patch(f"wsrelay.engine.{module}.{name}", size))
         yield

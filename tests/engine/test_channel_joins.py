@@ -1,4 +1,4 @@
-"""Tests of `wsrelay.engine.channel_joins` and `wsrelay.engine.channel_reader`: joins without a hole or a double."""
+"""Tests of `wsrelay.engine.channel_joins`: joins without a hole or a double."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.engine.history_harness import RETENTION, HistoryCase
 from wsrelay.core.history.positions import EntryPosition
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.channel_reader import PAGE_SIZE, RECOVERY_LIMIT
+from wsrelay.engine.channel_output import RECOVERY_LIMIT
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS
 
 
@@ -195,41 +195,3 @@ class SlowTests(HistoryCase):
             self.turn()
         start = self.successResultOf(joining)
         self.assertEqual((start.recovered, self.data_of(start), self.lines(subscriber)), (True, [], []))
-
-
-class ReadingTests(HistoryCase):
-    """The reads of a process for everybody."""
-
-    def test_long_burst_is_read_in_pages_and_in_order(self) -> None:
-        subscriber, _ = self.subscribe()
-        payloads = [b"%d" % number for number in range(PAGE_SIZE * 2 + 7)]
-        self.add(*payloads)
-        self.assertEqual(self.lines(subscriber), payloads)
-
-    def test_entry_without_data_is_skipped_and_counted_and_moves_the_position(self) -> None:
-        subscriber, _ = self.subscribe()
-        self.history.add("kept", (b"other", b"x"), RETENTION)
-        self.add(b"1")
-        self.assertEqual((self.lines(subscriber), self.counters.entries_without_data), ([b"1"], 1))
-
-    def test_trimmed_entries_are_a_gap_that_a_dialect_with_an_event_for_it_is_told_of(self) -> None:
-        teller, _ = self.subscribe(dialect=self.events)
-        raw, _ = self.subscribe()
-        self.add(b"1")
-        self.node._on_pressure(True)
-        self.add(b"2", b"3")
-        self.history._streams["kept"].trim(1)
-        self.node._on_pressure(False)
-        self.turn()
-        self.assertEqual(self.lines(teller), [b"1", b"gap trimmed", b"3"])
-        self.assertEqual(self.lines(raw), [b"1", b"3"])
-        self.clock.pump([0.05] * 40)
-        self.assertEqual((raw.gaps, teller.gaps), (["kept"], []))
-        self.assertEqual(self.counters.history_gaps, {"trimmed": 1})
-
-    def test_cleared_stream_is_no_gap(self) -> None:
-        subscriber, _ = self.subscribe()
-        self.add(b"1")
-        self.history.clear("kept")
-        self.add(b"2")
-        self.assertEqual((self.lines(subscriber), self.counters.history_gaps), ([b"1", b"2"], {}))

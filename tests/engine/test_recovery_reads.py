@@ -7,9 +7,9 @@ from twisted.internet.defer import Deferred, succeed
 from tests.engine.history_harness import HistoryCase
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.channel_reader import PAGE_SIZE, RECOVERY_LIMIT
+from wsrelay.engine.channel_output import RECOVERY_LIMIT
 from wsrelay.engine.channel_subscriptions import CHANNEL_LINGER_SECONDS, SUBSCRIBE_TIMEOUT_SECONDS
-from wsrelay.engine.recovery_reads import RECOVERY_BYTES
+from wsrelay.engine.recovery_reads import PAGE_SIZE, RECOVERY_BYTES
 from wsrelay.engine.stream_readers import MAX_RECOVERIES
 
 

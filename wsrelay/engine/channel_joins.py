@@ -16,7 +16,8 @@ from wsrelay.core.history.positions import EmptyPosition, EntryPosition, Positio
 from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.messaging.subscription_start import SubscriptionStart
 from wsrelay.core.outcomes.errors import PositionError
-from wsrelay.engine.channel_reader import RECOVERY_LIMIT, ChannelReader
+from wsrelay.engine.channel_output import RECOVERY_LIMIT
+from wsrelay.engine.channel_reader import ChannelReader
 from wsrelay.engine.recovery_reads import RecoveryReads
 
 __all__ = ["ChannelJoins"]

@@ -1,12 +1,12 @@
 """Reads the stream of one channel for everybody in this process who is subscribed to it.
 
-Each entry is read once and broadcast. The position of the channel is how far the reader has come; the newest entries
-stay in a ring, from which a returning crowd is served (`wsrelay.engine.channel_joins`).
+Each entry is read once, and goes to the output (`channel_output`). The position of the channel is how far the reader
+has come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -17,40 +17,22 @@ from wsrelay.core.history.cursor import Progress, StreamCursor
 from wsrelay.core.history.entries import Entry, StreamLook
 from wsrelay.core.history.positions import EmptyPosition, EntryPosition
 from wsrelay.core.history.retention import Retention
-from wsrelay.core.history.ring import EntryRing
-from wsrelay.core.messaging.publications import GapReason, Publication
+from wsrelay.core.messaging.publications import GapReason
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.interfaces import IHistory
+from wsrelay.engine.channel_output import RECOVERY_LIMIT, ChannelOutput, OutputServices
 
-__all__ = ["LIVE_PAGE_SIZE", "PAGE_SIZE", "RECOVERY_LIMIT", "RENEWALS", "RING_BYTES", "ChannelReader", "ReaderServices"]
-
-RECOVERY_LIMIT = 1000
-"""The largest number of publications that a client recovers. One that missed more is told of a gap, and gets these."""
-
-PAGE_SIZE = 200
-"""The number of entries in one read for a client."""
+__all__ = ["LIVE_PAGE_SIZE", "ChannelReader", "ReaderServices"]
 
 LIVE_PAGE_SIZE = 400
 """The number of entries in one read for all subscribers. Each read is a fan-out of its own, so that a burst of messages
 which fits into one costs half of what it costs in two; this many of 160 bytes make a batch (64 KiB)."""
 
-RING_BYTES = 256 * 1024
-"""The largest size of one channel's ring, in bytes."""
-
-RENEWALS = 3
-"""How often subscribers get a newer position on a channel without entries, in the time for which one is good."""
-
-
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class ReaderServices(Protocol):
+class ReaderServices(OutputServices, Protocol):
     """The parts of the registry of readers that one of them uses."""
-
-    @property
-    def history(self) -> IHistory:
-        """Reads streams."""
 
     @property
     def is_connected(self) -> bool:
@@ -66,20 +48,8 @@ class ReaderServices(Protocol):
     def read_finished(self) -> None:
         """Take that a read of a reader has ended."""
 
-    def broadcast(self, publications: Sequence[Publication]) -> None:
-        """Send publications to everyone who is subscribed to their channel."""
-
     def broadcast_held(self) -> None:
         """Send at once the publications of other channels, too, that are held to be sent together."""
-
-    def broadcast_position(self, channel: str, position: str) -> None:
-        """Move everyone who is subscribed to a channel to a position, without a publication."""
-
-    def report_gap(self, channel: str, reason: GapReason) -> None:
-        """Tell everyone who is subscribed to a channel that publications may be missing."""
-
-    def entries_without_data(self, channel: str, count: int) -> None:
-        """Count entries that have no payload."""
 
     def read_failed(self, channel: str, error: BrokerUnavailable) -> None:
         """Log that a stream cannot be read."""
@@ -94,11 +64,8 @@ class ReaderServices(Protocol):
             Fires as the Deferred that is called for does.
         """
 
-    def ring_changed(self, reader: ChannelReader, size: int) -> None:
-        """Take that the ring of a reader has grown or shrunk by a number of bytes."""
 
-
-class ChannelReader:
+class ChannelReader(ChannelOutput):
     """Reads one stream.
 
     Args:
@@ -107,28 +74,16 @@ class ChannelReader:
         services: What it needs of its registry.
 
     Attributes:
-        channel: The channel's name.
-        retention: The bounds of its stream.
         cursor: How far it has read. If None, the stream has not been looked at yet.
-        history: Reads streams.
-        ring: The newest of what it has read. Its end is the position of this process on the channel.
-        gaps: How many gaps it has found.
-        upkeep_is_due: Whether the stream's bounds are to be looked after when the next entry comes.
     """
 
     log = Logger()
 
+    _services: ReaderServices
+
     def __init__(self, channel: str, retention: Retention, services: ReaderServices) -> None:
-        self.channel = channel
-        self.retention = retention
-        self._services = services
-        self.history = services.history
+        super().__init__(channel, retention, services)
         self.cursor: StreamCursor | None = None
-        self.ring = EntryRing("", RECOVERY_LIMIT, RING_BYTES)
-        self.gaps = 0
-        self.upkeep_is_due = True
-        # Until when those who are subscribed know that the channel had no entries, in milliseconds since the epoch.
-        self._known_empty_ms = 0
         self._is_reading = False
         self._is_due = False
         self._is_closed = False
@@ -180,33 +135,6 @@ class ChannelReader:
         self._interruptions += 1
         self.drop_ring()
         self._end_waits(BrokerUnavailable("the channel is no longer subscribed"))
-
-    def drop_ring(self) -> None:
-        """Keep no publications, to make room."""
-        size = self.ring.size
-        self.ring.drop()
-        self._services.ring_changed(self, -size)
-
-    def keep_older(self, since: str, entries: list[Entry]) -> None:
-        """Keep what one client recovered for those who come behind it from the same time.
-
-        Args:
-            since: The text of the position before the entries.
-            entries: The entries from there up to the position of this process.
-        """
-        ring, before = self.ring, self.ring.size
-        start = ring.start
-        at = next((at for at, entry in enumerate(entries) if entry.position_text == start), None)
-        if not len(ring):
-            ring.prepend(since, entries)
-        elif at is not None:
-            ring.prepend(since, entries[: at + 1])
-        self._services.ring_changed(self, ring.size - before)
-
-    def publications(self, entries: Iterable[Entry]) -> list[Publication]:
-        """Return what clients get of entries: nothing of those without a payload."""
-        channel = self.channel
-        return [Publication(channel, data, entry) for entry in entries if (data := entry.data) is not None]
 
     # Reading
 
@@ -318,12 +246,6 @@ class ChannelReader:
                 self._renew(cursor.position)
         self._go_on(has_more=has_more)
 
-    def _renew(self, position: EmptyPosition) -> None:
-        """Give subscribers of a channel without entries a newer position before theirs is too old to be judged."""
-        if position.ms - self._known_empty_ms >= self.retention.seconds * 1000 / RENEWALS:
-            self._known_empty_ms = position.ms
-            self._services.broadcast_position(self.channel, str(position))
-
     def _go_on(self, *, has_more: bool) -> None:
         """Read the next page, if there is one: now, or when subscribers have caught up."""
         if has_more and not self._is_closed and not self._services.is_paused:
@@ -331,35 +253,6 @@ class ChannelReader:
         else:
             self._is_due = self._is_due or has_more
             self._finish()
-
-    def _emit(self, entries: Sequence[Entry], gap: GapReason | None, position: str) -> None:
-        """Broadcast, and keep in the ring, what has been read up to a position."""
-        ring = self.ring
-        before = ring.size
-        if gap is not None:
-            self.gaps += 1
-            ring.restart(entries[0] if entries else position)
-            ring.extend(entries[1:])
-            self._services.report_gap(self.channel, gap)
-        elif entries:
-            ring.extend(entries)
-        else:
-            ring.restart(position)
-        self._services.ring_changed(self, ring.size - before)
-        if entries:
-            self._broadcast(entries)
-
-    def _broadcast(self, entries: Sequence[Entry]) -> None:
-        channel = self.channel
-        # As `publications`, without its call: this is done for every message.
-        publications = [Publication(channel, data, entry) for entry in entries if (data := entry.data) is not None]
-        if len(publications) != len(entries):
-            self._services.entries_without_data(channel, len(entries) - len(publications))
-        if publications:
-            self._services.broadcast(publications)
-        if self.upkeep_is_due:
-            self.upkeep_is_due = False
-            self.history.maintain(channel, self.retention)
 
     def _read_failed(self, failure: Failure) -> None:
         error = failure.value

@@ -14,10 +14,14 @@ from wsrelay.core.history.entries import Entry, StreamLook
 from wsrelay.core.history.positions import EntryID, EntryPosition, Position
 from wsrelay.core.history.recovery import Recovery, judge_look, judge_read, read_start
 from wsrelay.core.messaging.publications import GapReason
-from wsrelay.engine.channel_reader import PAGE_SIZE, RECOVERY_LIMIT, ChannelReader
+from wsrelay.engine.channel_output import RECOVERY_LIMIT
+from wsrelay.engine.channel_reader import ChannelReader
 from wsrelay.engine.shared_reads import SharedReads
 
-__all__ = ["RECOVERY_BYTES", "RecoveryReads"]
+__all__ = ["PAGE_SIZE", "RECOVERY_BYTES", "RecoveryReads"]
+
+PAGE_SIZE = 200
+"""The number of entries in one read for a client."""
 
 RECOVERY_BYTES = 1024 * 1024
 """The largest size of what one client recovers, in bytes: as much as may wait for a slow one (`max_outbox_bytes`)."""

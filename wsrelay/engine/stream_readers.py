@@ -21,6 +21,7 @@ from wsrelay.core.history.entries import Entry
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.publications import Gap, GapReason, Positioned, Publication
 from wsrelay.core.outcomes.errors import BrokerUnavailable
+from wsrelay.engine.channel_output import ChannelOutput
 from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE, ChannelReader
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub
@@ -280,7 +281,7 @@ class StreamReaders:
 
         return self._turns.acquire().addCallback(lambda _: maybeDeferred(call).addBoth(finished))
 
-    def ring_changed(self, reader: ChannelReader, size: int) -> None:
+    def ring_changed(self, reader: ChannelOutput, size: int) -> None:
         """See `ReaderServices.ring_changed`."""
         self._rings_bytes += size
         if size > 0 and self._rings_bytes > MAX_RINGS_BYTES:
