@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from unittest.mock import Mock, patch
 
-from tests.engine.harness import USER, CentrifugoCase
+from twisted.internet.defer import Deferred, fail, succeed
+
+from tests.engine.harness import EPOCH, USER, CentrifugoCase
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
+from wsrelay.core.sessions.session_data import REFRESH_GRACE_SECONDS
 from wsrelay.engine.client import Client
 from wsrelay.engine.publish_queue import MAX_ASKED
 from wsrelay.testing.connections import RecordingConnection
@@ -162,3 +165,60 @@ class AuthorizedPublishTests(PublishCase):
         self.send_control(disconnect={"user": "42"})
         self.assertFalse(self.authenticator.publish_questions[0].is_open)
         self.assertEqual((self.close_codes(connection), self.published), ([3503], []))
+
+
+class ClosedInBetweenTests(PublishCase):
+    """Commands of one message, of which one ends the client: nothing behind it is carried out."""
+
+    def check(self, connection: RecordingConnection, client: Client, command: object, code: int) -> None:
+        """Send a command that ends the client, with a publish, a subscribe and a lookup behind it."""
+        before = list(self.broker.log)
+        self.send(client, command, publish(3), {"id": 4, "subscribe": {"channel": "room2"}}, publish(5))
+        self.assertEqual((self.close_codes(connection), self.published), ([code], []))
+        self.assertEqual((self.broker.log, connection.sent, self.rejections.get("publish_denied")), (before, [], None))
+
+    def test_token_that_is_no_good(self) -> None:
+        for error, code in ((ClientError.TOKEN, 3500), (ClientError.REVOKED, 3503)):
+            self.setUp()
+            self.patch(self.authenticator, "refresh", Mock(return_value=fail(RejectedError(error))))
+            connection, client = self.connect_to()
+            self.check(connection, client, {"id": 2, "refresh": {"token": "d.e.f"}}, code)
+
+    def test_token_that_ends_at_once(self) -> None:
+        ended = Identity("42", expires=EPOCH - REFRESH_GRACE_SECONDS)
+        self.patch(self.authenticator, "refresh", Mock(return_value=succeed(ended)))
+        connection, client = self.connect_to()
+        self.send(client, {"id": 2, "refresh": {"token": "d.e.f"}}, publish(3))
+        self.assertEqual((self.close_codes(connection), self.published), ([3005], []))
+
+    def test_channel_token_that_is_no_good(self) -> None:
+        for command in (
+            {"id": 2, "sub_refresh": {"channel": "room", "token": "d.e.f"}},
+            {"id": 2, "subscribe": {"channel": "room3", "token": "d.e.f"}},
+        ):
+            self.setUp()
+            mismatch = fail(RejectedError(ClientError.TOKEN_MISMATCH))
+            self.patch(self.authenticator, "authorize_channel_token", Mock(return_value=mismatch))
+            connection, client = self.connect_to()
+            self.check(connection, client, command, 3500)
+
+    def test_failure_of_ours(self) -> None:
+        connection, client = self.connect_to()
+        with patch.object(self.authenticator, "refresh", side_effect=ZeroDivisionError):
+            self.check(connection, client, {"id": 2, "refresh": {"token": "d.e.f"}}, 3004)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_replies_that_the_client_does_not_read(self) -> None:
+        connection, client = self.connect_to()
+        with patch.object(connection, "send", side_effect=lambda *_arguments: connection.close(Disconnect.SLOW)):
+            # The replies to what comes first are sent in front of the publish.
+            self.send(client, {"id": 2, "unsubscribe": {"channel": "nowhere"}}, publish(3), publish(4))
+        self.assertEqual((connection.disconnects, self.published), ([Disconnect.SLOW], []))
+
+    def test_commands_that_waited_for_the_connect(self) -> None:
+        connection, client = self.open_centrifugo()
+        self.send(client, {"id": 1, "connect": {"token": "a.b.c"}}, publish(2, "talk"))
+        self.send(client, {"id": 3, "subscribe": {"channel": "room"}}, {"id": 4, "subscribe": {"channel": "room2"}})
+        with patch.object(connection, "send", side_effect=lambda *_arguments: connection.close(Disconnect.SLOW)):
+            self.identify(USER)
+        self.assertEqual((connection.disconnects, self.broker.log), ([Disconnect.SLOW], []))

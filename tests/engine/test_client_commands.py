@@ -178,8 +178,10 @@ class ConnectTests(CentrifugoCase):
     def test_message_that_is_no_command_closes_the_client(self) -> None:
         connection, client = self.connect()
         client.received(Message(b"hello"))
+        self.assertEqual(self.close_codes(connection), [3501])
+        connection, client = self.connect()
         client.received(Message(b"{}", is_binary=True))
-        self.assertEqual(self.close_codes(connection), [3501, 3501])
+        self.assertEqual(self.close_codes(connection), [3501])
 
     def test_client_without_a_connect_in_time_is_closed(self) -> None:
         connection, _ = self.open_centrifugo()

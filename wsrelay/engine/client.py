@@ -92,6 +92,7 @@ class Client(ClientEffects):
         if self._publisher is not None:
             self._publisher.stop()
         if self.session.is_connected:
+            self.perform(self.session.closing())
             return
         if self._connection.dialect.acceptance.has_commands or len(self.session.channels) < 2:
             self.perform(self.session.connection_lost())

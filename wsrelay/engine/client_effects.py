@@ -134,19 +134,19 @@ class ClientEffects(ClientOutput):
 
     def _carry_out_each(self, commands: Sequence[Command]) -> None:
         for command in commands:
+            # Behind one whose outcome ends the client, at once or by what it causes, they have no effects.
             effects = self.session.received(command)
-            if effects and type(last := effects[-1]) is Close:
-                if last.disconnect is Disconnect.PUBLISH_DENIED:
-                    self.services.rejections.record(
-                        ClientError.PUBLISH_DENIED, channel=", ".join(self.session.channels)
-                    )
-                self.perform(effects)
-                return
+            if effects and type(last := effects[-1]) is Close and last.disconnect is Disconnect.PUBLISH_DENIED:
+                self.services.rejections.record(ClientError.PUBLISH_DENIED, channel=", ".join(self.session.channels))
             self.perform(effects)
 
     def _publish(self, message: PublishMessage) -> None:
         # It may come back before this returns, to a channel whose subscription is to be told of first.
-        self._send_collected()
+        if self._replies:
+            self._send_collected()
+            if self.session.is_closing:
+                # It does not read what it is sent.
+                return
         if self._publisher is None:
             has_commands = self._connection.dialect.acceptance.has_commands
             self._publisher = ClientPublisher(self, self._connection, shows_publisher=has_commands)

@@ -54,11 +54,14 @@ class PublishTests(SynchronousTestCase):
         self.assertEqual(connected("talk").published(0), [])
 
     def test_failure_closes_the_connection_which_keeps_its_channel_until_it_is_lost(self) -> None:
-        session = connected("talk")
-        self.assertEqual(session.publish_failed(0, disconnect=Disconnect.TRY_AGAIN), [Close(Disconnect.TRY_AGAIN)])
-        self.assertEqual(session.publish_failed(0), [Close(Disconnect.NOT_AVAILABLE)])
-        self.assertEqual(session.publish_failed(0, ClientError.PUBLISH_DENIED), [Close(Disconnect.PUBLISH_DENIED)])
-        self.assertEqual(session.connection_lost(), [UnsubscribeChannel("talk")])
+        for error, why, disconnect in (
+            (ClientError.NOT_AVAILABLE, Disconnect.TRY_AGAIN, Disconnect.TRY_AGAIN),
+            (ClientError.NOT_AVAILABLE, None, Disconnect.NOT_AVAILABLE),
+            (ClientError.PUBLISH_DENIED, None, Disconnect.PUBLISH_DENIED),
+        ):
+            session = connected("talk")
+            self.assertEqual(session.publish_failed(0, error, why), [Close(disconnect)])
+            self.assertEqual(session.connection_lost(), [UnsubscribeChannel("talk")])
 
     def test_nothing_is_published_or_released_after_the_connection_is_lost(self) -> None:
         session = connected("talk")
@@ -71,9 +74,11 @@ class PublishTests(SynchronousTestCase):
     def test_identity_decides_what_may_be_published(self) -> None:
         denied = [Close(Disconnect.PUBLISH_DENIED)]
         by_credential = CredentialSource.HANDSHAKE
-        session = connected("user:42", identity=Identity("42", publish=("user:42",)), source=by_credential)
+        identity = Identity("42", publish=("user:42",))
+        session = connected("user:42", identity=identity, source=by_credential)
         self.assertEqual(session.received(Publish(0, None, b"x")), [PublishMessage(0, "user:42", b"x")])
         for channel in ("user:41", "members"):
+            session = connected("user:42", identity=identity, source=by_credential)
             self.assertEqual(session.received(Publish(0, channel, b"x")), denied)
         session = connected("user:42", identity=USER, source=by_credential)
         self.assertEqual(session.received(Publish(0, None, b"x")), denied)

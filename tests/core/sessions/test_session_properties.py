@@ -233,15 +233,14 @@ class CommandMachine(RuleBasedStateMachine):
     def perform(self, effects: list[Effect]) -> None:
         """Perform effects, checking each against everything that came before."""
         assert not (self.is_lost and effects), "acts after the end"
+        assert not (self.session.is_closing and self.is_closing and effects), "acts behind the close"
         for effect in effects:
             getattr(self, f"perform_{type(effect).__name__.lower()}")(effect)
             self.seen.append(type(effect).__name__)
 
     def feed(self, commands: Sequence[Command]) -> None:
-        """Feed commands as a driver does, one by one until one ends in a close."""
+        """Feed commands as a driver does, one by one, those behind a close among them."""
         for command in commands:
-            if self.is_closing:
-                return
             self.perform(self.session.received(command))
 
     def send(self, *commands: Command) -> None:
@@ -386,7 +385,9 @@ class CommandMachine(RuleBasedStateMachine):
         is_unasked = self.session.state is SessionState.SUBSCRIBING
         effects = self.session.subscribed(channel) if is_success else self.session.subscribe_failed(channel, error)
         # Of what the client is subscribed to without having asked, the last outcome answers its connect.
-        if not is_unasked or is_late:
+        if self.session.is_closing:
+            assert effects == [], "acts behind the close"
+        elif not is_unasked or is_late:
             assert bool(effects) is not is_late, "a late outcome has an effect, or one in time has none"
         self.perform(effects)
 
@@ -400,8 +401,15 @@ class CommandMachine(RuleBasedStateMachine):
     def gap(self, channel: str) -> None:
         was_confirmed = self.held.get(channel, False)
         effects = self.session.gap(channel)
-        assert bool(effects) is was_confirmed
+        assert bool(effects) is (was_confirmed and not self.is_closing)
         self.perform(effects)
+
+    @rule()
+    @precondition(lambda self: self.session.is_connected)
+    def close(self) -> None:
+        """The transport closes the connection."""
+        self.perform(self.session.closing())
+        self.is_closing = True
 
     @rule()
     @precondition(lambda self: len(self.seen) > 8)

@@ -59,7 +59,7 @@ from wsrelay.core.sessions.effects import (
 from wsrelay.core.sessions.session import Session
 from wsrelay.core.sessions.states import CredentialSource, SessionState
 
-CONNECTING, AWAITING, AUTHENTICATING, SUBSCRIBING, REJECTED, CONNECTED, CLOSED = SessionState
+CONNECTING, AWAITING, AUTHENTICATING, SUBSCRIBING, REJECTED, CONNECTED, CLOSING, CLOSED = SessionState
 
 Inputs = dict[str, Callable[[Session], list[Effect]]]
 States = dict[str, Callable[[], Session]]
@@ -75,6 +75,7 @@ OUTCOMES: Inputs = {
     "subscribe_failed": lambda session: session.subscribe_failed("talk"),
     "gap": lambda session: session.gap("talk"),
     "unsubscribed": lambda session: session.unsubscribed("talk"),
+    "closing": lambda session: session.closing(),
     "connection_lost": lambda session: session.connection_lost(),
 }
 
@@ -108,6 +109,8 @@ STATES: States = {
     ),
     "connected": lambda: connected("talk"),
     "connected, accepted first": lambda: connected("talk", identity=USER, source=CredentialSource.FIRST_MESSAGE),
+    "closing by the application": lambda: after(connected("talk"), "disconnect", INPUTS),
+    "closing by the transport": lambda: after(connected("talk"), "closing", INPUTS),
     "closed by rejection": lambda: after(connecting("talk"), "rejected", INPUTS),
     "closed by the application": lambda: after(connecting("talk"), "disconnect", INPUTS),
     "closed by loss": lambda: after(connected("talk"), "connection_lost", INPUTS),
@@ -178,15 +181,20 @@ TABLE: Table = {
     ("subscribing, accepted", "connection_lost"): ([UNSUBSCRIBE], CLOSED),
 }
 WHEN_CONNECTED: dict[str, Row] = {
-    "connect": ([Close(Disconnect.BAD_REQUEST)], CONNECTED),
+    "connect": ([Close(Disconnect.BAD_REQUEST)], CLOSING),
     "publish": ([PublishMessage(0, "talk", b"x")], CONNECTED),
-    "publish_failed": ([Close(Disconnect.TRY_AGAIN)], CONNECTED),
-    "gap": ([Close(Disconnect.GAP)], CONNECTED),
-    "unsubscribed": ([Close(Disconnect.REVOKED)], CONNECTED),
-    "rejected": ([Close(Disconnect.CREDENTIAL)], CONNECTED),
-    "rejected for now": ([Close(Disconnect.NOT_AVAILABLE)], CONNECTED),
-    "disconnect": ([RECONNECT], CONNECTED),
+    "publish_failed": ([Close(Disconnect.TRY_AGAIN)], CLOSING),
+    "gap": ([Close(Disconnect.GAP)], CLOSING),
+    "unsubscribed": ([Close(Disconnect.REVOKED)], CLOSING),
+    "rejected": ([Close(Disconnect.CREDENTIAL)], CLOSING),
+    "rejected for now": ([Close(Disconnect.NOT_AVAILABLE)], CLOSING),
+    "disconnect": ([RECONNECT], CLOSING),
+    "closing": ([], CLOSING),
     "connection_lost": ([UNSUBSCRIBE], CLOSED),
+}
+TABLE |= {
+    ("closing by the application", "connection_lost"): ([UNSUBSCRIBE], CLOSED),
+    ("closing by the transport", "connection_lost"): ([UNSUBSCRIBE], CLOSED),
 }
 TABLE |= {
     (state, name): row for state in ("connected", "connected, accepted first") for name, row in WHEN_CONNECTED.items()
@@ -233,6 +241,10 @@ COMMAND_STATES: States = {
     "connected": connected_by_commands,
     "connected, subscribing": lambda: after(connected_by_commands(), "subscribe", COMMAND_INPUTS),
     "connected, subscribed": lambda: connected_by_commands("talk"),
+    "closing by the application": lambda: after(connected_by_commands("talk"), "disconnect", COMMAND_INPUTS),
+    "closing by the transport": lambda: after(connected_by_commands("talk"), "closing", COMMAND_INPUTS),
+    "closing by a command": lambda: after(connected_by_commands("talk"), "connect", COMMAND_INPUTS),
+    "closing by a token": lambda: after(connected_by_commands("talk"), "refresh_failed", COMMAND_INPUTS),
     "closed by rejection": lambda: after(connecting_by_commands(), "rejected", COMMAND_INPUTS),
     "closed by the application": lambda: after(connecting_by_commands(), "disconnect", COMMAND_INPUTS),
     "closed by loss": lambda: after(connected_by_commands("talk"), "connection_lost", COMMAND_INPUTS),
@@ -262,7 +274,7 @@ COMMAND_TABLE: Table = {
     ("rejected", "connection_lost"): ([], CLOSED),
 }
 COMMANDS_WHEN_CONNECTED: dict[str, Row] = {
-    "connect": ([BAD_REQUEST], CONNECTED),
+    "connect": ([BAD_REQUEST], CLOSING),
     "subscribe": ([SendReply(Failed(2, ClientError.ALREADY_SUBSCRIBED))], CONNECTED),
     "publish": ([SendReply(Failed(4, ClientError.PUBLISH_DENIED))], CONNECTED),
     "unsupported": ([SendReply(Failed(5, ClientError.NOT_SUPPORTED))], CONNECTED),
@@ -273,16 +285,20 @@ COMMANDS_WHEN_CONNECTED: dict[str, Row] = {
     "expires": ([ConfirmRefresh(0), ExpireAt(125.0)], CONNECTED),
     "refreshed": ([ConfirmRefresh(6), ExpireAt(125.0)], CONNECTED),
     "subscription_refreshed": ([SendReply(SubscriptionRefreshed(7, 60))], CONNECTED),
-    "refresh_failed": ([Close(Disconnect.CREDENTIAL)], CONNECTED),
-    "rejected": ([Close(Disconnect.CREDENTIAL)], CONNECTED),
-    "rejected for now": ([Close(Disconnect.NOT_AVAILABLE)], CONNECTED),
-    "disconnect": ([RECONNECT], CONNECTED),
+    "refresh_failed": ([Close(Disconnect.CREDENTIAL)], CLOSING),
+    "rejected": ([Close(Disconnect.CREDENTIAL)], CLOSING),
+    "rejected for now": ([Close(Disconnect.NOT_AVAILABLE)], CLOSING),
+    "disconnect": ([RECONNECT], CLOSING),
+    "closing": ([], CLOSING),
     "connection_lost": ([UNSUBSCRIBE], CLOSED),
 }
 COMMAND_TABLE |= {
     (state, name): row
     for state in ("connected", "connected, subscribing", "connected, subscribed")
     for name, row in COMMANDS_WHEN_CONNECTED.items()
+}
+COMMAND_TABLE |= {
+    (state, "connection_lost"): ([UNSUBSCRIBE], CLOSED) for state in COMMAND_STATES if state.startswith("closing")
 }
 COMMAND_TABLE |= {
     ("connected", "subscribe"): ([SubscribeChannel("talk", is_initial=False)], CONNECTED),
@@ -330,8 +346,13 @@ class TableTests(SynchronousTestCase):
                 effects = step(session)
                 self.assertEqual((effects, session.state), table.get((state, name), ([], before)), (state, name))
                 self.assertEqual(
-                    (session.awaits_credential, session.is_rejected, session.is_closed),
-                    (session.state is AWAITING, session.state is REJECTED, session.state is CLOSED),
+                    (session.awaits_credential, session.is_rejected, session.is_closing, session.is_closed),
+                    (
+                        session.state is AWAITING,
+                        session.state is REJECTED,
+                        session.state is CLOSING,
+                        session.state is CLOSED,
+                    ),
                 )
                 if (state, name) not in table:
                     self.assertEqual(session.channels, channels, (state, name))

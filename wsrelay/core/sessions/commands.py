@@ -27,7 +27,6 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.sessions import subscribing
 from wsrelay.core.sessions.effects import (
     CheckChannelToken,
-    Close,
     ConfirmRefresh,
     Effect,
     ExpireAt,
@@ -36,6 +35,7 @@ from wsrelay.core.sessions.effects import (
     Reauthenticate,
     SendReply,
 )
+from wsrelay.core.sessions.ending import close
 from wsrelay.core.sessions.session_data import SessionData, with_grace
 
 __all__ = [
@@ -64,9 +64,14 @@ def received(data: SessionData, command: Command) -> list[Effect]:
     if isinstance(command, RefreshSubscription):
         return _refresh_subscription(data, command)
     if isinstance(command, Unsupported):
-        return [SendReply(Failed(command.id, command.error)) if command.id else Close(Disconnect.NOT_SUPPORTED)]
+        return _fail_or_close(data, command.id, command.error, Disconnect.NOT_SUPPORTED)
     # It has connected already; a pong needs nothing.
-    return [Close(Disconnect.BAD_REQUEST)] if isinstance(command, Connect) else []
+    return close(data, Disconnect.BAD_REQUEST) if isinstance(command, Connect) else []
+
+
+def _fail_or_close(data: SessionData, command_id: int, error: ClientError, disconnect: Disconnect) -> list[Effect]:
+    # A command without an id has no reply.
+    return [SendReply(Failed(command_id, error))] if command_id else close(data, disconnect)
 
 
 # Publishing
@@ -77,9 +82,9 @@ def published(_data: SessionData, command_id: int) -> list[Effect]:
     return [SendReply(Published(command_id))] if command_id else []
 
 
-def publish_failed(_data: SessionData, command_id: int, error: ClientError, disconnect: Disconnect) -> list[Effect]:
+def publish_failed(data: SessionData, command_id: int, error: ClientError, disconnect: Disconnect) -> list[Effect]:
     """Take the failure of `PublishMessage`."""
-    return [SendReply(Failed(command_id, error))] if command_id else [Close(disconnect)]
+    return _fail_or_close(data, command_id, error, disconnect)
 
 
 def _publish(data: SessionData, command: Publish) -> list[Effect]:
@@ -94,7 +99,7 @@ def _publish(data: SessionData, command: Publish) -> list[Effect]:
         error = ClientError.PUBLISH_DENIED
     if error is None:
         return [PublishMessage(command.id, channel, command.data)]
-    return [SendReply(Failed(command.id, error))] if command.id else [Close(error.disconnect)]
+    return _fail_or_close(data, command.id, error, error.disconnect)
 
 
 # Lookups
@@ -136,10 +141,10 @@ def subscription_refreshed(_data: SessionData, command_id: int, expires_seconds:
     return [SendReply(SubscriptionRefreshed(command_id, expires_seconds))]
 
 
-def refresh_failed(_data: SessionData, command_id: int, error: ClientError) -> list[Effect]:
+def refresh_failed(data: SessionData, command_id: int, error: ClientError) -> list[Effect]:
     """Take the failure of `Reauthenticate` or `CheckChannelToken`."""
     has_reply = error.is_temporary or error is ClientError.REFRESH_EXPIRED
-    return [SendReply(Failed(command_id, error))] if has_reply else [Close(error.disconnect)]
+    return [SendReply(Failed(command_id, error))] if has_reply else close(data, error.disconnect)
 
 
 def _refresh_subscription(data: SessionData, command: RefreshSubscription) -> list[Effect]:

@@ -178,7 +178,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class CarryOut:
-    """Feed commands that came behind the connect to `Session.received`, one by one, until one ends in a `Close`.
+    """Feed commands that came behind the connect to `Session.received`, one by one.
 
     Attributes:
         commands: The commands, in their order.

@@ -9,7 +9,7 @@ from wsrelay.core.sessions.effects import Close, Effect, Reject, SendReply, Unsu
 from wsrelay.core.sessions.session_data import NO_SUBSCRIPTIONS, SessionData
 from wsrelay.core.sessions.states import SessionState
 
-__all__ = ["close", "close_rejected", "disconnect", "reject", "release"]
+__all__ = ["begin_to_close", "close", "close_rejected", "disconnect", "reject", "release"]
 
 
 def reject(data: SessionData, error: ClientError) -> list[Effect]:
@@ -32,14 +32,21 @@ def disconnect(data: SessionData, disconnect: AnyDisconnect) -> list[Effect]:
     return [Close(disconnect), *effects]
 
 
-def close_rejected(_data: SessionData, error: ClientError) -> list[Effect]:
+def close_rejected(data: SessionData, error: ClientError) -> list[Effect]:
     """Close a connection whose client may not be here any more."""
-    return [Close(error.disconnect)]
+    return close(data, error.disconnect)
 
 
-def close(_data: SessionData, disconnect: AnyDisconnect) -> list[Effect]:
-    """Close a connection."""
+def close(data: SessionData, disconnect: AnyDisconnect) -> list[Effect]:
+    """Close the connection of a connected client, of whom nothing is carried out any more."""
+    data.state = SessionState.CLOSING
     return [Close(disconnect)]
+
+
+def begin_to_close(data: SessionData) -> list[Effect]:
+    """Take that the transport closes the connection of a connected client."""
+    data.state = SessionState.CLOSING
+    return []
 
 
 def release(data: SessionData) -> list[Effect]:

@@ -17,9 +17,10 @@ that says which input does what in which state, and the rules themselves are in
 `ending`           rejection, close and release
 =================  ===================================================================================================
 
-A `Close` leaves the machine CONNECTED on purpose: the connection exists until `connection_lost`, and what it subscribed
-to is released exactly once, there. A `Reject` is an HTTP status as long as the handshake is not complete, and a close
-after that. Before CONNECTED a close ends the machine: nothing that was sent ahead is carried out behind it.
+A `Close` makes the machine CLOSING: whatever comes behind it, the commands of the same message among it, has no effect.
+The connection exists until `connection_lost`, and what it subscribed to is released exactly once, there. A `Reject` is
+an HTTP status as long as the handshake is not complete, and a close after that. Before CONNECTED a close ends the
+machine: nothing that was sent ahead is carried out behind it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class Session(SessionData):
         return self.state is SessionState.REJECTED
 
     @property
+    def is_closing(self) -> bool:
+        """True if the connection of a client that was connected is being closed."""
+        return self.state is SessionState.CLOSING
+
+    @property
     def is_closed(self) -> bool:
         """True if the client is gone or rejected."""
         return self.state is SessionState.CLOSED
@@ -84,7 +90,7 @@ class Session(SessionData):
         return self._step("open", commands, source)
 
     def received(self, command: Command) -> list[Effect]:
-        """Take a command. No other one of the same message follows it if its effects end in a `Close`."""
+        """Take a command."""
         return self._step("received", command)
 
     def authenticated(self, identity: Identity) -> list[Effect]:
@@ -179,6 +185,10 @@ class Session(SessionData):
             disconnect: What a client without replies is closed with. If None, what belongs to the error.
         """
         return self._step("publish_failed", command_id, error, disconnect or error.disconnect)
+
+    def closing(self) -> list[Effect]:
+        """Take that the connection of a client that is connected is being closed, for a reason that is not here."""
+        return self._step("closing")
 
     def connection_lost(self) -> list[Effect]:
         """Take the end of the connection. Unsubscribes from every channel exactly once."""

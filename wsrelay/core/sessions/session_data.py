@@ -67,8 +67,8 @@ class SessionData:
 
     @property
     def is_connected(self) -> bool:
-        """True if commands are carried out."""
-        return self.state is SessionState.CONNECTED
+        """True once the client is connected, until its connection has ended."""
+        return self.state is SessionState.CONNECTED or self.state is SessionState.CLOSING
 
     def is_subscribed(self, channel: str) -> bool:
         """Return whether what is published on a channel reaches the client."""

@@ -32,6 +32,8 @@ class SessionState(StrEnum):
             that its credential names, before its connect is answered.
         REJECTED: The client's connect failed, and it may try again on another connection: it has been told so.
         CONNECTED: Commands are carried out.
+        CLOSING: The client was connected, and its connection is being closed: nothing is carried out any more, and what
+            it is subscribed to is released when the connection has ended.
         CLOSED: Nothing has any effect any more.
     """
 
@@ -41,4 +43,5 @@ class SessionState(StrEnum):
     SUBSCRIBING = "subscribing"
     REJECTED = "rejected"
     CONNECTED = "connected"
+    CLOSING = "closing"
     CLOSED = "closed"

@@ -9,7 +9,8 @@ from wsrelay.core.messaging.replies import Failed, Unsubscribed
 from wsrelay.core.messaging.subscription_start import SubscriptionStart, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.core.sessions.effects import Close, DeliverEvents, Effect, SendReply
+from wsrelay.core.sessions.effects import DeliverEvents, Effect, SendReply
+from wsrelay.core.sessions.ending import close
 from wsrelay.core.sessions.session_data import MAX_CHANNELS, SessionData
 from wsrelay.core.sessions.subscription import Subscription
 
@@ -74,7 +75,7 @@ def subscribe_failed(data: SessionData, channel: str, error: ClientError) -> lis
         return []
     effects = _without_ended(data, channel, subscription.failed(error))
     if effects and error.ends_connection:
-        return [*(each for each in effects if not isinstance(each, SendReply)), Close(error.disconnect)]
+        return [*(each for each in effects if not isinstance(each, SendReply)), *close(data, error.disconnect)]
     return effects
 
 
@@ -87,7 +88,7 @@ def unsubscribe(data: SessionData, command: Unsubscribe) -> list[Effect]:
 def unsubscribed(data: SessionData, channel: str) -> list[Effect]:
     """End a subscription because the application wants it ended."""
     if not data.acceptance.has_commands:
-        return [Close(Disconnect.REVOKED)] if channel in data.settled else []
+        return close(data, Disconnect.REVOKED) if channel in data.settled else []
     subscription = data.subscriptions.get(channel)
     if subscription is not None and not subscription.is_subscribed:
         # What has permitted it is from before. A client that asked may try again, and is permitted anew then, or not.
@@ -98,7 +99,7 @@ def unsubscribed(data: SessionData, channel: str) -> list[Effect]:
 def gap(data: SessionData, channel: str) -> list[Effect]:
     """End what may have missed messages, so that the client begins anew."""
     if not data.acceptance.has_commands:
-        return [Close(Disconnect.GAP)]
+        return close(data, Disconnect.GAP)
     return _end(data, channel, Disconnect.GAP)
 
 
@@ -118,7 +119,7 @@ def _end(data: SessionData, channel: str, disconnect: Disconnect) -> list[Effect
     subscription = data.subscriptions.get(channel)
     if subscription is not None and subscription.is_server_side and disconnect is Disconnect.GAP:
         # An SDK does not subscribe again where it has not subscribed.
-        return [Close(disconnect)]
+        return close(data, disconnect)
     return [] if subscription is None else _without_ended(data, channel, subscription.end(disconnect))
 
 

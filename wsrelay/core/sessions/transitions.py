@@ -60,7 +60,9 @@ TRANSITIONS: dict[SessionState, dict[str, Callable[..., list[Effect]]]] = {
         "publish_failed": commands.publish_failed,
         "rejected": ending.close_rejected,
         "disconnect": ending.close,
+        "closing": ending.begin_to_close,
     },
+    SessionState.CLOSING: {},
     SessionState.CLOSED: {},
 }
 """By state, and by the name of the input in `wsrelay.core.sessions.session.Session`."""
