@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from tests.engine.harness import CONNECTION_ID, EPOCH, REVOKE_USER, TOKEN, USER, CentrifugoCase
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.messaging.messages import Message
@@ -9,6 +11,7 @@ from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import RejectedError
 from wsrelay.core.sessions.pending_connect import MAX_QUEUED_COMMANDS
+from wsrelay.core.sessions.session import Session
 from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
@@ -68,6 +71,19 @@ class ConnectTests(CentrifugoCase):
         self.send(client, subscribe(2, "room1"))
         self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_exception_in_the_first_of_several_channels_of_a_connect_leaves_nothing_subscribed(self) -> None:
+        connection, client = self.connect(connection_id="other")
+        self.subscribe(connection, client, "room1", "room2")
+        connection, client = self.open_centrifugo()
+        self.send(client, CONNECT)
+        with patch.object(Session, "subscribed", side_effect=[ZeroDivisionError, []]):
+            self.identify(Identity("42", channels=("room1", "room2")))
+        self.clock.advance(0)
+        self.assertEqual(connection.disconnects, [Disconnect.INTERNAL_ERROR])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        for channel in ("room1", "room2"):
+            self.assertEqual(len(self.node._hub.subscribers(channel)), 1, channel)
 
     def test_connect_without_a_token_authenticates_by_the_handshake(self) -> None:
         self.authenticator.authenticates_everyone = True

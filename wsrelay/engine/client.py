@@ -171,6 +171,13 @@ class Client(ClientEffects):
     def failed(self, failure: Failure) -> None:
         """See `SessionDriver.failed`."""
         self.log.failure("a client's request failed; closing its connection", failure)
+        if self.session.is_connected or len(self.session.channels) < 2:
+            self._close_failed()
+        else:
+            # It may be a channel with which the client connects: not before the others are begun, too.
+            self.services.clock.callLater(0, self._close_failed)
+
+    def _close_failed(self) -> None:
         self._close(Disconnect.INTERNAL_ERROR)
         self.connection_closing()
 
