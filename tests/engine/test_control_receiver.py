@@ -6,15 +6,17 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.engine.harness import CentrifugoCase, EngineCase, make_node
+from tests.engine.harness import CONNECTION_ID, EPOCH, USER, CentrifugoCase, EngineCase, make_node
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
-from wsrelay.core.history.offsets import BASE_MS, EPOCH
+from wsrelay.core.history.offsets import BASE_MS
+from wsrelay.core.history.offsets import EPOCH as EPOCH_OF_OFFSETS
 from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
 from wsrelay.core.messaging.namespaces import Namespaces
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, ApplicationDisconnect, Disconnect
 from wsrelay.testing.brokers import FakeBroker
+from wsrelay.testing.connections import RecordingConnection
 
 
 class ControlReceiverCase(EngineCase):
@@ -128,6 +130,65 @@ class CentrifugoUnsubscribeTests(CentrifugoCase):
         self.assertEqual(client.session.channels, ("talk2",))
 
 
+class ConnectingTests(CentrifugoCase):
+    """Commands about a user whose client is still connecting."""
+
+    def open_client(self) -> RecordingConnection:
+        """Return a client of user 42 about whom the application is still being asked."""
+        connection, client = self.open_centrifugo()
+        self.authenticator.early_identity = USER
+        self.send(client, {"id": 1, "connect": {"token": "a.b.c"}}, {"id": 2, "subscribe": {"channel": "talk"}})
+        return connection
+
+    def receive(
+        self, *commands: DisconnectUserCommand | UnsubscribeCommand | SubscribeCommand | RefreshCommand
+    ) -> None:
+        """Have this process receive commands."""
+        for command in commands:
+            self.broker.sink.control_received(command.to_bytes())
+
+    def test_client_that_is_disconnected_while_its_credential_is_checked_does_not_get_in(self) -> None:
+        for command in (DisconnectUserCommand("42"), DisconnectUserCommand("42", CONNECTION_ID)):
+            self.setUp()
+            connection = self.open_client()
+            self.receive(command)
+            self.identify(USER)
+            self.assertEqual((self.close_codes(connection), self.broker.log), ([3503], []))
+
+    def test_client_that_is_refreshed_as_expired_while_its_credential_is_checked_does_not_get_in(self) -> None:
+        connection = self.open_client()
+        self.receive(RefreshCommand("42", is_expired=True))
+        self.identify(USER)
+        (reply,) = self.take(connection)
+        self.assert_error(reply, 1, 109)
+        self.assertEqual(self.broker.log, [])
+
+    def test_other_commands_are_older_than_what_is_answered_about_the_credential(self) -> None:
+        connection = self.open_client()
+        self.receive(
+            UnsubscribeCommand("42", "talk"),
+            SubscribeCommand("42", ServerSubscription("room1")),
+            RefreshCommand("42", expires=EPOCH + 60),
+        )
+        self.identify(USER)
+        self.assertEqual(self.broker.log, [("subscribe", ["talk"])])
+        (reply,) = self.take(connection)
+        self.assertNotIn("expires", reply["connect"])
+
+    def test_client_that_waits_for_its_channels_is_reached_and_learns_the_outcome_by_its_connect(self) -> None:
+        connection = self.open_client()
+        self.identify(Identity("42", channels=("room1", "room2")))
+        news = ServerSubscription("talk2", data=b'{"a":1}', expires=EPOCH + 60)
+        self.receive(
+            UnsubscribeCommand("42", "room1"), SubscribeCommand("42", news), RefreshCommand("42", expires=EPOCH + 600)
+        )
+        for channel in ("room1", "talk2", "room2"):
+            self.broker.sink.subscribed(channel)
+        (reply,) = self.take(connection)
+        self.assertEqual(set(reply["connect"]["subs"]), {"room2", "talk2"})
+        self.assertEqual((reply["connect"]["ttl"], reply["connect"]["subs"]["talk2"]["data"]), (600, {"a": 1}))
+
+
 class CommandedClient:
     """A registered client that records what the application wants of it.
 
@@ -207,7 +268,13 @@ class ClientCommandTests(SynchronousTestCase):
 
     def test_offset_to_recover_from_is_a_position_and_one_that_leads_nowhere_is_an_empty_one(self) -> None:
         news = ServerSubscription("news")
-        for since in ((4096 + 7, EPOCH), (4096 + 7, ""), (4096 + 7, "other"), (0, ""), (2**64 - 1, EPOCH)):
+        for since in (
+            (4096 + 7, EPOCH_OF_OFFSETS),
+            (4096 + 7, ""),
+            (4096 + 7, "other"),
+            (0, ""),
+            (2**64 - 1, EPOCH_OF_OFFSETS),
+        ):
             self.send(SubscribeCommand("43", news, since=since))
         position = f"{BASE_MS + 1}-7.*"
         positions = [since for _, since in self.clients[2].subscriptions]

@@ -287,6 +287,17 @@ class UnaskedSubscriptionTests(SynchronousTestCase):
         self.assertEqual(session.unsubscribed("b"), [UnsubscribeChannel("b"), Welcome(1)])
         self.assertEqual((session.subscribed("b"), session.channels), ([], ()))
 
+    def test_channel_that_the_application_adds_before_the_connect_is_answered_comes_with_the_answer(self) -> None:
+        session = self.subscribing()
+        self.assertEqual(session.subscribe_by_server(ServerSubscription("a")), [])
+        subscribed = SubscribeChannel("talk", is_initial=True)
+        self.assertEqual(session.subscribe_by_server(ServerSubscription("talk")), [subscribed])
+        self.assertEqual((session.subscribed("a"), session.subscribed("b")), ([], []))
+        self.assertEqual(
+            session.subscribed("talk"), [Welcome(1, (Subscribed(0, "a"), Subscribed(0, "b"), Subscribed(0, "talk")))]
+        )
+        self.assertEqual(connecting("a").subscribe_by_server(ServerSubscription("talk")), [])
+
     def test_what_the_credential_says_about_them_comes_with_the_connect(self) -> None:
         session = self.connecting()
         identity = Identity("42", subs=(ServerSubscription("talk", data=b"[1]"),))

@@ -129,7 +129,7 @@ class Session(SessionData):
         """Subscribe the client to a channel because the application wants it.
 
         It changes nothing where the channel does not exist, the client has as many as it may have, or its handshake
-        says it all.
+        says it all. One whose connect is not answered yet is told of the channel with the answer.
 
         Args:
             subscription: The channel, and what the client is told.

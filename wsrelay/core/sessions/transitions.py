@@ -40,6 +40,7 @@ TRANSITIONS: dict[SessionState, dict[str, Callable[..., list[Effect]]]] = {
         "subscribe_failed": connecting.subscribe_failed,
         "gap": connecting.gap,
         "unsubscribed": connecting.unsubscribed,
+        "subscribe_by_server": subscribing.subscribe_by_server,
         "expires": commands.expires,
         "rejected": ending.reject,
         "disconnect": ending.disconnect,
