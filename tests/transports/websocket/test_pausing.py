@@ -267,6 +267,20 @@ class EndTests(PausingCase):
         self.assertEqual((client.wire.closed, client.wire.transport.aborted), (True, False))
         self.assert_left_nothing(relay, broker)
 
+    def test_close_frame_behind_all_that_piled_up_is_the_answer_to_that_of_the_relay(self) -> None:
+        relay, _ = self.start(max_frames_per_second=10)
+        client = self.connect(relay)
+        self.press(relay)
+        client.wire.send(texts(b"x"))
+        client.wire.send(texts(*[b"x"] * 200))
+        relay.pass_time(20)
+        connection: Any = client.wire.connection
+        connection.close(Disconnect.RESTART)
+        client.read()
+        client.flush()
+        relay.pass_time(1)
+        self.assertEqual((client.close_received, connection.wasClean), ((1012, "service restart"), True))
+
     def test_close_frame_of_the_client_is_answered_behind_its_messages(self) -> None:
         relay, broker, client = self.paused_client()
         client.wire.send(client_frame(0x88, (1000).to_bytes(2)))

@@ -161,7 +161,7 @@ class PausableConnection(FrameParsingConnection):
             return
         was_stopped, self._pauses = self._pauses & _STOPPED, 0
         if was_stopped:
-            self.factory.connections.paused.remove(self)
+            self.factory.connections.paused.resumed(self)
             self.transport.resumeProducing()
         if self.data:
             # Not now, in the middle of something else. A close frame of the client may be in the buffer.
