@@ -51,6 +51,35 @@ class RecordingClient:
         raise NotImplementedError
 
 
+class CountUsersTests(SynchronousTestCase):
+    """How many different users there are."""
+
+    def count(self, *identities: Identity, anonymous: int = 0) -> int:
+        """Return the number of users of a registry with one client for each of these, and others without a name."""
+        registry = ClientRegistry()
+        clients = [RecordingClient(f"c{number}") for number, _ in enumerate(identities)]
+        for client, identity in zip(clients, identities, strict=True):
+            registry.add(client, identity)
+        return registry.count_users(len(clients) + anonymous)
+
+    def test_connections_of_a_user_are_one_and_those_of_nobody_are_one_more(self) -> None:
+        self.assertEqual(self.count(), 0)
+        self.assertEqual(self.count(Identity("42"), Identity("42"), Identity("43")), 2)
+        self.assertEqual(self.count(Identity("42"), ANONYMOUS, ANONYMOUS, anonymous=3), 2)
+
+    def test_user_that_the_application_calls_by_another_name_than_the_token_is_one(self) -> None:
+        user = Identity("ann", answer=ApplicationAnswer(credential_subject="42"))
+        self.assertEqual(self.count(user), 1)
+        self.assertEqual(self.count(user, user, Identity("43")), 2)
+        self.assertEqual(self.count(user, anonymous=1), 2)
+
+    def test_user_whose_new_token_is_looked_up_is_one(self) -> None:
+        registry, client = ClientRegistry(), RecordingClient()
+        registry.add(client, ANONYMOUS)
+        registry.replace(client, ANONYMOUS, Identity("42"), Identity("ann"))
+        self.assertEqual((registry.count_users(1), registry.count_users(2)), (1, 2))
+
+
 class SessionTests(SynchronousTestCase):
     """Clients by their session, which is a secret."""
 

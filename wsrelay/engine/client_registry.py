@@ -87,14 +87,14 @@ class ClientRegistry:
         return self._authenticated
 
     def count_users(self, connections: int) -> int:
-        """Count the different users.
+        """Count the different users. One that has several names, such as the application's and the token's, is one.
 
         Args:
             connections: The number of all connections of this process. If some are of nobody in particular, those count
                 as one more user.
         """
-        clients = sum(len(self._users.having(user)) for user in self._users)
-        return len(self._users) + (connections > clients)
+        clients = {client for user in self._users for client in self._users.having(user)}
+        return len(set(map(self._first_name, clients))) + (connections > len(clients))
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -192,6 +192,9 @@ class ClientRegistry:
     def _identities(self, client: RegisteredClient) -> tuple[Identity, ...]:
         first = client.registered_as
         return () if first is None else (first, *self._further.get(client, ()))
+
+    def _first_name(self, client: RegisteredClient) -> str:
+        return next(user for each in self._identities(client) for user in each.users)
 
     def _index(self, client: RegisteredClient, identity: Identity) -> None:
         for user in identity.users:
