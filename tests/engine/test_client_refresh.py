@@ -6,6 +6,7 @@ from tests.engine.harness import CONNECTION_ID, EPOCH, USER, CentrifugoCase
 from wsrelay.core.access.channel_tokens import ChannelGrant
 from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
+from wsrelay.core.messaging.subscription_start import NO_TERMS
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
@@ -261,6 +262,73 @@ class SubscriptionTokenTests(CentrifugoCase):
         self.authenticator.channel_token_questions[0].resolve(ChannelGrant())
         self.assertEqual([reply["id"] for reply in self.take(connection)], [2, 3])
         self.assertEqual(self.broker.log, [])
+
+
+class LateAnswerTests(CentrifugoCase):
+    """Answers about a token that come when the client has unsubscribed, and subscribed to the channel once more."""
+
+    LATE = ChannelGrant(EPOCH + 60, data=b"[1]")
+
+    def subscribe_again(self, channel: str, **second: object) -> None:
+        """Subscribe to a channel with a token, of which the answer is late, unsubscribe, and subscribe once more."""
+        self.connection, self.client = self.connect(USER)
+        self.send(self.client, {"id": 2, "subscribe": {"channel": channel, "token": "d.e.f"}})
+        self.send(self.client, {"id": 3, "unsubscribe": {"channel": channel}})
+        self.send(self.client, {"id": 4, "subscribe": {"channel": channel, **second}})
+        self.take(self.connection)
+
+    def assert_has_no_end(self) -> None:
+        """Assert that the subscription does not end when the late token does."""
+        self.clock.advance(60 + REFRESH_GRACE_SECONDS + RESOLUTION_SECONDS)
+        self.assertEqual((self.take(self.connection), self.close_codes(self.connection)), ([], []))
+
+    def test_second_token_alone_decides_about_the_second_subscription(self) -> None:
+        self.subscribe_again("token", token="g.h.i")
+        first, second = self.authenticator.channel_token_questions
+        first.resolve(self.LATE)
+        self.assertEqual((self.broker.log, self.client._channel_access.terms("token")), ([], NO_TERMS))
+        second.resolve(ClientError.TOKEN)
+        (reply,) = self.take(self.connection)
+        self.assert_error(reply, 4, 103)
+        self.assertEqual(self.broker.log, [])
+
+    def test_first_token_that_is_answered_last_changes_nothing(self) -> None:
+        self.subscribe_again("token", token="g.h.i")
+        first, second = self.authenticator.channel_token_questions
+        second.resolve(ChannelGrant())
+        first.resolve(self.LATE)
+        self.broker.sink.subscribed("token")
+        self.assertEqual(self.take(self.connection), [{"id": 4, "subscribe": {}}])
+        self.assert_has_no_end()
+
+    def test_subscription_without_a_token_has_no_terms_of_one(self) -> None:
+        self.subscribe_again("room")
+        self.authenticator.channel_token_questions[0].resolve(self.LATE)
+        self.broker.sink.subscribed("room")
+        self.assertEqual(self.take(self.connection), [{"id": 4, "subscribe": {}}])
+        self.assert_has_no_end()
+
+    def test_application_is_not_asked_about_a_channel_that_is_not_wanted_any_more(self) -> None:
+        self.authenticator.asks_to_subscribe = lambda _channel: True
+        self.subscribe_again("token", token="g.h.i")
+        self.authenticator.channel_token_questions[0].resolve(self.LATE)
+        self.assertEqual(self.authenticator.subscribe_questions, [])
+
+    def test_new_token_of_the_first_subscription_is_none_of_the_second(self) -> None:
+        for ends_by in ("unsubscribe", "the application"):
+            self.setUp()
+            self.connection, self.client = self.connect(USER)
+            self.subscribe(self.connection, self.client, "room")
+            self.send(self.client, {"id": 2, "sub_refresh": {"channel": "room", "token": "d.e.f"}})
+            if ends_by == "unsubscribe":
+                self.send(self.client, {"id": 3, "unsubscribe": {"channel": "room"}})
+            else:
+                self.client.end_subscription("room")
+            reply, _end = self.take(self.connection)
+            self.assert_error(reply, 2, 100)
+            self.subscribe(self.connection, self.client, "room")
+            self.authenticator.channel_token_questions[0].resolve(self.LATE)
+            self.assert_has_no_end()
 
 
 class ServerSubscriptionTests(CentrifugoCase):

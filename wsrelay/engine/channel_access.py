@@ -48,7 +48,7 @@ class ChannelAccess:
         # If None, nothing was asked about a channel.
         self._questions: SubscribeQuestions | None = None
         # If None, no new token for a channel has come.
-        self._refreshing: set[Deferred[None]] | None = None
+        self._refreshing: dict[Deferred[None], str] | None = None
         # If None, nothing but the rules permitted a channel.
         self._terms: ChannelTerms | None = None
 
@@ -62,17 +62,17 @@ class ChannelAccess:
         """Check a new token for a channel, and report the outcome to the session in bounded time."""
         client = self._client
         if self._refreshing is None:
-            self._refreshing = set()
+            self._refreshing = {}
         refreshing = self._refreshing
         if len(refreshing) >= MAX_CHANNELS:
             client.perform(client.session.refresh_failed(effect.id, ClientError.TOO_MANY_REQUESTS))
             return
-        outcome = Deferred.fromCoroutine(self._check_token(effect.token, effect.channel))
-        refreshing.add(outcome)
+        outcome = Deferred.fromCoroutine(self._refresh(effect))
+        refreshing[outcome] = effect.channel
         outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, client.services.clock)
 
         def ended(result: T) -> T:
-            refreshing.discard(outcome)
+            del refreshing[outcome]
             return result
 
         def checked(_: None) -> None:
@@ -105,13 +105,15 @@ class ChannelAccess:
         return b"" if self._terms is None else self._terms.info(channel)
 
     def withdraw(self, channel: str) -> bool:
-        """Forget a channel, and what is asked about it.
+        """Forget a channel, and what is asked about it: no answer counts for the next time that it is subscribed to.
 
         Returns:
             True if it was asked about and not permitted, so that nothing has been subscribed.
         """
         if self._terms is not None:
             self._terms.withdraw(channel)
+        for outcome in [each for each, of in (self._refreshing or {}).items() if of == channel]:
+            outcome.cancel()
         return self._questions is not None and self._questions.discard(channel)
 
     def stop(self) -> None:
@@ -129,17 +131,23 @@ class ChannelAccess:
         return self._client.services.authenticator.authorize_subscribe(self._client.session.identity, effect.channel)
 
     async def _ask_with_token(self, effect: SubscribeChannel) -> None:
-        await self._check_token(effect.token, effect.channel)
+        grant = await self._check_token(effect.token, effect.channel)
+        if self._questions is None or not self._questions.is_awaited(effect):
+            # The client has unsubscribed, and perhaps subscribed again in another way: these terms are not of that.
+            return
+        self.grant(effect.channel, grant)
         asked = self._client.services.authenticator.authorize_subscribe(self._client.session.identity, effect.channel)
         if asked is not None:
             await asked
 
-    async def _check_token(self, token: str, channel: str) -> None:
+    async def _refresh(self, effect: CheckChannelToken) -> None:
+        self.grant(effect.channel, await self._check_token(effect.token, effect.channel))
+
+    async def _check_token(self, token: str, channel: str) -> ChannelGrant:
         client = self._client
         authorize = client.services.authenticator.authorize_channel_token
-        grant = await authorize(token, client.session.identity, channel, client.connection_id)
-        if channel in client.session.channels:
-            self.grant(channel, grant)
+        grant: ChannelGrant = await authorize(token, client.session.identity, channel, client.connection_id)
+        return grant
 
     def _answered(self, effect: SubscribeChannel, failure: Failure | None) -> None:
         if failure is None:

@@ -91,6 +91,11 @@ class SubscribeQuestions:
         """The channels whose answer is awaited, or was a no."""
         return tuple(self._wanted)
 
+    def is_awaited(self, effect: SubscribeChannel) -> bool:
+        """Return whether the answer about this attempt to subscribe is still to come, and of use."""
+        question = self._wanted.get(effect.channel)
+        return question is not None and question.effect is effect and not question.is_answered
+
     def add(self, effect: SubscribeChannel) -> None:
         """Ask about a channel, now or when there is a place for it. The answer may come before this returns."""
         question = _Question(effect, self._timers.seconds() + ANSWER_TIMEOUT_SECONDS)
