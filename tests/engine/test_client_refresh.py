@@ -67,6 +67,12 @@ class RefreshTests(CentrifugoCase):
         self.assert_error(reply, 2, 100)
         self.assertEqual(self.close_codes(self.connection), [])
 
+    def test_rejection_is_counted_once_whether_it_is_a_reply_or_a_close(self) -> None:
+        for error in (ClientError.NOT_CHECKED, ClientError.TOKEN, ClientError.TOKEN_EXPIRED):
+            self.setUp()
+            self.refresh(error)
+            self.assertEqual(self.rejections, {error.reason: 1})
+
     def test_client_that_left_meanwhile_is_not_found_any_more(self) -> None:
         connection, client = self.connect(LASTING)
         self.send(client, {"id": 2, "refresh": {"token": "d.e.f"}})
@@ -326,6 +332,7 @@ class LateAnswerTests(CentrifugoCase):
                 self.client.end_subscription("room")
             reply, _end = self.take(self.connection)
             self.assert_error(reply, 2, 100)
+            self.assertEqual(self.rejections, {"not_checked": 1})
             self.subscribe(self.connection, self.client, "room")
             self.authenticator.channel_token_questions[0].resolve(self.LATE)
             self.assert_has_no_end()

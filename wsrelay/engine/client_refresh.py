@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from wsrelay.core.access.identity import Identity
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
+from wsrelay.core.sessions.effects import Close
 from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, client_error_of
 from wsrelay.engine.client_services import SessionDriver
 
@@ -110,6 +111,8 @@ def refresh_failed(
     found = client_error_of(failure)
     if client.session.is_closed:
         return
-    client.services.rejections.record(found)
-    error = expired if found is ClientError.TOKEN_EXPIRED else found
-    client.perform(client.session.refresh_failed(command_id, error))
+    effects = client.session.refresh_failed(command_id, expired if found is ClientError.TOKEN_EXPIRED else found)
+    if effects and type(effects[-1]) is Close:
+        # Where there is a reply, it is recorded when that is sent.
+        client.services.rejections.record(found)
+    client.perform(effects)
