@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -44,6 +48,41 @@ class LookupsTests(SynchronousTestCase):
         self.successResultOf(self.broker.presence.hold(members_table("chat"), [member.text]))
         self.assertEqual(self.reply(ReadPresence(4, "chat")), PresenceRead(4, (member,)))
         self.assertEqual(self.reply(ReadPresence(5, "chat", only_counts=True)), PresenceCounted(5, PresenceStats(1, 1)))
+
+    def test_client_finds_what_it_did_before_it_asked_though_others_are_asking_for_the_same(self) -> None:
+        answers: list[Callable[[], None]] = []
+
+        def later(read: Callable[..., Deferred[Any]]) -> Callable[..., Deferred[Any]]:
+            """Return a read that is made at once, and whose answer is on its way until the test lets it come."""
+
+            def begin(*arguments: Any) -> Deferred[Any]:
+                found, answer = self.successResultOf(read(*arguments)), Deferred[Any]()
+                answers.append(partial(answer.callback, found))
+                return answer
+
+            return begin
+
+        history, presence = self.broker.history, self.broker.presence
+        self.patch(history, "look_at_newest", later(history.look_at_newest))
+        self.patch(presence, "presence", later(presence.presence))
+        commands = (
+            ReadHistory(4, "chat", 10, reverse=True),
+            ReadPresence(4, "chat"),
+            ReadPresence(4, "chat", only_counts=True),
+        )
+        others = [self.lookups.look_up(command) for command in commands]
+        member = Member("5f0c", "42")
+        self.successResultOf(self.broker.history.append("chat", b"hi", KEPT.retention))
+        self.successResultOf(presence.hold(members_table("chat"), [member.text]))
+        own = [self.lookups.look_up(command) for command in commands]
+        while answers:
+            answers.pop(0)()
+        read: Any = self.successResultOf(others[0])
+        self.assertEqual(read.page.publications, ())
+        read = self.successResultOf(own[0])
+        self.assertEqual([each.data for each in read.page.publications], [b"hi"])
+        self.assertEqual(self.successResultOf(own[1]), PresenceRead(4, (member,)))
+        self.assertEqual(self.successResultOf(own[2]), PresenceCounted(4, PresenceStats(1, 1)))
 
     def test_what_cannot_be_looked_up_is_an_error(self) -> None:
         self.assertEqual(self.reply(ReadHistory(4, "chat", 1, 5, "another")), Failed(4, ClientError.UNRECOVERABLE))

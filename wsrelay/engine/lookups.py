@@ -37,15 +37,16 @@ class Lookups:
     def __init__(self, broker: IBroker, namespaces: Namespaces) -> None:
         self._history = HistoryOperations(broker, namespaces)
         self._presence = PresenceOperations(broker, namespaces)
-        # A crowd that returns asks for the same at the same moment.
-        self._shared = SharedReads()
+        # A crowd that returns asks for the same at the same moment. Who has published finds it in what is read then.
+        self._shared = SharedReads(is_fresh=True)
         self._turns = DeferredSemaphore(MAX_READS)
 
     def look_up(self, command: ReadHistory | ReadPresence) -> Deferred[Reply]:
         """Return the reply to a command that the client may send.
 
         Returns:
-            Fires with the reply, that of a failure included, within the broker's bounded time once it is its turn.
+            Fires with the reply, that of a failure included, within twice the broker's bounded time once it is its
+            turn. It shows everything that the broker had confirmed before.
         """
         replied = self._read_history(command) if isinstance(command, ReadHistory) else self._read_presence(command)
         return replied.addErrback(_failed, command.id)
