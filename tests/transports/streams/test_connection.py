@@ -17,6 +17,7 @@ from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.namespaces import Namespace
 from wsrelay.core.messaging.publications import Gap, GapReason, Join, Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.dialects import SSE
 from wsrelay.engine.client import Client
@@ -297,6 +298,22 @@ class RejectionTests(StreamCase):
             client = StreamClient(relay)
         self.assert_turned_away(client, "The relay failed; its log has the traceback.")
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_failure_of_the_relay_behind_the_head_ends_the_stream_and_leaves_nothing(self) -> None:
+        relay = self.relay()
+        open_client = Client.open
+
+        def fail(client: Client, handshake: Handshake) -> None:
+            open_client(client, handshake)
+            relay.turn()
+            raise RuntimeError("secret")
+
+        with patch.object(Client, "open", fail):
+            client = StreamClient(relay)
+        self.assertEqual((client.status, client.wire.closed, client.wire.transport.aborted), (200, True, False))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(relay.node.counters.connections_closed, {1011: 1})
+        self.assertEqual((relay.leftovers(), relay.websockets.admission.count), ([], 0))
 
     def test_each_way_to_begin_is_answered_once(self) -> None:
         relay = self.relay()

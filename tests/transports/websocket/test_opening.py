@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.error import ConnectionLost
 
 from devtools.harness.http import KEY, client_frame, upgrade
 from tests.support.edge import EdgeCase
+from tests.support.frames import read_frames
 from tests.support.in_memory_relay import ClientWire, InMemoryRelay
 from tests.transports.websocket.test_shared_attributes import Grown
+from wsrelay.core.wire.frames import Opcode
+from wsrelay.core.wire.handshake import Handshake
+from wsrelay.engine.client import Client
 from wsrelay.testing.brokers import FakeBroker
 from wsrelay.transports.listening import request_checks
 from wsrelay.transports.websocket import closing
@@ -181,6 +186,27 @@ class OrderTests(OpeningCase):
             self.patch(type(relay.node.authenticator), "find", lambda _self, handshake: fail(handshake))
             self.assertIn(b" 500 ", self.open(relay, upgrade()).read())
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_exception_behind_the_101_closes_the_connection_as_an_internal_error_and_leaves_nothing(self) -> None:
+        """As of a client that the handshake accepts, and which is then to be served."""
+        for relay in self.pair():
+            open_client = Client.open
+
+            def fail(client: Client, handshake: Handshake, open_client: Any = open_client) -> None:
+                open_client(client, handshake)
+                raise ZeroDivisionError
+
+            with patch.object(Client, "open", fail):
+                wire = self.open(relay, upgrade("/connection/websocket"))
+            answer, _, rest = wire.read().partition(b"\r\n\r\n")
+            self.assertIn(b" 101 ", answer)
+            (close,) = read_frames(rest)
+            self.assertEqual((close.opcode, bytes(close.data[:2])), (Opcode.CLOSE, (3004).to_bytes(2)))
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            wire.send(client_frame(0x88, (3004).to_bytes(2)))
+            self.assertTrue(wire.closed)
+            self.assertEqual((relay.leftovers(), relay.websockets.admission.count), ([], 0))
+            self.assertEqual((len(relay.node.registry), relay.websockets.countConnections), (0, 0))
 
 
 class EndTests(OpeningCase):

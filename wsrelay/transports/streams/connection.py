@@ -247,7 +247,8 @@ class StreamConnection(ABC):
                 self._client.open(self._handshake)
         except Exception:  # noqa: BLE001 -- what it says is not for the client
             factory.log.failure("a request for a stream failed")
-            self.reject(_FAILED)
+            # With 500, or in a stream that has begun by then, with its last event.
+            self.close(Disconnect.INTERNAL_ERROR)
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing is not None:

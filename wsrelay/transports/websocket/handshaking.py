@@ -17,6 +17,7 @@ from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from twisted.internet.defer import Deferred
 
 from wsrelay.core.messaging.frame_type import FrameType
+from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.encodings import Encoding
@@ -102,7 +103,8 @@ class HandshakingConnection(ClosableConnection):
                 client.open(self._handshake)
         except Exception:  # noqa: BLE001 -- Autobahn would show the client what it says
             self.factory.log.failure("a handshake failed")
-            self.failHandshake("", 500)
+            # With 500, or in a connection that is open by then, with the code for it.
+            self.close(Disconnect.INTERNAL_ERROR)
 
     def succeedHandshake(self, result: object) -> None:
         if self._may_open():
