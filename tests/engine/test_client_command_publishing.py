@@ -208,6 +208,13 @@ class ClosedInBetweenTests(PublishCase):
             self.check(connection, client, {"id": 2, "refresh": {"token": "d.e.f"}}, 3004)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_failure_while_a_command_is_carried_out(self) -> None:
+        connection, client = self.connect_to()
+        with patch.object(self.broker, "post", side_effect=ZeroDivisionError):
+            self.send(client, publish(2), {"id": 3, "subscribe": {"channel": "room2"}})
+        self.assertEqual((self.close_codes(connection), self.broker.log), ([3004], [("subscribe", ["room"])]))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_replies_that_the_client_does_not_read(self) -> None:
         connection, client = self.connect_to()
         with patch.object(connection, "send", side_effect=lambda *_arguments: connection.close(Disconnect.SLOW)):

@@ -67,19 +67,22 @@ class Client(ClientEffects):
                 self.received(message)
 
     def received(self, message: Message) -> None:
-        """Take a message of the client."""
+        """Take a message of the client. What fails costs its own connection, and nothing that brought the message."""
         self.services.counters.client_messages += 1
         try:
-            commands = self._connection.dialect.decode(message, is_connected=not self.session.awaits_credential)
-        except ProtocolViolation as violation:
-            self.perform(self.session.disconnect(violation.disconnect))
-            return
-        except RejectedError as error:
-            self.perform(self.session.rejected(error.client_error))
-            return
-        # Many commands may stand in one frame: the rate of frames is meant for what clients ask.
-        if len(commands) < 2 or self._connection.counts_as(len(commands) - 1):
-            self._carry_out(commands)
+            try:
+                commands = self._connection.dialect.decode(message, is_connected=not self.session.awaits_credential)
+            except ProtocolViolation as violation:
+                self.perform(self.session.disconnect(violation.disconnect))
+                return
+            except RejectedError as error:
+                self.perform(self.session.rejected(error.client_error))
+                return
+            # Many commands may stand in one frame: the rate of frames is meant for what clients ask.
+            if len(commands) < 2 or self._connection.counts_as(len(commands) - 1):
+                self._carry_out(commands)
+        except Exception:  # noqa: BLE001 -- as above
+            self.failed(Failure())
 
     def connection_closing(self, disconnect: AnyDisconnect | None = None) -> None:
         """Take that the connection is being closed: nothing is carried out any more.
