@@ -200,6 +200,9 @@ class ConnectionWriter(_FirstSlots):
         outbox, self._outbox = self._outbox, None
         while outbox is not None and outbox.size:
             self._transport.write(outbox.take(PIECE_BYTES))
+        if not _has_write_listener(self._transport):
+            # Twisted's TLS would wait for more of a producer, and never end its direction.
+            self._transport.unregisterProducer()
 
     def connection_lost(self) -> None:
         """Let go of everything: the connection is gone."""
@@ -210,8 +213,10 @@ class ConnectionWriter(_FirstSlots):
         if not self._places:
             self._shared.unready.discard(self)
         self._stop_timer()
-        if isinstance(self._transport, EagerServer | EagerTLS):
+        if _has_write_listener(self._transport):
             self._transport.set_write_listener(None)
+        elif self._transport is not None:
+            self._transport.unregisterProducer()
 
     # The transport's side: `wsrelay.transports.listening.eager_tcp.WriteListener`
 
@@ -298,6 +303,10 @@ class ConnectionWriter(_FirstSlots):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _has_write_listener(transport: Any) -> bool:
+    return isinstance(transport, EagerServer) or (isinstance(transport, EagerTLS) and transport.is_eager)
 
 
 class _Pauses:

@@ -402,9 +402,9 @@ class HandshakeMessageTests(LineCase):
 class WriterTests(LineCase):
     """A writer of which the transport is TLS."""
 
-    def open(self) -> tuple[Line, ConnectionWriter]:
+    def open(self, **arguments: Any) -> tuple[Line, ConnectionWriter]:
         """Return a connection, and its open writer."""
-        line = self.line().connect()
+        line = self.line(**arguments).connect()
         clock: Any = line.clock
         owner: Any = line.application
         shared = ConnectionWriters(Settings(max_outbox_bytes=LIMIT, max_outbox_seconds=5), TimerWheel(clock))
@@ -458,6 +458,26 @@ class WriterTests(LineCase):
         line.send(line.client.forge(KEY_UPDATE[:4]))
         self.assert_closed_as_slow(line, writer)
         self.assertLessEqual(len(line.tls._appSendBuffer), 1)
+
+    def test_connection_that_is_closed_ends_behind_what_waits_also_where_twisted_writes(self) -> None:
+        for factory in (EagerTLSFactory, TLSMemoryBIOFactory):
+            line, writer = self.open(factory=factory)
+            line.tcp.kernel.capacity = 0
+            writer.send(b"x" * PIECE_BYTES)
+            writer.send(b"last")
+            writer.finish()
+            line.tls.loseConnection()
+            self.assertEqual(line.read_all()[-5:], b"xlast")
+            self.assertTrue(line.tls._tlsConnection.get_shutdown() & SSL.SENT_SHUTDOWN, factory)
+            line.send(line.client.close())
+            line.tcp.turn()
+            self.assertEqual(line.application.reasons, [ConnectionDone])
+
+    def test_lost_connection_is_no_more_told_about_by_twisted(self) -> None:
+        line, writer = self.open(factory=TLSMemoryBIOFactory)
+        line.tcp.hang_up()
+        writer.connection_lost()
+        self.assertIsNone(line.tls._producer)
 
     def test_lost_connection_has_no_listener(self) -> None:
         line, writer = self.open()

@@ -315,7 +315,6 @@ class StreamConnection(ABC):
         self._factory.pings.stop(self)
         self._out.shut()
         self._out.finish()
-        self.transport.unregisterProducer()
         self._closing = LingeringClose(
             self.transport,
             self._factory.timers.call_later,
