@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 
@@ -273,7 +273,7 @@ FIELDS = [
 class HostileTests(MethodCase):
     """Any JSON is answered as the contract says, and never by a defect."""
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=400)
     @given(st.sampled_from((*METHODS, "batch")), st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=6))
     def test_documents(self, name: str, document: dict[str, Any]) -> None:
         # Python writes what only Python reads, too: NaN, and halves of surrogate pairs.
