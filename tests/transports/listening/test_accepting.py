@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Any
 
@@ -126,7 +127,7 @@ class AcceptingTests(TestCase):
             self.assertEqual(ours.logPrefix(), accepting.LOG_PREFIX)
             for handle, other in ((ours.socket, theirs.socket),):
                 self.assertEqual((handle.family, handle.type, handle.proto), (other.family, other.type, other.proto))
-                self.assertEqual((handle.gettimeout(), handle.get_inheritable()), (0.0, False))
+                self.assertEqual((handle.gettimeout(), os.get_inheritable(handle.fileno())), (0.0, False))
                 self.assertEqual(other.gettimeout(), 0.0)
 
     async def test_connections_inherit_the_options_that_they_would_be_given(self) -> None:

@@ -86,7 +86,13 @@ class AcceptedConnection(EagerServer):
     logstr = LOG_PREFIX
 
     def __init__(
-        self, handle: socket.socket, protocol: Any, client: tuple[Any, ...], server: Any, sessionno: int, reactor: Any
+        self,
+        handle: socket.SocketType,
+        protocol: Any,
+        client: tuple[Any, ...],
+        server: Any,
+        sessionno: int,
+        reactor: Any,
     ) -> None:
         # Instead of Twisted's, which formats two texts.
         self.reactor = reactor
@@ -94,7 +100,7 @@ class AcceptedConnection(EagerServer):
         self._tempDataLen = 0
         # Here, because Twisted's own loop makes connections of this class, too.
         handle.setblocking(False)
-        self.socket = handle
+        self.socket = handle  # type: ignore[assignment]  # what transports call of a socket, it has
         self.fileno = handle.fileno
         self.protocol = protocol
         if len(client) != 2:
@@ -191,7 +197,9 @@ class _Acceptor:
     def _begin(self, descriptor: int, address: tuple[Any, ...]) -> None:
         """Do what `tcp.Port.doRead` does with a connection, and read what it has sent."""
         port = self._port
-        handle = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
+        # The type below `socket.socket`, whose own constructor takes as long as three system calls. It lacks `makefile`
+        # and the like, which no transport calls.
+        handle = socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor)
         if len(address) == 4:
             # With the scope of a link-local address.
             numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
