@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any
@@ -37,6 +38,12 @@ def read(data: bytes) -> HTTPResponse:
 
 class ErrorResponseTests(SynchronousTestCase):
     """The answer to a handshake that fails."""
+
+    def test_another_client_that_asks_in_the_same_words_has_all_of_it_but_address_and_connection(self) -> None:
+        names = [each.name for each in fields(Handshake)]
+        values: dict[str, Any] = {name: name for name in names}
+        own = {"peer": "192.0.2.1", "connection": "5f0c"}
+        self.assertEqual(Handshake(**values).of_another("192.0.2.1", "5f0c"), Handshake(**values | own))
 
     def test_response_is_complete_and_closes_and_is_neither_cached_nor_sniffed(self) -> None:
         self.assertEqual(

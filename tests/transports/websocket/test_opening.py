@@ -19,7 +19,7 @@ from wsrelay.core.wire.frames import Opcode
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client import Client
 from wsrelay.testing.brokers import FakeBroker
-from wsrelay.transports.listening import request_checks
+from wsrelay.transports.listening.connection_ids import ConnectionIDs
 from wsrelay.transports.websocket import closing
 from wsrelay.transports.websocket.shared_attributes import HANDSHAKE_ATTRIBUTES, OWN
 
@@ -67,7 +67,7 @@ class OpeningCase(EdgeCase):
 
     def setUp(self) -> None:
         """Give every connection the same id."""
-        self.patch(request_checks, "urandom", bytes)
+        self.patch(ConnectionIDs, "next", lambda _ids: "0" * 16)
 
     def pair(self, *, with_broker: bool = False, **settings: Any) -> tuple[InMemoryRelay, InMemoryRelay]:
         """Build one relay of each kind."""

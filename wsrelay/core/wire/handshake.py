@@ -46,6 +46,29 @@ class Handshake:
     connection: str = ""
     body: bytes = field(default=b"", repr=False)
 
+    def of_another(self, peer: str, connection: str) -> Handshake:
+        """Return the opening request of another client that asks for the same in the same words.
+
+        Args:
+            peer: Its address.
+            connection: The id of its connection.
+        """
+        return Handshake(
+            self.path,
+            peer,
+            self.query,
+            self.origin,
+            self.host,
+            self.authorization,
+            self.cookie,
+            self.subprotocols,
+            self.is_secure,
+            self.accept,
+            self.last_event_id,
+            connection,
+            self.body,
+        )
+
     @property
     def promises_credential(self) -> bool:
         """True if the client says that its first message will be its credential."""

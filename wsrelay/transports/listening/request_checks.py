@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import urandom
 from typing import Any
 
 from wsrelay.config import Settings
@@ -22,6 +21,8 @@ from wsrelay.core.wire.request_head import RequestHead, parse_head
 from wsrelay.dialects import Route, find_route, subprotocols
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.transports.connection_registry import DRAINING
+from wsrelay.transports.listening.connection_ids import ConnectionIDs
+from wsrelay.transports.listening.known_handshakes import KnownHandshake, KnownHandshakes
 from wsrelay.transports.listening.socket_options import is_tls, peer_host
 from wsrelay.transports.streams.connection import UNEXPECTED_BODY
 from wsrelay.transports.streams.factory import StreamConnectionFactory
@@ -53,12 +54,14 @@ class Destination:
         handshake: The client's opening request.
         request: The request head.
         body_bytes: The length of the body that follows the head of a request for a stream.
+        key: As `RequestHead.key`, of this client: the request head may be that of another one.
     """
 
     route: Route
     handshake: Handshake
     request: RequestHead
     body_bytes: int = 0
+    key: bytes = b""
 
 
 class RequestChecks:
@@ -89,6 +92,8 @@ class RequestChecks:
         self._may_compress = settings.may_compress
         self._routes = routes
         self._subprotocols = subprotocols(routes)
+        self._known = KnownHandshakes(self._subprotocols)
+        self._connection_ids = ConnectionIDs()
         self._websockets = websockets
         self._streams = streams
         self._admission = admission
@@ -110,12 +115,19 @@ class RequestChecks:
             HTTPError: The head is malformed, no WebSocket is at its path, or the relay accepts no connections now.
             RejectedError: The origin may not connect.
         """
+        found = self._known.find(head, is_tls=is_tls(transport))
+        if found is not None:
+            return self._check_known(transport, *found)
         request = parse_head(head, self._subprotocols, with_extensions=self._may_compress)
         fields = request.fields
         content_type = request.text(b"content-type") if b"content-type" in fields else ""
         route = find_route(self._routes, request.path, request.subprotocols, request.query, content_type)
         if request.is_upgrade:
-            return self._check_websocket(transport, request, route)
+            destination = self._check_websocket(transport, request, route)
+            if self._websockets.opens_usual_handshakes:
+                known = KnownHandshake(destination.route, request, destination.handshake)
+                self._known.add(head, known, is_tls=is_tls(transport))
+            return destination
         if route is not None and route.transport != "websocket" and request.method.decode() in route.methods:
             return self._check_stream(transport, request, route)
         return request.head
@@ -130,7 +142,15 @@ class RequestChecks:
         handshake = self._make_handshake(transport, request)
         self._check_origin(handshake)
         self._admission.admit(handshake.peer)
-        return Destination(route, handshake, request)
+        return Destination(route, handshake, request, key=request.key)
+
+    def _check_known(self, transport: Any, known: KnownHandshake, key: bytes) -> Destination:
+        """Do the part of `_check_websocket` that may end otherwise for another client."""
+        if self._websockets.connections.is_draining:
+            raise HTTPError(DRAINING)
+        handshake = known.handshake.of_another(peer_address(peer_host(transport)), self._connection_ids.next())
+        self._admission.admit(handshake.peer)
+        return Destination(known.route, handshake, known.request, key=key)
 
     def _check_stream(self, transport: Any, request: RequestHead, route: Route) -> Destination:
         if request.version not in (b"HTTP/1.1", b"HTTP/1.0"):
@@ -200,8 +220,7 @@ class RequestChecks:
             is_secure=client_is_secure(is_tls(transport), get(b"x-forwarded-proto", b"").decode("latin-1"), proxies),
             accept=get(b"accept", b"").decode("latin-1"),
             last_event_id=get(b"last-event-id", b"").decode("latin-1") if b"last-event-id" in fields else None,
-            # As `secrets.token_hex`, without its three calls.
-            connection=urandom(8).hex(),
+            connection=self._connection_ids.next(),
         )
 
 

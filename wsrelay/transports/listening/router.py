@@ -278,8 +278,8 @@ class ConnectionRouterFactory(Factory):
 
     def _start_websocket(self, transport: Any, destination: Destination, rest: bytes) -> None:
         request, opening = destination.request, None
-        if request.key and self._websockets.opens_usual_handshakes:
-            opening = Opening(request.key, request.subprotocols, request.offer)
+        if destination.key and self._websockets.opens_usual_handshakes:
+            opening = Opening(destination.key, request.subprotocols, request.offer)
         websocket = self._websockets.build(destination.route.dialect, destination.handshake, opening)
         self.promote(transport)
         hand_over(transport, websocket)
