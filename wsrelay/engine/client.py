@@ -55,6 +55,8 @@ class Client(ClientEffects):
         if credential is None and handshake.query and handshake.promises_credential:
             source = CredentialSource.FIRST_MESSAGE
         is_needed = source is not CredentialSource.NONE or self._connection.dialect.acceptance.has_commands
+        if not is_needed and self._opened_at_once(commands):
+            return
         if is_needed:
             self._connection_id = handshake.connection
         self._credential = ClientCredential(self, handshake, credential)

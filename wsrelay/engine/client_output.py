@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
+from wsrelay.core.messaging.commands import Command
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.publications import ChannelEvent
 from wsrelay.core.messaging.replies import Failed, Reply
@@ -119,6 +120,30 @@ class ClientOutput(SessionDriver):
         if self._access is None:
             self._access = ChannelAccess(self, self._subscribe, self._end_subscription)
         return self._access
+
+    def _opened_at_once(self, commands: Sequence[Command]) -> bool:
+        """Subscribe and accept a client in one step, if nobody has to be asked about it.
+
+        What it does not do here is nothing in the end: `tests.engine.test_client_at_once` compares both ways.
+
+        Args:
+            commands: What the handshake of a client without a credential asks for.
+
+        Returns:
+            False if nothing was done.
+        """
+        session, services = self.session, self.services
+        channel, presence = session.channel_at_once(commands), services.presence
+        if channel is None or (presence is not None and presence.tracks(channel)):
+            return False
+        encoding = self._encoding(channel)
+        if services.subscriptions.subscribe_at_once(self._connection.writer, channel, encoding) is None:
+            return False
+        try:
+            self.perform(session.opened_at_once(channel))
+        except Exception:  # noqa: BLE001 -- as in `_subscribe`
+            self.failed(Failure())
+        return True
 
     def _authorize_subscribe(self, effect: SubscribeChannel) -> None:
         if effect.is_initial or not (effect.token or self.services.authenticator.authorizes_subscribe):

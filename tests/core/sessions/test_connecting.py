@@ -56,6 +56,7 @@ from wsrelay.core.sessions.effects import (
 )
 from wsrelay.core.sessions.pending_connect import MAX_QUEUED_BYTES, MAX_QUEUED_COMMANDS, MAX_QUEUED_TEXT_BYTES
 from wsrelay.core.sessions.session import Session
+from wsrelay.core.sessions.session_data import SessionData
 from wsrelay.core.sessions.states import CredentialSource
 
 UNKNOWN = Reject(ClientError.UNKNOWN_CHANNEL, is_accepted=False)
@@ -66,6 +67,50 @@ AWAY = Reject(ClientError.NOT_AVAILABLE, is_accepted=False)
 def initial(*channels: str) -> list[SubscribeChannel]:
     """Return the effects that subscribe to the channels of a handshake."""
     return [SubscribeChannel(channel, is_initial=True) for channel in channels]
+
+
+class AtOnceTests(SynchronousTestCase):
+    """Handshakes that ask for one channel that every client may subscribe to."""
+
+    def test_session_that_is_opened_at_once_is_what_it_would_be_step_by_step(self) -> None:
+        for channel in ("a", "talk", "many:1"):
+            session, stepwise = Session(RULES), Session(RULES)
+            self.assertEqual(session.channel_at_once([Subscribe(0, channel)]), channel)
+            effects = session.opened_at_once(channel)
+            self.assertEqual(stepwise.open([Subscribe(0, channel)]), [SubscribeChannel(channel, is_initial=True)])
+            self.assertEqual(stepwise.subscribed(channel), effects)
+            for name in SessionData.__slots__:
+                self.assertEqual(getattr(session, name), getattr(stepwise, name), name)
+            self.assertEqual(session.channels, (channel,))
+            self.assertEqual(session.connection_lost(), [UnsubscribeChannel(channel)])
+
+    def test_channel_about_which_more_is_to_be_decided_is_not_opened_at_once(self) -> None:
+        for channel in ("inbox", "members", "user:42", "nowhere", "many:x#42"):
+            self.assertIsNone(Session(RULES).channel_at_once([Subscribe(0, channel)]), channel)
+
+    def test_handshake_that_asks_for_more_is_not_opened_at_once(self) -> None:
+        for commands in (
+            [],
+            [Subscribe(0, "a"), Subscribe(0, "b")],
+            [Subscribe(0, "a", since="1-0")],
+            [Subscribe(0, "a", since="")],
+            [Subscribe(0, "a", newest=1)],
+            [Subscribe(0, "a", only_publishes=True)],
+            [Subscribe(0, "a", must_recover=True)],
+            [Subscribe(0, "a", token="a.b.c")],
+            [Pong()],
+        ):
+            self.assertIsNone(Session(RULES).channel_at_once(commands), commands)
+
+    def test_dialect_that_answers_otherwise_opens_nothing_at_once(self) -> None:
+        for acceptance in (Acceptance.AT_ONCE, Acceptance.AUTHENTICATED):
+            self.assertIsNone(Session(RULES, acceptance).channel_at_once([Subscribe(0, "a")]))
+
+    def test_session_that_has_begun_is_not_opened_again(self) -> None:
+        session = connected("a")
+        self.assertIsNone(session.channel_at_once([Subscribe(0, "a")]))
+        self.assertEqual(session.opened_at_once("b"), [])
+        self.assertEqual(session.channels, ("a",))
 
 
 class HandshakeTests(SynchronousTestCase):

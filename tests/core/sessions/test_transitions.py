@@ -91,6 +91,7 @@ def after(session: Session, name: str, inputs: Inputs) -> Session:
 INPUTS: Inputs = {
     **OUTCOMES,
     "open": lambda session: session.open([Subscribe(0, "talk")]),
+    "opened_at_once": lambda session: session.opened_at_once("talk"),
     "connect": lambda session: session.received(Connect(0, CREDENTIAL)),
     "publish": lambda session: session.received(Publish(0, None, b"x")),
     "published": lambda session: session.published(0),
@@ -129,6 +130,7 @@ def reject(error: ClientError, *, is_accepted: bool) -> Reject:
 # What each input does in each state, and the state after it; what is not here has no effect and changes nothing.
 TABLE: Table = {
     ("connecting", "open"): ([SUBSCRIBE_INITIAL], SUBSCRIBING),
+    ("connecting", "opened_at_once"): ([Accept()], CONNECTED),
     ("connecting", "rejected"): ([reject(ClientError.TOKEN, is_accepted=False)], CLOSED),
     ("connecting", "rejected for now"): ([reject(ClientError.NOT_CHECKED, is_accepted=False)], CLOSED),
     ("connecting", "disconnect"): ([reject(ClientError.REVOKED, is_accepted=False)], CLOSED),
@@ -366,6 +368,8 @@ class TableTests(SynchronousTestCase):
     def test_both_kinds_together_have_every_state_and_every_input(self) -> None:
         self.assertEqual({make().state for make in (STATES | COMMAND_STATES).values()}, set(SessionState))
         public = {name for name, value in vars(Session).items() if callable(value) and not name.startswith("_")}
+        # It only says which input comes next.
+        public.remove("channel_at_once")
         commands = {*COMMANDS, "rejected for now"}
         self.assertEqual((set(INPUTS) | set(COMMAND_INPUTS)) - commands | {"received"}, public)
 

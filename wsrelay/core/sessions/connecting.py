@@ -41,8 +41,10 @@ from wsrelay.core.sessions.subscription import Subscription
 
 __all__ = [
     "authenticated",
+    "channel_at_once",
     "gap",
     "open_handshake",
+    "opened_at_once",
     "received_before_connected",
     "received_first",
     "subscribe_failed",
@@ -65,6 +67,24 @@ def open_handshake(data: SessionData, commands: Sequence[Subscribe], source: Cre
         return [Accept()]
     data.state = SessionState.AUTHENTICATING
     return authenticated(data, ANONYMOUS) if source is CredentialSource.NONE else [Authenticate(None)]
+
+
+def channel_at_once(data: SessionData, commands: Sequence[Command]) -> str | None:
+    """Return the channel of a handshake that asks for one alone, from now on, that every client may subscribe to."""
+    if len(commands) != 1 or data.acceptance is not Acceptance.SUBSCRIBED:
+        return None
+    (command,) = commands
+    if not isinstance(command, Subscribe) or command.since is not None:
+        return None
+    if command.newest or command.only_publishes or command.must_recover or command.token:
+        return None
+    return command.channel if check_subscribe(data.namespaces, ANONYMOUS, command.channel) is None else None
+
+
+def opened_at_once(data: SessionData, channel: str) -> list[Effect]:
+    """Take that a client without a credential is subscribed to the one channel of its handshake."""
+    data.settled = (channel,)
+    return _connected(data)
 
 
 def received_first(data: SessionData, command: Command) -> list[Effect]:

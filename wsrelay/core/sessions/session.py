@@ -33,6 +33,7 @@ from wsrelay.core.messaging.commands import Command
 from wsrelay.core.messaging.subscription_start import NO_TERMS, START, SubscriptionStart, SubscriptionTerms
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
+from wsrelay.core.sessions.connecting import channel_at_once
 from wsrelay.core.sessions.effects import Effect
 from wsrelay.core.sessions.ending import release
 from wsrelay.core.sessions.session_data import SessionData
@@ -88,6 +89,24 @@ class Session(SessionData):
             source: Where the credential comes from. In dialects with commands: from the first message, always.
         """
         return self._step("open", commands, source)
+
+    def channel_at_once(self, commands: Sequence[Command]) -> str | None:
+        """Return the channel to which the client may be subscribed at once, and with which it has all it asks for.
+
+        If nobody has to be asked about that channel, `opened_at_once` takes the place of `open` and of all that follows
+        until the client is connected: most handshakes of a crowd are such.
+
+        Args:
+            commands: As for `open`. No credential came with them, and none is needed.
+
+        Returns:
+            The channel. If None, `open` decides.
+        """
+        return channel_at_once(self, commands) if self.state is SessionState.CONNECTING else None
+
+    def opened_at_once(self, channel: str) -> list[Effect]:
+        """Take that the client has been subscribed to the one channel of its handshake, with which it may begin."""
+        return self._step("opened_at_once", channel)
 
     def received(self, command: Command) -> list[Effect]:
         """Take a command."""

@@ -16,6 +16,7 @@ __all__ = ["TRANSITIONS"]
 TRANSITIONS: dict[SessionState, dict[str, Callable[..., list[Effect]]]] = {
     SessionState.CONNECTING: {
         "open": connecting.open_handshake,
+        "opened_at_once": connecting.opened_at_once,
         "rejected": ending.reject,
         "disconnect": ending.disconnect,
     },
