@@ -43,6 +43,32 @@ def state(session: Session) -> dict[str, object]:
     return found | {"subscriptions": {name: (each.command, each.state) for name, each in subscriptions}}
 
 
+class Members:
+    """Presence, as far as clients know it.
+
+    Args:
+        channel: The channel whose clients are members.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self.joined: list[str] = []
+
+    def tracks(self, channel: str) -> bool:
+        """Return whether clients on a channel are members."""
+        return channel == self.channel
+
+    def subscribed(self, _client: object, channel: str, _member: object) -> None:
+        """Take that a client is subscribed to a channel."""
+        self.joined.append(channel)
+
+    def unsubscribed(self, _client: object, _channel: str) -> None:
+        """Take nothing."""
+
+    def lost(self, _client: object, _code: int | None) -> None:
+        """Take nothing."""
+
+
 class AtOnceTests(EngineCase):
     """The same client, opened at once and step by step."""
 
@@ -99,3 +125,12 @@ class AtOnceTests(EngineCase):
         names = {"public", "talk"}
         self.assertEqual(at_once, {(name, query) for name in names for query in ("", "subscribe=true", "a=b")})
         self.assertIsNotNone(RULES.rule("public#1"))
+
+    def test_client_becomes_a_member_where_there_are_members(self) -> None:
+        for channel, joined in (("public", ["public"]), ("talk", [])):
+            self.setUp()
+            self.join_anonymous(channel)
+            members: Any = Members("public")
+            self.node.presence = members
+            self.assertTrue(self.open_anonymous(channel)[0].accepted)
+            self.assertEqual(members.joined, joined)
