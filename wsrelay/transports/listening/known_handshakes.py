@@ -71,7 +71,7 @@ class KnownHandshakes:
         Returns:
             The handshake that it equals but for the key, and its own key. If None, it has to be read.
         """
-        if not self._known:
+        if not self._known or len(head) > MAX_KNOWN_BYTES:
             return None
         field = head.find(_BEFORE_KEY)
         if field < 0:
