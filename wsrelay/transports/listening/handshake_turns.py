@@ -9,7 +9,7 @@ head, and no ticket is spent. It is none of the HTTP connections that are aborte
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import typing
 from random import Random
 from typing import Any
 
@@ -27,6 +27,7 @@ from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.metrics.counters import Counters
 from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
 from wsrelay.transports.listening.hand_over import talk_to
+from wsrelay.transports.listening.request_checks import Destination
 
 __all__ = ["HandshakeTurns", "WaitingConnection"]
 
@@ -39,37 +40,52 @@ _DETAILS = {
 """The text of the log, by the reason that is counted."""
 
 
+class HandshakeStarter(typing.Protocol):
+    """The router of a connection, as far as the turns know it."""
+
+    def begin_handshake(self, destination: Destination, early: bytes) -> None:
+        """Begin a handshake that has waited.
+
+        Args:
+            destination: Its destination.
+            early: The bytes that have arrived behind the request.
+        """
+
+    def reject_handshake(self, destination: Destination, response: ErrorResponse) -> None:
+        """Answer a client that has waited, and end its connection. Admission does not count it any more."""
+
+
 @implementer(IHalfCloseableProtocol)
 class WaitingConnection(Protocol):
     """The protocol of a connection whose handshake waits for its turn.
 
     Args:
         turns: Where it waits.
-        address: The address by which admission has counted it.
+        router: Begins or rejects the handshake. Not two functions: in a crowd one of these is made for each client.
+        destination: What the client asks for. Admission has counted it.
         early: The bytes that arrived behind the request.
-        begin: Begins the handshake; called with the bytes that have arrived behind the request.
-        reject: Answers the client and ends the connection. Admission does not count it any more.
     """
 
-    def __init__(
-        self,
-        turns: HandshakeTurns,
-        address: str,
-        early: bytes,
-        begin: Callable[[bytes], None],
-        reject: Callable[[ErrorResponse], None],
-    ) -> None:
+    def __init__(self, turns: HandshakeTurns, router: HandshakeStarter, destination: Destination, early: bytes) -> None:
         self._turns = turns
-        self.address = address
+        self._router = router
+        self._destination = destination
         self._early = early
-        self._begin = begin
         self._has_begun = False
-        self.reject = reject
+
+    @property
+    def address(self) -> str:
+        """The address by which admission has counted it."""
+        return self._destination.handshake.peer
 
     def begin(self) -> None:
         """Begin the handshake."""
         self._has_begun = True
-        self._begin(self._early)
+        self._router.begin_handshake(self._destination, self._early)
+
+    def reject(self, response: ErrorResponse) -> None:
+        """Answer the client and end the connection. Admission does not count it any more."""
+        self._router.reject_handshake(self._destination, response)
 
     def abort(self) -> None:
         """Leave the queue at once, and reset the connection."""

@@ -159,16 +159,15 @@ class ConnectionRouter(Protocol):
             return
         self._head = b""
         factory.promote(self.transport)
-        waiting = WaitingConnection(
-            factory.turns,
-            destination.handshake.peer,
-            rest,
-            lambda early: factory.start(self.transport, destination, early),
-            lambda response: self._reject_waiting(destination, response),
-        )
+        waiting = WaitingConnection(factory.turns, self, destination, rest)
         factory.turns.wait(waiting, self.transport, size + len(rest))
 
-    def _reject_waiting(self, destination: Destination, response: ErrorResponse) -> None:
+    def begin_handshake(self, destination: Destination, early: bytes) -> None:
+        """See `HandshakeStarter.begin_handshake`."""
+        self._factory.start(self.transport, destination, early)
+
+    def reject_handshake(self, destination: Destination, response: ErrorResponse) -> None:
+        """See `HandshakeStarter.reject_handshake`."""
         talk_to(self.transport, self)
         self._factory.http_connections.add(underlying(self.transport))
         self._reject(self._factory.checks.error_response(destination, response))
