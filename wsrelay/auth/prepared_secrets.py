@@ -1,7 +1,8 @@
 """HMAC with secrets that are checked once.
 
 PyJWT looks with each token whether a secret is a public key by mistake: in PEM, for SSH, in DER (two attempts of
-OpenSSL to parse it), or a JWK. That takes longer than the HMAC. Here its answer is remembered.
+OpenSSL to parse it), or a JWK. That takes longer than the HMAC. Here its answer is remembered. So is the one
+about the length.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class PreparedHMAC(HMACAlgorithm):
     def __init__(self, hash_alg: Any) -> None:
         super().__init__(hash_alg)
         self._prepare = lru_cache(maxsize=MAX_SECRETS)(super().prepare_key)
+        self._length = lru_cache(maxsize=MAX_SECRETS)(super().check_key_length)
 
     def prepare_key(self, key: str | bytes) -> bytes:
         """Return a secret in the form that the other methods take.
@@ -40,13 +42,28 @@ class PreparedHMAC(HMACAlgorithm):
         """
         return self._prepare(key)
 
+    def check_key_length(self, key: bytes) -> str | None:
+        """Return what is wrong with the length of a secret.
 
-def check_secrets_once() -> None:
-    """Have `jwt.decode` check each secret once. Calling it again forgets them, and changes nothing else."""
+        Args:
+            key: The secret.
+
+        Returns:
+            A sentence. If None, it is long enough.
+        """
+        return self._length(key)
+
+
+def check_secrets_once(jws: jwt.PyJWS) -> None:
+    """Have an object of PyJWT check each secret once.
+
+    Args:
+        jws: It verifies signatures.
+    """
     for name, hash_alg in (
         ("HS256", HMACAlgorithm.SHA256),
         ("HS384", HMACAlgorithm.SHA384),
         ("HS512", HMACAlgorithm.SHA512),
     ):
-        jwt.unregister_algorithm(name)
-        jwt.register_algorithm(name, PreparedHMAC(hash_alg))
+        jws.unregister_algorithm(name)
+        jws.register_algorithm(name, PreparedHMAC(hash_alg))

@@ -6,20 +6,18 @@ PyJWT does the cryptography and parses the parts. Times are checked here, becaus
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from wsrelay.auth.keys import ALGORITHMS, Key, Keys
-from wsrelay.auth.prepared_secrets import check_secrets_once
+from wsrelay.auth.token_decoder import TokenDecoder
 from wsrelay.core.access.channel_tokens import ChannelToken, read_channel_token
 from wsrelay.core.access.identity import Identity, read_end, read_identity, read_instant
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import ClaimError, RejectedError
-from wsrelay.engine.coroutines import run_coroutine
 
 if TYPE_CHECKING:
     from jwt.types import Options
@@ -46,8 +44,6 @@ _OPTIONS: Options = {
     "verify_sub": False,
     "verify_jti": False,
 }
-
-check_secrets_once()
 
 
 class TokenVerifier:
@@ -82,6 +78,7 @@ class TokenVerifier:
         self._leeway = leeway_seconds
         self._now = now
         self._log_detail = log_detail
+        self._decoder = TokenDecoder({**_OPTIONS, "verify_aud": audience is not None})
         # Nearly all tokens of an issuer have the same one: those of tokens that were good, as they are written.
         self._headers: dict[str, tuple[str | None, str]] = {}
 
@@ -101,7 +98,7 @@ class TokenVerifier:
                 claim is wrong. With `ClientError.CHANNEL_TOKEN`, it is a subscription token. With
                 `ClientError.NOT_CHECKED`, the keys are not known now.
         """
-        return run_coroutine(self._verify(text))
+        return self._find_claims(text, self._read_connection_token)
 
     def verify_channel(self, text: str) -> Deferred[ChannelToken]:
         """Verify a subscription token.
@@ -116,31 +113,37 @@ class TokenVerifier:
             RejectedError: (Failure of the Deferred.) As in `verify`; a token without `channel` is rejected with
                 `ClientError.TOKEN_CLAIMS`.
         """
-        return run_coroutine(self._verify_channel(text))
+        return self._find_claims(text, self._read_channel_token)
 
-    async def _verify(self, text: str) -> Identity:
-        claims = await self._find_claims(text)
+    def _find_claims(self, text: str, read: Callable[[dict[str, Any]], _T]) -> Deferred[_T]:
+        """Read the claims of a token by a function, once its keys are known. No coroutine: nearly always they are."""
+        segment = text.partition(".")[0]
+        known = self._headers.get(segment)
+        try:
+            kid, algorithm = known or self._read_header(text)
+        except Exception:  # noqa: BLE001 -- whatever it is, it is for those who wait
+            return fail()
+
+        def found(keys: list[Key]) -> _T:
+            if not keys:
+                raise self._rejected(ClientError.TOKEN, "unknown key")
+            claims = self._read_claims(text, keys)
+            if known is None and len(segment) <= MAX_KNOWN_HEADER_LENGTH:
+                if len(self._headers) >= MAX_KNOWN_HEADERS:
+                    self._headers.clear()
+                self._headers[segment] = kid, algorithm
+            return read(claims)
+
+        return self._keys.find(kid, algorithm).addCallback(found)
+
+    def _read_connection_token(self, claims: dict[str, Any]) -> Identity:
         if claims.get("channel") is not None:
             # A subscription token: its issuer permits one channel, and not all that its user may do.
             raise self._rejected(ClientError.CHANNEL_TOKEN, "it is for one channel")
         return self._read(claims, _read_identity)
 
-    async def _verify_channel(self, text: str) -> ChannelToken:
-        return self._read(await self._find_claims(text), read_channel_token)
-
-    async def _find_claims(self, text: str) -> dict[str, Any]:
-        segment = text.partition(".")[0]
-        known = self._headers.get(segment)
-        kid, algorithm = known or self._read_header(text)
-        keys = await self._keys.find(kid, algorithm)
-        if not keys:
-            raise self._rejected(ClientError.TOKEN, "unknown key")
-        claims = self._read_claims(text, keys)
-        if known is None and len(segment) <= MAX_KNOWN_HEADER_LENGTH:
-            if len(self._headers) >= MAX_KNOWN_HEADERS:
-                self._headers.clear()
-            self._headers[segment] = kid, algorithm
-        return claims
+    def _read_channel_token(self, claims: dict[str, Any]) -> ChannelToken:
+        return self._read(claims, read_channel_token)
 
     def _read_header(self, text: str) -> tuple[str | None, str]:
         """Return the key ID and the algorithm. Other fields about keys (jku, jwk, x5u, x5c) are ignored."""
@@ -160,14 +163,13 @@ class TokenVerifier:
     def _read_claims(self, text: str, keys: Iterable[Key]) -> dict[str, Any]:
         for key in keys:
             try:
-                claims = jwt.decode(
+                claims = self._decoder.decode(
                     # As in `_read_header`, where a known header has not been.
                     "" if "=" in text else text,
                     key.material,
                     algorithms=sorted(key.algorithms & self._algorithms),
                     audience=self._audience,
                     issuer=self._issuer,
-                    options={**_OPTIONS, "verify_aud": self._audience is not None},
                 )
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, UnsupportedAlgorithm):
                 continue
@@ -216,7 +218,7 @@ class TokenVerifier:
 
 
 def _read_identity(claims: dict[str, Any], expires: float | None, credential_id: str | None) -> Identity:
-    return replace(read_identity(claims, credential_id), expires=expires)
+    return read_identity({**claims, "exp": expires}, credential_id)
 
 
 def _credential_id(claims: dict[str, Any]) -> str | None:
