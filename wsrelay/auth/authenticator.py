@@ -90,6 +90,15 @@ class Authenticator:
         on_identity: Callable[[Identity], None],
     ) -> Deferred[Identity]:
         """See `IAuthenticator.authenticate`."""
+        if (
+            credential is not None
+            and credential.kind is CredentialKind.TOKEN
+            and not credential.is_ambient
+            and self._hook is None
+            and self._token_verifier is not None
+        ):
+            # In the end the same as below, without its coroutines: this is what nearly every client comes with.
+            return self._token_verifier.verify(credential.secret.reveal())
         return run_coroutine(self._authenticate(credential, handshake, channels, on_identity))
 
     def clear_cache(self) -> None:

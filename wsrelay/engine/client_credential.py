@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.python.failure import Failure
 
@@ -37,7 +40,7 @@ class ClientCredential:
         handshake: The argument of that name.
     """
 
-    __slots__ = ("_client", "_credential", "_outcome", "_timer", "handshake")
+    __slots__ = ("_client", "_credential", "_done", "_identity", "_outcome", "_timer", "handshake")
 
     def __init__(
         self, client: SessionDriver, handshake: Handshake | None = None, credential: Credential | None = None
@@ -46,7 +49,10 @@ class ClientCredential:
         self._credential = credential
         # The deadline for the client: to send its credential, or to leave.
         self._timer: WheelTimer | None = None
-        self._outcome: Deferred[Identity] | None = None
+        self._outcome: Deferred[Any] | None = None
+        # Where it is clear at once who the client is, and only to be looked up whether it is revoked.
+        self._identity: Identity | None = None
+        self._done: Callable[[Identity | ClientError], None] | None = None
         self.handshake = handshake
 
     @property
@@ -78,26 +84,48 @@ class ClientCredential:
         services.registry.add(self._client, ANONYMOUS)
         return ANONYMOUS
 
-    def authenticate(self, sent: Credential | None) -> Deferred[Identity]:
+    def authenticate(self, sent: Credential | None, done: Callable[[Identity | ClientError], None]) -> None:
         """Authenticate the client. While that lasts the registry has it by all that is known of it so far.
 
         Args:
             sent: The credential that was its first message. If None, the one in its handshake counts.
-
-        Returns:
-            Fires with the identity, within `AUTHENTICATE_TIMEOUT_SECONDS`.
-
-        Raises:
-            RejectedError: (Failure of the Deferred.) The client is rejected, with `ClientError.NOT_CHECKED` where it
-                cannot be authenticated now.
+            done: Called once with the identity, or with the reason why the client is rejected, which is
+                `ClientError.NOT_CHECKED` where it cannot be authenticated now: possibly before this returns, and within
+                `AUTHENTICATE_TIMEOUT_SECONDS`, but not if the client is ended by then. If it raises something, the
+                client fails.
         """
         assert self.handshake is not None, "not authenticated yet"  # noqa: S101 -- it is kept until then
+        client, credential = self._client, self._credential if sent is None else sent
+        services, channels = client.services, client.session.channels
         self.stop()
-        outcome = run_coroutine(self._identify(self.handshake, self._credential if sent is None else sent))
+        # Each time before the next one is asked, so that a revocation that comes meanwhile finds the client here.
+        self._register(ANONYMOUS)
+        try:
+            asked = services.authenticator.authenticate(credential, self.handshake, channels, self._register)
+        except Exception:  # noqa: BLE001 -- it costs this client only
+            asked = fail()
+        identity = asked.result if asked.called else None
+        if isinstance(identity, Identity) and identity.is_authenticated:
+            self._register(identity)
+            self._done, self._identity = done, identity
+            services.revocation_lookups.look_up(self, services.registry.targets_of(client))
+            return
+        outcome = run_coroutine(self._identify(asked))
         if not outcome.called:
-            outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, self._client.services.clock)
-        self._outcome = outcome.addErrback(self._rejected)
-        return outcome
+            outcome.addTimeout(AUTHENTICATE_TIMEOUT_SECONDS, services.clock)
+        self._outcome = outcome
+        outcome.addCallbacks(done, lambda failure: done(self._client_error(failure)))
+        outcome.addErrback(client.failed)
+
+    def looked_up(self, outcome: bool | Failure) -> None:
+        """See `wsrelay.engine.revocation_lookups.LookupWaiter.looked_up`."""
+        identity, done = self._identity, self._done
+        self._identity = self._done = None
+        try:
+            if identity is not None and done is not None:
+                done(self._client_error(outcome) if isinstance(outcome, Failure) else self._judge(identity, outcome))
+        except Exception:  # noqa: BLE001 -- it costs this client only
+            self._client.failed(Failure())
 
     def authenticated(self) -> None:
         """Drop what is needed for authentication only."""
@@ -115,32 +143,36 @@ class ClientCredential:
         self.stop()
         if self._outcome is not None:
             self._outcome.cancel()
+        if self._identity is not None:
+            self._identity = self._done = None
+            self._client.services.revocation_lookups.leave(self)
 
-    async def _identify(self, handshake: Handshake, credential: Credential | None) -> Identity:
-        client = self._client
-        services, session = client.services, client.session
-        registry = services.registry
+    async def _identify(self, asked: Deferred[Identity]) -> Identity | ClientError:
+        services, is_revoked = self._client.services, False
+        identity = await asked
+        self._register(identity)
+        if identity.is_authenticated:
+            is_revoked = any(await services.are_revoked(services.registry.targets_of(self._client)))
+        return self._judge(identity, is_revoked)
 
-        def on_identity(identity: Identity) -> None:
-            if not session.is_closed:
-                registry.add(client, identity)
+    def _register(self, identity: Identity) -> None:
+        if not self._client.session.is_closed:
+            self._client.services.registry.add(self._client, identity)
 
-        # Each time before the next one is asked, so that a revocation that comes meanwhile finds the client here.
-        on_identity(ANONYMOUS)
-        identity = await services.authenticator.authenticate(credential, handshake, session.channels, on_identity)
-        on_identity(identity)
-        if identity.is_authenticated and any(await services.are_revoked(registry.targets_of(client))):
-            raise RejectedError(ClientError.REVOKED)
-        if identity.expires is not None and identity.expires <= services.now():
+    def _judge(self, identity: Identity, is_revoked: bool) -> Identity | ClientError:
+        """Return the outcome of an authentication that has come so far."""
+        if is_revoked:
+            return ClientError.REVOKED
+        if identity.expires is not None and identity.expires <= self._client.services.now():
             # Before anything is done for it: in dialects with commands that may be a publish right behind the connect.
-            raise RejectedError(ClientError.TOKEN_EXPIRED)
+            return ClientError.TOKEN_EXPIRED
         return identity
 
-    def _rejected(self, failure: Failure) -> Identity:
+    def _client_error(self, failure: Failure) -> ClientError:
         client_error, error = client_error_of(failure), failure.value
         if isinstance(error, BrokerUnavailable):
             self._client.services.rejections.log_detail(f"Redis cannot be asked what has been revoked: {error.code}")
-        raise RejectedError(client_error)
+        return client_error
 
 
 def client_error_of(failure: Failure) -> ClientError:

@@ -33,7 +33,7 @@ from wsrelay.core.sessions.effects import (
     Welcome,
 )
 from wsrelay.engine.channel_terms import seconds_left
-from wsrelay.engine.client_credential import ClientCredential, client_error_of
+from wsrelay.engine.client_credential import ClientCredential
 from wsrelay.engine.client_output import ClientOutput
 from wsrelay.engine.client_publisher import ClientPublisher
 from wsrelay.engine.client_refresh import ClientRefresh
@@ -172,10 +172,13 @@ class ClientEffects(ClientOutput):
             except Exception:  # noqa: BLE001 -- one that costs its own connection
                 self.failed(Failure())
             return
-        outcome = self._own_credential.authenticate(sent)
-        outcome.addCallback(self._authenticated)
-        outcome.addErrback(lambda failure: self.perform(self.session.rejected(client_error_of(failure))))
-        outcome.addErrback(self.failed)
+        self._own_credential.authenticate(sent, self._authentication_ended)
+
+    def _authentication_ended(self, outcome: Identity | ClientError) -> None:
+        if isinstance(outcome, Identity):
+            self._authenticated(outcome)
+        else:
+            self.perform(self.session.rejected(outcome))
 
     def _authenticated(self, identity: Identity) -> None:
         for each in identity.subs if self._connection.dialect.acceptance.has_commands else ():

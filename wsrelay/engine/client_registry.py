@@ -12,7 +12,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from wsrelay.core.access.identity import Identity
+from wsrelay.core.access.identity import ANONYMOUS, Identity
 from wsrelay.core.access.server_subscriptions import ServerSubscription
 from wsrelay.core.outcomes.disconnects import AnyDisconnect
 from wsrelay.engine.client_index import ClientIndex
@@ -101,9 +101,15 @@ class ClientRegistry:
 
     def add(self, client: RegisteredClient, identity: Identity) -> None:
         """Index a client by an identity, in addition to those that it has; `remove` is owed once."""
-        others = [each for each in self._identities(client) if not _covers(identity, each)]
+        first = client.registered_as
         self._connections.add(client.connection_id, client)
         self._index(client, identity)
+        if (first is None or first is ANONYMOUS) and client not in self._further:
+            # As nearly always. Anonymous is covered by any other.
+            client.registered_as = identity
+            self._authenticated += identity.is_authenticated
+            return
+        others = [each for each in self._identities(client) if not _covers(identity, each)]
         self._keep(client, identity, *others)
 
     def replace(self, client: RegisteredClient, *identities: Identity) -> None:
@@ -137,7 +143,10 @@ class ClientRegistry:
 
     def targets_of(self, client: RegisteredClient) -> Sequence[str]:
         """Return the targets of a client."""
-        identities, connection = self._identities(client), client.connection_id
+        first, connection = client.registered_as, client.connection_id
+        if first is not None and client not in self._further:
+            return tuple(first.revocation_targets(connection))
+        identities = self._identities(client)
         return tuple(dict.fromkeys(chain.from_iterable(each.revocation_targets(connection) for each in identities)))
 
     def targets(self) -> list[str]:

@@ -26,6 +26,7 @@ from wsrelay.engine.lookups import Lookups
 from wsrelay.engine.pending_credentials import PendingClient, PendingCredentials
 from wsrelay.engine.presence import Presence
 from wsrelay.engine.rejection_log import RejectionLog
+from wsrelay.engine.revocation_lookups import RevocationLookups
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.interfaces import IAuthenticator, IDialect
 from wsrelay.metrics.counters import Counters
@@ -137,6 +138,10 @@ class ClientServices(Protocol):
     @property
     def lookups(self) -> Lookups:
         """Looks up what clients ask for."""
+
+    @property
+    def revocation_lookups(self) -> RevocationLookups:
+        """Looks up whether clients are revoked when they come."""
 
     @property
     def node_id(self) -> str:

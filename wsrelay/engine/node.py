@@ -19,6 +19,7 @@ from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import ChannelSubscriptions
 from wsrelay.engine.client import Client
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
 from wsrelay.engine.client_registry import ClientRegistry
 from wsrelay.engine.client_services import Connection
 from wsrelay.engine.control_receiver import ControlReceiver
@@ -33,6 +34,7 @@ from wsrelay.engine.presence import build_presence
 from wsrelay.engine.publishing import Publisher
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.engine.revocation import Revocation
+from wsrelay.engine.revocation_lookups import RevocationLookups
 from wsrelay.engine.stream_readers import StreamReaders
 from wsrelay.engine.survey import Survey
 from wsrelay.engine.timers import TimerWheel
@@ -71,6 +73,7 @@ class Node:
         subscriptions: The channels of this process.
         inflow: Says when messages of clients may be published.
         lookups: Looks up what clients ask for.
+        revocation_lookups: Looks up whether clients are revoked when they come.
         timers: The timers of all clients.
         survey: Asks all processes what they know, and replies for this one.
         emulation: The sessions of clients that send beside their connections.
@@ -129,6 +132,7 @@ class Node:
         )
         self.subscriptions = ChannelSubscriptions(broker, self._hub, self._gaps, namespaces, clock, self._readers)
         self._revocation = Revocation(self.registry, broker.credentials, authenticator, self.timers)
+        self.revocation_lookups = RevocationLookups(self.are_revoked, clock, AUTHENTICATE_TIMEOUT_SECONDS)
         self.survey = Survey(broker, self._hub, self.registry, clock, count_connections, name)
         self.emulation = Emulation(broker)
         self._control = ControlReceiver(self.registry, self._revocation, self.survey, self.emulation, counters)

@@ -153,6 +153,8 @@ class FakeAuthenticator:
         credential: What is found in handshakes, or the error why none can be.
         authenticates_everyone: The answer to `requires_authentication`.
         early_identity: The identity that is reported before the question is asked. If None, none is.
+        immediate_answer: What each question about an identity is answered with before the call returns. If None, the
+            test answers.
         questions: The calls of `authenticate`, in order.
         asks_to_subscribe: Called with a channel, returns whether the application is asked about it.
         subscribe_questions: The calls of `authorize_subscribe` that were put to the application, in order.
@@ -170,6 +172,7 @@ class FakeAuthenticator:
         self.credential: Credential | ClientError | None = None
         self.authenticates_everyone = False
         self.early_identity: Identity | None = None
+        self.immediate_answer: Identity | ClientError | Exception | None = None
         self.questions: list[IdentityQuestion] = []
         self.asks_to_subscribe: Callable[[str], bool] = lambda _channel: False
         self.subscribe_questions: list[PermissionQuestion] = []
@@ -202,6 +205,8 @@ class FakeAuthenticator:
         if self.early_identity is not None:
             on_identity(self.early_identity)
         self.questions.append(IdentityQuestion(credential, handshake, channels))
+        if self.immediate_answer is not None:
+            self.questions[-1].resolve(self.immediate_answer)
         return self.questions[-1].answer
 
     def refresh(self, token: str, identity: Identity) -> Deferred[Identity]:
