@@ -106,6 +106,27 @@ class ConnectTests(CentrifugoCase):
         self.broker.sink.subscribed("room1")
         self.assertEqual(self.take(connection), [{"id": 3, "subscribe": {}}, {"id": 2, "subscribe": {}}])
 
+    def test_replies_to_pipelined_commands_are_one_message_with_that_to_the_connect(self) -> None:
+        _, first = self.connect()
+        self.send(first, subscribe(2, "room"))
+        self.broker.sink.subscribed("room")
+        connection, client = self.open_centrifugo()
+        self.send(client, CONNECT)
+        self.send(client, subscribe(2, "room"))
+        self.send(client, subscribe(3, "hidden"))
+        self.identify(USER)
+        self.assertEqual(len(connection.sent), 1)
+        replies = self.take(connection)
+        self.assertEqual(
+            [(reply["id"], next(iter(set(reply) - {"id"}))) for reply in replies][:2],
+            [(1, "connect"), (2, "subscribe")],
+        )
+        self.assertEqual(len(replies), 3)
+        # What comes later waits for nothing.
+        self.send(client, {"id": 4, "ping": {}})
+        self.send(client, subscribe(5, "hidden"))
+        self.assertEqual([reply["id"] for reply in self.take(connection)][-1], 5)
+
     def test_more_commands_than_may_wait_close_the_client_and_none_is_carried_out(self) -> None:
         connection, client = self.open_centrifugo()
         self.send(client, CONNECT, *[subscribe(2 + number, f"room{number}") for number in range(200)])

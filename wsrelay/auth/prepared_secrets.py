@@ -7,6 +7,7 @@ about the length.
 
 from __future__ import annotations
 
+import hmac
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +30,7 @@ class PreparedHMAC(HMACAlgorithm):
     def __init__(self, hash_alg: Any) -> None:
         super().__init__(hash_alg)
         self._prepare = lru_cache(maxsize=MAX_SECRETS)(super().prepare_key)
+        self._hash_name: str = hash_alg().name
         self._length = lru_cache(maxsize=MAX_SECRETS)(super().check_key_length)
 
     def prepare_key(self, key: str | bytes) -> bytes:
@@ -41,6 +43,15 @@ class PreparedHMAC(HMACAlgorithm):
             jwt.InvalidKeyError: It is no secret.
         """
         return self._prepare(key)
+
+    def sign(self, msg: bytes, key: bytes) -> bytes:
+        """Return the code of a message, made in one step in place of an object that is fed.
+
+        Args:
+            msg: The message.
+            key: A secret that `prepare_key` returned.
+        """
+        return hmac.digest(key, msg, self._hash_name)
 
     def check_key_length(self, key: bytes) -> str | None:
         """Return what is wrong with the length of a secret.

@@ -163,14 +163,14 @@ class TokenVerifier:
     def _read_claims(self, text: str, keys: Iterable[Key]) -> dict[str, Any]:
         for key in keys:
             try:
-                claims = self._decoder.decode(
+                claims: dict[str, Any] = self._decoder.decode_complete(
                     # As in `_read_header`, where a known header has not been.
                     "" if "=" in text else text,
                     key.material,
                     algorithms=sorted(key.algorithms & self._algorithms),
                     audience=self._audience,
                     issuer=self._issuer,
-                )
+                )["payload"]
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError, UnsupportedAlgorithm):
                 continue
             except jwt.MissingRequiredClaimError as error:

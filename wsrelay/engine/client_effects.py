@@ -175,10 +175,18 @@ class ClientEffects(ClientOutput):
         self._own_credential.authenticate(sent, self._authentication_ended)
 
     def _authentication_ended(self, outcome: Identity | ClientError) -> None:
-        if isinstance(outcome, Identity):
+        if not isinstance(outcome, Identity):
+            self.perform(self.session.rejected(outcome))
+        elif self._replies is not None or not self._connection.dialect.acceptance.has_commands:
             self._authenticated(outcome)
         else:
-            self.perform(self.session.rejected(outcome))
+            # The replies to the commands that waited for the connect go in one write with its own.
+            self._replies = []
+            try:
+                self._authenticated(outcome)
+            finally:
+                self._send_collected()
+                self._replies = None
 
     def _authenticated(self, identity: Identity) -> None:
         for each in identity.subs if self._connection.dialect.acceptance.has_commands else ():
