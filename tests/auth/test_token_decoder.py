@@ -42,7 +42,7 @@ def signed(header: bytes, payload: bytes) -> bytes:
     return text + b"." + part(hmac.digest(SECRET, text, hashlib.sha256))
 
 
-def outcome(decode: Any, token: bytes, **more: Any) -> object:
+def outcome(decode: Any, token: bytes | str, **more: Any) -> object:
     """Return what a token is decoded to, or the kind and text of the error."""
     try:
         return decode(token, SECRET, ["HS256"], **more)
@@ -57,9 +57,14 @@ class TokenDecoderTests(SynchronousTestCase):
         self.decoder = TokenDecoder(OPTIONS)
 
     def assert_same(self, token: bytes) -> object:
-        """Assert that both decode a token to the same, and return it."""
+        """Assert that both decode a token to the same, whether its header is known or not, and return it."""
         expected = outcome(jwt.decode, token, options=OPTIONS)
         self.assertEqual(outcome(self.decoder.decode, token), expected)
+        text = token.decode("latin-1")
+        self.assertEqual(outcome(self.decoder.decode, text), outcome(jwt.decode, text, options=OPTIONS))
+        knowing = TokenDecoder(OPTIONS)
+        knowing.known_headers[part(HEADER).decode()] = json.loads(HEADER)
+        self.assertEqual(outcome(knowing.decode, text), outcome(jwt.decode, text, options=OPTIONS))
         return expected
 
     def assert_same_segment(self, segment: bytes) -> None:
@@ -87,6 +92,17 @@ class TokenDecoderTests(SynchronousTestCase):
         claims = {"exp": 1, "sub": "42"}
         self.assertEqual(self.decoder.decode(jwt.encode(claims, SECRET), SECRET, ["HS256"]), claims)
         self.assertEqual(slow, [])
+
+    def test_known_header_is_not_loaded_again(self) -> None:
+        token = signed(part(HEADER), part(b'{"exp":1}')).decode()
+        header = {"alg": "HS256", "x": "as it was loaded before"}
+        self.decoder.known_headers[token.partition(".")[0]] = header
+        self.assertIs(self.decoder.decode_complete(token, SECRET, ["HS256"])["header"], header)
+
+    def test_parts_that_are_missing_or_too_many_are_rejected_as_by_pyjwt(self) -> None:
+        good = part(HEADER)
+        for token in (b"", b".", b"..", good, good + b".", good + b"..", good + b".a", good + b".e30.e30.e30"):
+            self.assert_same(token)
 
     def test_every_end_of_a_part_is_read_as_by_pyjwt(self) -> None:
         for before in (b"", b"c", b"cV", b"cVN"):

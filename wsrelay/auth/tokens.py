@@ -80,7 +80,7 @@ class TokenVerifier:
         self._log_detail = log_detail
         self._decoder = TokenDecoder({**_OPTIONS, "verify_aud": audience is not None})
         # Nearly all tokens of an issuer have the same one: those of tokens that were good, as they are written.
-        self._headers: dict[str, tuple[str | None, str]] = {}
+        self._headers = self._decoder.known_headers
 
     def verify(self, text: str) -> Deferred[Identity]:
         """Verify a token.
@@ -120,7 +120,8 @@ class TokenVerifier:
         segment = text.partition(".")[0]
         known = self._headers.get(segment)
         try:
-            kid, algorithm = known or self._read_header(text)
+            header = self._read_header(text) if known is None else known
+            kid, algorithm = header.get("kid"), header["alg"]
         except Exception:  # noqa: BLE001 -- whatever it is, it is for those who wait
             return fail()
 
@@ -131,7 +132,7 @@ class TokenVerifier:
             if known is None and len(segment) <= MAX_KNOWN_HEADER_LENGTH:
                 if len(self._headers) >= MAX_KNOWN_HEADERS:
                     self._headers.clear()
-                self._headers[segment] = kid, algorithm
+                self._headers[segment] = header
             return read(claims)
 
         return self._keys.find(kid, algorithm).addCallback(found)
@@ -145,8 +146,8 @@ class TokenVerifier:
     def _read_channel_token(self, claims: dict[str, Any]) -> ChannelToken:
         return self._read(claims, read_channel_token)
 
-    def _read_header(self, text: str) -> tuple[str | None, str]:
-        """Return the key ID and the algorithm. Other fields about keys (jku, jwk, x5u, x5c) are ignored."""
+    def _read_header(self, text: str) -> dict[str, Any]:
+        """Return the header, with an allowed algorithm. Other fields about keys (jku, jwk, x5u, x5c) are ignored."""
         try:
             # PyJWT accepts padding, which RFC 7515 section 2 forbids: a token has only one valid text.
             header = jwt.get_unverified_header("" if "=" in text else text)
@@ -158,7 +159,7 @@ class TokenVerifier:
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise self._rejected(ClientError.TOKEN, "algorithm not allowed")
-        return header.get("kid"), algorithm
+        return header
 
     def _read_claims(self, text: str, keys: Iterable[Key]) -> dict[str, Any]:
         for key in keys:
