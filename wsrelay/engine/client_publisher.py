@@ -63,7 +63,12 @@ class ClientPublisher:
 
     def _publish(self, message: PublishMessage) -> None:
         client = self._client
-        info = client.as_member(message.channel).text.encode() if self._shows_publisher else b""
+        info = b""
+        if self._shows_publisher:
+            rule = client.services.namespaces.rule(message.channel)
+            if rule is not None and rule.has_history:
+                # A plain channel carries the message alone, and this costs as much as half of the rest.
+                info = client.as_member(message.channel).text.encode()
         client.services.post(message.channel, message.data, partial(self._published, message), info)
 
     def _published(self, message: PublishMessage, error: Exception | None) -> None:

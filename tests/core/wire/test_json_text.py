@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.core.wire import json_text
 from wsrelay.core.wire.json_text import dump_json, embed_json, parse_json
 
 DOCUMENTS = st.recursive(
@@ -56,6 +57,16 @@ class JSONTextTests(SynchronousTestCase):
             self.assertRaises(ValueError, dump_json, document)
         while deep:
             deep = deep[0]
+
+    @given(DOCUMENTS)
+    def test_document_is_written_as_the_standard_library_writes_it(self, document: Any) -> None:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        self.assertEqual(json_text._encode(document), text)
+
+    def test_encoder_in_c_is_not_needed(self) -> None:
+        for make in (None, lambda _markers: None):
+            encode = json_text._bind_encoder(json_text._ENCODER, make)
+            self.assertEqual(encode({"a": [1, "\u00e9"]}), '{"a":[1,"\u00e9"]}')
 
     def test_half_of_a_surrogate_pair_stays_what_it_is(self) -> None:
         self.assertEqual(dump_json(parse_json(b'"\\ud800x"')), b'"\\ud800x"')
