@@ -328,16 +328,16 @@ class ConversationTests(SynchronousTestCase):
 
     def test_first_position_comes_with_the_subscription_unless_something_comes_before_it(self) -> None:
         missed = (Publication("a", b"x", At(FIRST)),)
-        cases = {
-            Subscribed(0, "a", FIRST): FIRST,
-            Subscribed(0, "a", FIRST, since=FIRST, recovered=True): FIRST,
-            Subscribed(0, "a", FIRST, since=FIRST, recovered=True, publications=missed): "",
-            Subscribed(0, "a", FIRST, since=FIRST): "",
-            Subscribed(0, "a", FIRST, publications=missed): "",
-            Subscribed(0, "a"): "",
-        }
+        cases = (
+            (Subscribed(0, "a", FIRST), FIRST),
+            (Subscribed(0, "a", FIRST, since=FIRST, recovered=True), FIRST),
+            (Subscribed(0, "a", FIRST, since=FIRST, recovered=True, publications=missed), ""),
+            (Subscribed(0, "a", FIRST, since=FIRST), ""),
+            (Subscribed(0, "a", FIRST, publications=missed), ""),
+            (Subscribed(0, "a"), ""),
+        )
         for dialect, framing in ((ONE, EventStreamFraming()), (SEVERAL, SeveralChannelsFraming())):
-            for reply, position in cases.items():
+            for reply, position in cases:
                 parser = self.parser_of(framing.frame(dialect.reply([reply])))
                 self.assertEqual(parser.last_event_id, position, reply)
 

@@ -82,42 +82,19 @@ class ClientEffects(ClientOutput):
     def perform(self, effects: Iterable[Effect]) -> None:
         """See `SessionDriver.perform`."""
         for effect in effects:
-            match effect:
-                case PublishMessage():
-                    self._publish(effect)
-                case SubscribeChannel():
-                    self._authorize_subscribe(effect)
-                case Accept():
-                    self._connection.accept(self._connection_id)
-                case SendReply(reply):
-                    self._send(reply)
-                    if self.session.is_rejected:
-                        # It has been told, and is expected to leave by itself.
-                        self._own_credential.wait()
-                case UnsubscribeChannel(channel):
-                    self._unsubscribe(channel)
-                case Authenticate(credential):
-                    self._authenticate(credential)
-                case ExpireAt(at):
-                    self._expire(at)
-                case Welcome(command_id, subscriptions):
-                    self._welcome(command_id, subscriptions)
-                case LookUp(command):
-                    self._look_up(command)
-                case Reauthenticate(command_id, token):
-                    self._reauthenticate(command_id, token)
-                case ConfirmRefresh(command_id):
-                    self._send(Refreshed(command_id, self.connection_id, self._credential_seconds_left()))
-                case CheckChannelToken():
-                    self._channel_access.refresh(effect)
-                case CarryOut(commands):
-                    self._carry_out(commands)
-                case DeliverEvents(channel, events):
-                    self._deliver(channel, events)
-                case Reject(error, is_accepted):
-                    self._reject(error, is_accepted=is_accepted)
-                case _:  # Close, the one that is left; mypy sees to that
-                    self._close(effect.disconnect)
+            _PERFORMERS[type(effect)](self, effect)
+
+    def _accept(self, _effect: Accept) -> None:
+        self._connection.accept(self._connection_id)
+
+    def _send_reply(self, effect: SendReply) -> None:
+        self._send(effect.reply)
+        if self.session.is_rejected:
+            # It has been told, and is expected to leave by itself.
+            self._own_credential.wait()
+
+    def _confirm_refresh(self, effect: ConfirmRefresh) -> None:
+        self._send(Refreshed(effect.id, self.connection_id, self._credential_seconds_left()))
 
     # Commands
 

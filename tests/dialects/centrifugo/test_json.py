@@ -108,9 +108,9 @@ def reply(*replies: Reply) -> bytes:
 
 def encode(*publications: ChannelEvent) -> bytes:
     """Return the one text message of publications."""
-    (message,) = DIALECT.encode(publications)
-    assert not message.is_binary
-    return message.data
+    ((data, is_binary),) = DIALECT.encode(publications)
+    assert not is_binary
+    return data
 
 
 def strict_loads(text: str) -> Any:

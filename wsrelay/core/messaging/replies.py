@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for every client, and freezing doubles what that costs.
+@dataclass(slots=True)
 class Connected:
     """The client is authenticated.
 
@@ -54,7 +55,8 @@ class Connected:
     node: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for every client, and freezing doubles what that costs.
+@dataclass(slots=True)
 class Subscribed:
     """The client is subscribed: what is published from now on reaches it.
 
@@ -93,7 +95,8 @@ class Unsubscribed:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for every message of a client that has replies.
+@dataclass(slots=True)
 class Published:
     """The broker has taken the client's message.
 

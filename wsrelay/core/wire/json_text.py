@@ -10,7 +10,7 @@ import json.encoder
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["dump_json", "embed_json", "is_json", "parse_json"]
+__all__ = ["dump_json", "embed_json", "is_json", "parse_json", "parse_json_at"]
 
 
 _WHITE_SPACE = " \t\n\r"
@@ -34,6 +34,18 @@ def parse_json(text: str | bytes) -> object:
             if end == len(text):
                 return document
         return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def parse_json_at(text: str, start: int) -> tuple[object, int]:
+    """Return the document that begins at an index of a text, and the index behind it.
+
+    Raises:
+        ValueError: There is none, or it is as for `parse_json`.
+    """
+    try:
+        return _DECODER.raw_decode(text, start)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

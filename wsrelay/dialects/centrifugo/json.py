@@ -21,13 +21,14 @@ Sources: `client.proto` of github.com/centrifugal/protocol, the documentation of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from zope.interface import implementer
 
 from wsrelay.core.messaging.commands import Command, Connect, Subscribe
 from wsrelay.core.messaging.frame_type import FrameType
-from wsrelay.core.messaging.messages import Message
+from wsrelay.core.messaging.messages import Message, MessagePair
 from wsrelay.core.messaging.publications import ChannelEvent, Publication
 from wsrelay.core.messaging.replies import Connected, Published, Reply, Subscribed
 from wsrelay.core.messaging.subscription_start import NO_TERMS
@@ -45,6 +46,7 @@ from wsrelay.dialects.centrifugo.replies import (
     publication_tags,
     reply_document,
 )
+from wsrelay.dialects.centrifugo.usual_publish import read_usual_publish
 from wsrelay.interfaces import IDialect
 
 __all__ = ["MAX_REMEMBERED", "PATH", "JSONDialect", "write_document", "write_push", "write_reply"]
@@ -81,18 +83,27 @@ class JSONDialect(CommandDialect):
         except UnicodeDecodeError:
             # Not on a WebSocket, whose text has been checked.
             raise ProtocolViolation(Disconnect.BAD_REQUEST) from None
+        usual = read_usual_publish(text)
+        if usual is not None:
+            return (usual,)
         lines = [line for line in text.split("\n") if line and not line.isspace()]
         if not 0 < len(lines) <= MAX_COMMANDS_PER_MESSAGE:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
         return [_remembered.get(line) or _read(line) for line in lines]
 
-    def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[Message]:
+    def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[MessagePair]:
         """Make one message of all events, in which publications are JSON."""
+        if len(events) == 1:
+            # Most batches are one publication.
+            push = write_push(events[0])
+            return ((b'{"push":%b}' % push, False),) if push else ()
         pushes = [b'{"push":%b}' % push for push in map(write_push, events) if push]
-        return (Message(b"\n".join(pushes)),) if pushes else ()
+        return ((b"\n".join(pushes), False),) if pushes else ()
 
     def reply(self, replies: Sequence[Reply]) -> Sequence[Message]:
         """Make one message of all replies."""
+        if len(replies) == 1 and type(replies[0]) is Published:
+            return (Message(write_reply(replies[0])),)
         lines = [write_reply(each) for each in replies if is_told(each)]
         return (Message(b"\n".join(lines)),) if lines else ()
 
@@ -129,6 +140,9 @@ def _read(line: str) -> Command:
     The connect of a client without a credential and the subscribe to a plain channel are the same text from one client
     to the next, and are remembered; nothing is that only one client can have sent.
     """
+    usual = read_usual_publish(line)
+    if usual is not None:
+        return usual
     command = read_command(_read_document(line))
     if len(line) <= MAX_REMEMBERED_LENGTH and (command == Connect(1, None) or _is_plain(command)):
         if len(_remembered) >= MAX_REMEMBERED:
@@ -143,12 +157,12 @@ def _is_plain(command: Command) -> bool:
 
 def write_reply(reply: Reply) -> bytes:
     """Return a reply as JSON. The replies that nearly every client gets are put together without a document."""
+    if type(reply) is Published:
+        return b'{"id":%d,"publish":{}}' % reply.id
     if type(reply) is Subscribed:
         is_plain = not (reply.position or reply.since is not None or reply.recovered or reply.publications)
         if reply.id and is_plain and reply.terms is NO_TERMS:
             return b'{"id":%d,"subscribe":{}}' % reply.id
-    elif type(reply) is Published:
-        return b'{"id":%d,"publish":{}}' % reply.id
     elif type(reply) is Connected:
         client, seconds = reply.client, reply.ping_seconds
         is_plain = not (reply.subscriptions or reply.expires_seconds is not None or reply.session or reply.node)
@@ -178,13 +192,19 @@ def _take_data(request: Document) -> None:
         request["data"] = None
 
 
+@lru_cache(maxsize=1024)
+def _beginning(channel: str) -> bytes:
+    """Return the beginning of a publication's push, which is the same for all of a channel."""
+    return b'{"channel":%b,"pub":{"data":' % dump_json(channel)
+
+
 def write_push(event: ChannelEvent) -> bytes:
     """Return the push of an event as JSON. Empty if the protocol has no form for it."""
     if not isinstance(event, Publication):
         document = event_document(event)
         return b"" if document is None else write_document(document["push"])
     # Spliced, because the data is by far the longest part and most of it is JSON already.
-    head = b'{"channel":%b,"pub":{"data":%b' % (dump_json(event.channel), embed_json(event.data))
+    head = _beginning(event.channel) + embed_json(event.data)
     if event.origin is None:
         return head + b"}}"
     if info := publication_info(event):
