@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 from twisted.python.failure import Failure
 
 from wsrelay.core.access.channel_tokens import ChannelGrant
-from wsrelay.core.access.credentials import Credential
 from wsrelay.core.access.identity import Identity
-from wsrelay.core.messaging.commands import Command, ReadHistory, ReadPresence
-from wsrelay.core.messaging.replies import Connected, Refreshed, Subscribed
+from wsrelay.core.messaging.commands import Command
+from wsrelay.core.messaging.replies import Connected, Refreshed
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.sessions.effects import (
@@ -81,8 +81,9 @@ class ClientEffects(ClientOutput):
 
     def perform(self, effects: Iterable[Effect]) -> None:
         """See `SessionDriver.perform`."""
+        performers = self._PERFORMERS
         for effect in effects:
-            _PERFORMERS[type(effect)](self, effect)
+            performers[type(effect)](self, effect)
 
     def _accept(self, _effect: Accept) -> None:
         self._connection.accept(self._connection_id)
@@ -129,19 +130,20 @@ class ClientEffects(ClientOutput):
             self._publisher = ClientPublisher(self, self._connection, shows_publisher=has_commands)
         self._publisher.publish(message)
 
-    def _look_up(self, command: ReadHistory | ReadPresence) -> None:
+    def _look_up(self, effect: LookUp) -> None:
         if self._lookups is None:
             self._lookups = ClientLookups(self.services.lookups, self._send)
-        self._lookups.look_up(command).addErrback(self.failed)
+        self._lookups.look_up(effect.command).addErrback(self.failed)
 
-    def _reauthenticate(self, command_id: int, token: str) -> None:
+    def _reauthenticate(self, effect: Reauthenticate) -> None:
         if self._refresh is None:
             self._refresh = ClientRefresh(self)
-        self._refresh.refresh(command_id, token)
+        self._refresh.refresh(effect.id, effect.token)
 
     # Connecting
 
-    def _authenticate(self, sent: Credential | None) -> None:
+    def _authenticate(self, effect: Authenticate) -> None:
+        sent = effect.credential
         identity = self._own_credential.authenticate_at_once(sent)
         if identity is not None:
             try:
@@ -175,7 +177,7 @@ class ClientEffects(ClientOutput):
             if self._credential.is_settled:
                 self._credential = None
 
-    def _welcome(self, command_id: int, subscriptions: tuple[Subscribed, ...]) -> None:
+    def _welcome(self, effect: Welcome) -> None:
         ping_seconds, session = self._connection.ping_seconds, self._connection.emulated_session
         node = self.services.node_id if session else ""
         if self._connection.dialect.has_session:
@@ -183,13 +185,14 @@ class ClientEffects(ClientOutput):
         if session:
             self.services.registry.add_session(self, session)
         left = self._credential_seconds_left()
-        self._send(Connected(command_id, self.connection_id, ping_seconds, subscriptions, left, session, node))
+        self._send(Connected(effect.id, self.connection_id, ping_seconds, effect.subscriptions, left, session, node))
         self._release()
 
     def _credential_seconds_left(self) -> int | None:
         return seconds_left(self.session.identity.expires, self.services.now())
 
-    def _expire(self, at: float | None) -> None:
+    def _expire(self, effect: ExpireAt) -> None:
+        at = effect.at
         if self.session.is_rejected:
             # It has an earlier deadline.
             return
@@ -228,3 +231,24 @@ class ClientEffects(ClientOutput):
             self._publisher.stop()
         self._send_collected()
         self._connection.close(disconnect)
+
+    # By kind, because the sixteenth `case` of a statement is found after fifteen others. Tests see to it that there is
+    # one for each (tests/engine/test_client_effects.py).
+    _PERFORMERS: ClassVar[dict[type[Effect], Callable[[ClientEffects, Any], None]]] = {
+        Accept: _accept,
+        Authenticate: _authenticate,
+        CarryOut: lambda self, effect: self._carry_out(effect.commands),
+        CheckChannelToken: lambda self, effect: self._channel_access.refresh(effect),
+        Close: lambda self, effect: self._close(effect.disconnect),
+        ConfirmRefresh: _confirm_refresh,
+        DeliverEvents: lambda self, effect: self._deliver(effect.channel, effect.events),
+        ExpireAt: _expire,
+        LookUp: _look_up,
+        PublishMessage: _publish,
+        Reauthenticate: _reauthenticate,
+        Reject: lambda self, effect: self._reject(effect.error, is_accepted=effect.is_accepted),
+        SendReply: _send_reply,
+        SubscribeChannel: lambda self, effect: self._authorize_subscribe(effect),
+        UnsubscribeChannel: lambda self, effect: self._unsubscribe(effect.channel),
+        Welcome: _welcome,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -49,12 +50,8 @@ PARTS = (
 
 def ordinary(line: str) -> Command | Disconnect:
     """Return what the ordinary way makes of a line."""
-    original = json_dialect.read_usual_publish
-    json_dialect.read_usual_publish = lambda _line: None
-    try:
+    with patch.object(json_dialect, "read_usual_publish", return_value=None):
         return decode(line)
-    finally:
-        json_dialect.read_usual_publish = original
 
 
 def decode(line: str) -> Command | Disconnect:
