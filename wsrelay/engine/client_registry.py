@@ -103,6 +103,10 @@ class ClientRegistry:
         """Index a client by an identity, in addition to those that it has; `remove` is owed once."""
         first = client.registered_as
         self._connections.add(client.connection_id, client)
+        if first is None and identity is ANONYMOUS:
+            # It is how each begins that connects by a command, and has nothing to be indexed by.
+            client.registered_as = identity
+            return
         self._index(client, identity)
         if (first is None or first is ANONYMOUS) and client not in self._further:
             # As nearly always. Anonymous is covered by any other.

@@ -952,6 +952,21 @@ class UsualTests(SynchronousTestCase):
         )
         self.assertEqual(set(json_dialect._remembered), before)
 
+    def test_message_of_remembered_lines_is_remembered_and_read_as_before(self) -> None:
+        for text in (
+            '{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"a"}}',
+            '{"id":2,"subscribe":{"channel":"a"}}\n',
+        ):
+            first = decode(text)
+            self.assertEqual(decode(text), first)
+            self.assertIn(text.encode(), json_dialect._remembered_messages)
+
+    def test_message_with_a_line_of_one_client_or_a_long_one_is_not_remembered(self) -> None:
+        subscribe = '{"id":2,"subscribe":{"channel":"a"}}'
+        for text in (f'{subscribe}\n{{"id":3,"publish":{{"channel":"a","data":1}}}}', "\n".join([subscribe] * 20)):
+            decode(text)
+            self.assertNotIn(text.encode(), json_dialect._remembered_messages)
+
     def test_number_of_remembered_lines_is_bounded(self) -> None:
         for number in range(json_dialect.MAX_REMEMBERED + 5):
             self.read(f'{{"id":1,"subscribe":{{"channel":"n{number}"}}}}')

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from zope.interface import implementer
 
@@ -49,16 +49,19 @@ from wsrelay.dialects.centrifugo.replies import (
 from wsrelay.dialects.centrifugo.usual_publish import read_usual_publish
 from wsrelay.interfaces import IDialect
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 __all__ = ["MAX_REMEMBERED", "PATH", "JSONDialect", "write_document", "write_push", "write_reply"]
 
 PATH = "/connection/websocket"
 """Where the dialect is spoken: Centrifugo's default."""
 
 MAX_REMEMBERED = 1024
-"""How many lines are remembered."""
+"""How many lines are remembered, and how many messages."""
 
 MAX_REMEMBERED_LENGTH = 300
-"""The longest of them: a channel's name has 255 characters."""
+"""The longest of either: a channel's name has 255 characters."""
 
 _PING = Message(b"{}")
 
@@ -78,6 +81,9 @@ class JSONDialect(CommandDialect):
         """Read the commands of a message. The client's credential is one of them, whether it is connected or not."""
         if message.is_binary:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
+        remembered = _remembered_messages.get(message.data)
+        if remembered is not None:
+            return remembered
         try:
             text = message.data.decode()
         except UnicodeDecodeError:
@@ -89,7 +95,10 @@ class JSONDialect(CommandDialect):
         lines = [line for line in text.split("\n") if line and not line.isspace()]
         if not 0 < len(lines) <= MAX_COMMANDS_PER_MESSAGE:
             raise ProtocolViolation(Disconnect.BAD_REQUEST)
-        return [_remembered.get(line) or _read(line) for line in lines]
+        commands = [_remembered.get(line) or _read(line) for line in lines]
+        if len(text) <= MAX_REMEMBERED_LENGTH and all(line in _remembered for line in lines):
+            _remember(_remembered_messages, message.data, commands)
+        return commands
 
     def encode(self, events: Sequence[ChannelEvent], frames: FrameType = FrameType.AUTO) -> Sequence[MessagePair]:
         """Make one message of all events, in which publications are JSON."""
@@ -133,6 +142,15 @@ def _splice(value: Any) -> bytes:
 
 _remembered: dict[str, Command] = {}
 
+_remembered_messages: dict[bytes, Sequence[Command]] = {}
+"""Messages of nothing but remembered lines: the connect and the subscribe that most clients send together."""
+
+
+def _remember(remembered: dict[T, U], key: T, value: U) -> None:
+    if len(remembered) >= MAX_REMEMBERED:
+        remembered.clear()
+    remembered[key] = value
+
 
 def _read(line: str) -> Command:
     """Return the command of a line.
@@ -145,9 +163,7 @@ def _read(line: str) -> Command:
         return usual
     command = read_command(_read_document(line))
     if len(line) <= MAX_REMEMBERED_LENGTH and (command == Connect(1, None) or _is_plain(command)):
-        if len(_remembered) >= MAX_REMEMBERED:
-            _remembered.clear()
-        _remembered[line] = command
+        _remember(_remembered, line, command)
     return command
 
 
