@@ -15,7 +15,7 @@ from tests.support.websocket_client import WebSocketClient
 from wsrelay.core.access.secret import Secret
 from wsrelay.core.messaging.namespaces import Access, Namespace
 from wsrelay.core.outcomes.disconnects import Disconnect
-from wsrelay.engine.client_credential import CREDENTIAL_TIMEOUT_SECONDS
+from wsrelay.engine.pending_credentials import CREDENTIAL_TIMEOUT_SECONDS
 
 KEY = "k" * 40
 TICKET = "t" * 32

@@ -14,7 +14,8 @@ from wsrelay.core.sessions.pending_connect import MAX_QUEUED_COMMANDS
 from wsrelay.core.sessions.session import Session
 from wsrelay.core.sessions.session_data import MAX_CHANNELS, REFRESH_GRACE_SECONDS
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
-from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
+from wsrelay.engine.pending_credentials import CREDENTIAL_TIMEOUT_SECONDS
 from wsrelay.engine.subscribe_questions import ANSWER_TIMEOUT_SECONDS, MAX_IN_FLIGHT
 from wsrelay.engine.timers import RESOLUTION_SECONDS
 

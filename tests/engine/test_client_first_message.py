@@ -21,7 +21,8 @@ from wsrelay.core.messaging.publications import Publication
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.engine.channel_subscriptions import SUBSCRIBE_TIMEOUT_SECONDS
-from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS, CREDENTIAL_TIMEOUT_SECONDS
+from wsrelay.engine.client_credential import AUTHENTICATE_TIMEOUT_SECONDS
+from wsrelay.engine.pending_credentials import CREDENTIAL_TIMEOUT_SECONDS
 from wsrelay.engine.timers import RESOLUTION_SECONDS
 from wsrelay.testing.authenticators import AnonymousAuthenticator
 from wsrelay.testing.connections import RecordingConnection

@@ -16,16 +16,11 @@ from wsrelay.core.outcomes.errors import BrokerUnavailable, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.engine.client_services import SessionDriver
 from wsrelay.engine.coroutines import run_coroutine
-from wsrelay.engine.timers import WheelTimer
 
-__all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "CREDENTIAL_TIMEOUT_SECONDS", "ClientCredential", "client_error_of"]
+__all__ = ["AUTHENTICATE_TIMEOUT_SECONDS", "ClientCredential", "client_error_of"]
 
 AUTHENTICATE_TIMEOUT_SECONDS = 15.0
 """How long it may take in all to authenticate a client; each step has a shorter deadline of its own."""
-
-
-CREDENTIAL_TIMEOUT_SECONDS = 10.0
-"""How long a client may take to send its credential as its first message."""
 
 
 class ClientCredential:
@@ -40,15 +35,15 @@ class ClientCredential:
         handshake: The argument of that name.
     """
 
-    __slots__ = ("_client", "_credential", "_done", "_identity", "_outcome", "_timer", "handshake")
+    __slots__ = ("_client", "_credential", "_done", "_identity", "_is_waiting", "_outcome", "handshake")
 
     def __init__(
         self, client: SessionDriver, handshake: Handshake | None = None, credential: Credential | None = None
     ) -> None:
         self._client = client
         self._credential = credential
-        # The deadline for the client: to send its credential, or to leave.
-        self._timer: WheelTimer | None = None
+        # For the client to send its credential, or to leave.
+        self._is_waiting = False
         self._outcome: Deferred[Any] | None = None
         # Where it is clear at once who the client is, and only to be looked up whether it is revoked.
         self._identity: Identity | None = None
@@ -58,15 +53,14 @@ class ClientCredential:
     @property
     def is_settled(self) -> bool:
         """True if nothing is waited for, so that this is of no more use."""
-        return self.handshake is None and self._timer is None
+        return self.handshake is None and not self._is_waiting
 
     def wait(self) -> None:
         """Wait for the client's first message, or for a client to leave that has been told why it may not stay."""
         services = self._client.services
-        self.stop()
         # This deadline is the earlier one.
         services.credential_ends.remove(self._client)
-        self._timer = services.timers.call_later(CREDENTIAL_TIMEOUT_SECONDS, self._client.credential_timed_out)
+        self._is_waiting = True
         services.pending_credentials.add(self._client)
 
     def authenticate_at_once(self, sent: Credential | None) -> Identity | None:
@@ -133,10 +127,9 @@ class ClientCredential:
 
     def stop(self) -> None:
         """Wait for nothing any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._client.services.pending_credentials.remove(self._client)
+        if self._is_waiting:
+            self._is_waiting = False
+            self._client.services.pending_credentials.remove(self._client)
 
     def end(self) -> None:
         """Wait for nothing, and cancel the authentication: a ticket that is not spent yet stays good."""

@@ -107,7 +107,7 @@ class Node:
         self.timers = TimerWheel(clock)
         self.inflow = Inflow(clock)
         self.registry = ClientRegistry()
-        self.pending_credentials = PendingCredentials(max_pending_credentials)
+        self.pending_credentials = PendingCredentials(self.timers, max_pending_credentials)
         self.credential_ends = CredentialEnds(self.timers, now)
         self._broker = broker
         self._hub = Hub(
