@@ -44,9 +44,10 @@ class WebSocketFraming:
         """See `Framing.frame`."""
         if len(messages) == 1:
             ((data, is_binary),) = messages
-            if not is_binary and len(data) < len(SHORT_TEXT):
-                # As `message_frame` does, without the call: this is done for nearly every message.
-                return SHORT_TEXT[len(data)] + data
+            size = len(data)
+            if not is_binary and size < 65536:
+                # As `message_frame` does, without the calls: this is done for nearly every message.
+                return SHORT_TEXT[size] + data if size < 126 else b"\x81\x7e%c%c%b" % (size >> 8, size & 255, data)
             return message_frame(data, is_binary)
         return b"".join([message_frame(data, is_binary) for data, is_binary in messages])
 
