@@ -235,6 +235,56 @@ class ServiceTests(SynchronousTestCase):
         self.pass_time(0.1)
         self.successResultOf(stopped)
 
+    def test_clients_are_accepted_and_served_for_the_shutdown_delay_while_readiness_is_503(self) -> None:
+        self.make(Settings(host="127.0.0.1", drain_timeout_seconds=10.0, shutdown_delay_seconds=4.0))
+        self.start()
+        early = self.client()
+        self.confirm()
+        stopped = self.service.stopService()
+        self.assertEqual(self.get("/readyz"), (503, "not ready: stopping\n"))
+        self.pass_time(3.9)
+        late = self.client()
+        self.confirm()
+        self.broker.sink.publications_received([Publication("chat", b"news")])
+        for client in (early, late):
+            self.assertEqual((client.messages(), client.close_received), ([b"news"], None))
+        self.assertEqual((self.endpoint.port.stopped, self.get("/healthz")[0]), (False, 200))
+        self.pass_time(0.15)
+        self.assertTrue(self.endpoint.port.stopped)
+        for client in (early, late):
+            client.read()
+            self.assertEqual(client.close_received, (1012, "service restart"))
+            client.flush()
+        self.pass_time(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_shutdown_delay_is_a_part_of_the_drain_timeout(self) -> None:
+        self.make(
+            Settings(
+                host="127.0.0.1", drain_timeout_seconds=10.0, shutdown_delay_seconds=4.0, close_timeout_seconds=20.0
+            )
+        )
+        self.start()
+        clients = [self.client() for _ in range(2000)]
+        self.confirm()
+        stopped = self.service.stopService()
+        # Closes are spread over a part of the six seconds that are left.
+        for at, closed in ((4.0, 0), (4.0 + 6.0 * 0.6 + 0.1, 2000)):
+            self.pass_time(at - self.clock.seconds())
+            for client in clients:
+                client.read()
+            self.assertEqual(sum(client.close_received is not None for client in clients), closed, at)
+        self.assertNoResult(stopped)
+        # None of them answers its close.
+        self.pass_time(10.0 - self.clock.seconds())
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_never_listened_stops_without_the_shutdown_delay(self) -> None:
+        self.make(Settings(host="127.0.0.1", drain_timeout_seconds=10.0, shutdown_delay_seconds=4.0))
+        self.successResultOf(self.service.stopService())
+
     def test_drain_spreads_its_closes_over_time(self) -> None:
         self.start()
         clients = [self.client() for _ in range(2000)]

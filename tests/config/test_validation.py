@@ -39,7 +39,7 @@ HARMLESS = variables(
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
     "api_max_body_bytes send_buffer_bytes max_wakeups_per_second io_uring handshake_timeout_seconds "
     "ping_interval_seconds ping_timeout_seconds "
-    "router_idle_timeout_seconds close_timeout_seconds drain_timeout_seconds"
+    "router_idle_timeout_seconds close_timeout_seconds drain_timeout_seconds shutdown_delay_seconds"
 )
 
 
@@ -73,6 +73,30 @@ class ValidationTests(SynchronousTestCase):
         for name in HARMLESS:
             for more in ({}, {"PORT": "1"}, {"REDIS_URL": "redis://h"}):
                 self.assertEqual(config_error({}, {name: "", **more}), "nothing", name)
+
+    def test_shutdown_delay_leaves_a_second_of_the_drain_timeout(self) -> None:
+        for delay, drain, fits in (("24", None, True), ("24.5", None, False), ("9", "10", True), ("10", "10", False)):
+            flags = {"shutdown_delay_seconds": delay, **({} if drain is None else {"drain_timeout_seconds": drain})}
+            error = config_error(flags, {})
+            self.assertEqual(error == "nothing", fits, error)
+        self.assertEqual(
+            config_error({"shutdown_delay_seconds": "25"}, {}),
+            "shutdown_delay_seconds (25) is a part of drain_timeout_seconds (25), and must leave at least 1 s of it to "
+            "close connections: lower the delay, or raise drain_timeout_seconds as far as the platform permits",
+        )
+        self.assertEqual(
+            config_error({"shutdown_delay_seconds": "-1"}, {}), "--shutdown-delay-seconds must be at least 0, not -1.0"
+        )
+
+    def test_stop_fits_into_the_time_that_a_dyno_has(self) -> None:
+        for drain, delay, fits in (("29", "0", True), ("29", "28", True), ("29.5", "0", False), ("60", "35", False)):
+            flags = {"drain_timeout_seconds": drain, "shutdown_delay_seconds": delay}
+            self.assertEqual(config_error(flags, {}), "nothing")
+            error = config_error(flags, {"DYNO": "web.1"})
+            self.assertEqual(error == "nothing", fits, error)
+        self.assertIn(
+            "drain_timeout_seconds (60) must be at most 29 on a dyno (DYNO is set), which is killed 30 seconds", error
+        )
 
     def test_empty_address_is_rejected_where_every_address_would_be_listened_on(self) -> None:
         for name in ("HOST", "LISTEN"):

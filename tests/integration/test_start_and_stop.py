@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess, wait_until_listening
@@ -252,3 +254,21 @@ class ServiceVariableTests(SynchronousTestCase):
             (line,) = (line for line in relay.log().splitlines() if "ignored environment variables" in line)
         for name in variables:
             self.assertIn(name, line)
+
+
+class ShutdownDelayTests(SynchronousTestCase):
+    """The time for load balancers to notice that a process is about to stop."""
+
+    def test_clients_are_accepted_after_sigterm_and_a_second_one_does_not_shorten_the_delay(self) -> None:
+        with Relay("--shutdown-delay-seconds", "5", "--drain-timeout-seconds", "12") as relay:
+            began = time.monotonic()
+            relay.signal()
+            self.assertEqual(relay.wait_for("/readyz", 503), "not ready: stopping\n")
+            relay.signal()
+            with connect(relay.ws("chat"), proxy=None, legacy=True) as client:
+                with self.assertRaises(ConnectionClosed) as closed:
+                    client.recv(DEADLINE_SECONDS)
+                self.assertEqual(closed.exception.rcvd and closed.exception.rcvd.code, 1012)
+            self.assertEqual(relay.wait(), -signal.SIGTERM)
+            self.assertGreater(time.monotonic() - began, 5.0)
+            self.assertIn("already stopping", relay.log())

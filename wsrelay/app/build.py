@@ -71,6 +71,7 @@ class Relay:
         authentication: Authenticates clients; has to be started and stopped.
         bulk: Sends to many connections at once; has to be started and stopped.
         lag: Measures how late the reactor is; has to be started and stopped.
+        health: The state of the process, for probes.
         counters: What has happened.
         api_keys: The keys of the API. If None, there is no API.
     """
@@ -83,6 +84,7 @@ class Relay:
     authentication: Authentication
     bulk: BulkSending
     lag: LagMeter
+    health: Health
     counters: Counters
     api_keys: APIKeys | None
 
@@ -272,4 +274,4 @@ def build_relay(
         counters=counters,
         timers=node.timers,
     )
-    return Relay(settings, broker, node, websockets, router, authentication, bulk, lag, counters, api_keys)
+    return Relay(settings, broker, node, websockets, router, authentication, bulk, lag, health, counters, api_keys)

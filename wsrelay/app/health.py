@@ -26,6 +26,10 @@ class Health:
         counters: What has happened.
         lag: How late its reactor is.
         certificate_expiry: Returns when its first certificate expires, in seconds since the epoch; 0 without TLS.
+
+    Attributes:
+        is_stopping: Whether the process has begun to stop. It may still accept clients, for load balancers that have
+            not noticed yet.
     """
 
     def __init__(
@@ -38,9 +42,9 @@ class Health:
         lag: LagMeter,
         certificate_expiry: Callable[[], float],
     ) -> None:
+        self.is_stopping = False
         self._broker = broker
         self._node = node
-        self._connections = connections
         self._counters = counters
         self._lag = lag
         self._gauges: dict[str, Callable[[], float]] = {
@@ -62,7 +66,7 @@ class Health:
 
     def readiness(self) -> tuple[int, str]:
         """Return HTTP status and text: whether clients should be sent here, and why not."""
-        if self._connections.is_draining:
+        if self.is_stopping:
             return 503, "not ready: stopping"
         if not self._broker.ready:
             return 503, f"not ready: {self._broker.name}: {self._broker.problem}"

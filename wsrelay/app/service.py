@@ -1,8 +1,9 @@
 """One process of the relay: the order in which things start and stop.
 
 Starting: listen first, then connect to Redis, because a platform waits for the port and not for Redis. Stopping, on
-SIGTERM or SIGINT: not ready, stop listening, close every connection, wait for the clients, abort those who stay, and
-disconnect from Redis last, so that messages flow until the end. All of it within the drain timeout.
+SIGTERM or SIGINT: not ready, a delay for load balancers to notice that (none by default), stop listening, close every
+connection, wait for the clients, abort those who stay, and disconnect from Redis last, so that messages flow until the
+end. All of it within the drain timeout.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CLOSES_PER_SECOND = 500.0
 """How many clients a second may reconnect to the other processes without overloading them."""
 
 DRAIN_SPREAD = 0.6
-"""The part of the drain timeout over which closes are spread; the rest is for the last clients to leave."""
+"""The part of the time left to drain over which closes are spread; the rest is for the last clients to leave."""
 
 REQUEST_SECONDS = 3.0
 """How long HTTP requests that are under way may take to end; among them are connections that send nothing."""
@@ -164,14 +165,14 @@ class RelayService(Service):
             reload()
 
     def stopService(self) -> Deferred[None]:
-        """Drain.
+        """Be not ready at once, go on for `shutdown_delay_seconds`, and drain.
 
         Returns:
             Fires with None when the process may exit, within `drain_timeout_seconds`.
         """
         super().stopService()
-        self.relay.websockets.connections.start_draining()
-        draining: Deferred[None] = Deferred.fromCoroutine(self._drain())
+        self.relay.health.is_stopping = True
+        draining: Deferred[None] = Deferred.fromCoroutine(self._stop())
         draining.addErrback(lambda failure: self.log.failure("the drain failed", failure))
         return draining
 
@@ -191,16 +192,27 @@ class RelayService(Service):
             "wsrelay listening on {where} with the {broker} broker", where=where, broker=self.relay.broker.name
         )
 
-    async def _drain(self) -> None:
-        relay, settings = self.relay, self.relay.settings
-        connections = relay.websockets.connections
+    async def _stop(self) -> None:
+        settings = self.relay.settings
         deadline = self._clock.seconds() + settings.drain_timeout_seconds
+        if settings.shutdown_delay_seconds and self._ports:
+            self.log.info(
+                "stopping: not ready, and connections are accepted for another {seconds:g} s",
+                seconds=settings.shutdown_delay_seconds,
+            )
+            await deferLater(self._clock, settings.shutdown_delay_seconds)
+        await self._drain(deadline)
+
+    async def _drain(self, deadline: float) -> None:
+        relay = self.relay
+        connections = relay.websockets.connections
+        connections.start_draining()
+        window = (deadline - self._clock.seconds()) * DRAIN_SPREAD
         for port in self._ports:
             await self._stop_listening(port)
         open_connections = connections.open_connections()
         self.log.info("draining {count} connections", count=len(open_connections))
         connections.reject_handshakes()
-        window = settings.drain_timeout_seconds * DRAIN_SPREAD
         delays = drain_delays(len(open_connections), window, CLOSES_PER_SECOND, self._rng)
         for delay, connection in zip(delays, open_connections, strict=True):
             if delay:

@@ -74,7 +74,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path |
              if name in environ and not environ[name].strip()}  # fmt: skip
     if environ.get(_TLS_URL) == "":
         empty["redis_url"] = _TLS_URL
-    return validate(Settings(**collected.values), collected.sources, empty)
+    return validate(Settings(**collected.values), collected.sources, empty, is_dyno=bool(environ.get("DYNO")))
 
 
 class _Collected:

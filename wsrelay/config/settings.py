@@ -452,10 +452,19 @@ class Settings:
     drain_timeout_seconds: float = _timeouts(
         NUMBER,
         25.0,
-        "Time that the process may take to stop. Keep it below the time after which the platform kills the process "
-        "(Heroku: 30).",
+        "Time that the process may take to stop, from SIGTERM to its end. Keep it below the time after which the "
+        "platform kills the process. Heroku does so after 30 seconds, and permits 29 here.",
         "seconds",
         minimum=1,
+    )
+    shutdown_delay_seconds: float = _timeouts(
+        NUMBER,
+        0.0,
+        "Time after SIGTERM for which connections are still accepted and served while /readyz is 503 already, so that "
+        "load balancers notice before they are refused. It is a part of drain_timeout_seconds. 0: the drain begins at "
+        "once.",
+        "seconds",
+        minimum=0,
     )
 
     metrics: bool = _observability(

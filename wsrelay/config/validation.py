@@ -16,6 +16,12 @@ __all__ = ["PROTECTIVE", "validate"]
 
 MIN_API_KEY_CHARACTERS = 16
 
+MAX_DYNO_STOP_SECONDS = 29.0
+"""Heroku sends SIGKILL 30 s after SIGTERM (R12); a second is left for the end of the process itself."""
+
+MIN_DRAIN_SECONDS = 1.0
+"""Time that a delay leaves for the drain: half a second to close connections, and as much for aborts and the broker."""
+
 # RFC 6265 section 4.1.1: a token of HTTP.
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -41,7 +47,9 @@ PROTECTIVE = (
 them: it is one, too."""
 
 
-def validate(settings: Settings, sources: Mapping[str, str], empty: Mapping[str, str]) -> Settings:
+def validate(
+    settings: Settings, sources: Mapping[str, str], empty: Mapping[str, str], *, is_dyno: bool = False
+) -> Settings:
     """Return settings that fit together, with the host to listen on filled in.
 
     Args:
@@ -49,6 +57,7 @@ def validate(settings: Settings, sources: Mapping[str, str], empty: Mapping[str,
         sources: Where each setting that is not a default came from, by its name: "flag", "file" or the name of an
             environment variable.
         empty: The environment variables that are set but empty, by the setting's name.
+        is_dyno: Whether the process runs on Heroku, or on a platform that follows it.
 
     Raises:
         ConfigError: Some contradict each other, or have no effect. The text says which, and what to do.
@@ -57,6 +66,7 @@ def validate(settings: Settings, sources: Mapping[str, str], empty: Mapping[str,
     _check_broker(settings, sources)
     _check_listening(settings, sources)
     _check_limits(settings)
+    _check_stop(settings, is_dyno=is_dyno)
     _check_authentication(settings, sources)
     _check_channels(settings, sources)
     if settings.host or (settings.listen_tls and "port" not in sources):
@@ -157,6 +167,20 @@ def _check_limits(settings: Settings) -> None:
             f"ping_interval_seconds ({settings.ping_interval_seconds:g}) must be below router_idle_timeout_seconds "
             f"({idle:g}): the router would end every quiet connection before its first ping. Lower the interval, "
             "or set router_idle_timeout_seconds to what your router allows (0 if there is none)"
+        )
+
+
+def _check_stop(settings: Settings, *, is_dyno: bool) -> None:
+    if is_dyno and settings.drain_timeout_seconds > MAX_DYNO_STOP_SECONDS:
+        raise ConfigError(
+            f"drain_timeout_seconds ({settings.drain_timeout_seconds:g}) must be at most {MAX_DYNO_STOP_SECONDS:g} on "
+            "a dyno (DYNO is set), which is killed 30 seconds after SIGTERM; shutdown_delay_seconds is a part of it"
+        )
+    if settings.shutdown_delay_seconds > settings.drain_timeout_seconds - MIN_DRAIN_SECONDS:
+        raise ConfigError(
+            f"shutdown_delay_seconds ({settings.shutdown_delay_seconds:g}) is a part of drain_timeout_seconds "
+            f"({settings.drain_timeout_seconds:g}), and must leave at least {MIN_DRAIN_SECONDS:g} s of it to close "
+            "connections: lower the delay, or raise drain_timeout_seconds as far as the platform permits"
         )
 
 
