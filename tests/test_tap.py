@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,28 @@ from wsrelay.transports.listening.unix_sockets import UnixReactor
 
 REACTOR: Any = reactor
 ADD_TRIGGER = REACTOR.addSystemEventTrigger
+
+
+class FakeServiceManager:
+    """A service manager that keeps what it is told.
+
+    Attributes:
+        calls: What it was told.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Keep both ends of a reload."""
+        self.calls.append("reloading")
+        yield
+        self.calls.append("reloaded")
+
+    def stopping(self, seconds: float) -> None:
+        """Keep the time that a stop takes."""
+        self.calls.append(f"stopping within {seconds} s")
 
 
 class TapTests(SynchronousTestCase):
@@ -115,6 +138,14 @@ class TapTests(SynchronousTestCase):
     def test_haproxy_prefix_selects_our_own_reader_of_the_proxy_protocol(self) -> None:
         (endpoint,) = self.service("--listen", "haproxy:tcp:0")._endpoints
         self.assertEqual(type(endpoint), type(behind_proxy(endpoint)))
+
+    def test_reload_and_stop_are_reported_to_the_service_manager(self) -> None:
+        service = self.service()
+        manager = service.manager = FakeServiceManager()
+        service.reload()
+        self.assertEqual(manager.calls, ["reloading", "reloaded"])
+        self.successResultOf(service.stopService())
+        self.assertEqual(manager.calls[2:], ["stopping within 25.0 s"])
 
     def test_tls_endpoint_is_used_alone_or_beside_a_configured_port(self) -> None:
         flags = ("--listen-tls", "tcp:0", "--tls-certificates", self.certificate())

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 from twisted.application.service import IService
 from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
@@ -28,6 +29,7 @@ from wsrelay.process.clock import use_monotonic_clock, wall_clock
 from wsrelay.process.direct_reads import read_directly
 from wsrelay.process.garbage_collection import tune_garbage_collector
 from wsrelay.process.limits import client_capacity, raise_open_file_limit
+from wsrelay.process.service_manager import ServiceManager
 from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
 from wsrelay.process.standard_streams import open_missing_streams
 from wsrelay.process.start_report import StartReport
@@ -191,9 +193,11 @@ class _Relay(RelayService):
 
     Attributes:
         report: Reports how the start ended.
+        manager: What has started the process, such as systemd.
     """
 
     report: StartReport
+    manager: ServiceManager
     _has_listened = False
 
     def privilegedStartService(self) -> None:
@@ -212,6 +216,15 @@ class _Relay(RelayService):
             self.privilegedStartService()
         super().startService()
         self.report.started()
+
+    def reload(self) -> None:
+        with self.manager.reloading():
+            super().reload()
+
+    def stopService(self) -> Deferred[None]:
+        stopped = super().stopService()
+        self.manager.stopping(self.relay.settings.drain_timeout_seconds)
+        return stopped
 
 
 def makeService(options: Options) -> IService:
@@ -240,11 +253,13 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     listening = _endpoints(reactor, settings, certificates)
     relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
     relay.report = report
+    relay.manager = ServiceManager.take(os.environ, reactor)
     secrets += secret_users(relay.relay)
     relay.reloads.append(SecretReloader(settings, options.load, secrets).reload)
     _log_doubts(options, capacity)
     reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
     reactor.callWhenRunning(report.complete)
+    reactor.callWhenRunning(relay.manager.start, relay.relay.health.readiness)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(tune_garbage_collector)
     read_directly(reactor)
