@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ import trustme
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.defer import fail
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+)
 from twisted.internet.error import CannotListenError
 from twisted.logger import capturedLogs
 from twisted.plugin import getPlugins
@@ -24,6 +30,8 @@ from wsrelay import tap
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
+from wsrelay.transports.listening.systemd_sockets import PassedSocket
+from wsrelay.transports.listening.tls import is_under_tls
 from wsrelay.transports.listening.unix_sockets import UnixReactor
 
 REACTOR: Any = reactor
@@ -138,6 +146,39 @@ class TapTests(SynchronousTestCase):
     def test_haproxy_prefix_selects_our_own_reader_of_the_proxy_protocol(self) -> None:
         (endpoint,) = self.service("--listen", "haproxy:tcp:0")._endpoints
         self.assertEqual(type(endpoint), type(behind_proxy(endpoint)))
+
+    def pass_sockets(self, *names: str) -> None:
+        """Let a listening socket stand for each one that systemd passes."""
+        sockets = [self.enterContext(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        passed = [PassedSocket(each.fileno(), name) for each, name in zip(sockets, names, strict=True)]
+        self.patch(tap, "passed_sockets", lambda _environ, _pid: passed)
+
+    def test_sockets_of_systemd_are_listened_on_without_a_setting(self) -> None:
+        self.pass_sockets("http", "more")
+        service = self.service()
+        self.assertEqual(service.relay.settings.listen, ("systemd",))
+        self.assertEqual([type(each) for each in service._endpoints], [AdoptedStreamServerEndpoint] * 2)
+
+    def test_sockets_of_systemd_are_chosen_by_name_for_tls_and_behind_a_proxy(self) -> None:
+        self.pass_sockets("https", "http")
+        flags = ("--listen-tls", "systemd:https", "--tls-certificates", self.certificate())
+        first, second = self.service(*flags, "--listen", "haproxy:systemd:http")._endpoints
+        self.assertEqual([is_under_tls(first), is_under_tls(second)], [False, True])
+        self.assertEqual(type(first), type(behind_proxy(second)))
+
+    def test_sockets_of_systemd_that_nothing_listens_on_are_warned_about(self) -> None:
+        self.pass_sockets("http", "more")
+        for flags, unused in (((), None), (("--listen", "systemd:http"), "more"), (("--port", "0"), "http, more")):
+            with capturedLogs() as events:
+                self.service(*flags)
+            found = [event["names"] for event in events if "names" in event]
+            self.assertEqual(found, [] if unused is None else [unused], flags)
+
+    def test_missing_socket_of_systemd_is_one_line(self) -> None:
+        for text in ("systemd", "systemd:http", "systemd:domain=INET:index=0", "haproxy:systemd"):
+            expected = f"^wsrelay: listen: '{text}' is not an endpoint that can be used: systemd has passed no socket: "
+            with self.assertRaisesRegex(SystemExit, expected):
+                self.service("--listen", text)
 
     def test_reload_and_stop_are_reported_to_the_service_manager(self) -> None:
         service = self.service()

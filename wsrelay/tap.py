@@ -28,6 +28,7 @@ from wsrelay.interfaces import IBroker
 from wsrelay.process.clock import use_monotonic_clock, wall_clock
 from wsrelay.process.direct_reads import read_directly
 from wsrelay.process.garbage_collection import tune_garbage_collector
+from wsrelay.process.initial_environment import initial_environment
 from wsrelay.process.limits import client_capacity, raise_open_file_limit
 from wsrelay.process.service_manager import ServiceManager
 from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
@@ -36,6 +37,7 @@ from wsrelay.process.start_report import StartReport
 from wsrelay.process.twistd_options import check_twistd_options, remove_own_pidfile
 from wsrelay.process.wakeups import limit_wakeups
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
+from wsrelay.transports.listening.systemd_sockets import PassedSockets, passed_sockets
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 from wsrelay.transports.listening.tls_policy import TLSPolicy
 from wsrelay.transports.listening.unix_sockets import UnixReactor
@@ -67,6 +69,7 @@ class Options(usage.Options):
     Attributes:
         settings: The settings that flags, environment and file set together, once they are parsed.
         ignored: The variables of the environment that look like settings and belong to others.
+        sockets: The sockets that systemd has passed.
     """
 
     synopsis = "[options]"
@@ -77,6 +80,7 @@ class Options(usage.Options):
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
+        self.sockets = passed_sockets(initial_environment() if environ is os.environ else environ, os.getpid())
         self._flags: dict[str, str] = {}
         # Relative paths refer to it, also after twistd has changed its directory (`--rundir`).
         self._directory = _working_directory()
@@ -127,7 +131,7 @@ class Options(usage.Options):
         Raises:
             ConfigError: Something cannot be used.
         """
-        return load(self._flags, self._environ, self._directory)
+        return load(self._flags, self._environ, self._directory, has_sockets=bool(self.sockets))
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""
@@ -250,13 +254,14 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     certificates = _certificates(reactor, settings)
     secrets: list[SecretUser] = []
     broker = _broker(reactor, settings, rng, secrets)
-    listening = _endpoints(reactor, settings, certificates)
+    sockets = PassedSockets(options.sockets)
+    listening = _endpoints(reactor, settings, certificates, sockets)
     relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
     relay.report = report
     relay.manager = ServiceManager.take(os.environ, reactor)
     secrets += secret_users(relay.relay)
     relay.reloads.append(SecretReloader(settings, options.load, secrets).reload)
-    _log_doubts(options, capacity)
+    _log_doubts(options, capacity, sockets)
     reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
     reactor.callWhenRunning(report.complete)
     reactor.callWhenRunning(relay.manager.start, relay.relay.health.readiness)
@@ -269,12 +274,18 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     return relay
 
 
-def _log_doubts(options: Options, capacity: int) -> None:
+def _log_doubts(options: Options, capacity: int, sockets: PassedSockets) -> None:
     """Log what is accepted although the operator may have meant something else."""
     log = Logger("wsrelay")
     if options.settings.max_connections > capacity:
         log.warn(
             "max_connections is reduced to {capacity} by the limit of open files: raise ulimit -n", capacity=capacity
+        )
+    if unused := sockets.unused:
+        log.warn(
+            "systemd has passed sockets that nothing listens on: {names}; add systemd to listen, or leave out where to "
+            "listen",
+            names=", ".join(unused),
         )
     if options.ignored:
         log.warn(
@@ -313,19 +324,26 @@ def _certificates(reactor: Any, settings: Settings) -> ReloadingTLS | None:
     )
 
 
-def _endpoints(reactor: Any, settings: Settings, certificates: ReloadingTLS | None) -> list[IStreamServerEndpoint]:
-    """Return the endpoints to listen on. Those with TLS come last: the service tells them apart by that for its log."""
-    found = [_endpoint(reactor, "listen", text) for text in settings.listen]
+def _endpoints(
+    reactor: Any, settings: Settings, certificates: ReloadingTLS | None, sockets: PassedSockets
+) -> list[IStreamServerEndpoint]:
+    """Return the endpoints to listen on."""
+    found = [each for text in settings.listen for each in _named_endpoints(reactor, "listen", text, sockets)]
     if settings.listens_on_port:
         # An address of IPv6 may be in brackets, as in a URL.
         host = (settings.host or "").removeprefix("[").removesuffix("]")
         found.append(endpoints.TCP4ServerEndpoint(reactor, settings.port, BACKLOG, host))
     if certificates is not None:
-        found += [under_tls(certificates, _endpoint(reactor, "listen_tls", text)) for text in settings.listen_tls]
+        found += [
+            under_tls(certificates, each)
+            for text in settings.listen_tls
+            for each in _named_endpoints(reactor, "listen_tls", text, sockets)
+        ]
     return found
 
 
-def _endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
+def _named_endpoints(reactor: Any, setting: str, text: str, sockets: PassedSockets) -> list[IStreamServerEndpoint]:
+    """Return the endpoints that a text of a setting stands for: one, or more where they are sockets of systemd."""
     if text.startswith(("ssl:", "tls:")):
         Logger("wsrelay").warn(
             "{setting}: the certificates of {scheme} endpoints are never read again; to renew them without a restart, "
@@ -335,9 +353,11 @@ def _endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
         )
     inner = text.removeprefix("haproxy:")
     try:
-        using = UnixReactor(reactor) if inner.startswith("unix:") else reactor
-        endpoint = _with_backlog(using, inner)
-        return endpoint if inner == text else behind_proxy(endpoint)
+        if sockets.is_meant(inner):
+            found = sockets.endpoints(reactor, inner)
+        else:
+            found = [_with_backlog(UnixReactor(reactor) if inner.startswith("unix:") else reactor, inner)]
+        return found if inner == text else [behind_proxy(each) for each in found]
     except Exception as error:  # noqa: BLE001 -- endpoint parsers, which may be plugins, raise any exception
         raise ConfigError(f"{setting}: {text!r} is not an endpoint that can be used: {error}") from None
 

@@ -146,6 +146,22 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(load({}, {"WSRELAY_PORT": "tcp://10.0.0.1:80"}).port, 8080)
 
 
+class PassedSocketTests(SynchronousTestCase):
+    """Sockets that systemd has passed."""
+
+    def test_they_are_listened_on_unless_something_says_where_to_listen(self) -> None:
+        for variables, listen in (
+            ({}, ("systemd",)),
+            ({"WSRELAY_LISTEN": "tcp:1"}, ("tcp:1",)),
+            ({"WSRELAY_HOST": "::"}, ()),
+            ({"WSRELAY_PORT": "1"}, ()),
+            ({"PORT": "1"}, ()),
+            ({"WSRELAY_LISTEN_TLS": "systemd", "WSRELAY_TLS_CERTIFICATES": "/c"}, ()),
+        ):
+            self.assertEqual(load({}, variables, has_sockets=True).listen, listen, variables)
+        self.assertEqual(load({}, {}).listen, ())
+
+
 class SecretTests(SynchronousTestCase):
     """Credentials among the settings."""
 

@@ -31,7 +31,7 @@ from wsrelay.core.outcomes.errors import ConfigError
 from wsrelay.interfaces import IBroker
 from wsrelay.transports.listening.accepting import accept_cheaply
 from wsrelay.transports.listening.eager_tcp import write_eagerly
-from wsrelay.transports.listening.tls import ReloadingTLS
+from wsrelay.transports.listening.tls import ReloadingTLS, is_under_tls
 
 __all__ = ["RelayService"]
 
@@ -105,7 +105,9 @@ class RelayService(Service):
         """
         failures: list[Failure] = []
         for endpoint in self._endpoints:
-            endpoint.listen(self.relay.router).addCallbacks(self._listening, failures.append)
+            scheme = "https" if is_under_tls(endpoint) else "http"
+            listening = endpoint.listen(self.relay.router)
+            listening.addCallbacks(self._listening, failures.append, callbackArgs=(scheme,))
         if failures:
             ports, self._ports = self._ports, []
             for port in ports:
@@ -176,14 +178,12 @@ class RelayService(Service):
         draining.addErrback(lambda failure: self.log.failure("the drain failed", failure))
         return draining
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listening(self, port: IListeningPort, scheme: str) -> None:
         self._ports.append(port)
         write_eagerly(port)
         admission = self.relay.websockets.admission
         accept_cheaply(port, self.relay.settings.send_buffer_bytes, lambda: admission.max_connections - admission.count)
         address: Any = port.getHost()
-        # Endpoints fire in their order, and those with TLS come last.
-        scheme = "https" if len(self._ports) > len(self._endpoints) - len(self.relay.settings.listen_tls) else "http"
         if isinstance(address, UNIXAddress):
             where = f"unix:{os.fsdecode(address.name or b'')}"
         else:

@@ -24,7 +24,9 @@ _log = Logger("wsrelay")
 _TLS_URL = "REDIS_TLS_URL"
 
 
-def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, str], environ: Mapping[str, str], directory: Path | None = None, *, has_sockets: bool = False
+) -> Settings:
     """Return the settings that flags, environment and TOML file set together.
 
     A value is checked even if a stronger source overrides it.
@@ -33,6 +35,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path |
         flags: The flags of the command line, by setting name.
         environ: The environment of the process.
         directory: The directory that relative paths refer to. If None, that of the process.
+        has_sockets: Whether systemd has passed sockets. They are listened on where nothing says where to listen.
 
     Raises:
         ConfigError: A value cannot be used. The text says what, where, and what to do.
@@ -70,6 +73,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], directory: Path |
         collected.read("flag", name, text)
     if collected.sources.get("port") == "PORT":
         collected.values.setdefault("host", "0.0.0.0")  # noqa: S104 -- a dyno's router connects from outside
+    if has_sockets and not any(name in collected.sources for name in ("listen", "listen_tls", "host", "port")):
+        collected.values["listen"] = ("systemd",)
     empty = {row.name: name for row in rows for names in _variables(row) for name in names
              if name in environ and not environ[name].strip()}  # fmt: skip
     if environ.get(_TLS_URL) == "":

@@ -87,9 +87,10 @@ class Settings:
     listen: tuple[str, ...] = _listening(
         LIST,
         (),
-        "Twisted endpoints to listen on instead of host and port, such as systemd:domain=INET:index=0 or "
+        "Twisted endpoints to listen on instead of host and port, such as unix:/run/wsrelay/socket or "
         "haproxy:tcp:8080. The latter takes the client's address from the PROXY protocol, and believes every peer "
-        "that connects.",
+        "that connects. systemd: all sockets that systemd has passed, which is the default where there are any and "
+        "neither listen_tls, host nor port is set; systemd:NAME: those of that FileDescriptorName.",
     )
     listen_tls: tuple[str, ...] = _listening(
         LIST,

@@ -168,6 +168,11 @@ def under_tls(creator: ReloadingTLS, endpoint: IStreamServerEndpoint) -> IStream
     return _TLSEndpoint(creator, endpoint)
 
 
+def is_under_tls(endpoint: IStreamServerEndpoint) -> bool:
+    """Return whether `under_tls` has made an endpoint."""
+    return isinstance(endpoint, _TLSEndpoint)
+
+
 def _shorten(names: list[str]) -> str:
     more = len(names) - MAX_LOGGED_NAMES
     return ", ".join(names[:MAX_LOGGED_NAMES]) + (f" and {more} more" if more > 0 else "")
