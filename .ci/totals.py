@@ -16,7 +16,10 @@ MUST_RUN = (
     "redis-server is not installed",
     "no Chromium or Chrome",
     "centrifuge",
-    *(f"{program} is not installed" for program in ("nginx", "haproxy", "caddy", "curl")),
+    *(
+        f"{program} is not installed"
+        for program in ("nginx", "haproxy", "caddy", "curl", "systemd-analyze", "systemd-socket-activate")
+    ),
 )
 """Beginnings of the reasons for which no test may be skipped."""
 

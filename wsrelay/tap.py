@@ -197,7 +197,7 @@ class _Relay(RelayService):
 
     Attributes:
         report: Reports how the start ended.
-        manager: What has started the process, such as systemd.
+        manager: The program that has started the process, such as systemd.
     """
 
     report: StartReport
