@@ -21,7 +21,7 @@ from websockets.sync.client import connect, unix_connect
 from devtools.harness.ports import free_port
 from devtools.harness.processes import ChildProcess
 from devtools.harness.relay import clean_environ
-from tests.docs.blocks import ROOT, require_program
+from tests.docs.blocks import ROOT, code_blocks, require_program
 from tests.support.polling import DEADLINE_SECONDS, wait_until
 from wsrelay.config import Settings
 
@@ -80,6 +80,24 @@ class UnitTests(SystemdCase):
     def test_systemd_finds_nothing_wrong_with_the_units(self) -> None:
         ended = self.analyze("verify", "--man=no", *self.installed())
         self.assertEqual((ended.returncode, ended.stdout + ended.stderr), (0, ""))
+
+    def test_systemd_finds_nothing_wrong_with_the_files_of_the_page(self) -> None:
+        units = self.installed()
+        is_newer = self.version() >= 253
+        for block in code_blocks("docs/systemd.md", "ini"):
+            path = self.folder / Path(block.splitlines()[0].removeprefix("# /etc/systemd/system/"))
+            path.parent.mkdir(exist_ok=True)
+            if is_newer or "notify-reload" not in block:
+                path.write_text(block)
+            if path.suffix == ".socket":
+                units.append(str(path))
+        self.assertEqual(len(units), 3)
+        ended = self.analyze("verify", "--man=no", *units)
+        self.assertEqual((ended.returncode, ended.stdout + ended.stderr), (0, ""))
+
+    def version(self) -> int:
+        """Return the version of systemd."""
+        return int(self.analyze("--version").stdout.split()[1])
 
     def test_service_is_exposed_as_little_as_systemd_can_make_it(self) -> None:
         (service,) = (path for path in self.installed() if path.endswith(".service"))

@@ -26,7 +26,7 @@ _EXAMPLES = (
         "redis-cli publish wsrelay:news hello",
     ),
     (
-        "twistd --nodaemon --pidfile= wsrelay --config /etc/wsrelay.toml",
+        "twistd --nodaemon --pidfile= wsrelay --config /etc/wsrelay/wsrelay.toml",
         "Read the settings from a TOML file, which can also define namespaces.",
     ),
 )
