@@ -59,6 +59,10 @@ class FakeServiceManager:
         """Keep the time that a stop takes."""
         self.calls.append(f"stopping within {seconds} s")
 
+    def stop(self) -> None:
+        """Keep that nothing more is reported."""
+        self.calls.append("stopped")
+
 
 class TapTests(SynchronousTestCase):
     """Options in, service out."""
@@ -186,7 +190,7 @@ class TapTests(SynchronousTestCase):
         service.reload()
         self.assertEqual(manager.calls, ["reloading", "reloaded"])
         self.successResultOf(service.stopService())
-        self.assertEqual(manager.calls[2:], ["stopping within 25.0 s"])
+        self.assertEqual(manager.calls[2:], ["stopping within 25.0 s", "stopped"])
 
     def test_tls_endpoint_is_used_alone_or_beside_a_configured_port(self) -> None:
         flags = ("--listen-tls", "tcp:0", "--tls-certificates", self.certificate())

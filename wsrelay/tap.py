@@ -228,7 +228,7 @@ class _Relay(RelayService):
     def stopService(self) -> Deferred[None]:
         stopped = super().stopService()
         self.manager.stopping(self.relay.settings.drain_timeout_seconds)
-        return stopped
+        return stopped.addCallback(lambda _none: self.manager.stop())
 
 
 def makeService(options: Options) -> IService:
