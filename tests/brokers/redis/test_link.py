@@ -72,8 +72,8 @@ class RecordingListener(NullListener):
         self.confirmed: list[bytes] = []
         self.rejected: list[tuple[tuple[bytes, ...], str]] = []
 
-    def message_received(self, name: bytes, payload: bytes) -> None:
-        self.messages.append((name, payload))
+    def messages_received(self, messages: list[list[bytes]]) -> None:
+        self.messages += [(name, payload) for _, name, payload in messages]
 
     def subscribed(self, name: bytes) -> None:
         self.confirmed.append(name)

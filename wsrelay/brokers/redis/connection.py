@@ -51,9 +51,6 @@ class RedisConnection(RequestProtocol):
         super().__init__()
         self._reader = hiredis.Reader(replyError=ResponseError)
         self._listener = listener
-        # Bound once: this is called for every message.
-        self._message_received = listener.message_received
-        self._keys_changed = listener.keys_changed
         self._on_lost = on_lost
         self.url: RedisURL | None = None
         self.reads = 0
@@ -135,13 +132,15 @@ class RedisConnection(RequestProtocol):
         self.reads += 1
         self._reader.feed(data)
         self._is_receiving = True
+        messages: list[list[bytes]] = []
         try:
             gets = self._reader.gets
             while (reply := gets()) is not False:
                 if type(reply) is list and len(reply) == 3:
                     kind = reply[0]
                     if kind == b"message":
-                        self._message_received(reply[1], reply[2])
+                        # Taken together below: a call for each would cost a tenth of all that is done for a message.
+                        messages.append(reply)
                         continue
                     if kind in (b"subscribe", b"unsubscribe"):
                         self._channel_reply_received(kind, reply[1])
@@ -149,15 +148,19 @@ class RedisConnection(RequestProtocol):
                 elif type(reply) is hiredis.PushNotification:
                     # RESP3 (https://redis.io/docs/latest/develop/reference/client-side-caching/). No reply to anything.
                     if reply[0] == b"invalidate":
-                        self._keys_changed(reply[1])
+                        self._listener.keys_changed(reply[1])
                     continue
                 self._reply_received(reply)
         except hiredis.ProtocolError:
             self.abort(Problem("the server does not speak the Redis protocol"))
         finally:
-            self._listener.read_finished()
-            self._is_receiving = False
-            self.flush()
+            try:
+                if messages:
+                    self._listener.messages_received(messages)
+            finally:
+                self._listener.read_finished()
+                self._is_receiving = False
+                self.flush()
 
     def connectionLost(self, why: Failure) -> None:
         if not self.problem.summary:

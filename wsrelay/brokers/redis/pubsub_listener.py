@@ -10,8 +10,12 @@ __all__ = ["NullListener", "PubSubListener"]
 class PubSubListener(Protocol):
     """Receives what Redis sends about channels. Names are those of Redis, with the prefix."""
 
-    def message_received(self, name: bytes, payload: bytes) -> None:
-        """Take a message of a channel."""
+    def messages_received(self, messages: list[list[bytes]]) -> None:
+        """Take the messages of channels that arrived in one read, behind the replies that arrived in it.
+
+        Args:
+            messages: Each as Redis sends it: the word ``message``, the channel's name, and the payload. At least one.
+        """
 
     def subscribed(self, name: bytes) -> None:
         """Take the reply to a SUBSCRIBE for one of its channels."""
@@ -38,8 +42,8 @@ class PubSubListener(Protocol):
 class NullListener:
     """Ignores everything. For connections that never subscribe."""
 
-    def message_received(self, name: bytes, payload: bytes) -> None:
-        """See `PubSubListener.message_received`."""
+    def messages_received(self, messages: list[list[bytes]]) -> None:
+        """See `PubSubListener.messages_received`."""
 
     def subscribed(self, name: bytes) -> None:
         """See `PubSubListener.subscribed`."""

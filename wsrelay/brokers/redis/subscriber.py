@@ -20,6 +20,8 @@ from wsrelay.interfaces import IBrokerSink
 
 __all__ = ["Subscriber"]
 
+_make = tuple.__new__
+
 NAMES_PER_COMMAND = 500
 """How many channels go into one SUBSCRIBE: long enough to be cheap, short enough not to block Redis."""
 
@@ -132,12 +134,20 @@ class Subscriber:
 
     # PubSubListener
 
-    def message_received(self, name: bytes, payload: bytes) -> None:
-        """See `PubSubListener.message_received`."""
-        channel = self._channels.get(name)
-        if channel is not None:
-            self._received.append(Publication(channel, payload))
-        elif (watched := self._watched_keys.get(name)) is not None:
+    def messages_received(self, messages: list[list[bytes]]) -> None:
+        """See `PubSubListener.messages_received`."""
+        channels, received = self._channels, self._received
+        for _, name, payload in messages:
+            channel = channels.get(name)
+            if channel is not None:
+                # As `Publication(channel, payload)` does, at a third of the price: this is done for every message.
+                received.append(_make(Publication, (channel, payload, None)))
+            else:
+                self._other_message_received(name, payload)
+
+    def _other_message_received(self, name: bytes, payload: bytes) -> None:
+        """Take a message that is not of a client's channel."""
+        if (watched := self._watched_keys.get(name)) is not None:
             self._on_key_event(watched)
         elif name == self._internal.probe:
             self._on_probe(payload)
