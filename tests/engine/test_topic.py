@@ -55,6 +55,36 @@ class AudienceTests(TopicCase):
         self.topic.remove(subscriber)
         self.assertEqual((self.topic.is_empty, self.topic.audiences), (True, {}))
 
+    def test_only_subscriber_of_a_plain_topic_is_known_with_its_encoding(self) -> None:
+        self.assertIsNone(self.topic.alone)
+        first = self.add()
+        self.assertEqual((self.topic.alone, self.topic.alone_encoding), (first, ONE))
+        second = self.add()
+        self.assertIsNone(self.topic.alone)
+        self.topic.remove(first)
+        self.assertEqual((self.topic.alone, self.topic.alone_encoding), (second, ONE))
+        self.topic.add(first, OTHER)
+        self.assertIsNone(self.topic.alone)
+        self.topic.remove(second)
+        self.assertEqual((self.topic.alone, self.topic.alone_encoding), (first, OTHER))
+        self.topic.remove(first)
+        self.assertIsNone(self.topic.alone)
+
+    def test_nobody_is_alone_whose_publications_may_be_left_out_or_dropped(self) -> None:
+        for topic in (Topic("a", SlowPolicy.DROP), Topic("a", SlowPolicy.CLOSE, lambda _data: True)):
+            topic.add(RecordingSubscriber(), ONE)
+            self.assertIsNone(topic.alone)
+
+    def test_subscriber_that_joined_behind_a_batch_may_be_alone(self) -> None:
+        first = self.add()
+        self.append(Publication("a", b"1"))
+        second = self.add()
+        self.assertIs(self.topic.alone, first)
+        self.take()
+        self.assertIsNone(self.topic.alone)
+        self.topic.remove(first)
+        self.assertIs(self.topic.alone, second)
+
     def test_topic_with_a_joining_subscriber_is_not_empty(self) -> None:
         self.append(Publication("a", b"1"))
         subscriber = self.add()

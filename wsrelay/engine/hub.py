@@ -163,9 +163,10 @@ class Hub:
                 if event.channel.startswith("$"):
                     self._on_internal(event)
                 continue
-            if not topic.pending and topic.fan_out is None:
+            pending = topic.pending
+            if not pending and topic.fan_out is None:
                 self._dirty.append(topic)
-            topic.pending.append(event)
+            pending.append(event)
             # As `counted_bytes`, without its call: this is done for every message.
             size = EVENT_OVERHEAD_BYTES + (len(event.data) if type(event) is Publication else 0)
             topic.pending_bytes += size
@@ -186,7 +187,16 @@ class Hub:
         unwatched = 0
         while dirty:
             topic = dirty.popleft()
-            unwatched += self._advance(topic)
+            if (
+                topic.alone is not None
+                and topic.fan_out is None
+                and topic.joining is None
+                and topic.pending_bytes <= BATCH_BYTES
+            ):
+                self._send_to_one(topic, topic.alone)
+                unwatched += 1
+            else:
+                unwatched += self._advance(topic)
             if topic.fan_out is not None or topic.pending:
                 dirty.append(topic)
             if unwatched >= SMALL_AUDIENCE:
@@ -203,11 +213,6 @@ class Hub:
             How many sends that was at most.
         """
         if topic.fan_out is None:
-            if topic.is_plain and topic.joining is None and len(topic.audiences) == 1:
-                ((encoding, alone),) = topic.audiences.items()
-                if len(alone) == 1 and topic.pending_bytes <= BATCH_BYTES:
-                    self._send_to_one(topic, encoding, *alone)
-                    return 1
             small = topic.small_audience()
             if small is not None:
                 # Many channels of many applications: no fan-out to be interrupted, so none is set up.
@@ -223,12 +228,14 @@ class Hub:
             self._end_fan_out(topic)
         return SMALL_AUDIENCE
 
-    def _send_to_one(self, topic: Topic, encoding: Encoding, subscriber: Subscriber) -> None:
+    def _send_to_one(self, topic: Topic, subscriber: Subscriber) -> None:
         """Send a topic's batch to its only subscriber.
 
         All of this is in the general way as well, where a message to one client costs a third more: its calls are more
         than half of the price.
         """
+        # Not after `send`, which may close the connection, and so change the topic.
+        encoding = topic.alone_encoding
         topic.fan_out = _UNINTERRUPTIBLE
         events, topic.pending = topic.pending, []
         self._pending_bytes -= topic.pending_bytes
@@ -242,7 +249,9 @@ class Hub:
                 subscriber.send(data)
         except Exception:  # noqa: BLE001 -- as in `_encode` and `_send_everything`
             self._on_failure(subscriber)
-        self._end_fan_out(topic)
+        topic.fan_out = None
+        if topic.removed or topic.joining is not None:
+            self._end_fan_out(topic)
 
     @staticmethod
     def _end_fan_out(topic: Topic) -> None:

@@ -112,6 +112,9 @@ class Topic:
 
     Attributes:
         is_plain: Whether every publication may be sent, and subscribers that are behind are closed.
+        alone: The only subscriber of a plain topic, known ahead because it is looked at for every message. If None,
+            there are none or several, or the topic is not plain.
+        alone_encoding: Its encoding; set while there is one.
         audiences: The subscribers, by their encoding.
         bulks: The flat copies of the large ones among the audiences. If None, there are none.
         pending: Events that wait for their fan-out.
@@ -124,6 +127,8 @@ class Topic:
     """
 
     __slots__ = (
+        "alone",
+        "alone_encoding",
         "audiences",
         "bulks",
         "channel",
@@ -142,6 +147,8 @@ class Topic:
         self.policy = policy
         self.payload_check = payload_check
         self.is_plain = policy is SlowPolicy.CLOSE and payload_check is None
+        self.alone: Subscriber | None = None
+        self.alone_encoding: Encoding
         self.audiences: dict[Encoding, Audience] = {}
         self.bulks: dict[Encoding, BulkAudience] | None = None
         self.pending: list[ChannelEvent] = []
@@ -182,6 +189,7 @@ class Topic:
                 if not audience:
                     del self.audiences[encoding]
                     self._drop_bulk(encoding)
+                self._find_alone()
                 break
         if self.fan_out is not None:
             self.removed.add(subscriber)
@@ -259,8 +267,16 @@ class Topic:
         audience = self.audiences.setdefault(encoding, {})
         if subscriber not in audience:
             audience[subscriber] = None
+            self._find_alone()
             if self.bulks is not None and (bulk := self.bulks.get(encoding)) is not None:
                 bulk.add(subscriber)
+
+    def _find_alone(self) -> None:
+        self.alone = None
+        if self.is_plain and len(self.audiences) == 1:
+            ((encoding, audience),) = self.audiences.items()
+            if len(audience) == 1:
+                (self.alone,), self.alone_encoding = audience, encoding
 
     def _drop_bulk(self, encoding: Encoding) -> None:
         if self.bulks is not None and (bulk := self.bulks.pop(encoding, None)) is not None:
