@@ -578,6 +578,10 @@ class IDialect(Interface):
         "Whether clients are told a session, which is a secret name of their connection, though they send nothing that "
         "would need it: a bool."
     )
+    is_verbatim = Attribute(
+        "Whether `encode` makes of a publication whose data is ASCII the text message that is its data, unless "
+        "`frames` is BINARY: a bool. If True, a batch of one such publication need not be passed to it."
+    )
     has_pong = Attribute("Whether clients answer what `ping` returns: a bool. One that does not in time is gone.")
 
     def open(handshake: Handshake) -> Sequence[Command]:

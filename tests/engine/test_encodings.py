@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.fanout import LineDialect
 from wsrelay.core.messaging.frame_type import FrameType
-from wsrelay.core.messaging.messages import Message
+from wsrelay.core.messaging.messages import Message, is_text
 from wsrelay.core.messaging.publications import Positioned, Publication
 from wsrelay.core.wire.frames import message_frame
-from wsrelay.core.wire.framing import DeflatedWebSocketFraming, WebSocketFraming
+from wsrelay.core.wire.framing import (
+    BlockFraming,
+    DataEventFraming,
+    DeflatedWebSocketFraming,
+    EventStreamFraming,
+    Framing,
+    SeveralChannelsFraming,
+    WebSocketFraming,
+)
 from wsrelay.dialects import CENTRIFUGO, RAW
 from wsrelay.engine.encodings import Encoding, Encodings
 from wsrelay.testing.dialects import LineFraming
@@ -38,6 +48,32 @@ class EncodingTests(SynchronousTestCase):
         for route in (RAW, CENTRIFUGO):
             for framing in (WebSocketFraming(), DeflatedWebSocketFraming(), LineFraming()):
                 self.assertEqual(Encoding(route.dialect, framing).encode([Positioned("c", "5-0.00000000")]), b"")
+
+    def test_one_publication_is_what_dialect_and_framing_make_of_it(self) -> None:
+        data = [b"a" * length for length in (0, 1, 124, 125, 126, 127, 65536)]
+        data += ["\u00e9".encode(), b"\xff", b"\x00", b"\x7f", b"a" * 123 + "\u00e9".encode(), b"a" * 124 + b"\xff"]
+        framings: tuple[Framing, ...] = (
+            BlockFraming(),
+            DataEventFraming(),
+            DeflatedWebSocketFraming(),
+            EventStreamFraming(),
+            LineFraming(),
+            SeveralChannelsFraming(),
+            WebSocketFraming(),
+        )
+        for framing, frames, each in product(framings, FrameType, data):
+            if frames is FrameType.TEXT and not is_text(each):
+                continue
+            batch = [Publication("c", each)]
+            expected = framing.frame(RAW.dialect.encode(batch, frames=frames))
+            self.assertEqual(
+                Encoding(RAW.dialect, framing, frames).encode(batch), expected, (framing.name, frames, each)
+            )
+
+    def test_one_publication_in_a_dialect_that_wraps_it_is_wrapped(self) -> None:
+        batch = [Publication("c", b"1")]
+        expected = WebSocketFraming().frame(CENTRIFUGO.dialect.encode(batch))
+        self.assertEqual(Encoding(CENTRIFUGO.dialect, WebSocketFraming()).encode(batch), expected)
 
     def test_messages_for_one_client_are_framed_alike(self) -> None:
         encoding = Encoding(RAW.dialect, LineFraming())

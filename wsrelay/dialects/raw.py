@@ -66,6 +66,7 @@ class RawDialect:
     acceptance = Acceptance.SUBSCRIBED
     has_gap_event = False
     has_session = False
+    is_verbatim = True
     has_pong = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:

@@ -131,6 +131,7 @@ class SSEDialect:
     acceptance = Acceptance.AUTHENTICATED
     has_gap_event = True
     has_session = False
+    is_verbatim = False
     has_pong = False
 
     def open(self, handshake: Handshake) -> Sequence[Command]:

@@ -26,6 +26,7 @@ class LineFraming:
     """One line for each message. Implements `wsrelay.core.wire.framing.Framing`."""
 
     name = "line"
+    text_headers: tuple[bytes, ...] = ()
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """See `Framing.frame`."""
@@ -52,6 +53,7 @@ class LineDialect:
     acceptance = Acceptance.SUBSCRIBED
     has_gap_event = False
     has_session = False
+    is_verbatim = False
     has_pong = True
 
     def __init__(self, name: str = "line") -> None:

@@ -27,9 +27,12 @@ class Framing(Protocol):
 
     Attributes:
         name: A short text, unique among framings.
+        text_headers: What stands in front of a text message, by its length, where that is all that `frame` does to one
+            so short. Empty if there is none.
     """
 
     name: str
+    text_headers: tuple[bytes, ...]
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """Return complete frames, in the order of the messages; empty bytes for no messages."""
@@ -39,6 +42,7 @@ class WebSocketFraming:
     """One unmasked WebSocket frame for each message (RFC 6455 section 5)."""
 
     name = "websocket"
+    text_headers = SHORT_TEXT
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """See `Framing.frame`."""
@@ -56,6 +60,7 @@ class DeflatedWebSocketFraming:
     """The same with permessage-deflate (RFC 7692), each message independent of all others."""
 
     name = "websocket-deflate"
+    text_headers: tuple[bytes, ...] = ()
 
     def __init__(self) -> None:
         self._deflater = Deflater()
@@ -75,6 +80,7 @@ class EventStreamFraming:
     """One event of an event stream for each message: its lines and an empty one (WHATWG HTML section 9.2.6)."""
 
     name = "event-stream"
+    text_headers: tuple[bytes, ...] = ()
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """See `Framing.frame`."""
@@ -98,6 +104,7 @@ class DataEventFraming:
     """One event of an event stream for each message, without a name or an id: the message is its data."""
 
     name = "data-event"
+    text_headers: tuple[bytes, ...] = ()
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """See `Framing.frame`."""
@@ -108,6 +115,7 @@ class LineFraming:
     """One line for each message, or as many as it has itself."""
 
     name = "line"
+    text_headers: tuple[bytes, ...] = ()
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """See `Framing.frame`."""
@@ -118,6 +126,7 @@ class BlockFraming:
     """The messages as they are: of a dialect that puts their lengths in front of what is in them."""
 
     name = "block"
+    text_headers: tuple[bytes, ...] = ()
 
     def frame(self, messages: Sequence[MessagePair]) -> bytes:
         """See `Framing.frame`."""

@@ -20,6 +20,7 @@ class CommandDialect:
     acceptance = Acceptance.AT_ONCE
     has_gap_event = False
     has_session = False
+    is_verbatim = False
     has_pong = True
 
     def open(self, _handshake: Handshake) -> Sequence[Command]:

@@ -57,6 +57,7 @@ class UniDialect:
     acceptance = Acceptance.AT_ONCE
     has_gap_event = False
     has_session = True
+    is_verbatim = False
     has_pong = False
 
     def open(self, _handshake: Handshake) -> Sequence[Command]:
