@@ -316,6 +316,39 @@ class PausedTests(QueueCase):
             self.queue.published(self.published[index])
         self.assertEqual(self.queue.bytes_in_flight, 0)
 
+    def test_message_that_waits_for_room_in_the_process_is_not_brought_on_by_those_that_are_taken(self) -> None:
+        self.asks = False
+        self.add_unasked(b"1")
+        self.inflow.set_pressure(Pressure.BROKER, is_high=True)
+        self.add_unasked(b"2")
+        self.queue.published(self.published[0])
+        self.assertEqual((self.data, self.connection.is_paused, len(self.inflow)), ([b"1"], True, 1))
+        self.inflow.set_pressure(Pressure.BROKER, is_high=False)
+        self.clock.advance(0)
+        self.assertEqual((self.data, self.connection.is_paused, len(self.inflow)), ([b"1", b"2"], False, 0))
+
+    @given(st.lists(st.sampled_from(["short", "long", "pressure", "room", "taken", "turn"]), max_size=40))
+    def test_nothing_waits_when_there_is_room_and_everything_was_taken(self, steps: list[str]) -> None:
+        self.setUp()
+        self.asks = False
+        added: list[bytes] = []
+        taken = 0
+        for step in [*steps, "room", "turn"]:
+            if step in ("short", "long"):
+                added.append(b"%d" % len(added) + bytes(MAX_BYTES_IN_FLIGHT // 2 if step == "long" else 0))
+                self.add_unasked(added[-1])
+            elif step in ("pressure", "room"):
+                self.inflow.set_pressure(Pressure.BROKER, is_high=step == "pressure")
+            elif step == "turn":
+                self.clock.advance(0)
+            elif taken < len(self.published):
+                taken += 1
+                self.queue.published(self.published[taken - 1])
+        while taken < len(self.published):
+            taken += 1
+            self.queue.published(self.published[taken - 1])
+        self.assertEqual((self.data, self.connection.is_paused, len(self.inflow)), (added, False, 0))
+
     def test_message_of_any_length_is_published_where_nothing_is_in_flight(self) -> None:
         self.asks = False
         self.add_unasked(bytes(2 * MAX_BYTES_IN_FLIGHT))

@@ -116,8 +116,11 @@ class PublishQueue:
 
     def published(self, message: PublishMessage) -> None:
         """Take that the broker has taken a message, or has not."""
+        was_full = self.bytes_in_flight >= MAX_BYTES_IN_FLIGHT
         self.bytes_in_flight -= len(message.data)
-        if self._waiting:
+        # What waits for anything else, room in the process for example, is not brought on by this. Under pressure most
+        # clients have something that waits, and that would be looked at for each message.
+        if was_full and self._waiting:
             self.proceed()
 
     def add(self, message: PublishMessage, answer: Deferred[None] | None = None) -> None:
