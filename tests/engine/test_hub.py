@@ -226,6 +226,13 @@ class FormlessEventTests(HubCase):
         self.hub.broadcast([Join("a", "5f0c", "42"), Leave("a", "5f0c")])
         self.assertEqual((crowd[0].sent, crowd[-1].sent, self.hub.deliveries), ([], [], 0))
 
+    def test_batch_without_a_form_is_not_sent_to_an_only_subscriber_either(self) -> None:
+        alone = self.subscriber()
+        self.hub.broadcast([Join("a", "5f0c", "42"), Leave("a", "5f0c")])
+        self.assertEqual((alone.sent, self.hub.deliveries), ([], 0))
+        self.broadcast(b"1")
+        self.assertEqual((alone.sent, self.hub.deliveries), ([b"1\n"], 1))
+
     def test_publications_around_an_event_without_a_form_are_sent(self) -> None:
         subscriber = self.subscriber()
         self.hub.broadcast([Publication("a", b"1"), Join("a", "5f0c"), Publication("a", b"2")])
