@@ -14,6 +14,7 @@ from wsrelay.core.presence.member import Member, read_member
 from wsrelay.core.presence.tables import LEAVE_SECONDS
 from wsrelay.engine.node import RELEASE_TIMEOUT_SECONDS, Node
 from wsrelay.engine.presence import NOTICE_LINGER_SECONDS
+from wsrelay.engine.rate_limited_log import LINES_PER_KIND
 from wsrelay.testing.brokers import FakeBroker
 
 COME_BACK = LEAVE_SECONDS / 2
@@ -326,7 +327,7 @@ class JoinLeaveTests(PresenceCase):
             self.brokers[0].sink.publications_received([Publication("$here:{told}", b'{"left": ["x", "user:"]}')])
             self.turn()
         self.assertEqual(self.told(first), [])
-        self.assertEqual(len(log_lines(events)), 6)
+        self.assertEqual(len(log_lines(events)), LINES_PER_KIND)
 
     def test_notice_that_cannot_be_published_is_counted(self) -> None:
         self.brokers[0].ready = False

@@ -70,6 +70,22 @@ class RateLimitedLogTests(SynchronousTestCase):
         self.log.write("a", "{text} {x!r} %s")
         self.assertEqual(self.lines, ["{text} {x!r} %s"])
 
+    def test_details_end_the_line_and_are_fields_with_those_that_the_text_says_already(self) -> None:
+        details = {"channel": "room'\n", "path": "", "origin": "x" * 1000}
+        self.log.write("a", "closed", details=details, fields={"code": 4008}, level=LogLevel.warn)
+        (event,) = self.events
+        shown = "x" * 100
+        self.assertEqual(log_lines(self.events), [(LogLevel.warn, f"closed [channel \"room'\\n\", origin '{shown}']")])
+        found = [event.get(name) for name in ("log_summary", "channel", "path", "origin", "code", "left_out")]
+        self.assertEqual(found, ["closed", "room'\n", None, shown, 4008, None])
+
+    def test_number_of_lines_left_out_is_a_field(self) -> None:
+        for _ in range(3):
+            self.log.write("a", "text")
+        self.clock.advance(LOG_INTERVAL_SECONDS)
+        self.log.write("a", "text")
+        self.assertEqual([event.get("left_out") for event in self.events], [None, 2])
+
     def test_memory_grows_with_the_number_of_kinds_and_not_of_lines(self) -> None:
         for number in range(1000):
             self.log.write(f"{number % 3}", "text")

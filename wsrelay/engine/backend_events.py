@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from wsrelay.engine.rate_limited_log import RateLimitedLog
 from wsrelay.interfaces import IEventLog
@@ -117,4 +117,5 @@ class BackendEvents:
 
     def _lost(self, count: int) -> None:
         self._counters.events_lost += count
-        self._limited_log.write("events", "events for the application were lost: Redis is away, or did not take them")
+        text = "events for the application were lost: Redis is away, or did not take them"
+        self._limited_log.write("events", text, level=LogLevel.warn)

@@ -37,6 +37,7 @@ class Client(ClientEffects):
     def open(self, handshake: Handshake) -> None:
         """Begin with the opening request: `accept` or `reject` of the connection is called, now or in bounded time."""
         authenticator = self.services.authenticator
+        self.services.rejections.log_handshake(handshake)
         try:
             commands = self._connection.dialect.open(handshake)
             credential = authenticator.find(handshake)
@@ -175,7 +176,7 @@ class Client(ClientEffects):
 
     def failed(self, failure: Failure) -> None:
         """See `SessionDriver.failed`."""
-        self.log.failure("a client's request failed; closing its connection", failure)
+        self.log.failure("a client's request failed; closing its connection", failure, connection=self.connection_id)
         if self.session.is_connected or len(self.session.channels) < 2:
             self._close_failed()
         else:

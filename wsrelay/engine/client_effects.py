@@ -115,7 +115,11 @@ class ClientEffects(ClientOutput):
             # Behind one whose outcome ends the client, at once or by what it causes, they have no effects.
             effects = self.session.received(command)
             if effects and type(last := effects[-1]) is Close and last.disconnect is Disconnect.PUBLISH_DENIED:
-                self.services.rejections.record(ClientError.PUBLISH_DENIED, channel=", ".join(self.session.channels))
+                self.services.rejections.record(
+                    ClientError.PUBLISH_DENIED,
+                    channel=", ".join(self.session.channels),
+                    connection=self.connection_id,
+                )
             self.perform(effects)
 
     def _publish(self, message: PublishMessage) -> None:
@@ -206,7 +210,8 @@ class ClientEffects(ClientOutput):
 
     def _reject(self, error: ClientError, *, is_accepted: bool) -> None:
         credential = self._drop_credential()
-        self.services.rejections.record(error, None if credential is None else credential.handshake)
+        handshake = None if credential is None else credential.handshake
+        self.services.rejections.record(error, handshake, connection=self.connection_id)
         if is_accepted:
             self._close(error.disconnect)
         else:

@@ -80,7 +80,7 @@ class ClientOutput(SessionDriver):
 
     def _send(self, reply: Reply) -> None:
         if isinstance(reply, Failed) and reply.error.disconnect is not Disconnect.BAD_REQUEST:
-            self.services.rejections.record(reply.error)
+            self.services.rejections.record(reply.error, connection=self.connection_id)
         if self._replies is None:
             self._send_replies((reply,))
         else:

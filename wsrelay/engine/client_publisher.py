@@ -90,7 +90,9 @@ class ClientPublisher:
         if isinstance(error, RejectedError):
             if not message.id:
                 # Where there is a reply, it is recorded when that is sent.
-                client.services.rejections.record(error.client_error, channel=message.channel)
+                client.services.rejections.record(
+                    error.client_error, channel=message.channel, connection=client.connection_id
+                )
             client.perform(client.session.publish_failed(message.id, error.client_error))
         elif isinstance(error, CancelledError):
             # The process stops, and with it the questions to the application.

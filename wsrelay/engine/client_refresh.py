@@ -114,5 +114,5 @@ def refresh_failed(
     effects = client.session.refresh_failed(command_id, expired if found is ClientError.TOKEN_EXPIRED else found)
     if effects and type(effects[-1]) is Close:
         # Where there is a reply, it is recorded when that is sent.
-        client.services.rejections.record(found)
+        client.services.rejections.record(found, connection=client.connection_id)
     client.perform(effects)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twisted.logger import Logger
+from collections.abc import Callable
+
+from twisted.logger import Logger, LogLevel
 
 from wsrelay.core.history.offsets import position_of_offset
 from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeCommand
@@ -13,6 +15,7 @@ from wsrelay.core.messaging.user_commands import DisconnectUserCommand, Unsubscr
 from wsrelay.core.outcomes.errors import ClaimError
 from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
 from wsrelay.engine.emulation import Emulation
+from wsrelay.engine.rate_limited_log import LINES_PER_KIND, RateLimitedLog
 from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.survey import Survey
 from wsrelay.metrics.counters import Counters
@@ -29,6 +32,7 @@ class ControlReceiver:
         survey: Replies to the questions of other processes.
         emulation: Takes the messages of clients that came to other processes.
         counters: Where messages of unknown kinds are counted.
+        seconds: A monotonic clock.
     """
 
     log = Logger()
@@ -40,6 +44,7 @@ class ControlReceiver:
         survey: Survey,
         emulation: Emulation,
         counters: Counters,
+        seconds: Callable[[], float],
     ) -> None:
         self._registry = registry
         self._revocation = revocation
@@ -47,13 +52,15 @@ class ControlReceiver:
         self._emulation = emulation
         self._counters = counters
         self._has_reported_unknown = False
+        self._lines = RateLimitedLog(self.log, seconds)
 
     def received(self, payload: bytes) -> None:
         """Carry out a control message. One that is malformed or of an unknown kind is ignored and logged."""
         try:
             command = read_control(payload)
         except ClaimError as error:
-            self.log.warn("malformed control message: {why}", why=str(error))
+            text = f"a control message is malformed and ignored: {error}"
+            self._lines.write("malformed", text, LINES_PER_KIND, level=LogLevel.warn)
             return
         match command:
             case DisconnectCommand():

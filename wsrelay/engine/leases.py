@@ -12,7 +12,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.core.presence.lease_book import LeaseBook
@@ -205,4 +205,6 @@ class Leases:
 
     def _failed(self, error: BrokerUnavailable) -> None:
         self._counters.presence_failures += 1
-        self._limited_log.write("presence", f"presence cannot be kept up now: {error.code or error}")
+        self._limited_log.write(
+            "presence", f"presence cannot be kept up now: {error.code or error}", level=LogLevel.warn
+        )

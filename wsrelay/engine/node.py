@@ -135,7 +135,9 @@ class Node:
         self.revocation_lookups = RevocationLookups(self.are_revoked, clock, AUTHENTICATE_TIMEOUT_SECONDS)
         self.survey = Survey(broker, self._hub, self.registry, clock, count_connections, name)
         self.emulation = Emulation(broker)
-        self._control = ControlReceiver(self.registry, self._revocation, self.survey, self.emulation, counters)
+        self._control = ControlReceiver(
+            self.registry, self._revocation, self.survey, self.emulation, counters, clock.seconds
+        )
         self.presence = build_presence(broker, namespaces, clock, self.timers, rng, counters, self._hub.broadcast)
         broker.attach(self)
 

@@ -12,7 +12,7 @@ from secrets import token_hex
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from wsrelay.core.messaging.namespaces import Namespaces
@@ -33,6 +33,7 @@ from wsrelay.core.presence.notices import Notice, notices, read_notice
 from wsrelay.core.presence.tables import OCCUPIED, Table, announced_channel, announced_table, members_table
 from wsrelay.engine.backend_events import BackendEvents
 from wsrelay.engine.leases import Leases
+from wsrelay.engine.rate_limited_log import LINES_PER_KIND, RateLimitedLog
 from wsrelay.engine.timers import TimerWheel, WheelTimer
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
@@ -124,6 +125,7 @@ class Presence:
         self._events = events
         self._leases = Leases(broker.presence, self, clock, timers, rng.random(), counters)
         self._members = LocalMembers()
+        self._lines = RateLimitedLog(self.log, clock.seconds)
         self._clients: dict[Hashable, _Client] = {}
         # The tables whose notices are received, each with the timer that ends it, if there is one.
         self._received: dict[str, WheelTimer | None] = {}
@@ -250,7 +252,8 @@ class Presence:
         try:
             notice = read_notice(publication.data)
         except ClaimError as error:
-            self.log.warn("malformed notice about presence: {why}", why=str(error))
+            text = f"a notice about presence is malformed and ignored: {error}"
+            self._lines.write("malformed", text, LINES_PER_KIND, level=LogLevel.warn)
             return
         if notice.released:
             self._leases.released_elsewhere(table, notice.released)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from wsrelay.core.history.entries import Entry
@@ -25,7 +25,7 @@ from wsrelay.engine.channel_output import ChannelOutput
 from wsrelay.engine.channel_reader import LIVE_PAGE_SIZE, ChannelReader
 from wsrelay.engine.gap_notifier import GapNotifier
 from wsrelay.engine.hub import Hub
-from wsrelay.engine.rate_limited_log import RateLimitedLog
+from wsrelay.engine.rate_limited_log import LINES_PER_KIND, RateLimitedLog
 from wsrelay.interfaces import IHistory
 from wsrelay.metrics.counters import Counters
 
@@ -199,7 +199,8 @@ class StreamReaders:
                 self._lines.write(
                     "not kept",
                     "a message was published with PUBLISH on a channel with history: it is delivered and not kept; add "
-                    f"it with XADD to keep it [channel {publication.channel!r}]",
+                    "it with XADD to keep it",
+                    details={"channel": publication.channel},
                 )
             else:
                 reader.changed()
@@ -242,7 +243,12 @@ class StreamReaders:
         """See `ReaderServices.report_gap`."""
         self._counters.history_gaps[reason.value] += 1
         self._lines.write(
-            "gap", f"entries of a stream are gone that were not read ({reason.value}) [channel {channel!r}]", lines=5
+            "gap",
+            f"entries of a stream are gone that were not read ({reason.value})",
+            LINES_PER_KIND,
+            {"channel": channel},
+            {"reason": reason.value},
+            level=LogLevel.warn,
         )
         namespace = self._namespaces.rule(channel)
         if namespace is not None and namespace.notify_gaps:
@@ -256,12 +262,16 @@ class StreamReaders:
     def entries_without_data(self, channel: str, count: int) -> None:
         """See `ReaderServices.entries_without_data`."""
         self._counters.entries_without_data += count
-        self._lines.write("no data", f"an entry has no field named data and is skipped [channel {channel!r}]")
+        text = "an entry has no field named data and is skipped"
+        self._lines.write("no data", text, details={"channel": channel})
 
     def read_failed(self, channel: str, error: BrokerUnavailable) -> None:
         """See `ReaderServices.read_failed`."""
         if self.is_connected:
-            self._lines.write("read", f"a stream cannot be read: {error.code} [channel {channel!r}]", lines=5)
+            text = f"a stream cannot be read: {error.code}"
+            self._lines.write(
+                "read", text, LINES_PER_KIND, {"channel": channel}, {"code": error.code}, level=LogLevel.warn
+            )
 
     def recovered(self, gap: GapReason | None) -> None:
         """See `ReaderServices.recovered`."""

@@ -9,6 +9,7 @@ from twisted.web.server import Request
 
 from wsrelay.core.access.client_address import client_address, client_is_secure, peer_address
 from wsrelay.core.wire.handshake import Handshake
+from wsrelay.core.wire.request_id import request_id
 
 __all__ = ["plain_handshake"]
 
@@ -33,6 +34,7 @@ def plain_handshake(request: Request, trusted_proxies: int, path: str | None = N
         cookie=_joined(request, "cookie", "; ") or "",
         is_secure=client_is_secure(request.isSecure(), _joined(request, "x-forwarded-proto") or "", trusted_proxies),
         connection=token_hex(8),
+        request_id=request_id(_joined(request, "x-request-id") or ""),
     )
 
 

@@ -20,6 +20,36 @@ _ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 class RequestCheckTests(RouterCase):
     """Request heads of all kinds."""
 
+    def test_id_that_a_router_gave_the_request_is_in_the_log_and_nothing_else_in_its_place(self) -> None:
+        router_id = "4f0a7a7e-7f0c-4bd6-9f0e-1c2d3e4f5a6b"
+        for fields, shown in (
+            ((f"X-Request-Id: {router_id}",), router_id),
+            ((f"X-Request-ID: {router_id}",), router_id),
+            ((f"x-request-id: {router_id}",), router_id),
+            (("X-Request-Id: a\t[x] forged",), None),
+            ((f"X-Request-Id: {router_id}", "X-Request-Id: 2"), None),
+            ((f"X-Request-Id: {'a' * 201}",), None),
+            ((), None),
+        ):
+            for start in ("GET /ws/room HTTP/1.1", "GET /sse/room HTTP/1.1"):
+                handshake = upgrade("/ws/room", "Origin: https://evil.example", *fields)
+                stream = head(start, "Host: x", "Origin: https://evil.example", *fields)
+                with capturedLogs() as events:
+                    self.connect(handshake if "/ws/" in start else stream)
+                (event,) = [each for each in events if "request_id" in each or "connection" in each]
+                self.assertEqual((event.get("request_id"), len(event["connection"])), (shown, 16), fields)
+
+    def test_malformed_requests_and_probes_are_not_logged(self) -> None:
+        with capturedLogs() as events:
+            for data in (
+                b"garbage\r\n\r\n",
+                b"\x16\x03\x01\x00\xff\r\n\r\n",
+                upgrade("/nowhere"),
+                head("GET /healthz HTTP/1.1", "Host: x"),
+            ):
+                self.connect(data)
+        self.assertEqual([formatEvent(each) for each in events], [])
+
     def test_stream_is_not_for_other_versions_of_http_nor_without_a_host(self) -> None:
         cases = {
             head("GET /sse/room HTTP/1.0"): 200,

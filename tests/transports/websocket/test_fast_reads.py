@@ -35,6 +35,7 @@ class _Client:
         self.connection = connection
         self.real = connection._client
         self.session = self.real.session
+        self.connection_id = self.real.connection_id
         self.messages: list[Message] = []
 
     def received(self, message: Message) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from random import Random
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from wsrelay.brokers.redis.address import RedisAddress
 from wsrelay.brokers.redis.connection import RedisConnection
@@ -16,6 +16,7 @@ from wsrelay.brokers.redis.problems import reply_problem
 from wsrelay.brokers.redis.sign_in import sign_in
 from wsrelay.core.flow.desired_subscriptions import DesiredSubscriptions
 from wsrelay.core.messaging.publications import Publication
+from wsrelay.engine.rate_limited_log import LINES_PER_KIND, RateLimitedLog
 from wsrelay.interfaces import IBrokerSink
 
 __all__ = ["Subscriber"]
@@ -72,6 +73,7 @@ class Subscriber:
         self._on_key_subscribed = on_key_subscribed
         self._clock = clock
         self._sink: IBrokerSink | None = None
+        self._lines = RateLimitedLog(self.log, clock.seconds)
         self._subscriptions = DesiredSubscriptions()
         # The channels whose streams' events are subscribed to, by the names of the events in Redis, and the other way.
         self._watched_keys: dict[bytes, str] = {}
@@ -193,7 +195,8 @@ class Subscriber:
                 self.log.warn("Redis rejects the channel {name}: control messages do not arrive", name=CONTROL)
         else:
             channel = names[0][len(self._prefix) :].decode()
-            self.log.warn("Redis rejects the channel {channel}: {why}", channel=channel, why=why)
+            text = f"Redis rejects a channel: {why}"
+            self._lines.write("rejected", text, LINES_PER_KIND, {"channel": channel}, level=LogLevel.warn)
             self._subscriptions.rejected(channel)
             if self._sink is not None:
                 self._sink.subscribe_failed(channel)

@@ -28,6 +28,7 @@ class Handshake:
         last_event_id: The Last-Event-ID field: the position behind the last event that the client got. If None, there
             is none.
         connection: A random id of the connection, unique over all processes.
+        request_id: The id that a router in front has given the request; empty if there is none. For the log: no proof.
         is_secure: Whether the client's connection is encrypted. If None, a proxy in between hides it.
         body: The body, which only requests for some streams have; may hold a token.
     """
@@ -44,6 +45,7 @@ class Handshake:
     accept: str = ""
     last_event_id: str | None = None
     connection: str = ""
+    request_id: str = ""
     body: bytes = field(default=b"", repr=False)
 
     def of_another(self, peer: str, connection: str) -> Handshake:

@@ -59,6 +59,8 @@ _LIST_FIELDS = frozenset(
         b"user-agent",
         b"x-forwarded-for",
         b"x-forwarded-proto",
+        # No list, but of two there is none that could be meant, and with a comma it is not valid.
+        b"x-request-id",
     )
 )
 
@@ -77,7 +79,7 @@ def _spellings() -> dict[bytes, bytes]:
     table: dict[bytes, bytes] = {}
     for name in (*_READ, *_UNREAD):
         usual = name.title().replace(b"Websocket", b"WebSocket").replace(b"-Id", b"-ID")
-        table[name] = table[usual] = name if name in _READ else b""
+        table[name] = table[usual] = table[name.title()] = name if name in _READ else b""
     return table
 
 

@@ -18,6 +18,7 @@ from wsrelay.core.outcomes.errors import HTTPError, RejectedError
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.core.wire.request_head import RequestHead, parse_head
+from wsrelay.core.wire.request_id import request_id
 from wsrelay.dialects import Route, find_route, subprotocols
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.transports.connection_registry import DRAINING
@@ -184,6 +185,15 @@ class RequestChecks:
         """Have admission count a destination no more that nothing has been started for."""
         self._admission.release(destination.handshake.peer)
 
+    def log_rejection(self, response: ErrorResponse, transport: Any) -> None:
+        """Log that a request is answered with an error, where such requests are logged at all.
+
+        Args:
+            response: The answer.
+            transport: The connection that the request arrived on.
+        """
+        self._rejections.log_response(response, lambda: peer_address(peer_host(transport)))
+
     def _check_origin(self, handshake: Handshake) -> None:
         if (client_error := self._origins.check(handshake)) is not None:
             self._rejections.record(client_error, handshake)
@@ -221,6 +231,7 @@ class RequestChecks:
             accept=get(b"accept", b"").decode("latin-1"),
             last_event_id=get(b"last-event-id", b"").decode("latin-1") if b"last-event-id" in fields else None,
             connection=self._connection_ids.next(),
+            request_id=request_id(get(b"x-request-id", b"").decode("latin-1")) if b"x-request-id" in fields else "",
         )
 
 

@@ -190,6 +190,7 @@ class ConnectionRouter(Protocol):
         self._cancel_timer()
         self._head = self._body = b""
         self._factory.counters.requests_rejected[response.status] += 1
+        self._factory.checks.log_rejection(response, self.transport)
         transport: Any = self.transport
         transport.write(response.to_bytes())
         self._closing = LingeringClose(transport, self._factory.timers.call_later, REJECTED_CLIENT_LINGER_SECONDS)

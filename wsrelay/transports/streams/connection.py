@@ -204,7 +204,10 @@ class StreamConnection(ABC):
             self.reject(DRAINING if disconnect is Disconnect.RESTART else _FAILED)
         elif self._state is _State.OPEN:
             farewell = self.dialect.close(disconnect)
-            self._factory.rejections.record_close(farewell.code, farewell.reason, self._client.session.channels)
+            client = self._client
+            self._factory.rejections.record_close(
+                farewell.code, farewell.reason, client.session.channels, client.connection_id
+            )
             self._out.shut()
             # Behind what is begun, and never too much for the outbox.
             self._out.send_control(self._farewell(disconnect, farewell.messages))

@@ -93,8 +93,11 @@ class ClosableConnection(PausableConnection):
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:  # noqa: N803
         if not isReply and self.state == self.STATE_OPEN and code is not None:
-            channels = () if self._client is None else self._client.session.channels
-            self.factory.rejections.record_close(code, (reasonUtf8 or b"").decode(), channels)
+            client, reason = self._client, (reasonUtf8 or b"").decode()
+            if client is None:
+                self.factory.rejections.record_close(code, reason, ())
+            else:
+                self.factory.rejections.record_close(code, reason, client.session.channels, client.connection_id)
         # Whichever side closes, nothing may follow the close frame (RFC 6455 section 5.5.1).
         self.writer.shut()
         self._lift_pause()

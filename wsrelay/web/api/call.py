@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import BrokerFull, BrokerUnavailable, ChannelError, ClaimError, RejectedError
+from wsrelay.core.wire.request_id import request_id
 from wsrelay.web.api.method_errors import FULL
 from wsrelay.web.responses import respond
 
@@ -68,7 +69,7 @@ class APICall(Resource):
         disconnected: list[object] = []
         request.notifyFinish().addErrback(disconnected.append)
         done = Deferred.fromCoroutine(self._call(request))
-        done.addErrback(self._on_failure)
+        done.addErrback(self._on_failure, request)
         done.addCallback(self._finish, request, disconnected)
         return NOT_DONE_YET
 
@@ -89,8 +90,9 @@ class APICall(Resource):
             response = ClientError.NOT_AVAILABLE.response
             return _respond_error(request, APIError(response.status, response.text, response.headers))
 
-    def _on_failure(self, failure: Failure) -> APIResponse:
-        self.log.failure("an API call failed", failure)
+    def _on_failure(self, failure: Failure, request: Request) -> APIResponse:
+        found = request_id(request.getHeader("x-request-id") or "")
+        self.log.failure("an API call failed", failure, request_id=found)
         return 500, {"error": "The relay failed; its log has the traceback."}
 
     @staticmethod

@@ -26,6 +26,7 @@ from twisted.web.server import Request
 from wsrelay.core.messaging.control import read_disconnect
 from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.core.outcomes.errors import RejectedError
+from wsrelay.core.wire.request_id import request_id
 from wsrelay.engine.operations import DEFAULT_TICKET_SECONDS, Operations
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.web.api.call import APICall, APIError, APIResponse, Handler, read_body, read_document
@@ -87,7 +88,7 @@ class RelayAPI(Resource):
         own = self._own_call(name, request)
         is_accepted = self.accepts(request)
         if not is_accepted:
-            self._rejections.record(ClientError.API_KEY)
+            self._rejections.record(ClientError.API_KEY, request=request_id(request.getHeader("x-request-id") or ""))
         if b"api_key" in (request.args or {}):
             raise APIError(400 if is_accepted else 401, _KEY_IN_URL, ClientError.API_KEY.response.headers)
         if not is_accepted:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from wsrelay.brokers.redis.commands import Commands
 from wsrelay.brokers.redis.probe import Probe
@@ -70,6 +70,8 @@ class StreamProbe(Probe):
                 if _TAKES_NO_ENTRIES.match(str(error)) is None:
                     raise
                 self._lines.write(
-                    "full", f"Redis takes no entries: {reply_problem(str(error))}; those that are there are delivered"
+                    "full",
+                    f"Redis takes no entries: {reply_problem(str(error))}; those that are there are delivered",
+                    level=LogLevel.warn,
                 )
                 self.pass_over()

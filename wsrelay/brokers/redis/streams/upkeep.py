@@ -18,7 +18,7 @@ from wsrelay.core.history.entries import StreamInfo
 from wsrelay.core.history.positions import format_id
 from wsrelay.core.history.retention import Retention
 from wsrelay.core.outcomes.errors import BrokerUnavailable
-from wsrelay.engine.rate_limited_log import RateLimitedLog
+from wsrelay.engine.rate_limited_log import LINES_PER_KIND, RateLimitedLog
 
 __all__ = ["UPKEEP_SECONDS", "StreamUpkeep"]
 
@@ -88,8 +88,10 @@ class StreamUpkeep:
             return
         if info.groups:
             self._lines.write(
-                f"groups {channel}",
-                f"the stream of a channel has consumer groups, and is not trimmed [channel {channel!r}]",
+                "groups",
+                "the stream of a channel has consumer groups, and is not trimmed",
+                lines=LINES_PER_KIND,
+                details={"channel": channel},
             )
             return
         # Without LIMIT 0 one call removes some 10,000 entries at most; with ~ the newest ones always stay, of which the
