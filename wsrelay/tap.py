@@ -30,6 +30,7 @@ from wsrelay.process.direct_reads import read_directly
 from wsrelay.process.garbage_collection import tune_garbage_collector
 from wsrelay.process.initial_environment import initial_environment
 from wsrelay.process.limits import client_capacity, raise_open_file_limit
+from wsrelay.process.log_output import log_as_set
 from wsrelay.process.service_manager import ServiceManager
 from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
 from wsrelay.process.standard_streams import open_missing_streams
@@ -67,6 +68,7 @@ class Options(usage.Options):
         environ: The environment of the process.
 
     Attributes:
+        environ: The argument of that name.
         settings: The settings that flags, environment and file set together, once they are parsed.
         ignored: The variables of the environment that look like settings and belong to others.
         sockets: The sockets that systemd has passed.
@@ -79,7 +81,7 @@ class Options(usage.Options):
     ]
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        self._environ = environ
+        self.environ = environ
         self.sockets = passed_sockets(initial_environment() if environ is os.environ else environ, os.getpid())
         self._flags: dict[str, str] = {}
         # Relative paths refer to it, also after twistd has changed its directory (`--rundir`).
@@ -121,7 +123,7 @@ class Options(usage.Options):
         self._flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
             self.settings = self.load()
-            self.ignored = foreign_variables(self._environ)
+            self.ignored = foreign_variables(self.environ)
         except ConfigError as error:
             raise SystemExit(f"wsrelay: {error}") from None
 
@@ -131,11 +133,11 @@ class Options(usage.Options):
         Raises:
             ConfigError: Something cannot be used.
         """
-        return load(self._flags, self._environ, self._directory, has_sockets=bool(self.sockets))
+        return load(self._flags, self.environ, self._directory, has_sockets=bool(self.sockets))
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""
-        columns = self._environ.get("COLUMNS", "")
+        columns = self.environ.get("COLUMNS", "")
         return usage_text(setting_table(), width or max(MIN_COLUMNS, int(columns) if columns.isdecimal() else 80))
 
     def opt_version(self) -> None:
@@ -197,12 +199,19 @@ class _Relay(RelayService):
 
     Attributes:
         report: Reports how the start ended.
+        options: What the command line says.
         manager: The program that has started the process, such as systemd.
     """
 
     report: StartReport
+    options: Options
     manager: ServiceManager
     _has_listened = False
+
+    def setServiceParent(self, parent: Any) -> None:
+        # twistd begins to log behind this.
+        log_as_set(parent, self.options.twistd, self.options.settings, self.options.environ, cast(Any, self._clock))
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         self._has_listened = True
@@ -257,7 +266,7 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     sockets = PassedSockets(options.sockets)
     listening = _endpoints(reactor, settings, certificates, sockets)
     relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
-    relay.report = report
+    relay.report, relay.options = report, options
     relay.manager = ServiceManager.take(os.environ, reactor)
     secrets += secret_users(relay.relay)
     relay.reloads.append(SecretReloader(settings, options.load, secrets).reload)

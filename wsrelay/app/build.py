@@ -153,7 +153,7 @@ def build_relay(
     now = now or clock.seconds
     counters = Counters()
     namespaces = settings.build_namespaces()
-    rejections = RejectionLog(counters, clock.seconds)
+    rejections = RejectionLog(counters, clock.seconds, logs_requests=settings.log_level == "debug")
     authentication = Authentication(settings, broker.credentials, clock, rng, counters, rejections.log_detail, now)
     admission = Admission(
         min(settings.max_connections or max_connections, max_connections),

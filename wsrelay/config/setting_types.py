@@ -22,6 +22,8 @@ __all__ = [
     "FRAME_TYPE",
     "INTEGER",
     "LIST",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
     "NUMBER",
     "PATH",
     "PATHS",
@@ -128,6 +130,8 @@ FRAME_TYPE = SettingType("auto, text or binary", "auto|text|binary", (str,), Fra
 PAYLOAD_TYPE = SettingType("any or json", "any|json", (str,), PayloadType, PayloadType)
 BROKER = _choice("auto", "memory", "redis")
 TLS_VERSION = _choice("1.2", "1.3")
+LOG_FORMAT = _choice("text", "json")
+LOG_LEVEL = _choice("debug", "info", "warn", "error")
 REDIS_URL = SettingType("a Redis URL", "URL", (str,), RedisURL.parse, RedisURL.parse)
 PATH = SettingType("a path", "PATH", (str,), Path, Path)
 PATHS = SettingType(

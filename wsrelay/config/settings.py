@@ -21,6 +21,8 @@ from wsrelay.config.setting_types import (
     FRAME_TYPE,
     INTEGER,
     LIST,
+    LOG_FORMAT,
+    LOG_LEVEL,
     NUMBER,
     PATH,
     PATHS,
@@ -472,6 +474,17 @@ class Settings:
         SWITCH,
         False,
         "Serve the metrics of this process at /metrics, in the text format of Prometheus, to every client that asks.",
+    )
+    log_format: str = _observability(
+        LOG_FORMAT,
+        "text",
+        "The form of the log: text, for people, or json, one JSON object in each line, for programs.",
+    )
+    log_level: str = _observability(
+        LOG_LEVEL,
+        "info",
+        "The lowest level of what is logged. debug adds a line for each connection and each rejected request, and what "
+        "libraries log.",
     )
 
     namespaces: tuple[Namespace, ...] = field(default=(), metadata={"file_only": True})
