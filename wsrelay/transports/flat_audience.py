@@ -55,7 +55,9 @@ class BulkSending:
         try:
             self._ring = self._open_ring()
         except OSError as error:
-            self.log.info("messages are sent to one connection after the other: no io_uring ({error})", error=error)
+            self.log.info(
+                "messages are sent to one connection after the other: no io_uring ({error})", error=str(error)
+            )
 
     def stop(self) -> None:
         """Give the means back."""

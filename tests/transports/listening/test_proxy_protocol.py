@@ -136,7 +136,7 @@ class ConnectionTests(SynchronousTestCase):
             transport.protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
         (line,) = [formatEvent(event) for event in self.events]
         self.assertTrue(
-            line.startswith(f"{PROXY} sent no valid PROXY header and was disconnected; later ones are not ")
+            line.startswith(f"{PROXY.host} sent no valid PROXY header and was disconnected; later ones are not ")
         )
 
     def test_endpoint_wraps_the_factory(self) -> None:

@@ -106,9 +106,9 @@ class ProxyHeaderFactory(WrappingFactory[ProxyHeaderProtocol]):
         if not self._has_logged:
             self._has_logged = True
             self.log.warn(
-                "{peer} sent no valid PROXY header and was disconnected; later ones are not logged. Let the proxy in "
-                "front send PROXY headers, or listen without them",
-                peer=peer,
+                "{address} sent no valid PROXY header and was disconnected; later ones are not logged. Let the proxy "
+                "in front send PROXY headers, or listen without them",
+                address=str(getattr(peer, "host", peer)),
             )
 
 
