@@ -64,12 +64,10 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
 
 
 def _log_unraisable(found: sys.UnraisableHookArgs) -> None:
-    # Not its object: whose text may be anything.
-    _log.failure(
-        "an exception could not be raised where it happened",
-        Failure(found.exc_value, found.exc_type, found.exc_traceback),
-        LogLevel.error,
-    )
+    # Not its object, whose text may be anything.
+    if found.exc_value is not None:
+        failure = Failure(found.exc_value, found.exc_type, found.exc_traceback)
+        _log.failure("an exception could not be raised where it happened", failure, LogLevel.error)
 
 
 def _log_in_thread(found: threading.ExceptHookArgs) -> None:
