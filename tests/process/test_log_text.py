@@ -6,6 +6,7 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from wsrelay.core.outcomes.client_errors import ClientError
 from wsrelay.process.log_text import printable, without_credentials
 
 SECRET = "s3cr3t-hunter2-0123456789"
@@ -77,6 +78,11 @@ class CredentialTests(SynchronousTestCase):
             "payload = json asks",
             "basic authentication is missing",
             "set token_keys, token_jwks_url",
+            "put the credential into the request, as ?ticket=<ticket>.",
+            "the cookie: it has expired",
+            "hook_forward_headers may hold cookie and authorization, not 'x'",
+            "without ACL users the URL is redis://:password@host",
+            *(each.response.text for each in ClientError),
         ):
             self.assertEqual(without_credentials(text), text)
 

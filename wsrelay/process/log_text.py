@@ -17,18 +17,25 @@ MASK = "***"
 # No pattern may take a time that grows with the square of the text: repetitions that others can begin at any character
 # of have a bound.
 
-_REDIS_URL = re.compile(r"((?:rediss?|valkeys?|unix)://)[^\s\"']{0,300}@", re.IGNORECASE)
-"""The user information of a Redis URL, up to the last @: passwords contain slashes that should have been escaped."""
+_REDIS_URL = re.compile(r"((?:rediss?|valkeys?|unix)://)(?!(?:user)?:password@)[^\s\"']{0,300}@", re.IGNORECASE)
+"""The user information of a Redis URL, up to the last @: passwords contain slashes that should have been escaped.
+Texts of the relay show how such a URL is written."""
 
-_URL = re.compile(r"(://)[^\s/?#@\"':]{0,300}(?::[^\s/?#@\"']{0,300})?@")
+_URL = re.compile(r"(://)(?!(?:user)?:password@)[^\s/?#@\"':]{0,300}(?::[^\s/?#@\"']{0,300})?@")
 
 _PARAMETER = re.compile(
-    r"\b((?:[a-z]{1,20}_)?(?:ticket|token|jwt|password|passwd|secret|api_?key)=)[^\s&\"'\])},;]+", re.IGNORECASE
+    r"\b((?:[a-z]{1,20}_)?(?:ticket|token|jwt|password|passwd|secret|api_?key)=)[^\s&\"'\])},;<]+", re.IGNORECASE
 )
 """A parameter of a query or of a form."""
 
-_FIELD = re.compile(r"\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(['\"]?\s*[:=,]\s*)[^\r\n]+", re.IGNORECASE)
-"""A header field with a credential, and what follows on its line."""
+_FIELD = re.compile(
+    r"\b((?:proxy-)?authorization|x-api-key)(['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|apikey)\s+)?)[\w.~+/=-]{8,}",
+    re.IGNORECASE,
+)
+"""A header field with a credential."""
+
+_COOKIES = re.compile(r"\b(cookie)(['\"]?\s*[:=]\s*['\"]?)[^\s=;:]{1,100}=[^\r\n]+", re.IGNORECASE)
+"""A header field with cookies, up to the end of its line."""
 
 _SCHEME = re.compile(r"\b(bearer|apikey)(\s+)[\w.~+/=-]{16,}", re.IGNORECASE)
 
@@ -54,4 +61,5 @@ def without_credentials(text: str) -> str:
     text = _JSON_WEB_TOKEN.sub(MASK, text)
     text = _PARAMETER.sub(rf"\1{MASK}", text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
-    return _FIELD.sub(rf"\1\2{MASK}", text)
+    text = _FIELD.sub(rf"\1\2{MASK}", text)
+    return _COOKIES.sub(rf"\1\2{MASK}", text)
