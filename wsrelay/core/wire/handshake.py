@@ -68,6 +68,7 @@ class Handshake:
             self.accept,
             self.last_event_id,
             connection,
+            self.request_id,
             self.body,
         )
 
