@@ -261,13 +261,14 @@ class FanOutTests(CentrifugoCase):
         relay = self.relay()
         raws = [WebSocketClient(relay).connect() for _ in range(3)]
         clients = [CentrifugoClient(relay).subscribe("room") for _ in range(3)]
-        relay.publish(b'{"n": 1}', b"\xff no JSON")
+        # A short text of ASCII is framed without the raw dialect.
+        relay.publish(b'{"n": "\xc3\xa9"}', b"\xff no JSON")
         for raw in raws:
-            self.assertEqual(raw.messages(), [b'{"n": 1}', b"\xff no JSON"])
+            self.assertEqual(raw.messages(), [b'{"n": "\xc3\xa9"}', b"\xff no JSON"])
         sent = {client.wire.transport.value() for client in clients}
         self.assertEqual(len(sent), 1)
         for client in clients:
-            self.assertEqual(client.data(), [{"n": 1}, "\ufffd no JSON"])
+            self.assertEqual(client.data(), [{"n": "é"}, "\ufffd no JSON"])
         self.assertEqual((raw_calls, json_calls), ([1, 1], [1, 1]))
 
     def test_batch_is_one_message_to_a_centrifugo_client(self) -> None:

@@ -227,5 +227,6 @@ class ClosedInBetweenTests(PublishCase):
         self.send(client, {"id": 1, "connect": {"token": "a.b.c"}}, publish(2, "talk"))
         self.send(client, {"id": 3, "subscribe": {"channel": "room"}}, {"id": 4, "subscribe": {"channel": "room2"}})
         with patch.object(connection, "send", side_effect=lambda *_arguments: connection.close(Disconnect.SLOW)):
+            # The reply to the connect is sent in front of the publish.
             self.identify(USER)
-        self.assertEqual((connection.disconnects, self.broker.log), ([Disconnect.SLOW], []))
+        self.assertEqual((connection.disconnects, self.published), ([Disconnect.SLOW], []))
