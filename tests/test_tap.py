@@ -21,18 +21,20 @@ from twisted.internet.endpoints import (
     UNIXServerEndpoint,
 )
 from twisted.internet.error import CannotListenError
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from wsrelay import tap
+from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
 from wsrelay.brokers.redis.broker import RedisBroker
 from wsrelay.transports.listening.proxy_protocol import behind_proxy
 from wsrelay.transports.listening.systemd_sockets import PassedSocket
 from wsrelay.transports.listening.tls import is_under_tls
 from wsrelay.transports.listening.unix_sockets import UnixReactor
+from wsrelay.workers.parent import ParentService
 
 REACTOR: Any = reactor
 ADD_TRIGGER = REACTOR.addSystemEventTrigger
@@ -74,8 +76,8 @@ class TapTests(SynchronousTestCase):
         return options
 
     def service(self, *flags: str, **environ: str) -> Any:
-        """Return the service built from flags and variables."""
-        return self.build(self.options(*flags, **environ))
+        """Return the relay, or the parent of several, built from flags and variables."""
+        return self.build(self.options(*flags, **environ)).service
 
     def build(self, options: tap.Options) -> Any:
         """Return the service built from options, and remove its triggers from the reactor of the tests."""
@@ -313,8 +315,22 @@ class TapTests(SynchronousTestCase):
 
     def test_port_in_use_is_one_line(self) -> None:
         self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
-        service = self.service()
+        service = self.build(self.options())
         taken = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
-        service._endpoints[0].listen = lambda _factory: fail(taken)
+        service.service._endpoints[0].listen = lambda _factory: fail(taken)
         with self.assertRaisesRegex(SystemExit, "^wsrelay: cannot listen on 127.0.0.1:8080: Address already in use$"):
             service.privilegedStartService()
+
+    def test_several_workers_have_a_parent_that_has_no_relay_of_its_own(self) -> None:
+        parent = self.service("--workers", "2", REDIS_URL="redis://localhost")
+        self.assertIsInstance(parent, ParentService)
+
+    def test_there_is_one_worker_without_redis_and_the_log_says_why(self) -> None:
+        with capturedLogs() as events:
+            self.assertIsInstance(self.service("--workers", "2"), RelayService)
+        self.assertIn("one worker runs: without Redis", "\n".join(map(str, map(formatEvent, events))))
+
+    def test_settings_of_workers_that_cannot_be_used_are_said_by_the_parent(self) -> None:
+        environ = {"REDIS_URL": "redis://localhost", "WSRELAY_TOKEN_KEYS": "-----BEGIN PUBLIC KEY-----"}
+        with self.assertRaisesRegex(SystemExit, "token_keys"):
+            self.service("--workers", "2", **environ)

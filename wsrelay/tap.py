@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, ClassVar, cast
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from wsrelay import __version__
+from wsrelay.app.build import build_relay
 from wsrelay.app.reloading import SecretReloader, SecretUser, secret_users
 from wsrelay.app.service import RelayService
 from wsrelay.brokers.memory.broker import MemoryBroker
@@ -32,7 +34,7 @@ from wsrelay.process.initial_environment import initial_environment
 from wsrelay.process.limits import client_capacity, raise_open_file_limit
 from wsrelay.process.log_output import log_as_set
 from wsrelay.process.service_manager import ServiceManager
-from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup
+from wsrelay.process.signals import ignore_further_signals, reap_orphans, reload_on_hangup, replace_on_signal
 from wsrelay.process.standard_streams import open_missing_streams
 from wsrelay.process.start_report import StartReport
 from wsrelay.process.twistd_options import check_twistd_options, remove_own_pidfile
@@ -42,6 +44,13 @@ from wsrelay.transports.listening.systemd_sockets import PassedSockets, passed_s
 from wsrelay.transports.listening.tls import ReloadingTLS, under_tls
 from wsrelay.transports.listening.tls_policy import TLSPolicy
 from wsrelay.transports.listening.unix_sockets import UnixReactor
+from wsrelay.workers.context import WorkerContext
+from wsrelay.workers.count import divided, worker_count
+from wsrelay.workers.duties import WorkerDuties
+from wsrelay.workers.parent import ParentService
+from wsrelay.workers.shared_sockets import InheritedPassedSockets, InheritedSockets, SharedSockets
+from wsrelay.workers.spawning import WorkerSpawner
+from wsrelay.workers.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
@@ -69,6 +78,9 @@ class Options(usage.Options):
 
     Attributes:
         environ: The argument of that name.
+        flags: The flags by setting name, once they are parsed.
+        directory: The directory that relative paths refer to.
+        worker: The place of this process among several workers. If None, it is no worker.
         settings: The settings that flags, environment and file set together, once they are parsed.
         ignored: The variables of the environment that look like settings and belong to others.
         sockets: The sockets that systemd has passed.
@@ -82,10 +94,15 @@ class Options(usage.Options):
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.environ = environ
-        self.sockets = passed_sockets(initial_environment() if environ is os.environ else environ, os.getpid())
-        self._flags: dict[str, str] = {}
+        self.worker = WorkerContext.take(os.environ) if environ is os.environ else None
+        self.sockets = (
+            passed_sockets(initial_environment() if environ is os.environ else environ, os.getpid())
+            if self.worker is None
+            else self.worker.passed_sockets
+        )
+        self.flags: dict[str, str] = {}
         # Relative paths refer to it, also after twistd has changed its directory (`--rundir`).
-        self._directory = _working_directory()
+        self.directory = _working_directory()
         super().__init__()
         self.settings = Settings()
         self.ignored: list[str] = []
@@ -120,7 +137,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the other sources, and check all settings together."""
         remove_own_pidfile(self.twistd or {})
-        self._flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
+        self.flags = {name.replace("-", "_"): value for name, value in self.items() if value is not None}
         try:
             self.settings = self.load()
             self.ignored = foreign_variables(self.environ)
@@ -133,7 +150,7 @@ class Options(usage.Options):
         Raises:
             ConfigError: Something cannot be used.
         """
-        return load(self._flags, self.environ, self._directory, has_sockets=bool(self.sockets))
+        return load(self.flags, self.environ, self.directory, has_sockets=bool(self.sockets))
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the flags in groups; Twisted's own text is one flat list."""
@@ -194,50 +211,78 @@ def _hint(name: str) -> str:
     return suggestion(name, [*_FLAGS, *_OTHER_FLAGS])
 
 
-class _Relay(RelayService):
+class _Main(MultiService):
     """The service as twistd runs it: an error of the operator ends the process with one line.
 
-    Attributes:
+    Args:
+        reactor: The reactor.
+        service: The relay, or the parent of several.
         report: Reports how the start ended.
         options: What the command line says.
+        finish: Called when the service has stopped, in a worker; returns a Deferred that fires when it is done. If
+            None, there is nothing left to do then.
+
+    Attributes:
+        service: See above.
         manager: The program that has started the process, such as systemd.
     """
 
-    report: StartReport
-    options: Options
-    manager: ServiceManager
     _has_listened = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        service: RelayService | ParentService,
+        report: StartReport,
+        options: Options,
+        finish: Callable[[], Deferred[None]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._finish = finish
+        self._reactor = reactor
+        self._report = report
+        self._options = options
+        self.service = service
+        # Its variables are not for workers: they have another parent.
+        self.manager = ServiceManager.take(os.environ, reactor)
+        service.setServiceParent(self)
+        reactor.callWhenRunning(self.manager.start, service.readiness)
 
     def setServiceParent(self, parent: Any) -> None:
         # twistd begins to log behind this.
-        log_as_set(parent, self.options.twistd, self.options.settings, self.options.environ, cast(Any, self._clock))
+        options = self._options
+        log_as_set(parent, options.twistd, options.settings, options.environ, self._reactor)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         self._has_listened = True
-        self.report.forked()
+        self._report.forked()
         # Not later: as soon as the prompt is back somebody may send it.
-        reload_on_hangup(self._clock, self.reload)
+        reload_on_hangup(self._reactor, self._reload)
+        if isinstance(self.service, ParentService):
+            replace_on_signal(self._reactor, self.service.replace_workers)
         try:
             super().privilegedStartService()
         except ConfigError as error:
-            self.report.fail(str(error))
+            self._report.fail(str(error))
 
     def startService(self) -> None:
         # `twist`, Twisted's other runner, leaves the first step out.
         if not self._has_listened:
             self.privilegedStartService()
         super().startService()
-        self.report.started()
+        self._report.started()
 
-    def reload(self) -> None:
+    def stopService(self) -> Deferred[Any]:
+        stopped: Deferred[Any] = super().stopService()
+        self.manager.stopping(self._options.settings.drain_timeout_seconds)
+        if (finish := self._finish) is not None:
+            stopped.addCallback(lambda _: finish())
+        return stopped.addCallback(lambda _: self.manager.stop())
+
+    def _reload(self) -> None:
         with self.manager.reloading():
-            super().reload()
-
-    def stopService(self) -> Deferred[None]:
-        stopped = super().stopService()
-        self.manager.stopping(self.relay.settings.drain_timeout_seconds)
-        return stopped.addCallback(lambda _none: self.manager.stop())
+            self.service.reload()
 
 
 def makeService(options: Options) -> IService:
@@ -245,16 +290,79 @@ def makeService(options: Options) -> IService:
     report = StartReport(options.twistd)
     report.begin()
     try:
-        return _make_relay(options, report)
+        return _make_service(options, report)
     except ConfigError as error:
         report.fail(str(error))
 
 
-def _make_relay(options: Options, report: StartReport) -> IService:
+def _make_service(options: Options, report: StartReport) -> IService:
     from twisted.internet import reactor  # noqa: TID251 -- the one place
 
     check_twistd_options(options.twistd or {})
     use_monotonic_clock(reactor)
+    reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
+    reactor.callWhenRunning(report.complete)
+    settings = options.settings
+    context = options.worker
+    workers = worker_count(settings.workers, settings.uses_redis)
+    if context is None and workers > 1:
+        return _Main(reactor, _make_parent(reactor, options, workers), report, options)
+    if context is None and settings.workers != workers:
+        Logger("wsrelay").info("one worker runs: without Redis no other could send to its clients")
+    relay, duties = _make_relay(reactor, options, context)
+    return _Main(reactor, relay, report, options, None if duties is None else duties.finish)
+
+
+def _make_parent(reactor: Any, options: Options, workers: int) -> ParentService:
+    settings = options.settings
+    if (options.twistd or {}).get("chroot") is not None:
+        raise ConfigError("workers: the programs of workers are not inside the directory of twistd --chroot; set 1")
+    rng = SystemRandom()
+    sockets = SharedSockets(reactor, workers)
+    certificates = _certificates(reactor, settings)
+    # Whatever cannot be used is said at the prompt, and not by each worker.
+    build_relay(settings, MemoryBroker(reactor, wall_clock), reactor, rng)
+    spawner = WorkerSpawner(
+        reactor,
+        sockets,
+        workers,
+        flags=options.flags,
+        environ=os.environ,
+        directory=str(options.directory),
+        passed=[each.name for each in options.sockets],
+        prints=_prints(options.twistd),
+    )
+    supervisor = Supervisor(
+        workers,
+        spawner.spawn,
+        reactor,
+        rng,
+        drain_timeout_seconds=settings.drain_timeout_seconds,
+        max_memory_bytes=settings.max_worker_memory_bytes,
+        gave_up=partial(_give_up, reactor),
+    )
+    passed = PassedSockets(options.sockets)
+    listening = _endpoints(sockets, settings, certificates, passed)
+    _log_doubts(options, client_capacity(raise_open_file_limit()), passed)
+    return ParentService(sockets, listening, supervisor, close_after_seconds=settings.shutdown_delay_seconds)
+
+
+def _prints(twistd: Mapping[str, Any] | None) -> bool:
+    """Return whether the log of the process is its standard output, which it can share with others."""
+    options = twistd or {}
+    return bool(options.get("nodaemon")) and options.get("logfile") in (None, "-") and not options.get("syslog")
+
+
+def _give_up(reactor: Any, reason: str) -> None:
+    Logger("wsrelay").critical("{reason}", reason=reason)
+    reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+    reactor.stop()
+
+
+def _make_relay(
+    reactor: Any, options: Options, context: WorkerContext | None
+) -> tuple[RelayService, WorkerDuties | None]:
+    """Return the relay, and what it owes its parent if it has one."""
     settings = options.settings
     rng = SystemRandom()
     capacity = client_capacity(raise_open_file_limit())
@@ -263,24 +371,34 @@ def _make_relay(options: Options, report: StartReport) -> IService:
     certificates = _certificates(reactor, settings)
     secrets: list[SecretUser] = []
     broker = _broker(reactor, settings, rng, secrets)
-    sockets = PassedSockets(options.sockets)
-    listening = _endpoints(reactor, settings, certificates, sockets)
-    relay = _Relay(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
-    relay.report, relay.options = report, options
-    relay.manager = ServiceManager.take(os.environ, reactor)
+    sockets = PassedSockets(options.sockets) if context is None else InheritedPassedSockets(options.sockets)
+    duties: WorkerDuties | None = None
+    relay: RelayService
+    if context is None:
+        listening = _endpoints(reactor, settings, certificates, sockets)
+        relay = RelayService(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock)
+        _log_doubts(options, capacity, sockets)
+    else:
+        settings = divided(settings, context.workers)
+        listening = _endpoints(InheritedSockets(reactor, context.sockets), settings, certificates, sockets)
+        duties = WorkerDuties(
+            reactor,
+            context.link,
+            readiness=lambda: relay.readiness(),
+            snapshot=lambda: relay.relay.health.snapshot(),
+            parent_ended=reactor.stop,
+        )
+        relay = RelayService(settings, broker, listening, reactor, rng, capacity, certificates, wall_clock, duties)
+        reactor.callWhenRunning(duties.start)
     secrets += secret_users(relay.relay)
-    relay.reloads.append(SecretReloader(settings, options.load, secrets).reload)
-    _log_doubts(options, capacity, sockets)
-    reactor.addSystemEventTrigger("before", "shutdown", ignore_further_signals)
-    reactor.callWhenRunning(report.complete)
-    reactor.callWhenRunning(relay.manager.start, relay.relay.health.readiness)
+    relay.reloads.append(SecretReloader(options.settings, options.load, secrets).reload)
     # After the start: what exists then stays for the life of the process.
     reactor.callWhenRunning(tune_garbage_collector)
     read_directly(reactor)
     limit_wakeups(reactor, settings.max_wakeups_per_second)
     # The reactor has installed its own handler by then.
     reactor.callWhenRunning(reap_orphans)
-    return relay
+    return relay, duties
 
 
 def _log_doubts(options: Options, capacity: int, sockets: PassedSockets) -> None:
@@ -365,7 +483,8 @@ def _named_endpoints(reactor: Any, setting: str, text: str, sockets: PassedSocke
         if sockets.is_meant(inner):
             found = sockets.endpoints(reactor, inner)
         else:
-            found = [_with_backlog(UnixReactor(reactor) if inner.startswith("unix:") else reactor, inner)]
+            is_own = inner.startswith("unix:") and not isinstance(reactor, (SharedSockets, InheritedSockets))
+            found = [_with_backlog(UnixReactor(reactor) if is_own else reactor, inner)]
         return found if inner == text else [behind_proxy(each) for each in found]
     except Exception as error:  # noqa: BLE001 -- endpoint parsers, which may be plugins, raise any exception
         raise ConfigError(f"{setting}: {text!r} is not an endpoint that can be used: {error}") from None

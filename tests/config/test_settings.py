@@ -24,8 +24,12 @@ class TableTests(SynchronousTestCase):
     def test_every_field_but_namespaces_is_a_row_in_the_same_order(self) -> None:
         self.assertEqual([*ROWS, "namespaces"], list(Settings.__dataclass_fields__))
 
-    def test_each_setting_has_its_own_variable_and_two_have_a_platform_variable_first(self) -> None:
-        special = {"port": ("PORT", "WSRELAY_PORT"), "redis_url": ("WSRELAY_REDIS_URL", "REDIS_URL")}
+    def test_each_setting_has_its_own_variable_and_some_have_one_of_a_platform(self) -> None:
+        special = {
+            "port": ("PORT", "WSRELAY_PORT"),
+            "redis_url": ("WSRELAY_REDIS_URL", "REDIS_URL"),
+            "workers": ("WSRELAY_WORKERS", "WEB_CONCURRENCY"),
+        }
         self.assertEqual(
             {name: row.environ for name, row in ROWS.items()},
             {name: special.get(name, (f"WSRELAY_{name.upper()}",)) for name in ROWS},

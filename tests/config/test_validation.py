@@ -37,7 +37,7 @@ HARMLESS = variables(
     "max_forwarded_per_second "
     "token_leeway_seconds hook_timeout_seconds hook_cache_seconds max_connections "
     "max_head_bytes max_message_bytes max_frames_per_second max_bytes_per_second max_outbox_bytes max_outbox_seconds "
-    "log_format log_level "
+    "log_format log_level workers max_worker_memory_bytes "
     "api_max_body_bytes send_buffer_bytes max_wakeups_per_second io_uring handshake_timeout_seconds "
     "ping_interval_seconds ping_timeout_seconds "
     "router_idle_timeout_seconds close_timeout_seconds drain_timeout_seconds shutdown_delay_seconds"

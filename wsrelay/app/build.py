@@ -14,7 +14,7 @@ from socket import gethostname
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 
-from wsrelay.app.health import Health
+from wsrelay.app.health import Health, Workers
 from wsrelay.auth.build import Authentication
 from wsrelay.config import Settings
 from wsrelay.config.short_form import CHAT_CHANNEL
@@ -71,7 +71,7 @@ class Relay:
         authentication: Authenticates clients; has to be started and stopped.
         bulk: Sends to many connections at once; has to be started and stopped.
         lag: Measures how late the reactor is; has to be started and stopped.
-        health: The state of the process, for probes.
+        health: The state of the process, for probes and metrics.
         counters: What has happened.
         api_keys: The keys of the API. If None, there is no API.
     """
@@ -135,6 +135,7 @@ def build_relay(
     max_connections: int = DEFAULT_MAX_CONNECTIONS,
     certificate_expiry: Callable[[], float] = lambda: 0.0,
     now: Callable[[], float] | None = None,
+    workers: Workers | None = None,
 ) -> Relay:
     """Build the objects of one process. Nothing is started.
 
@@ -146,6 +147,7 @@ def build_relay(
         max_connections: How many connections there may be where the settings do not say.
         certificate_expiry: Returns when the first certificate expires, in seconds since the epoch; 0 without TLS.
         now: The wall clock, in seconds since the epoch. If None, the reactor's clock is one.
+        workers: All workers, where this process is one of several. If None, it is the only one.
 
     Raises:
         ConfigError: The keys for tokens, or a URL, cannot be used.
@@ -220,7 +222,7 @@ def build_relay(
         pings=websockets.pings,
         rng=rng,
     )
-    health = Health(broker, node, websockets.connections, turns, counters, lag, certificate_expiry)
+    health = Health(broker, node, websockets.connections, turns, counters, lag, certificate_expiry, workers)
     api: RelayAPI | None = None
     api_keys = APIKeys(settings.api_keys) if settings.api_keys else None
     if api_keys is not None:

@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wsrelay.app.build import DEFAULT_MAX_CONNECTIONS, build_relay
+from wsrelay.app.health import Workers
 from wsrelay.config import Settings
 from wsrelay.core.flow.drain_schedule import drain_delays
 from wsrelay.core.outcomes.disconnects import Disconnect
@@ -33,7 +34,7 @@ from wsrelay.transports.listening.accepting import accept_cheaply
 from wsrelay.transports.listening.eager_tcp import write_eagerly
 from wsrelay.transports.listening.tls import ReloadingTLS, is_under_tls
 
-__all__ = ["RelayService"]
+__all__ = ["RelayService", "listen_error"]
 
 CLOSES_PER_SECOND = 500.0
 """How many clients a second may reconnect to the other processes without overloading them."""
@@ -59,6 +60,7 @@ class RelayService(Service):
         max_connections: How many connections there may be where the settings do not say.
         certificates: The certificates of endpoints with TLS. If None, there are none.
         now: The wall clock, in seconds since the epoch. If None, the reactor's clock is one.
+        workers: All workers, where this process is one of several. If None, it is the only one.
 
     Attributes:
         relay: The objects of the process.
@@ -80,6 +82,7 @@ class RelayService(Service):
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
         certificates: ReloadingTLS | None = None,
         now: Callable[[], float] | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._certificates = certificates
@@ -93,6 +96,7 @@ class RelayService(Service):
             max_connections=max_connections,
             certificate_expiry=lambda: 0.0 if certificates is None else certificates.expires,
             now=now,
+            workers=workers,
         )
         self._ports: list[IListeningPort] = []
         self.reloads: list[Callable[[], None]] = []
@@ -114,7 +118,7 @@ class RelayService(Service):
                 # The reactor may never run, in which nearly all ports close: the process ends, and that closes them. A
                 # unix socket has removed its files by now.
                 Deferred.fromCoroutine(self._stop_listening(port))
-            raise ConfigError(_listen_error(failures[0].value))
+            raise ConfigError(listen_error(failures[0].value))
 
     def startService(self) -> None:
         """Connect to the broker."""
@@ -158,6 +162,10 @@ class RelayService(Service):
     def addresses(self) -> list[Any]:
         """The addresses of the listening ports, in the order of the endpoints."""
         return [port.getHost() for port in self._ports]
+
+    def readiness(self) -> tuple[int, str]:
+        """Return HTTP status and text, as a probe gets them of this process alone."""
+        return self.relay.health.own_readiness()
 
     def reload(self) -> None:
         """Read certificates and secrets again. Connections stay open, and files that cannot be used change nothing."""
@@ -258,7 +266,7 @@ def _is_on_loopback(settings: Settings) -> bool:
         return settings.host == "localhost"
 
 
-def _listen_error(error: BaseException | None) -> str:
+def listen_error(error: BaseException | None) -> str:
     """Return one line about an endpoint that cannot be used. Endpoints, which may be plugins, fail with anything."""
     if not isinstance(error, CannotListenError):
         return f"cannot listen: {error}"

@@ -35,6 +35,7 @@ __all__ = [
     "SWITCH",
     "TEXT",
     "TLS_VERSION",
+    "WORKERS",
     "SettingType",
 ]
 
@@ -107,6 +108,15 @@ def _choice(*words: str) -> SettingType:
     return SettingType(f"{', '.join(words[:-1])} or {words[-1]}", "|".join(words), (str,), check, check)
 
 
+def _workers(value: str | int) -> int:
+    """Return a number of workers; 0 for "auto"."""
+    if value == "auto":
+        return 0
+    if (found := int(value)) < 1:
+        raise ValueError(value)
+    return found
+
+
 def _client_level(value: str) -> Access:
     level = Access(value)
     if level is Access.NOBODY:
@@ -132,6 +142,7 @@ BROKER = _choice("auto", "memory", "redis")
 TLS_VERSION = _choice("1.2", "1.3")
 LOG_FORMAT = _choice("text", "json")
 LOG_LEVEL = _choice("debug", "info", "warn", "error")
+WORKERS = SettingType("auto or a whole number from 1", "auto|NUMBER", (str, int), _workers, _workers)
 REDIS_URL = SettingType("a Redis URL", "URL", (str,), RedisURL.parse, RedisURL.parse)
 PATH = SettingType("a path", "PATH", (str,), Path, Path)
 PATHS = SettingType(

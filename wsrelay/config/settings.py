@@ -32,6 +32,7 @@ from wsrelay.config.setting_types import (
     SWITCH,
     TEXT,
     TLS_VERSION,
+    WORKERS,
     SettingType,
 )
 from wsrelay.config.short_form import short_form_namespaces
@@ -331,6 +332,23 @@ class Settings:
         secret=True,
     )
 
+    workers: int = _limits(
+        WORKERS,
+        1,
+        "Processes that serve clients, supervised by one that does not; auto: one for each processor. Limits on "
+        "connections are divided among them, those of an address and of one client are each process's own. Without "
+        "Redis there is one, which no other could send to.",
+        "",
+        "WEB_CONCURRENCY",
+    )
+    max_worker_memory_bytes: int = _limits(
+        INTEGER,
+        0,
+        "Resident memory above which one of several workers is replaced by a new one, while its clients are told to "
+        "reconnect. 0: any.",
+        "bytes",
+        minimum=0,
+    )
     max_connections: int = _limits(
         INTEGER,
         0,

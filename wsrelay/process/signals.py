@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-__all__ = ["ignore_further_signals", "reap_orphans", "reload_on_hangup"]
+__all__ = ["ignore_further_signals", "reap_orphans", "reload_on_hangup", "replace_on_signal"]
 
 _STDIN = 0
 
@@ -34,6 +34,18 @@ def reload_on_hangup(reactor: Any, reload: Callable[[], object], stdin: int = _S
 
     if not os.isatty(stdin):
         signal.signal(signal.SIGHUP, on_sighup)
+
+
+def replace_on_signal(reactor: Any, replace: Callable[[], object]) -> None:
+    """Call a function in the reactor's thread after each SIGUSR2.
+
+    SIGUSR1 is taken: twistd begins a new log file at it.
+
+    Args:
+        reactor: The reactor that makes the call.
+        replace: The function.
+    """
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: reactor.callFromThread(replace))
 
 
 def ignore_further_signals() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -15,6 +17,7 @@ __all__ = [
     "add_security_headers",
     "respond",
     "respond_error",
+    "respond_later",
     "respond_method_not_allowed",
     "respond_nothing",
     "respond_text",
@@ -22,6 +25,8 @@ __all__ = [
 ]
 
 _READING_METHODS = b"GET, HEAD, OPTIONS"
+
+Response = TypeVar("Response")
 
 TextResponse = tuple[int, str]
 """HTTP status and text."""
@@ -69,6 +74,32 @@ def respond_nothing(request: Request) -> int:
     request.setResponseCode(204)
     # Not by returning no bytes, of which twisted.web sends the length (RFC 9110 section 8.6 forbids it).
     request.finish()
+    return NOT_DONE_YET
+
+
+def respond_later(request: Request, found: Deferred[Response], render: Callable[[Response], bytes]) -> int:
+    """Send a response when its content is there, unless the client has left by then.
+
+    Args:
+        request: The request.
+        found: Fires with the content. If it fails, the response is 503.
+        render: Sets up the response, and returns its body.
+
+    Returns:
+        What `render` of the resource returns.
+    """
+    gone: list[object] = []
+    request.notifyFinish().addErrback(gone.append)
+
+    def send(body: bytes) -> None:
+        if not gone:
+            request.write(body)
+            request.finish()
+
+    rendered: Deferred[bytes] = found.addCallbacks(
+        render, lambda _: respond_text(request, 503, "Not available at the moment.")
+    )
+    rendered.addCallback(send)
     return NOT_DONE_YET
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
@@ -31,7 +32,7 @@ class _Folder(Resource):
     def getChild(self, _path: bytes, _request: Request) -> Resource:
         return _NOT_FOUND
 
-    def render(self, request: Request) -> bytes:
+    def render(self, request: Request) -> bytes | int:
         return _NOT_FOUND.render(request)
 
 
@@ -95,9 +96,9 @@ class _Site(Site):
 
 def build_site(
     *,
-    readiness: Callable[[], TextResponse],
+    readiness: Callable[[], TextResponse | Deferred[TextResponse]],
     liveness: Callable[[], TextResponse] = lambda: (200, "alive"),
-    metrics: Callable[[], bytes] | None = None,
+    metrics: Callable[[], bytes | Deferred[bytes]] | None = None,
     api: RelayAPI | None = None,
     max_body_bytes: int = MAX_DROPPED_BYTES,
     presence: Resource | None = None,
@@ -110,9 +111,9 @@ def build_site(
     """Build the site of one process.
 
     Args:
-        readiness: Returns status and text of ``/readyz``.
+        readiness: Returns status and text of ``/readyz``, or a Deferred with them.
         liveness: Returns status and text of ``/healthz``.
-        metrics: Returns the content of ``/metrics``. If None, there is no such path.
+        metrics: Returns the content of ``/metrics``, or a Deferred with it. If None, there is no such path.
         api: The resource at ``/api``. If None, requests there are told that the API is disabled.
         max_body_bytes: The largest body of an API call. At least `MAX_DROPPED_BYTES`, which are read in any case.
         presence: The resource at ``/presence``. If None, there is no such path.

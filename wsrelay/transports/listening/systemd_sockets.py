@@ -100,7 +100,30 @@ class PassedSockets:
             if each.descriptor in self._used:
                 raise ConfigError(f"the socket {_text(each)} is used twice")
             self._used.add(each.descriptor)
-        return [_endpoint(reactor, each) for each in found]
+        return [self._endpoint(reactor, each) for each in found]
+
+    def _endpoint(self, reactor: Any, passed: PassedSocket) -> IStreamServerEndpoint:
+        """Return the endpoint of a socket.
+
+        Raises:
+            ConfigError: It is no socket that accepts connections.
+        """
+        try:
+            with socket.socket(fileno=os.dup(passed.descriptor)) as probe:
+                family, kind = probe.family, probe.type
+                is_listening = kind == socket.SOCK_STREAM and probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as error:
+            raise ConfigError(f"the socket {_text(passed)} cannot be used: {error.strerror}") from None
+        if not is_listening:
+            raise ConfigError(
+                f"the socket {_text(passed)} accepts no connections: its unit needs ListenStream=, and Accept=no, which "
+                "is the default"
+            )
+        os.set_inheritable(passed.descriptor, False)
+        is_accepted_here = not getattr(reactor, "shares_sockets", False)
+        using = _UnixAdopter(reactor) if family == socket.AF_UNIX and is_accepted_here else reactor
+        endpoint: IStreamServerEndpoint = AdoptedStreamServerEndpoint(using, passed.descriptor, family)
+        return endpoint
 
     def _find(self, text: str) -> Sequence[PassedSocket]:
         if not text:
@@ -127,29 +150,6 @@ class PassedSockets:
 
 def _text(passed: PassedSocket) -> str:
     return passed.name or f"(descriptor {passed.descriptor} without a name)"
-
-
-def _endpoint(reactor: Any, passed: PassedSocket) -> IStreamServerEndpoint:
-    """Return the endpoint of a socket.
-
-    Raises:
-        ConfigError: It is no socket that accepts connections.
-    """
-    try:
-        with socket.socket(fileno=os.dup(passed.descriptor)) as probe:
-            family, kind = probe.family, probe.type
-            is_listening = kind == socket.SOCK_STREAM and probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError as error:
-        raise ConfigError(f"the socket {_text(passed)} cannot be used: {error.strerror}") from None
-    if not is_listening:
-        raise ConfigError(
-            f"the socket {_text(passed)} accepts no connections: its unit needs ListenStream=, and Accept=no, which is "
-            "the default"
-        )
-    os.set_inheritable(passed.descriptor, False)
-    using = _UnixAdopter(reactor) if family == socket.AF_UNIX else reactor
-    endpoint: IStreamServerEndpoint = AdoptedStreamServerEndpoint(using, passed.descriptor, family)
-    return endpoint
 
 
 class _UnixAdopter:
