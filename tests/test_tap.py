@@ -187,9 +187,9 @@ class TapTests(SynchronousTestCase):
                 self.service("--listen", text)
 
     def test_reload_and_stop_are_reported_to_the_service_manager(self) -> None:
-        service = self.service()
+        service = self.build(self.options())
         manager = service.manager = FakeServiceManager()
-        service.reload()
+        service._reload()
         self.assertEqual(manager.calls, ["reloading", "reloaded"])
         self.successResultOf(service.stopService())
         self.assertEqual(manager.calls[2:], ["stopping within 25.0 s", "stopped"])

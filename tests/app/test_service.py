@@ -18,7 +18,7 @@ from devtools.harness.http import answers, head
 from tests.support.centrifugo_client import CentrifugoClient
 from tests.support.in_memory_relay import ClientWire
 from tests.support.websocket_client import WebSocketClient
-from wsrelay.app.service import RelayService
+from wsrelay.app.service import HANDSHAKE_SECONDS, RelayService
 from wsrelay.brokers.memory.presence_store import MemoryPresenceStore
 from wsrelay.config import Settings
 from wsrelay.config.redis_url import RedisURL
@@ -325,10 +325,25 @@ class ServiceTests(SynchronousTestCase):
             self.start()
         self.assertIn("events are kept nowhere without Redis", "".join(map(formatEvent, events)))
 
+    def test_handshake_that_ends_soon_is_answered_and_then_closed_as_others_are(self) -> None:
+        self.start()
+        client = self.client()
+        stopped = self.service.stopService()
+        self.pass_time(HANDSHAKE_SECONDS / 2)
+        self.confirm()
+        self.pass_time(0.1)
+        # The answer to its handshake came first.
+        client.read()
+        self.assertEqual(client.close_received, (1012, "service restart"))
+        client.flush()
+        self.pass_time(0.1)
+        self.successResultOf(stopped)
+
     def test_handshake_pending_at_the_drain_is_rejected_with_503(self) -> None:
         self.start()
         client = self.client()
         stopped = self.service.stopService()
+        self.pass_time(HANDSHAKE_SECONDS + 0.1)
         self.assertIn(b"503", client.wire.read()[:20])
         self.confirm()
         self.pass_time(0.1)

@@ -45,6 +45,9 @@ DRAIN_SPREAD = 0.6
 REQUEST_SECONDS = 3.0
 """How long HTTP requests that are under way may take to end; among them are connections that send nothing."""
 
+HANDSHAKE_SECONDS = 1.0
+"""How long handshakes may take that are under way when listening stops, before they are rejected with 503."""
+
 _POLL_SECONDS = 0.05
 
 
@@ -214,10 +217,18 @@ class RelayService(Service):
     async def _drain(self, deadline: float) -> None:
         relay = self.relay
         connections = relay.websockets.connections
-        connections.start_draining()
-        window = (deadline - self._clock.seconds()) * DRAIN_SPREAD
         for port in self._ports:
             await self._stop_listening(port)
+        # Half a second is left for what comes after: aborts, and the broker.
+        requests_until = min(deadline - 0.5, self._clock.seconds() + REQUEST_SECONDS)
+        # Those that were accepted a moment ago are answered, and then closed like the others.
+        handshakes_until = min(deadline - 0.5, self._clock.seconds() + HANDSHAKE_SECONDS)
+        while self._clock.seconds() < handshakes_until and (
+            connections.handshaking_connections() or len(relay.router.http_connections) + len(relay.router.turns)
+        ):
+            await deferLater(self._clock, _POLL_SECONDS)
+        connections.start_draining()
+        window = (deadline - self._clock.seconds()) * DRAIN_SPREAD
         open_connections = connections.open_connections()
         self.log.info("draining {count} connections", count=len(open_connections))
         connections.reject_handshakes()
@@ -227,8 +238,6 @@ class RelayService(Service):
                 self._clock.callLater(delay, connection.close, Disconnect.RESTART)
             else:
                 connection.close(Disconnect.RESTART)
-        # Half a second is left for what comes after: aborts, and the broker.
-        requests_until = min(deadline - 0.5, self._clock.seconds() + REQUEST_SECONDS)
         while (connections and self._clock.seconds() < deadline - 0.5) or (
             # Handshakes that wait are rejected when it is their turn.
             len(relay.router.http_connections) + len(relay.router.turns) and self._clock.seconds() < requests_until

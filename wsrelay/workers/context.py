@@ -48,4 +48,4 @@ class WorkerContext:
         if text is None:
             return None
         slot, workers, link, sockets, passed = json.loads(text)
-        return cls(slot, workers, link, [(descriptor, family) for descriptor, family in sockets], passed)
+        return cls(slot, workers, link, [(descriptor, family) for descriptor, family in sockets], tuple(passed))

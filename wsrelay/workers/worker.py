@@ -19,7 +19,7 @@ from wsrelay.workers.link import Report, WorkerLink
 
 __all__ = ["MAX_LINE_BYTES", "Worker"]
 
-MAX_LINE_BYTES = 64 * 1024
+MAX_LINE_BYTES = 16 * 1024
 """The longest line of a worker's log that is kept together."""
 
 

@@ -116,8 +116,8 @@ class PassedSockets:
             raise ConfigError(f"the socket {_text(passed)} cannot be used: {error.strerror}") from None
         if not is_listening:
             raise ConfigError(
-                f"the socket {_text(passed)} accepts no connections: its unit needs ListenStream=, and Accept=no, which "
-                "is the default"
+                f"the socket {_text(passed)} accepts no connections: its unit needs ListenStream=, and Accept=no, "
+                "which is the default"
             )
         os.set_inheritable(passed.descriptor, False)
         is_accepted_here = not getattr(reactor, "shares_sockets", False)
