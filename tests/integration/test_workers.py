@@ -107,7 +107,7 @@ class ServiceTests(WorkersCase):
         wait_until(lambda: len(self.workers()) == WORKERS, self.relay.log)
         left = [each for each in clients if is_open(each)]
         self.assertTrue(0 < len(left) < 20, "a hash gives all of twenty clients to one worker once in half a million")
-        clients = [*left, self.connect()]
+        clients = [*left, *(self.connect() for _ in range(20))]
         wait_until(lambda: self.publisher.publish("wsrelay:news", "hello") == WORKERS, self.relay.log)
         self.assertEqual(clients[0].recv(DEADLINE_SECONDS), "hello")
         self.assertIn("SIGKILL; its clients have to reconnect", self.relay.log())

@@ -15,15 +15,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wsrelay.transports.listening.systemd_sockets import PassedSocket, PassedSockets
+from wsrelay.transports.listening.systemd_sockets import PassedSocket, PassedSockets, adopt_unix_socket
 from wsrelay.transports.listening.unix_sockets import UnixPort
 
 __all__ = ["InheritedPassedSockets", "InheritedSockets", "SharedSockets"]
@@ -238,10 +236,7 @@ class InheritedSockets:
         descriptor, family = found
         try:
             if family == socket.AF_UNIX:
-                # As the reactor does, which has no seam for the class.
-                port = _InheritedUnixPort._fromListeningDescriptor(self._reactor, descriptor, factory)  # noqa: SLF001
-                port.startListening()
-                return cast(IListeningPort, port)
+                return adopt_unix_socket(self._reactor, descriptor, factory)
             return cast(IListeningPort, self._reactor.adoptStreamPort(descriptor, family, factory))
         finally:
             # The port has made a descriptor of its own.
@@ -269,13 +264,6 @@ class _InheritedEndpoint:
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 -- IStreamServerEndpoint
         """See `IStreamServerEndpoint`."""
         return execute(self._reactor.adoptStreamPort, -1, 0, protocolFactory)
-
-
-class _InheritedUnixPort(unix.Port):
-    """A unix socket whose file belongs to the parent. Twisted's own port removes it when it is closed."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        tcp.Port.connectionLost(self, reason)
 
 
 def _bound(family: socket.AddressFamily, interface: str, port: int, *, share: bool) -> socket.socket:

@@ -11,16 +11,16 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import tcp, unix
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from wsrelay.core.outcomes.errors import ConfigError
 
-__all__ = ["PassedSocket", "PassedSockets", "passed_sockets"]
+__all__ = ["PassedSocket", "PassedSockets", "adopt_unix_socket", "passed_sockets"]
 
 _PREFIX = "systemd"
 
@@ -152,17 +152,28 @@ def _text(passed: PassedSocket) -> str:
     return passed.name or f"(descriptor {passed.descriptor} without a name)"
 
 
+def adopt_unix_socket(reactor: Any, descriptor: int, factory: Any) -> IListeningPort:
+    """Listen on a unix socket that another process has opened, and may go on to use when this one has ended.
+
+    Args:
+        reactor: The reactor.
+        descriptor: Its descriptor, of which a copy is made.
+        factory: Makes the protocols of connections.
+    """
+    port = _PassedUnixPort._fromListeningDescriptor(reactor, descriptor, factory)  # noqa: SLF001 -- as adoptStreamPort of Twisted does
+    port.startListening()
+    return cast(IListeningPort, port)
+
+
 class _UnixAdopter:
     """Makes a port of a unix socket that another process has opened."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
-    def adoptStreamPort(self, fileno: int, _family: int, factory: Any) -> _PassedUnixPort:  # noqa: N802 -- IReactorSocket
+    def adoptStreamPort(self, fileno: int, _family: int, factory: Any) -> IListeningPort:  # noqa: N802 -- IReactorSocket
         """Listen. See `IReactorSocket`."""
-        port: _PassedUnixPort = _PassedUnixPort._fromListeningDescriptor(self._reactor, fileno, factory)  # noqa: SLF001 -- as adoptStreamPort of Twisted does
-        port.startListening()
-        return port
+        return adopt_unix_socket(self._reactor, fileno, factory)
 
 
 class _PassedUnixPort(unix.Port):
