@@ -46,6 +46,7 @@ from wsrelay.interfaces import (
     IEventLog,
     IHistory,
     IPresence,
+    ISwitch,
 )
 from wsrelay.testing.authenticators import AnonymousAuthenticator, FakeAuthenticator
 from wsrelay.testing.brokers import FakeBroker, RecordingSink
@@ -81,6 +82,7 @@ class InterfaceTests(SynchronousTestCase):
     def test_capabilities_of_brokers_have_every_method(self) -> None:
         for broker in (MemoryBroker(Clock()), FakeBroker(), redis_broker()):
             verifyObject(ICredentialStore, broker.credentials)
+            verifyObject(ISwitch, broker.switch)
             history: object = broker.history
             if history is not None:
                 verifyObject(IHistory, history)

@@ -37,6 +37,7 @@ __all__ = [
     "IEventLog",
     "IHistory",
     "IPresence",
+    "ISwitch",
 ]
 
 
@@ -65,6 +66,9 @@ class IBrokerSink(Interface):
         Args:
             channels: The names whose confirmation is void; none if no channel was confirmed.
         """
+
+    def connected() -> None:
+        """Take that commands are answered from now on: at the start, and after each loss of the connection."""
 
     def reconnected() -> None:
         """Take the end of an outage: messages flow again, and commands are answered."""
@@ -114,6 +118,7 @@ class IBroker(Interface):
     credentials = Attribute("Keeps what processes share about credentials: an `ICredentialStore`.")
     history = Attribute("Keeps the streams of channels with history: an `IHistory`. None if the broker keeps none.")
     presence = Attribute("Keeps the members of channels: an `IPresence`. None if the broker keeps none.")
+    switch = Attribute("Keeps whether websockets are on: an `ISwitch`.")
     events = Attribute("Keeps what the application is told: an `IEventLog`. None if the broker keeps none.")
 
     def attach(sink: IBrokerSink) -> None:
@@ -296,6 +301,46 @@ class IHistory(Interface):
             channel: The channel's name.
             retention: The bounds.
             is_idle: Whether nothing new was read of it.
+        """
+
+
+class ISwitch(Interface):
+    """Keeps the switch, by which an operator turns websockets off for all processes. It outlives each of them.
+
+    Its value is read by `wsrelay.core.messaging.switch.read_switch_state`.
+    """
+
+    def read() -> Deferred[bytes]:
+        """Read the value.
+
+        Returns:
+            Fires with at least its first `MAX_VALUE_BYTES` bytes, within a bounded time; empty if there is none.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It cannot be read now.
+        """
+
+    def set(value: bytes) -> Deferred[None]:
+        """Turn websockets off.
+
+        Args:
+            value: The value, which is not empty.
+
+        Returns:
+            Fires with None when the value is kept, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) It is not kept, or that cannot be known.
+        """
+
+    def clear() -> Deferred[bool]:
+        """Turn websockets on.
+
+        Returns:
+            Fires with whether there was a value, within a bounded time.
+
+        Raises:
+            BrokerUnavailable: (Failure of the Deferred.) The value is still there, or that cannot be known.
         """
 
 

@@ -31,6 +31,7 @@ from wsrelay.engine.reactor_lag import LagMeter
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.interfaces import IBroker
 from wsrelay.metrics.counters import Counters
+from wsrelay.transports.disabling import Disabling
 from wsrelay.transports.flat_audience import BulkSending
 from wsrelay.transports.listening.handshake_turns import HandshakeTurns
 from wsrelay.transports.listening.http_connections import MIN_HTTP_CONNECTIONS, HTTPConnections
@@ -69,6 +70,7 @@ class Relay:
         websockets: Makes WebSocket connections, and keeps the registry of all connections.
         router: Takes the connections that listening ports accept.
         authentication: Authenticates clients; has to be started and stopped.
+        disabling: Refuses and drains connections while the switch is off; has to be stopped.
         bulk: Sends to many connections at once; has to be started and stopped.
         lag: Measures how late the reactor is; has to be started and stopped.
         health: The state of the process, for probes and metrics.
@@ -82,6 +84,7 @@ class Relay:
     websockets: WebSocketConnectionFactory
     router: ConnectionRouterFactory
     authentication: Authentication
+    disabling: Disabling
     bulk: BulkSending
     lag: LagMeter
     health: Health
@@ -197,6 +200,8 @@ def build_relay(
         clock=clock,
         rng=rng,
     )
+    disabling = Disabling(websockets.connections, clock)
+    node.switch.on_change = disabling.apply
     turns = HandshakeTurns(
         clock,
         websockets.connections,
@@ -229,7 +234,15 @@ def build_relay(
         api = RelayAPI(Operations(broker, namespaces, now, node.survey, node.inflow), api_keys, rejections, clock)
     spoken = routes(settings)
     origins = OriginPolicy(settings.origins, require=settings.require_origin)
-    check = HandshakeCheck(spoken, origins, namespaces, authentication.authenticator, lambda: broker.ready)
+    connections = websockets.connections
+    check = HandshakeCheck(
+        spoken,
+        origins,
+        namespaces,
+        authentication.authenticator,
+        is_available=lambda: broker.ready,
+        refusal=lambda: connections.refusal if connections.is_disabled else None,
+    )
     presence: PresenceResource | None = None
     if namespaces.has_presence and broker.presence is not None:
         presence = PresenceResource(
@@ -276,4 +289,17 @@ def build_relay(
         counters=counters,
         timers=node.timers,
     )
-    return Relay(settings, broker, node, websockets, router, authentication, bulk, lag, health, counters, api_keys)
+    return Relay(
+        settings,
+        broker,
+        node,
+        websockets,
+        router,
+        authentication,
+        disabling,
+        bulk,
+        lag,
+        health,
+        counters,
+        api_keys,
+    )

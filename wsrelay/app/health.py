@@ -70,6 +70,7 @@ class Health:
         self.is_stopping = False
         self._broker = broker
         self._node = node
+        self._connections = connections
         self._counters = counters
         self._lag = lag
         self._gauges: dict[str, Callable[[], float]] = {
@@ -81,6 +82,7 @@ class Health:
             "paused_connections": lambda: len(connections.paused),
             "authenticated_connections": lambda: node.registry.authenticated_clients,
             "certificate_expiry_timestamp_seconds": certificate_expiry,
+            "disabled": lambda: float(connections.is_disabled),
             "ready": lambda: float(self.own_readiness()[0] == 200),
             "reactor_lag_seconds": lambda: lag.worst,
         }
@@ -99,6 +101,9 @@ class Health:
             return 503, "not ready: stopping"
         if not self._broker.ready:
             return 503, f"not ready: {self._broker.name}: {self._broker.problem}"
+        if self._connections.is_disabled:
+            # Not 503: a platform may restart a process that is not ready, which would not help.
+            return 200, "ready; websockets are disabled"
         history: IHistory | None = self._broker.history
         if history is None or not history.way or history.way == self._broker.name:
             return 200, "ready"

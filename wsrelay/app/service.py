@@ -147,6 +147,7 @@ class RelayService(Service):
         authentication.start()
         if self._certificates is not None:
             self._certificates.start()
+        self.relay.node.switch.start()
         self.relay.broker.start()
 
     def _log_broker(self, settings: Settings) -> None:
@@ -217,6 +218,7 @@ class RelayService(Service):
     async def _drain(self, deadline: float) -> None:
         relay = self.relay
         connections = relay.websockets.connections
+        relay.disabling.stop()
         for port in self._ports:
             await self._stop_listening(port)
         # Half a second is left for what comes after: aborts, and the broker.

@@ -11,6 +11,7 @@ from wsrelay.core.messaging.client_commands import RefreshCommand, SubscribeComm
 from wsrelay.core.messaging.control import DisconnectCommand, UnknownCommand, read_control
 from wsrelay.core.messaging.emulated import EmulatedMessage
 from wsrelay.core.messaging.surveys import SurveyQuestion, SurveyReply
+from wsrelay.core.messaging.switch import SwitchChanged
 from wsrelay.core.messaging.user_commands import DisconnectUserCommand, UnsubscribeCommand
 from wsrelay.core.outcomes.errors import ClaimError
 from wsrelay.engine.client_registry import ClientRegistry, RegisteredClient
@@ -18,6 +19,7 @@ from wsrelay.engine.emulation import Emulation
 from wsrelay.engine.rate_limited_log import LINES_PER_KIND, RateLimitedLog
 from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.survey import Survey
+from wsrelay.engine.switch import Switch
 from wsrelay.metrics.counters import Counters
 
 __all__ = ["ControlReceiver"]
@@ -31,6 +33,7 @@ class ControlReceiver:
         revocation: Disconnects those of a revoked target.
         survey: Replies to the questions of other processes.
         emulation: Takes the messages of clients that came to other processes.
+        switch: Is looked up when it was changed.
         counters: Where messages of unknown kinds are counted.
         seconds: A monotonic clock.
     """
@@ -43,6 +46,7 @@ class ControlReceiver:
         revocation: Revocation,
         survey: Survey,
         emulation: Emulation,
+        switch: Switch,
         counters: Counters,
         seconds: Callable[[], float],
     ) -> None:
@@ -50,6 +54,7 @@ class ControlReceiver:
         self._revocation = revocation
         self._survey = survey
         self._emulation = emulation
+        self._switch = switch
         self._counters = counters
         self._has_reported_unknown = False
         self._lines = RateLimitedLog(self.log, seconds)
@@ -79,6 +84,8 @@ class ControlReceiver:
                 self._survey.question_received(command)
             case SurveyReply():
                 self._survey.reply_received(command)
+            case SwitchChanged():
+                self._switch.look()
             case UnknownCommand():
                 self._count_unknown()
 

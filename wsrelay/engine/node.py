@@ -37,6 +37,7 @@ from wsrelay.engine.revocation import Revocation
 from wsrelay.engine.revocation_lookups import RevocationLookups
 from wsrelay.engine.stream_readers import StreamReaders
 from wsrelay.engine.survey import Survey
+from wsrelay.engine.switch import Switch
 from wsrelay.engine.timers import TimerWheel
 from wsrelay.engine.topic import Audience, BulkAudience
 from wsrelay.interfaces import IAuthenticator, IBroker, IBrokerSink
@@ -77,6 +78,7 @@ class Node:
         timers: The timers of all clients.
         survey: Asks all processes what they know, and replies for this one.
         emulation: The sessions of clients that send beside their connections.
+        switch: Says whether websockets are on; has to be started.
         presence: The members of channels. If None, nobody asked for that, or the broker keeps none.
     """
 
@@ -135,8 +137,9 @@ class Node:
         self.revocation_lookups = RevocationLookups(self.are_revoked, clock, AUTHENTICATE_TIMEOUT_SECONDS)
         self.survey = Survey(broker, self._hub, self.registry, clock, count_connections, name)
         self.emulation = Emulation(broker)
+        self.switch = Switch(broker.switch, clock, rng)
         self._control = ControlReceiver(
-            self.registry, self._revocation, self.survey, self.emulation, counters, clock.seconds
+            self.registry, self._revocation, self.survey, self.emulation, self.switch, counters, clock.seconds
         )
         self.presence = build_presence(broker, namespaces, clock, self.timers, rng, counters, self._hub.broadcast)
         broker.attach(self)
@@ -193,6 +196,7 @@ class Node:
         """Stop every timer."""
         self._gaps.stop()
         self.survey.stop()
+        self.switch.stop()
         self.timers.stop()
         self.inflow.stop()
         self.subscriptions.stop()
@@ -221,6 +225,10 @@ class Node:
         """See `IBrokerSink.disconnected`."""
         if self.subscriptions.interrupted(channels):
             self.counters.broker_interruptions += 1
+
+    def connected(self) -> None:
+        """See `IBrokerSink.connected`. The switch may have been set before this process started, or meanwhile."""
+        self.switch.look()
 
     def reconnected(self) -> None:
         """See `IBrokerSink.reconnected`. Control messages sent meanwhile did not arrive here."""

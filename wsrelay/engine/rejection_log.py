@@ -15,6 +15,9 @@ from wsrelay.metrics.counters import Counters
 
 __all__ = ["RejectionLog"]
 
+_SWEEPING = (Disconnect.RESTART.code, Disconnect.DISABLED.code)
+"""The codes with which all connections of a process are closed."""
+
 
 class RejectionLog:
     """Counts every rejection, and writes a line for the first few of each reason in a minute.
@@ -89,7 +92,7 @@ class RejectionLog:
         )
 
     def record_close(self, code: int, reason: str, channels: Iterable[str], connection: str = "") -> None:
-        """Record that the relay closes a connection. The close of a drain has a line of its own already.
+        """Record that the relay closes a connection. A drain, and the switch, have lines of their own.
 
         Args:
             code: The status code of the close frame.
@@ -98,7 +101,7 @@ class RejectionLog:
             connection: The id of the connection. If empty, it has none.
         """
         self._counters.connections_closed[code] += 1
-        if code != Disconnect.RESTART.code:
+        if code not in _SWEEPING:
             details = {"channel": ", ".join(channels), "connection": connection}
             fields: dict[str, str | int] = {"code": code, "reason": reason}
             self._lines.write(f"close {code}", f"closed ({code}): {reason}", LINES_PER_KIND, details, fields)

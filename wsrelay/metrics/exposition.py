@@ -43,6 +43,7 @@ GAUGES = {
         "Expiry of the certificate that expires first, in seconds since 1970; 0 without TLS.", "earliest"
     ),
     "ready": _Gauge("1 while messages flow between the process, each worker, and the broker, else 0.", "min"),
+    "disabled": _Gauge("1 while the operator has turned websockets off, else 0.", "max"),
     "reactor_lag_seconds": _Gauge("Largest delay of the reactor in the last minute.", "max"),
 }
 """The gauges by name. The metric is ``wsrelay_<name>``."""

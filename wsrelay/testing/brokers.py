@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
+from wsrelay.brokers.memory.switch import MemorySwitch
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -26,6 +27,7 @@ class RecordingSink:
         responses: The channels rejected, in order.
         interruptions: The number of calls of `disconnected`.
         lost: The channels of each call of `disconnected`.
+        connections: The number of calls of `connected`.
         resumptions: The number of calls of `reconnected`.
         controls: The control messages, in order.
         changes: The channels whose streams may have changed, in order.
@@ -41,6 +43,7 @@ class RecordingSink:
         self.responses: list[str] = []
         self.interruptions = 0
         self.lost: list[tuple[str, ...]] = []
+        self.connections = 0
         self.resumptions = 0
         self.pressure: list[bool] = []
         self.controls: list[bytes] = []
@@ -61,6 +64,10 @@ class RecordingSink:
         """See `IBrokerSink.disconnected`."""
         self.lost.append(tuple(channels))
         self.interruptions += 1
+
+    def connected(self) -> None:
+        """See `IBrokerSink.connected`."""
+        self.connections += 1
 
     def reconnected(self) -> None:
         """See `IBrokerSink.reconnected`."""
@@ -102,6 +109,7 @@ class FakeBroker:
         started: Whether `start` was called last, and not `stop`.
         is_paused: Whether `pause` was called last, and not `resume`.
         credentials: Tickets and revocations, in memory.
+        switch: The switch, in memory.
         presence: See `IBroker.presence`; the test sets it.
         events: See `IBroker.events`; the test sets it.
         publishing: The Deferred that `publish` returns. If None, it succeeds if the broker is ready, and fails if not.
@@ -125,6 +133,7 @@ class FakeBroker:
         self.started = False
         self.is_paused = False
         self.credentials = MemoryCredentialStore(lambda: 0.0)
+        self.switch: Any = MemorySwitch()
 
     def attach(self, sink: IBrokerSink) -> None:
         """See `IBroker.attach`."""

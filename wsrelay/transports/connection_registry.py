@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from wsrelay.core.outcomes.disconnects import Disconnect
+from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.transports.paused_connections import PausedConnections
 
@@ -36,6 +36,8 @@ class ConnectionRegistry:
 
     Attributes:
         is_draining: Whether no handshake is completed any more.
+        is_disabled: Whether none is completed while the operator has turned websockets off.
+        refusal: What handshakes are answered with in both cases. If None, they may be completed.
         paused: See above.
     """
 
@@ -44,6 +46,8 @@ class ConnectionRegistry:
         self._open: dict[RegisteredConnection, None] = {}
         self._handshaking: dict[RegisteredConnection, None] = {}
         self.is_draining = False
+        self.is_disabled = False
+        self.refusal: ErrorResponse | None = None
 
     def __len__(self) -> int:
         """Return how many connections are open."""
@@ -75,8 +79,39 @@ class ConnectionRegistry:
     def start_draining(self) -> None:
         """Complete no handshake any more."""
         self.is_draining = True
+        self.refusal = DRAINING
 
-    def reject_handshakes(self) -> None:
-        """End every connection whose handshake waits for its answer."""
+    def disable(self, refusal: ErrorResponse) -> None:
+        """Complete no handshake until `enable`.
+
+        Args:
+            refusal: What they are answered with.
+        """
+        self.is_disabled = True
+        if not self.is_draining:
+            self.refusal = refusal
+
+    def enable(self) -> None:
+        """Complete handshakes again, unless the process is stopping."""
+        self.is_disabled = False
+        if not self.is_draining:
+            self.refusal = None
+
+    def reject_handshakes(self, disconnect: Disconnect = Disconnect.RESTART) -> None:
+        """End every connection whose handshake waits for its answer.
+
+        Args:
+            disconnect: Why.
+        """
         for connection in self.handshaking_connections():
-            connection.close(Disconnect.RESTART)
+            connection.close(disconnect)
+
+    def response_to(self, disconnect: AnyDisconnect) -> ErrorResponse | None:
+        """Return what a handshake is answered with that ends before it is complete; None if there is nothing to say.
+
+        Args:
+            disconnect: Why it ends.
+        """
+        if disconnect is Disconnect.RESTART:
+            return DRAINING
+        return self.refusal if disconnect is Disconnect.DISABLED else None

@@ -38,7 +38,7 @@ class EmulationResource(Resource):
 
     Args:
         emulation: Brings them there.
-        check: Checks origins, as those of handshakes.
+        check: Checks origins, as those of handshakes, and whether websockets are on.
         trusted_proxies: How many proxies in front of the relay append to X-Forwarded-Proto.
         limits: Limits the messages of each address for other processes. A made-up process or session is found out in
             Redis at the earliest, so that anybody could have it do work without end. If None, there is no limit.
@@ -57,7 +57,7 @@ class EmulationResource(Resource):
         self._limits = limits
 
     def render(self, request: Request) -> bytes | int:
-        """Respond to POST with 204, 404 or 429, to OPTIONS with what is permitted, and to other methods with 405."""
+        """Respond to POST with 204, 404, 429 or 503, to OPTIONS with what is permitted, and to others with 405."""
         handshake = plain_handshake(request, self._trusted_proxies)
         if (rejection := self._check.check_origin(handshake)) is not None:
             return respond_error(request, rejection)
@@ -69,6 +69,8 @@ class EmulationResource(Resource):
         set_headers(request, cors_headers(origin))
         if request.method != b"POST":
             return respond_error(request, _NOT_POST)
+        if (refusal := self._check.refusal()) is not None:
+            return respond_error(request, refusal)
         return self._take(request, handshake.peer)
 
     def _take(self, request: Request, address: str) -> bytes | int:

@@ -33,6 +33,10 @@ class HandshakeCheck:
         namespaces: Which channels exist, and for whom.
         authenticator: Finds credentials. It is not asked to check one: that would spend a ticket.
         is_available: Returns whether the broker works now.
+        refusal: Returns the response to all handshakes while websockets are off. If that is None, they are on.
+
+    Attributes:
+        refusal: See above.
     """
 
     def __init__(
@@ -42,12 +46,14 @@ class HandshakeCheck:
         namespaces: Namespaces,
         authenticator: IAuthenticator,
         is_available: Callable[[], bool],
+        refusal: Callable[[], ErrorResponse | None],
     ) -> None:
         self._routes = routes
         self._origins = origins
         self._namespaces = namespaces
         self._authenticator = authenticator
         self._is_available = is_available
+        self.refusal = refusal
 
     def find_error(self, handshake: Handshake) -> ErrorResponse | None:
         """Find the response to a handshake that would be rejected.
@@ -61,6 +67,8 @@ class HandshakeCheck:
             return None
         if (rejection := self.check_origin(handshake)) is not None:
             return rejection
+        if (refusal := self.refusal()) is not None:
+            return refusal
         try:
             commands = route.dialect.open(handshake)
             credential = self._authenticator.find(handshake)

@@ -20,6 +20,7 @@ from wsrelay.core.messaging.control import (
     read_control,
     read_disconnect,
 )
+from wsrelay.core.messaging.switch import SwitchChanged
 from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.outcomes.errors import ClaimError
 
@@ -169,7 +170,7 @@ class ReadTests(SynchronousTestCase):
             self.assertTrue(colon and value)
             self.assertIn(found.disconnect, (Disconnect.REVOKED, Disconnect.RECONNECT))
         else:
-            self.assertIn(found, (UnknownCommand(), WHICH, AS_TEXT, FORM, NO_JSON, LONG, RECONNECT))
+            self.assertIn(found, (UnknownCommand(), SwitchChanged(), WHICH, AS_TEXT, FORM, NO_JSON, LONG, RECONNECT))
 
 
 class RoundTripTests(SynchronousTestCase):

@@ -57,6 +57,7 @@ DISCONNECT_TABLE = {
     Disconnect.GAP: (3010, True),
     Disconnect.NOT_AVAILABLE: (3004, True),
     Disconnect.RECONNECT: (3011, True),
+    Disconnect.DISABLED: (3001, True),
     Disconnect.CREDENTIAL: (3500, False),
     Disconnect.CREDENTIAL_EXPIRED: (3005, True),
     Disconnect.PUBLISH_DENIED: (3507, False),

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from wsrelay.brokers.memory.credential_store import MemoryCredentialStore
 from wsrelay.brokers.memory.history import MemoryHistory
 from wsrelay.brokers.memory.presence_store import MemoryPresenceStore
+from wsrelay.brokers.memory.switch import MemorySwitch
 from wsrelay.core.messaging.publications import Publication, PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -52,6 +53,7 @@ class MemoryBroker:
         self.credentials = MemoryCredentialStore(clock.seconds)
         self.history = MemoryHistory(clock, now or clock.seconds, lambda: self.problem)
         self.presence = MemoryPresenceStore(clock.seconds, lambda: self.problem)
+        self.switch = MemorySwitch()
         self._clock = clock
         self._desired: set[str] = set()
         self._sink: IBrokerSink | None = None
@@ -71,6 +73,7 @@ class MemoryBroker:
         for channel in self._desired:
             self._confirm(channel)
         if self._sink is not None:
+            self._sink.connected()
             self._sink.streams_connected()
 
     def stop(self) -> Deferred[None]:

@@ -25,6 +25,7 @@ from wsrelay.brokers.redis.problems import Problem
 from wsrelay.brokers.redis.streams.history import RedisHistory
 from wsrelay.brokers.redis.streams.ways import Way
 from wsrelay.brokers.redis.subscriber import Subscriber
+from wsrelay.brokers.redis.switch import RedisSwitch
 from wsrelay.core.messaging.publications import PublishResult
 from wsrelay.core.outcomes.errors import BrokerUnavailable
 from wsrelay.interfaces import IBroker, IBrokerSink
@@ -81,7 +82,7 @@ class RedisBroker:
         )
         self._commands = Commands(
             address,
-            on_up=self._connection_up,
+            on_up=self._commands_up,
             on_down=self._commands_down,
             clock=clock,
             rng=rng,
@@ -100,6 +101,7 @@ class RedisBroker:
                 ways=ways,
             )
         self.credentials = RedisCredentialStore(self._prefix, self._commands.send)
+        self.switch = RedisSwitch(self._prefix, self._commands.send)
         self.presence = RedisPresenceStore(self._prefix, self._commands.send, self._commands.transaction, clock.seconds)
         self.events = RedisEventLog(self._prefix, self._commands.send)
 
@@ -181,6 +183,12 @@ class RedisBroker:
         """See `IBroker.send_control`."""
         name = self._internal.control if node_id is None else self._internal.control_of(node_id)
         return self._commands.send(b"PUBLISH", name, payload)
+
+    def _commands_up(self) -> None:
+        # Before the probe, so that what the sink asks for now is answered when the broker gets ready.
+        if self._sink is not None:
+            self._sink.connected()
+        self._connection_up()
 
     def _connection_up(self) -> None:
         if self._subscriber.link.is_up and self._commands.link.is_up:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
-__all__ = ["PING_JITTER", "REJECTED_RETRY_SECONDS", "RETRY_SECONDS", "PingIntervals", "retry_delay"]
+__all__ = [
+    "DISABLED_RETRY_SECONDS",
+    "PING_JITTER",
+    "REJECTED_RETRY_SECONDS",
+    "RETRY_SECONDS",
+    "PingIntervals",
+    "retry_delay",
+]
 
 PING_JITTER = 0.2
 """Each ping comes up to this part of the interval earlier than asked, so that connections do not ping in step."""
@@ -14,6 +21,9 @@ RETRY_SECONDS = (1.0, 4.0)
 
 REJECTED_RETRY_SECONDS = (4.0, 12.0)
 """The same for those that were turned away: around the five seconds that Retry-After says to others, and beyond."""
+
+DISABLED_RETRY_SECONDS = (15.0, 45.0)
+"""The same while the operator has turned websockets off: for minutes, rather than for a moment."""
 
 
 _GOLDEN_RATIO = 0.6180339887498949
@@ -43,11 +53,14 @@ class PingIntervals:
         return self._seconds * (1.0 - PING_JITTER * share)
 
 
-def retry_delay(rng: Random, *, is_rejected: bool = False) -> float:
+def retry_delay(rng: Random, *, is_rejected: bool = False, is_disabled: bool = False) -> float:
     """Return how long one client waits before it connects again, in seconds.
 
     Args:
         rng: The source of the jitter.
         is_rejected: Whether the client is being turned away.
+        is_disabled: Whether all clients are, because websockets are off.
     """
+    if is_disabled:
+        return rng.uniform(*DISABLED_RETRY_SECONDS)
     return rng.uniform(*(REJECTED_RETRY_SECONDS if is_rejected else RETRY_SECONDS))

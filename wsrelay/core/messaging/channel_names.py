@@ -11,6 +11,7 @@ __all__ = [
     "MAX_CHANNEL_BYTES",
     "PERSONAL",
     "RESERVED",
+    "SWITCH",
     "check_channel",
     "check_pattern",
     "is_reserved",
@@ -27,7 +28,11 @@ holds the text behind it could pass for another one."""
 
 RESERVED = ("ticket:", "revoked:")
 """The beginnings of names that are keys of the relay in Redis. No channel with history has such a name, because its
-stream would have the same key. All other keys of the relay begin with ``$``, as no channel does."""
+stream would have the same key. The other keys of the relay are `SWITCH`, and those that begin with ``$``, as no channel
+does."""
+
+SWITCH = "disabled"
+"""The key by which websockets are turned off, which no stream may have either."""
 
 # All of these but `#` stand in a URL path as they are (RFC 3986 section 3.3). Left out on purpose: the percent sign,
 # `/` (proxies rewrite paths), `*` (it ends a pattern), and `$`, with which the relay's own channels begin, so that no
@@ -91,8 +96,8 @@ def listed_users(name: str) -> tuple[str, ...] | None:
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether a channel name begins as keys of the relay do, so that the channel can have no stream."""
-    return name.startswith(RESERVED)
+    """Return whether a channel is called or begins as keys of the relay, so that the channel can have no stream."""
+    return name == SWITCH or name.startswith(RESERVED)
 
 
 def matches(patterns: Iterable[str], channel: str) -> bool:

@@ -11,7 +11,8 @@
 
 Others are about some connections of a user (`wsrelay.core.messaging.user_commands`), change what those have
 (`wsrelay.core.messaging.client_commands`), ask all processes something (`wsrelay.core.messaging.surveys`), or bring one
-process a message of its client (`wsrelay.core.messaging.emulated`).
+process a message of its client (`wsrelay.core.messaging.emulated`). One says that the switch was changed
+(`wsrelay.core.messaging.switch`).
 
 With ``"reconnect": true``, beside it or within, the clients are told to reconnect (4012), else not to (4505).
 
@@ -37,6 +38,7 @@ from wsrelay.core.messaging.surveys import (
     read_question,
     read_reply,
 )
+from wsrelay.core.messaging.switch import SwitchChanged, read_switch_changed
 from wsrelay.core.messaging.user_commands import (
     SESSION_KIND_END,
     DisconnectUserCommand,
@@ -97,6 +99,7 @@ ControlCommand: TypeAlias = (
     | SurveyQuestion
     | SurveyReply
     | EmulatedMessage
+    | SwitchChanged
     | UnknownCommand
 )
 
@@ -116,6 +119,7 @@ _READERS: dict[str, Callable[[Mapping[str, object]], ControlCommand]] = {
     "emulated": read_emulated,
     "survey": read_question,
     "survey_reply": read_reply,
+    "switch": read_switch_changed,
 }
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from wsrelay.core.flow.slow_policy import SlowPolicy
 from wsrelay.core.history.retention import Retention
-from wsrelay.core.messaging.channel_names import PERSONAL, RESERVED, check_channel, check_pattern, is_reserved
+from wsrelay.core.messaging.channel_names import PERSONAL, RESERVED, SWITCH, check_channel, check_pattern, is_reserved
 from wsrelay.core.messaging.frame_type import FrameType
 from wsrelay.core.messaging.messages import is_text
 from wsrelay.core.messaging.payload_type import PayloadType
@@ -142,8 +142,8 @@ class Namespaces:
                     check_pattern(pattern)
                 if namespace.has_history and is_reserved(pattern):
                     raise ChannelError(
-                        f"the namespace {namespace.name} has history, and channels that begin with "
-                        f"{' or '.join(RESERVED)} can have none, because Redis has keys of the relay there: "
+                        f"the namespace {namespace.name} has history, and channels that are called {SWITCH} or begin "
+                        f"with {' or '.join(RESERVED)} can have none, because Redis has keys of the relay there: "
                         f"rename {pattern!r}, or set history_size = 0 for it"
                     )
                 if personal or pattern.endswith("*"):

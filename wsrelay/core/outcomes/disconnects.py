@@ -110,6 +110,13 @@ class Disconnect(Enum):
         True,
         "The application disconnected the client and wants it to reconnect, to be authenticated anew.",
     )
+    DISABLED = (
+        4013,
+        "disabled, reconnect later",
+        True,
+        "The operator has turned websockets off ([the switch](switch.md)). Until they are on again "
+        "handshakes get 503 with the explanation: reconnect with a back-off.",
+    )
     CREDENTIAL = (
         4501,
         "invalid credential",

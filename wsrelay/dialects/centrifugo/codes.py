@@ -74,6 +74,8 @@ DISCONNECT_CODES: dict[Disconnect, int] = {
     Disconnect.GAP: 3010,
     Disconnect.NOT_AVAILABLE: 3004,
     Disconnect.RECONNECT: 3011,
+    # There is no code for it. An SDK backs off while it is rejected.
+    Disconnect.DISABLED: 3001,
     Disconnect.CREDENTIAL: 3500,
     Disconnect.CREDENTIAL_EXPIRED: 3005,
     Disconnect.PUBLISH_DENIED: 3507,

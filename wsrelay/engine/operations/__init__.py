@@ -5,6 +5,7 @@ from wsrelay.engine.operations.history import HistoryOperations
 from wsrelay.engine.operations.operations import MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_REVOKE_SECONDS, Operations
 from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.operations.processes import ChannelCounts, Processes, ProcessOperations
+from wsrelay.engine.operations.switch import SwitchOperations
 from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, MAX_TICKET_SECONDS
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "PresenceOperations",
     "ProcessOperations",
     "Processes",
+    "SwitchOperations",
 ]

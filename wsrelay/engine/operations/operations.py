@@ -23,6 +23,7 @@ from wsrelay.engine.operations.arguments import check_seconds, find_namespace
 from wsrelay.engine.operations.history import HistoryOperations
 from wsrelay.engine.operations.presence import PresenceOperations
 from wsrelay.engine.operations.processes import ProcessOperations
+from wsrelay.engine.operations.switch import SwitchOperations
 from wsrelay.engine.operations.tickets import DEFAULT_TICKET_SECONDS, create_ticket
 from wsrelay.engine.publishing import Publisher
 from wsrelay.engine.survey import Survey
@@ -54,6 +55,7 @@ class Operations:
         history: What channels keep.
         presence: Who is subscribed.
         processes: What the processes have.
+        switch: Websockets off and on.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Operations:
         self.history = HistoryOperations(broker, namespaces)
         self.presence = PresenceOperations(broker, namespaces)
         self.processes = ProcessOperations(survey)
+        self.switch = SwitchOperations(broker)
 
     def publish(
         self, channel: str, data: bytes, idempotency_key: str = "", *, skip_history: bool = False, tags: bytes = b""

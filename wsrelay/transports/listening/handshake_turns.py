@@ -25,7 +25,7 @@ from wsrelay.core.flow.jitter import retry_delay
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.rejection_log import RejectionLog
 from wsrelay.metrics.counters import Counters
-from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
+from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.listening.hand_over import talk_to
 from wsrelay.transports.listening.request_checks import Destination
 
@@ -222,9 +222,9 @@ class HandshakeTurns:
             self._clock.callLater(0, self._take_turn, follows=True)
 
     def _have_turn(self, waiting: WaitingConnection, waited: float) -> None:
-        if self._connections.is_draining:
+        if (refusal := self._connections.refusal) is not None:
             self._admission.release(waiting.address)
-            waiting.reject(DRAINING)
+            waiting.reject(refusal)
         elif waited > MAX_WAIT_SECONDS:
             self._reject(waiting, "wait")
         else:

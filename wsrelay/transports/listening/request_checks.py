@@ -21,7 +21,6 @@ from wsrelay.core.wire.request_head import RequestHead, parse_head
 from wsrelay.core.wire.request_id import request_id
 from wsrelay.dialects import Route, find_route, subprotocols
 from wsrelay.engine.rejection_log import RejectionLog
-from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.listening.connection_ids import ConnectionIDs
 from wsrelay.transports.listening.known_handshakes import KnownHandshake, KnownHandshakes
 from wsrelay.transports.listening.socket_options import is_tls, peer_host
@@ -71,7 +70,7 @@ class RequestChecks:
     Args:
         settings: Limits and trusted proxies.
         routes: The dialects that are spoken, and where.
-        websockets: Makes WebSocket connections; its registry knows whether the process is stopping.
+        websockets: Makes WebSocket connections; its registry knows whether handshakes are completed now.
         streams: Makes the answers to requests for streams that are accepted later.
         admission: Counts the connections that are no short HTTP requests.
         origins: Decides which origins may connect.
@@ -134,8 +133,8 @@ class RequestChecks:
         return request.head
 
     def _check_websocket(self, transport: Any, request: RequestHead, route: Route | None) -> Destination:
-        if self._websockets.connections.is_draining:
-            raise HTTPError(DRAINING)
+        if (refusal := self._websockets.connections.refusal) is not None:
+            raise HTTPError(refusal)
         if route is None:
             raise HTTPError(_NO_WEBSOCKET)
         if route.transport != "websocket":
@@ -147,8 +146,8 @@ class RequestChecks:
 
     def _check_known(self, transport: Any, known: KnownHandshake, key: bytes) -> Destination:
         """Do the part of `_check_websocket` that may end otherwise for another client."""
-        if self._websockets.connections.is_draining:
-            raise HTTPError(DRAINING)
+        if (refusal := self._websockets.connections.refusal) is not None:
+            raise HTTPError(refusal)
         handshake = known.handshake.of_another(peer_address(peer_host(transport)), self._connection_ids.next())
         self._admission.admit(handshake.peer)
         return Destination(known.route, handshake, known.request, key=key)
@@ -174,8 +173,8 @@ class RequestChecks:
         Raises:
             HTTPError: The relay accepts no connections now.
         """
-        if self._websockets.connections.is_draining:
-            raise HTTPError(self._streams.error_response(handshake, DRAINING))
+        if (refusal := self._websockets.connections.refusal) is not None:
+            raise HTTPError(self._streams.error_response(handshake, refusal))
         try:
             self._admission.admit(handshake.peer)
         except HTTPError as error:

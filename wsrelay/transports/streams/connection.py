@@ -36,7 +36,7 @@ from wsrelay.engine.timers import TimerWheel
 from wsrelay.engine.topic import Subscriber
 from wsrelay.interfaces import IDialect
 from wsrelay.metrics.counters import Counters
-from wsrelay.transports.connection_registry import DRAINING, ConnectionRegistry
+from wsrelay.transports.connection_registry import ConnectionRegistry
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.http_connections import HTTPConnections
 from wsrelay.transports.listening.socket_options import limit_unacknowledged, tune_socket, underlying
@@ -156,9 +156,9 @@ class StreamConnection(ABC):
         factory, handshake = self._factory, self._handshake
         if handshake is None:
             return
-        if factory.connections.is_draining:
+        if (refusal := factory.connections.refusal) is not None:
             # It waited for its answer while the drain began, and has not been closed by that.
-            self.reject(DRAINING)
+            self.reject(refusal)
             return
         self._handshake = None
         self._state = _State.OPEN
@@ -201,7 +201,7 @@ class StreamConnection(ABC):
     def close(self, disconnect: AnyDisconnect) -> None:
         """See `Connection.close`."""
         if self._state is _State.CONNECTING:
-            self.reject(DRAINING if disconnect is Disconnect.RESTART else _FAILED)
+            self.reject(self._factory.connections.response_to(disconnect) or _FAILED)
         elif self._state is _State.OPEN:
             farewell = self.dialect.close(disconnect)
             client = self._client

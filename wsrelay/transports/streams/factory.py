@@ -132,7 +132,7 @@ class StreamConnectionFactory:
 
     def next_retry_delay(self) -> float:
         """See `StreamContext.next_retry_delay`."""
-        return retry_delay(self._rng)
+        return retry_delay(self._rng, is_disabled=self.connections.is_disabled)
 
     def error_response(self, handshake: Handshake, response: ErrorResponse) -> ErrorResponse:
         """Return the form in which a rejected client can make use of a response.
@@ -143,7 +143,7 @@ class StreamConnectionFactory:
         """
         headers = (*response.headers, *cors_headers(handshake.origin))
         if response.status in _TEMPORARY and accepts_event_streams(handshake):
-            delay = retry_delay(self._rng, is_rejected=True)
+            delay = retry_delay(self._rng, is_rejected=True, is_disabled=self.connections.is_disabled)
             return RetryResponse(response.status, response.text, headers, retry_seconds=delay)
         return dataclasses.replace(response, headers=headers)
 

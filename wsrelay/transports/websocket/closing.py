@@ -18,7 +18,6 @@ from zope.interface import implementer
 from wsrelay.core.outcomes.disconnects import AnyDisconnect, Disconnect
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.interfaces import IDialect
-from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.lingering_close import REJECTED_CLIENT_LINGER_SECONDS, LingeringClose
 from wsrelay.transports.listening.socket_options import underlying
 from wsrelay.transports.websocket.opening import end_connection
@@ -85,7 +84,8 @@ class ClosableConnection(PausableConnection):
             if self._client is not None:
                 self._client.connection_closing(disconnect)
         elif self.state == self.STATE_CONNECTING:
-            self.reject(DRAINING if disconnect is Disconnect.RESTART else ErrorResponse(500, HANDSHAKE_ERRORS[500]))
+            response = self.factory.connections.response_to(disconnect)
+            self.reject(response or ErrorResponse(500, HANDSHAKE_ERRORS[500]))
 
     def abort(self) -> None:
         """See `RegisteredConnection.abort`."""

@@ -21,7 +21,6 @@ from wsrelay.core.outcomes.disconnects import Disconnect
 from wsrelay.core.wire.handshake import Handshake
 from wsrelay.core.wire.http_response import ErrorResponse
 from wsrelay.engine.encodings import Encoding
-from wsrelay.transports.connection_registry import DRAINING
 from wsrelay.transports.websocket.closing import HANDSHAKE_ERRORS, ClosableConnection
 from wsrelay.transports.websocket.compression import accept_offer
 from wsrelay.transports.websocket.opening import Opening, complete_handshake
@@ -127,9 +126,9 @@ class HandshakingConnection(ClosableConnection):
                 self.dropConnection(abort=False)
 
     def _may_open(self) -> bool:
-        if self.factory.connections.is_draining:
+        if (refusal := self.factory.connections.refusal) is not None:
             # It waited for its answer while the drain began, and has not been closed by that.
-            self.reject(DRAINING)
+            self.reject(refusal)
             return False
         is_waiting: bool = self.state == self.STATE_CONNECTING
         return is_waiting

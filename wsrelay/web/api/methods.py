@@ -14,6 +14,7 @@ from wsrelay.core.history.positions import parse_id
 from wsrelay.core.messaging.client_commands import read_refresh, read_subscribe
 from wsrelay.core.messaging.control import TARGETS, DisconnectCommand, read_disconnect
 from wsrelay.core.messaging.publications import PublishResult
+from wsrelay.core.messaging.switch import SwitchState
 from wsrelay.core.messaging.user_commands import (
     MAX_SPARED,
     DisconnectUserCommand,
@@ -63,6 +64,9 @@ class Methods:
             "unsubscribe": self._unsubscribe,
             "subscribe": self._subscribe,
             "refresh": self._refresh,
+            "websockets": self._websockets,
+            "websockets_disable": self._websockets_disable,
+            "websockets_enable": self._websockets_enable,
             "rpc": self._not_available,
         }
 
@@ -149,6 +153,15 @@ class Methods:
         await self._operations.refresh(read_refresh(fields.present(*_CLIENTS, *names)))
         return _EMPTY
 
+    async def _websockets(self, _fields: Fields) -> bytes:
+        return _switch_json(await self._operations.switch.state())
+
+    async def _websockets_disable(self, fields: Fields) -> bytes:
+        return _switch_json(await self._operations.switch.disable(fields.text("explanation", "")))
+
+    async def _websockets_enable(self, _fields: Fields) -> bytes:
+        return _switch_json(await self._operations.switch.enable())
+
     async def _not_available(self, _fields: Fields) -> bytes:
         raise MethodError(NOT_AVAILABLE, "the relay does not offer this")
 
@@ -168,6 +181,12 @@ def _published(result: PublishResult) -> dict[str, object]:
     if not result.position:
         return {}
     return {"offset": entry_offset(parse_id(result.position)), "epoch": EPOCH}
+
+
+def _switch_json(state: SwitchState) -> bytes:
+    return dump_json(
+        {"enabled": not state.is_disabled, **({"explanation": state.explanation} if state.explanation else {})}
+    )
 
 
 def _response(outcome: PublishResult | Failure) -> bytes:
