@@ -429,15 +429,9 @@ def _broker(reactor: Any, settings: Settings, rng: Random, secrets: list[SecretU
     # txredisapi installs a reactor when it is imported; by now twistd has installed the one it was asked for.
     from wsrelay.brokers.redis.address import RedisAddress
     from wsrelay.brokers.redis.broker import RedisBroker
-    from wsrelay.brokers.redis.endpoint import RedisTLS, redis_endpoint
+    from wsrelay.brokers.redis.endpoint import redis_endpoint, redis_tls
 
-    tls = RedisTLS(
-        verify=settings.redis_tls_verify,
-        ca_file=settings.redis_tls_ca_file,
-        fingerprint=settings.redis_tls_fingerprint,
-        client_certificate=settings.redis_tls_client_certificate,
-        client_key=settings.redis_tls_client_key,
-    )
+    tls = redis_tls(settings)
     address = RedisAddress(settings.redis_url, lambda url: redis_endpoint(reactor, url, tls))
     secrets.append(lambda found: address.prepare(found.redis_url or address.url))
     return RedisBroker(address, settings.prefix, reactor, rng, keeps_history=settings.has_history, now=wall_clock)

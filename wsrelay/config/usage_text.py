@@ -15,18 +15,20 @@ _INTRODUCTION = (
     "reaches every client that is connected to /ws/<channel>."
 )
 
+_FOREGROUND = "twistd --nodaemon --pidfile= wsrelay"
+
 _EXAMPLES = (
     (
-        "twistd --nodaemon --pidfile= wsrelay",
+        "{command}",
         "One process without Redis. Open http://127.0.0.1:8080/ for the chat page.",
     ),
     (
-        "REDIS_URL=redis://localhost twistd --nodaemon --pidfile= wsrelay --channels 'news,room:*'",
+        "REDIS_URL=redis://localhost {command} --channels 'news,room:*'",
         "Clients may subscribe to news and to every channel that begins with room:. To send them a message: "
         "redis-cli publish wsrelay:news hello",
     ),
     (
-        "twistd --nodaemon --pidfile= wsrelay --config /etc/wsrelay/wsrelay.toml",
+        "{command} --config /etc/wsrelay/wsrelay.toml",
         "Read the settings from a TOML file, which can also define namespaces.",
     ),
 )
@@ -42,17 +44,18 @@ _SECRETS = (
 )
 
 
-def usage_text(rows: Iterable[Setting], width: int) -> str:
+def usage_text(rows: Iterable[Setting], width: int, program: str = _FOREGROUND) -> str:
     """Return everything below the first line of the usage text: examples, and the settings in groups.
 
     Args:
         rows: The settings, those of a group together.
         width: The number of columns to wrap at; commands are not wrapped.
+        program: The command that starts the relay in the foreground.
     """
     rows = list(rows)
     lines = ["", *_wrapped(_INTRODUCTION, width, 0), "", "Examples:"]
     for command, explanation in _EXAMPLES:
-        lines += [f"  {command}", *_wrapped(explanation, width, 6)]
+        lines += [f"  {command.replace('{command}', program)}", *_wrapped(explanation, width, 6)]
     lines += ["", *_wrapped(_SOURCES, width, 0)]
     for group, members in groupby((row for row in rows if not row.secret), lambda row: row.group):
         lines += ["", f"{group}:"]

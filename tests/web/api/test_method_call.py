@@ -29,6 +29,9 @@ METHODS = [
     "unsubscribe",
     "subscribe",
     "refresh",
+    "websockets",
+    "websockets_disable",
+    "websockets_enable",
     "rpc",
 ]
 

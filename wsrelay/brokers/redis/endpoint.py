@@ -10,13 +10,14 @@ from twisted.internet.endpoints import UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
+from wsrelay.config import Settings
 from wsrelay.config.pem_files import file_error, read_certificates, read_pair
 from wsrelay.config.redis_url import RedisURL
 from wsrelay.outgoing.endpoints import NamedHostEndpoint
 from wsrelay.outgoing.tls import ClientCertificate, pinned_tls, unverified_tls, verified_tls
 from wsrelay.outgoing.tls_problems import openssl_reasons
 
-__all__ = ["RedisTLS", "redis_endpoint"]
+__all__ = ["RedisTLS", "redis_endpoint", "redis_tls"]
 
 CONNECT_TIMEOUT_SECONDS = 5
 
@@ -40,6 +41,17 @@ class RedisTLS:
     fingerprint: str | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
+
+
+def redis_tls(settings: Settings) -> RedisTLS:
+    """Return what the settings say about a ``rediss://`` server."""
+    return RedisTLS(
+        verify=settings.redis_tls_verify,
+        ca_file=settings.redis_tls_ca_file,
+        fingerprint=settings.redis_tls_fingerprint,
+        client_certificate=settings.redis_tls_client_certificate,
+        client_key=settings.redis_tls_client_key,
+    )
 
 
 def redis_endpoint(reactor: object, url: RedisURL, tls: RedisTLS | None = None) -> IStreamClientEndpoint:
