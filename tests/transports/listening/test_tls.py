@@ -41,7 +41,12 @@ from wsrelay.testing.transports import MemoryTransport
 from wsrelay.transports.listening.eager_tcp import EagerServer, write_eagerly
 from wsrelay.transports.listening.proxy_protocol import ProxyHeaderFactory, behind_proxy
 from wsrelay.transports.listening.socket_options import underlying
-from wsrelay.transports.listening.tls import CHECK_INTERVAL_SECONDS, ReloadingTLS, under_tls
+from wsrelay.transports.listening.tls import (
+    CHECK_INTERVAL_SECONDS,
+    EXPIRY_WARNING_INTERVAL_SECONDS,
+    ReloadingTLS,
+    under_tls,
+)
 from wsrelay.transports.listening.tls_policy import INTERMEDIATE, TLSPolicy
 
 PROXY_HEADER = b"PROXY TCP4 198.51.100.7 203.0.113.9 1234 443\r\n"
@@ -374,6 +379,33 @@ class ReloadTests(TLSCase):
         with self.assertRaisesRegex(ConfigError, r"^tls_certificates: .*x\.pem cannot be read: No such file"):
             self.creator(self.folder / "x.pem")
 
+    def test_certificate_that_ends_within_14_days_is_warned_about_with_its_names_once_a_day(self) -> None:
+        day = timedelta(days=1)
+        end = NOW.replace(microsecond=0) + 13 * day
+        self.issuer.pem("1.pem", "a.example", "b.example", not_before=NOW - 60 * day, not_after=end)
+        self.issuer.pem("2.pem", "good.example", not_before=NOW - 60 * day, not_after=NOW + 15 * day)
+        creator = self.creator()
+        line = (
+            f"warn: 1.pem contains a certificate for a.example, b.example that expires on {end.isoformat()}: renew it"
+        )
+        _, *warnings = self.logged()
+        self.assertEqual(warnings, [line])
+        creator.start()
+        checks = round(EXPIRY_WARNING_INTERVAL_SECONDS / CHECK_INTERVAL_SECONDS)
+        self.clock.pump([CHECK_INTERVAL_SECONDS] * (checks - 1))
+        self.assertEqual(self.logged(), [])
+        self.clock.pump([CHECK_INTERVAL_SECONDS] * (checks + 1))
+        self.assertEqual(self.logged(), [line] * 2)
+        creator.stop()
+
+    def test_short_lived_certificate_is_warned_about_in_its_last_quarter(self) -> None:
+        hour = timedelta(hours=1)
+        self.issuer.pem("1.pem", "new.example", not_before=NOW - hour, not_after=NOW + 159 * hour)
+        self.issuer.pem("2.pem", "old.example", not_before=NOW - 130 * hour, not_after=NOW + 30 * hour)
+        self.creator()
+        _, warning = self.logged()
+        self.assertIn("for old.example that expires on", warning)
+
     def test_expired_and_future_certificates_are_served_with_a_warning(self) -> None:
         day = timedelta(days=1)
         past = NOW.replace(microsecond=0) - day
@@ -385,8 +417,9 @@ class ReloadTests(TLSCase):
         self.assertEqual(
             warnings,
             [
-                f"warn: 2.pem contains a certificate that expired on {past.isoformat()}",
-                f"warn: 3.pem contains a certificate that is not valid before {(past + 2 * day).isoformat()}",
+                f"warn: 2.pem contains a certificate for past.example that expired on {past.isoformat()}: renew it",
+                "warn: 3.pem contains a certificate for later.example that is not valid before "
+                f"{(past + 2 * day).isoformat()}",
             ],
         )
         self.assertEqual(creator.expires, past.timestamp())

@@ -36,6 +36,12 @@ CHECK_INTERVAL_SECONDS = 10.0
 """The interval of the checks for changed files. A change is loaded once two checks in a row have found it the same: a
 program that writes a certificate and then its private key has this long for it."""
 
+EXPIRY_WARNING_SECONDS = 14 * 86400.0
+"""How long before its end a certificate is warned about. One that is renewed by a program has been renewed by then:
+certbot does it 30 days before, or after two thirds of the time of a short one."""
+
+EXPIRY_WARNING_INTERVAL_SECONDS = 86400.0
+
 MAX_LOGGED_NAMES = 20
 
 
@@ -61,6 +67,7 @@ class ReloadingTLS:
         self._now = now
         self._timer: IDelayedCall | None = None
         self.clock = clock
+        self._warned_at = float("-inf")
         # No certificate is in use yet.
         self._valid_until = float("-inf")
         self._load()
@@ -109,21 +116,35 @@ class ReloadingTLS:
             count=len(certificates.certificates),
             names=_shorten(certificates.names),
         )
-        for certificate in certificates.certificates:
-            self._check_dates(certificate)
+        self._check_dates()
 
-    def _check_dates(self, certificate: ServerCertificate) -> None:
+    def _check_dates(self) -> None:
+        # By a clock that nobody sets, so that it is once a day.
+        self._warned_at = self.clock.seconds()
+        for certificate in self._certificates.certificates:
+            self._check_date(certificate)
+
+    def _check_date(self, certificate: ServerCertificate) -> None:
         now = self._now()
         if now < certificate.begins:
-            text, date = "{path} contains a certificate that is not valid before {date}", certificate.begins
+            text, date = "is not valid before {date}", certificate.begins
         elif now >= certificate.expires:
-            text, date = "{path} contains a certificate that expired on {date}", certificate.expires
+            text, date = "expired on {date}: renew it", certificate.expires
+        elif now >= certificate.expires - min(EXPIRY_WARNING_SECONDS, (certificate.expires - certificate.begins) / 4):
+            text, date = "expires on {date}: renew it", certificate.expires
         else:
             return
-        self.log.warn(text, path=certificate.path, date=datetime.fromtimestamp(date, UTC).isoformat())
+        self.log.warn(
+            f"{{path}} contains a certificate for {{names}} that {text}",
+            path=certificate.path,
+            names=_shorten(list(certificate.names)) or "no name",
+            date=datetime.fromtimestamp(date, UTC).isoformat(),
+        )
 
     def _check_files(self) -> None:
         self.start()
+        if self.clock.seconds() - self._warned_at >= EXPIRY_WARNING_INTERVAL_SECONDS:
+            self._check_dates()
         before, self._last_stamps = self._last_stamps, file_stamps(self._paths)
         if self._last_stamps == before != self._loaded_stamps:
             self.reload()
