@@ -7,6 +7,7 @@ from random import SystemRandom
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater, react
 
 from wsrelay.brokers.redis.problems import reply_problem
@@ -86,8 +87,8 @@ async def use_redis(
         while not link.is_up:
             if link.problem != begun or reactor.seconds() > until:
                 raise CommandError(
-                    f"Redis at {address} cannot be used: {link.problem}.\nIs it running, and are REDIS_URL and the "
-                    "redis_ settings here those of the relay?"
+                    f"Redis at {address} cannot be used: {link.problem.summary}.\nIs it running, and are "
+                    "REDIS_URL and the redis_ settings here those of the relay?"
                 )
             await deferLater(reactor, _POLL_SECONDS)
         left = max(1.0, until - reactor.seconds())
@@ -96,7 +97,7 @@ async def use_redis(
         # Without what Redis says: its text may repeat what it was sent.
         problem = reply_problem(str(error), with_detail=False).summary if error.code.isupper() else str(error)
         raise CommandError(f"Redis at {address} did not do it: {problem}.\n{_remedy(error)}") from None
-    except TimeoutError:
+    except DeferredTimeout:
         raise CommandError(f"Redis at {address} does not answer. Try again.") from None
     finally:
         link.stop()
@@ -104,7 +105,10 @@ async def use_redis(
 
 def _remedy(error: BrokerUnavailable) -> str:
     if error.code == "NOPERM":
-        return "Use a user who may do it: the section about the ACL of Redis in docs/security.md has the commands."
+        return (
+            "Is the name right? If it is, permit what the section about the ACL of Redis in docs/security.md says, or "
+            "use another user."
+        )
     if error.code == "READONLY":
         return "Set REDIS_URL to the primary."
     return "Try again."
