@@ -301,6 +301,26 @@ class PresenceTests(CommandCase):
         self.assertEqual(self.shell.run(substitute(acknowledge, {"1767225600000-0": entry})), "1\n")
 
 
+class SwitchTests(CommandCase):
+    """docs/switch.md."""
+
+    def test_switch_is_turned_by_the_printed_commands(self) -> None:
+        relay = self.start_with("--channels", "news")
+        page = "docs/switch.md"
+        for line in code_block(page, "sh", "websockets:disable").splitlines():
+            self.shell.run(line.replace("wsrelay web", f"REDIS_URL={self.redis.url} wsrelay web", 1))
+            expected = {"disable": 503, "enable": 101}.get(line.partition(":")[2].partition(" ")[0])
+            if expected is not None:
+                wait_until(lambda expected=expected: status_of(relay.ws("news")) == expected, relay.log)  # type: ignore[misc]  # mypy cannot infer it
+        for text, status in (("SET wsrelay:disabled", 503), ("DEL wsrelay:disabled", 101)):
+            (line, *_) = [each for each in code_block(page, "sh", "redis-cli SET").splitlines() if text in each]
+            self.shell.run(line)
+            wait_until(lambda status=status: status_of(relay.ws("news")) == status, relay.log)  # type: ignore[misc]  # mypy cannot infer it
+        for line in code_block(page, "sh", "/api/websockets_disable").splitlines():
+            answer = self.shell.run(substitute(line, {"http://127.0.0.1:8080": relay.url}))
+            self.assertEqual(json.loads(answer)["result"]["enabled"], "enable" in line)
+
+
 class OtherPagesTests(CommandCase):
     """docs/security.md, docs/configuration.md and docs/centrifugo.md."""
 
