@@ -180,9 +180,9 @@ class ValidationTests(SynchronousTestCase):
         self.assertEqual(config_error({**flags, "history_size": "1"}, {}), "nothing")
 
     def test_channels_whose_names_are_keys_of_the_relay_have_no_history(self) -> None:
-        for pattern in ("ticket:a", "ticket:*", "revoked:user:1"):
+        for pattern in ("ticket:a", "ticket:*", "revoked:user:1", "disabled"):
             error = config_error({"channels": pattern, "history_size": "1"}, {})
-            self.assertIn("channels that begin with ticket: or revoked: can have none", error)
+            self.assertIn("channels that are called disabled or begin with ticket: or revoked: can have none", error)
             self.assertEqual(config_error({"channels": pattern}, {}), "nothing")
 
     def test_prefix_is_ascii_without_white_space_and_may_be_empty(self) -> None:
