@@ -70,7 +70,7 @@ class Relay:
         websockets: Makes WebSocket connections, and keeps the registry of all connections.
         router: Takes the connections that listening ports accept.
         authentication: Authenticates clients; has to be started and stopped.
-        disabling: Refuses and drains connections while the switch is off; has to be stopped.
+        disabling: Refuses and drains connections while websockets are disabled; has to be stopped.
         bulk: Sends to many connections at once; has to be started and stopped.
         lag: Measures how late the reactor is; has to be started and stopped.
         health: The state of the process, for probes and metrics.
