@@ -95,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--peers", action=_names(list(SERVERS), {}), default=list(SERVERS), help="servers, by comma")
     runs.add_argument("--rounds", type=int, help="how often (3; with --quick 1); tables show the median")
     runs.add_argument("--minutes", type=float, default=150, help="stop after this long, even if unfinished (150)")
-    runs.add_argument(
-        "--out", type=Path, metavar="FILE", help="the JSON to write (devtools/bench/results/DATE-COMMIT.json)"
-    )
+    runs.add_argument("--out", type=Path, metavar="FILE", help="the JSON to write (devtools/bench/results/DATE.json)")
     runs.add_argument("--plot", type=Path, metavar="PNG", help="draw a picture as well")
     runs.add_argument("--no-setup", action="store_true", help="use devtools/bench/.cache as it is, fetch nothing")
 
@@ -125,6 +123,7 @@ def _say(line: str) -> None:
 def _run(options: argparse.Namespace) -> int:
     interrupt_on_signals()
     reasons = setup.known_reasons() if options.no_setup else setup.set_up(say=_say)
+    target: Path = options.out or RESULTS / f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}.json"
     results: Results = run(
         scenarios=options.only,
         peers=options.peers,
@@ -133,9 +132,8 @@ def _run(options: argparse.Namespace) -> int:
         minutes=options.minutes,
         reasons=reasons,
         say=_say,
+        keep=lambda results: save(results, target),
     )
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    target: Path = options.out or RESULTS / f"{stamp}-{results['commit'] or 'unknown'}.json"
     save(results, target)
     print(report(results))
     print(f"\nWritten to {target}")

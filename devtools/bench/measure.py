@@ -56,11 +56,18 @@ class Meter:
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def peak(self) -> int:
-        """Return the most bytes that were resident since the start, or since `forget_peak`."""
+        """Return the most bytes that were resident since the start, or since `forget_peak`.
+
+        Raises:
+            ProcessLookupError: The server has ended.
+        """
         found = 0
         for pid in self.pids:
-            status = Path(f"/proc/{pid}/status").read_text()
-            found += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+            peak = Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()
+            if not peak:
+                # A zombie has no memory.
+                raise ProcessLookupError(f"process {pid} of the server has ended")
+            found += int(peak[0]) * 1024
         return found
 
 

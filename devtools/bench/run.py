@@ -120,8 +120,20 @@ def run(
     minutes: float,
     reasons: dict[str, str],
     say: Callable[[str], None],
+    keep: Callable[[Results], None] = lambda _: None,
 ) -> Results:
-    """Measure, and return the results; their entry "failures" lists what failed."""
+    """Measure, and return the results; their entry "failures" lists what failed.
+
+    Args:
+        scenarios: The names of the scenarios.
+        peers: The names of the servers.
+        rounds: How often each is measured.
+        quick: Whether the scenarios are smaller.
+        minutes: The time to stop after, even if unfinished.
+        reasons: The reasons why parts of the set-up are missing.
+        say: Prints a line of progress.
+        keep: Is given what there is after each step: an hour's figures are not to be lost with the last one's.
+    """
     sizes = QUICK if quick else NORMAL
     able, missing = select(peers, reasons)
     missing |= scenarios_missing(scenarios, reasons)
@@ -141,8 +153,10 @@ def run(
         "relay": f"another one, by {TWISTD_VARIABLE}" if TWISTD_VARIABLE in os.environ else "requirements.txt alone",
         "missing": missing,
         "failures": [],
+        "seconds": 0.0,
         "values": {scenario: {name: [] for name in able} for scenario in scenarios},
     }
+    results["machine"]["stolen_percent"] = 0.0
     failures: list[str] = results["failures"]
     for name, why in missing.items():
         say(f"{name}: not measured: {why}")
@@ -169,6 +183,7 @@ def run(
             results["values"][step.scenario][step.server].append({"round": step.number, **values})
             seconds = time.monotonic() - begun
             progress.done(step, seconds)
+            keep(results)
             figures = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
             say(f"round {step.number + 1}/{rounds}  {step.scenario:<11} {step.server:<10} {seconds:4.1f} s  {figures}")
             say(f"    {progress.text()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from devtools.bench import setup
 from devtools.bench.check import RULES, WAYS, client_of, event, frame, passes
 from devtools.bench.goals import BESIDE_CENTRIFUGO, GOALS, Goal, Measure, goals
 from devtools.bench.load_fallback import varint
+from devtools.bench.measure import Meter
 from devtools.bench.paths import HERE, PROJECT
 from devtools.bench.redis_commands import APPEND_AND_PUBLISH, ask, calls, load_script
 from devtools.bench.report import rows
@@ -28,6 +30,20 @@ from devtools.bench.web_tokens import SECRET, write_tokens
 from devtools.harness.redis_server import RedisServer, require_redis
 
 MODULES = ("devtools.bench.__main__", "devtools.bench.check")
+
+
+class MeterTests(SynchronousTestCase):
+    """What is read of a server's process."""
+
+    def test_server_that_has_ended_fails_its_own_row_alone(self) -> None:
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as server:
+            meter = Meter(server.pid)
+            self.assertGreater(meter.peak(), 0)
+            assert server.stdin is not None, "a pipe"
+            server.stdin.close()
+            # Until it is waited for, it is a zombie.
+            os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+            self.assertRaises(OSError, meter.peak)
 
 
 class ImportTests(SynchronousTestCase):
