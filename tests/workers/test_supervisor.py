@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -269,6 +270,17 @@ class TogetherTests(SupervisorCase):
         found = self.values()
         self.assertEqual((found["wsrelay_opened"], found["wsrelay_connections"]), (7, 3))
         self.assertEqual(found["wsrelay_worker_restarts"], 1)
+
+    def test_worker_that_is_being_replaced_does_not_make_the_relay_unready(self) -> None:
+        ready = Family("wsrelay_ready", "gauge", "Ready.", None, "min", {"": 1})
+        for each in self.processes.all:
+            each.report(numbers=[ready.to_json()])
+        self.supervisor.replace_workers()
+        self.processes.all[2].report(numbers=[ready.to_json()])
+        self.processes.all[0].report(503, "not ready: stopping", numbers=[replace(ready, samples={"": 0}).to_json()])
+        self.assertEqual(self.values()["wsrelay_ready"], 1)
+        self.processes.all[2].report(503, "not ready: redis", numbers=[replace(ready, samples={"": 0}).to_json()])
+        self.assertEqual(self.values()["wsrelay_ready"], 0)
 
     def test_relay_is_ready_when_every_worker_is(self) -> None:
         self.assertEqual(self.supervisor.together.answer("readiness")[0], 503)

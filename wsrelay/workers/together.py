@@ -87,11 +87,16 @@ class Together:
         Returns:
             Fires with them; those of a worker that does not answer are the last that it told.
         """
+        workers = tuple(self._living())
 
         def add(snapshots: Sequence[Snapshot]) -> Snapshot:
-            return merged((self._own(), self._remains, *snapshots))
+            own = (
+                _without_states(each) if worker.is_leaving else each
+                for worker, each in zip(workers, snapshots, strict=True)
+            )
+            return merged((self._own(), self._remains, *own))
 
-        return gatherResults([worker.numbers() for worker in self._living()]).addCallback(add)
+        return gatherResults([worker.numbers() for worker in workers]).addCallback(add)
 
     def _own(self) -> Snapshot:
         return (
@@ -101,3 +106,8 @@ class Together:
                 "Workers started in place of others that had ended by themselves.", None, "sum", {"": self.restarts},
             ),
         )  # fmt: skip
+
+
+def _without_states(snapshot: Snapshot) -> Snapshot:
+    """Return the numbers of a worker that is being replaced: that it is not ready says nothing about the relay."""
+    return tuple(family for family in snapshot if family.merge != "min")
