@@ -218,7 +218,7 @@ class JSONTests(LogCase):
         self.assertTrue(warning["message"].endswith("warning\\nforged"))
         (unhandled,) = [each for each in found if "nobody looks" in each.get("traceback", "")]
         self.assertEqual(unhandled["level"], "critical")
-        self.assertIn("wsrelay.tap._Relay", {logger for logger, _ in lines})
+        self.assertIn("wsrelay.app.service.RelayService", {logger for logger, _ in lines})
 
     def test_debug_has_a_line_for_each_request(self) -> None:
         process = self.start("--port", str(self.port), "--log-format", "json", "--log-level", "debug")
