@@ -188,7 +188,7 @@ SETUPS: dict[RelayName, Callable[[Resources], Setup]] = {
         {"WSRELAY_HOOK_SECRET": HOOK_SECRET, "SSL_CERT_FILE": resources.authority},
     ),
     RelayName.SLOW_HOOK: lambda resources: _hooked(resources, 8),
-    RelayName.FAST_PINGS: lambda _places: Setup("--ping-interval-seconds 1 --ping-timeout-seconds 1"),
+    RelayName.FAST_PINGS: lambda _places: Setup("--ping-interval-seconds 1 --ping-timeout-seconds 3"),
     RelayName.TLS: lambda resources: Setup(
         f"--listen-tls tcp:{resources.tls_port}:interface=127.0.0.1 --tls-certificates {resources.certificate} "
         "--close-timeout-seconds 1"

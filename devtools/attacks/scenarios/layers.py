@@ -167,7 +167,7 @@ async def relay_stands_still(context: AttackContext) -> None:
     try:
         context.control("it pings", ping is not None and ping[0], 9)
         healthy.send(client_frame(PONG, ping[1] if ping else b""))
-        await asyncio.sleep(3)
+        await asyncio.sleep(5)
         await working
     finally:
         relay.signal(signal.SIGCONT)
