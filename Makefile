@@ -24,12 +24,13 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# How many processes run the tests. Those of whole relays under load run by themselves: they judge what is in time.
+# How many processes run the tests. Attacks and faults run by themselves: they judge what is in time.
 JOBS ?= 2
+ALONE := tests.integration.test_attacks tests.integration.test_faults
 # Those with SDKs and those of the documents have targets of their own: they need more than Python.
-ALONE := tests.integration
-SIDE_BY_SIDE := $(filter-out $(ALONE) tests.clients tests.docs tests.support,$(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
-	$(patsubst tests/%.py,tests.%,$(wildcard tests/test_*.py)))
+SIDE_BY_SIDE := $(filter-out tests.integration tests.clients tests.docs tests.support,$(patsubst tests/%/__init__.py,tests.%,$(wildcard tests/*/__init__.py)) \
+	$(patsubst tests/%.py,tests.%,$(wildcard tests/test_*.py))) \
+	$(filter-out $(ALONE),$(patsubst tests/integration/%.py,tests.integration.%,$(wildcard tests/integration/test_*.py)))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: run test test-clients docs-test lint audit bench faults soak attack model conformance docs pins clean
