@@ -33,7 +33,7 @@ MODULES = ("devtools.bench.__main__", "devtools.bench.check")
 
 
 class MeterTests(SynchronousTestCase):
-    """What is read of a server's process."""
+    """The figures of a server's process."""
 
     def test_server_that_has_ended_fails_its_own_row_alone(self) -> None:
         with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as server:

@@ -82,7 +82,7 @@ class WorkersCase(SynchronousTestCase):
 
 
 class ServiceTests(WorkersCase):
-    """What clients and operators see."""
+    """The view of clients and operators."""
 
     def test_publication_reaches_the_clients_of_every_worker(self) -> None:
         clients = [self.connect() for _ in range(20)]

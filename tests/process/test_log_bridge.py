@@ -14,7 +14,7 @@ from wsrelay.process.log_bridge import LoggingBridge, bridge_log
 
 
 class BridgeTests(SynchronousTestCase):
-    """What comes out of Twisted's log, of what goes into others."""
+    """Events of other logs in Twisted's."""
 
     def setUp(self) -> None:
         """Restore at the end what belongs to the whole process."""

@@ -70,7 +70,7 @@ class FormatCase(SynchronousTestCase):
 
 
 class EventTests(FormatCase):
-    """What a line says."""
+    """The content of a line."""
 
     def test_text_has_the_time_of_the_zone_the_logger_the_level_and_the_message(self) -> None:
         self.log.warn("{count} connections", count=3)

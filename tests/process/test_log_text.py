@@ -35,7 +35,7 @@ class PrintableTests(SynchronousTestCase):
 
 
 class CredentialTests(SynchronousTestCase):
-    """What looks like a credential."""
+    """Texts that look like a credential."""
 
     def test_credential_is_masked_wherever_it_stands(self) -> None:
         for text in (

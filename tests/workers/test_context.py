@@ -13,7 +13,7 @@ from wsrelay.workers.spawning import command
 
 
 class ContextTests(SynchronousTestCase):
-    """What a worker knows of its parent."""
+    """The knowledge of a worker about its parent."""
 
     def test_it_is_taken_out_of_the_environment(self) -> None:
         context = WorkerContext(1, 2, 3, [(4, 2), (5, 1)])

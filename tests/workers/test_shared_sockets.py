@@ -24,7 +24,7 @@ class _Greeter(Protocol):
 
 
 class SharedSocketsTests(TestCase):
-    """What the parent opens, and what workers accept from it."""
+    """Sockets that the parent opens and workers accept from."""
 
     def setUp(self) -> None:
         """Make the parent's sockets for two workers."""

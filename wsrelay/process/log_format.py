@@ -31,7 +31,7 @@ among these might be secrets."""
 _LEGACY_KEYS = frozenset(
     ("message", "time", "system", "isError", "failure", "why", "format", "printed", "debug", "logLevel", "warning")
 )
-"""What `twisted.python.log` puts into an event. Its text has all of it."""
+"""The keys that `twisted.python.log` puts into an event. Its text has all of it."""
 
 _TOO_LARGE = 2**63
 """JSON has no infinity, and no reader of it can be expected to know larger numbers."""

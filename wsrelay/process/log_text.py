@@ -12,7 +12,7 @@ import re
 __all__ = ["MASK", "printable", "without_credentials"]
 
 MASK = "***"
-"""What stands in place of a credential."""
+"""The text in place of a credential."""
 
 # No pattern may take a time that grows with the square of the text: repetitions that others can begin at any character
 # of have a bound.

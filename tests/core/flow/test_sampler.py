@@ -8,7 +8,7 @@ from wsrelay.core.flow.sampler import INTERVAL_SECONDS, MAX_KINDS, Sampler, left
 
 
 class SamplerTests(SynchronousTestCase):
-    """What is taken of many alike."""
+    """The choice among many alike."""
 
     def setUp(self) -> None:
         self.sampler = Sampler()
