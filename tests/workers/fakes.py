@@ -46,14 +46,26 @@ class FakeProcess:
 
 
 class FakeProcesses:
-    """Spawns fake processes, the newest last."""
+    """Spawns fake processes, the newest last.
+
+    Attributes:
+        failures: How many are not made, from now on.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.all: list[FakeProcess] = []
+        self.failures = 0
 
     def spawn(self, worker: Worker) -> None:
-        """Start one."""
+        """Start one.
+
+        Raises:
+            OSError: It is one of `failures`.
+        """
+        if self.failures:
+            self.failures -= 1
+            raise OSError(11, "Resource temporarily unavailable")
         self.all.append(FakeProcess(worker, 1000 + len(self.all)))
 
     @property

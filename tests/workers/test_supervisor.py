@@ -87,6 +87,22 @@ class RestartTests(SupervisorCase):
         self.assertIn("cannot start", self.given_up[0])
         self.assertIn("status 1", self.given_up[0])
 
+    def test_process_that_cannot_be_made_is_tried_again(self) -> None:
+        self.all_ready()
+        self.advance(60)
+        self.processes.failures = 2
+        self.processes.all[0].end(signal=9)
+        self.clock.advance(0)
+        for _ in range(10):
+            self.clock.advance(1)
+            self.processes.all[1].report()
+        self.assertEqual(sorted(each.worker.slot for each in self.processes.running), [0, 1])
+        self.assertEqual(self.processes.failures, 0)
+        stopped = self.supervisor.stopService()
+        for each in self.processes.running:
+            each.end(signal=15)
+        self.successResultOf(stopped)
+
     def test_relay_that_has_served_is_never_given_up(self) -> None:
         self.all_ready()
         for _ in range(20):
@@ -173,6 +189,34 @@ class ReplacementTests(SupervisorCase):
         self.assertEqual([each.worker.slot for each in self.processes.running], [1, 0, 1])
         self.clock.advance(31)
         self.assertEqual([each.worker.slot for each in self.processes.running], [1, 0, 1])
+
+    def test_successor_takes_the_place_also_of_one_that_has_ended_meanwhile(self) -> None:
+        for passed in (0, 31):
+            with self.subTest(passed=passed):
+                self.setUp()
+                self.all_ready()
+                self.supervisor.replace_workers()
+                new = self.processes.all[2]
+                self.processes.all[0].end(code=1)
+                # In the second case the one that is started for it is there first.
+                for _ in range(passed):
+                    self.clock.advance(1)
+                    for each in self.processes.running:
+                        if each is not new:
+                            each.report()
+                new.report()
+                for each in self.processes.running:
+                    if each.signals == ["TERM"]:
+                        each.end(signal=15)
+                self.assertEqual([each.worker.slot for each in self.processes.running].count(0), 1)
+                self.assertIn(new, self.processes.running)
+                for _ in range(60):
+                    self.clock.advance(1)
+                    for each in self.processes.running:
+                        each.report()
+                        if each.signals == ["TERM"]:
+                            each.end(signal=15)
+                self.assertEqual(sorted(each.worker.slot for each in self.processes.running), [0, 1])
 
     def test_predecessor_that_does_not_end_is_killed(self) -> None:
         self.all_ready()

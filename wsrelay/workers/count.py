@@ -7,17 +7,14 @@ from dataclasses import replace
 
 from wsrelay.config import Settings
 
-__all__ = ["AUTO", "divided", "worker_count"]
-
-AUTO = 0
-"""The setting's value for one worker per processor."""
+__all__ = ["divided", "worker_count"]
 
 
 def worker_count(setting: int, uses_redis: bool) -> int:
     """Return how many workers to run.
 
     Args:
-        setting: The setting `workers`.
+        setting: The setting `workers`; 0 stands for one for each processor.
         uses_redis: Whether publications travel through Redis. Without it each worker would have its own, and clients of
             one would not get what those of another send: there is one.
     """

@@ -164,7 +164,7 @@ class Supervisor(Service):
             self._take_place(slot, new)
             return True
         ready = new.until_ready()
-        self._spawn(new)
+        self._launch(new)
         is_ready = await ready.addTimeout(READY_SECONDS, self._clock, onTimeoutCancel=lambda _result, _seconds: False)
         if not is_ready:
             self.log.error(
@@ -177,11 +177,14 @@ class Supervisor(Service):
             return False
         if self._is_stopping:
             return False
-        slot.worker = new
+        # The old one may have ended by itself meanwhile, and another one may have been started for it.
+        replaced = slot.worker
+        self._put(slot, new)
         self.log.info("{new} replaces {old}", new=new.name, old=old.name)
-        self._leave(old)
-        # Its clients come back to all workers while it drains; those of the next one should not come with them.
-        await old.until_ended()
+        if replaced is not None:
+            self._leave(replaced)
+            # Its clients come back to all workers while it drains; those of the next one should not come with them.
+            await replaced.until_ended()
         return True
 
     def _make(self, slot: _Slot) -> Worker:
@@ -194,11 +197,22 @@ class Supervisor(Service):
         self._take_place(slot, self._make(slot))
 
     def _take_place(self, slot: _Slot, worker: Worker) -> None:
+        self._put(slot, worker)
+        self._launch(worker)
+
+    def _put(self, slot: _Slot, worker: Worker) -> None:
+        """Make a worker that of a slot; no other is started for it."""
         if slot.restart is not None:
             slot.restart.cancel()
             slot.restart = None
         slot.worker = worker
-        self._spawn(worker)
+
+    def _launch(self, worker: Worker) -> None:
+        try:
+            self._spawn(worker)
+        except OSError as error:
+            # Of processes or descriptors there are no more; later there may be.
+            worker.could_not_start(error.strerror or str(error))
 
     def _worker_ended(self, worker: Worker) -> None:
         del self._living[worker]

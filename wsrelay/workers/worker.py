@@ -160,6 +160,18 @@ class Worker(ProcessProtocol):
             self.status = f"ended by {Signals(signal).name}"
         else:
             self.status = f"ended with status {code or 0}"
+        self._end()
+
+    def could_not_start(self, reason: str) -> None:
+        """Take that no process could be made for it.
+
+        Args:
+            reason: The system's reason.
+        """
+        self.status = f"could not be started: {reason}"
+        self._end()
+
+    def _end(self) -> None:
         self.readiness = 503, f"not ready: {self.status}"
         self.link.close()
         self._fire_ready(False)
